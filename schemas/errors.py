@@ -1,0 +1,143 @@
+"""The one error tree. Each class knows what the outside may be told and what to do next.
+
+A docstring's first line *is* the default message, so it names no fan, no text and no key. Every
+class says its HTTP `status`, its wire `type` (`MemoryServiceError` of the public contract),
+whether a `retry` can help, and in `hint` what the reader should do.
+"""
+
+from typing import ClassVar, Literal
+
+ErrorType = Literal[
+    "CACHE_ERROR", "DATABASE_ERROR", "VALIDATION_ERROR", "NOT_FOUND", "TIMEOUT"
+]
+
+
+class FanMemoryError(Exception):
+    """Something went wrong inside Fan Memory."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[ErrorType | None] = None
+    retryable: ClassVar[bool] = False
+    hint: ClassVar[str] = "See the service log for this correlation id."
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+        self.advice = hint or self.hint
+
+
+class InvalidInput(FanMemoryError):
+    """The input does not fit its contract.
+
+    `field` is the public path of the offending field (`amount`, `metadata.contentType`), or `$`
+    for the input as a whole; `reason` says what is wrong and what would be right, without
+    repeating the value.
+    """
+
+    status = 400
+    type = "VALIDATION_ERROR"
+    hint = "Correct the named field and send again."
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class Unauthenticated(FanMemoryError):
+    """Unauthorized"""
+
+    status = 401
+    hint = "Send a valid bearer token: `fanmemory token --creator ID` prints one for development."
+
+
+class Forbidden(FanMemoryError):
+    """Creator access required"""
+
+    status = 403
+    hint = "Use a token whose creatorId claim is the creator asked for."
+
+
+class FanNotFound(FanMemoryError):
+    """Fan not found"""
+
+    status = 404
+    type = "NOT_FOUND"
+    hint = "No interaction of this fan with this creator is remembered."
+
+
+class DeadlineExceeded(FanMemoryError):
+    """Request timeout"""
+
+    status = 504
+    type = "TIMEOUT"
+    retryable = True
+    hint = "Try again; if it persists, look at the lag in /health/ready."
+
+
+class CacheUnavailable(FanMemoryError):
+    """The cache did not answer."""
+
+    status = 503
+    type = "CACHE_ERROR"
+    retryable = True
+    hint = "Reads go to Postgres meanwhile; check Redis."
+
+
+class DatabaseUnavailable(FanMemoryError):
+    """The database did not answer."""
+
+    status = 503
+    type = "DATABASE_ERROR"
+    retryable = True
+    hint = "Try again; check Postgres."
+
+
+class BrokerUnavailable(FanMemoryError):
+    """The broker did not acknowledge."""
+
+    status = 503
+    retryable = True
+    hint = "Nothing was accepted; send again with the same eventId. Check Kafka."
+
+
+class Misconfigured(FanMemoryError):
+    """A setting, a topic or the database schema is not as it must be."""
+
+    hint = "Run `fanmemory doctor`."
+
+
+class ServiceFailed(FanMemoryError):
+    """An embedded service did not start or stopped by itself."""
+
+    hint = "Run `fanmemory doctor`; the service's own log is in the data directory."
+
+
+class DataDirectoryInUse(FanMemoryError):
+    """Another Fan Memory runs on this data directory."""
+
+    hint = "Stop it, or give another directory with --data."
+
+
+class NotRunning(FanMemoryError):
+    """No Fan Memory runs on this data directory."""
+
+    hint = "Start one with `fanmemory up`, or set the FANMEMORY_*_URL variables."
+
+
+class Fenced(FanMemoryError):
+    """Another owner moved this position; what was prepared must be dropped."""
+
+    retryable = True
+    hint = "Nothing to do: the worker reloads its positions."
+
+
+class SealBroken(FanMemoryError):
+    """A sealed record could not be opened with its subject's key."""
+
+    hint = "The record was altered, or the keyring lacks the key that sealed it."
+
+
+class DataLost(FanMemoryError):
+    """The log no longer reaches back to the stored position, or the topic was made anew."""
+
+    hint = "Restore the topic, or set FANMEMORY_ACCEPT_DATA_LOSS=1 to go on from what is left."

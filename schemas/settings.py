@@ -1,0 +1,57 @@
+"""All settings: one frozen object, read once at start from `FANMEMORY_*` variables.
+
+It stands in the lowest room because every room is handed it. `docs/operations.md` shows the same
+table, and a test holds the two equal. View constants are not settings: they belong to the
+version of the view.
+"""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every field's description gives its unit and the reason for its default."""
+
+    model_config = SettingsConfigDict(env_prefix="FANMEMORY_", frozen=True, extra="ignore")
+
+    kafka_url: str = Field("", description="host:port list of the brokers; empty: embedded")
+    postgres_url: str = Field("", description="postgresql:// URL; empty: embedded")
+    redis_url: str = Field("", description="redis:// URL; empty: embedded")
+    keyring: SecretStr = Field(
+        SecretStr(""),
+        description="`id:base64` key-encryption keys, comma separated, newest first;"
+        " empty: one made in the data directory",
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(""), description="HS256 secret of API tokens; empty: one made in the data directory"
+    )
+    jwt_issuer: str = Field("fanmemory", description="the only accepted `iss`")
+    jwt_audience: str = Field("fanmemory-api", description="the only accepted `aud`")
+
+    interactions_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
+    journal_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
+    replication_factor: int = Field(1, ge=1, le=7, description="of new topics; 3 in production")
+
+    workers: int = Field(2, ge=1, le=64, description="worker processes of `up`; one per core")
+    fetch_records_max: int = Field(1000, ge=1, description="records of one partition in one fetch")
+    batch_records_max: int = Field(8000, ge=1, description="records in one transaction")
+    subject_cache_max: int = Field(100_000, ge=1, description="subjects kept per process, LRU")
+    history_bulk_rows_max: int = Field(8000, ge=1, description="rows of one bulk write")
+    stall_seconds_max: float = Field(
+        60.0, gt=0, description="a worker with lag whose position stands still this long exits"
+    )
+    retry_seconds_max: float = Field(2.0, gt=0, description="longest pause between attempts")
+    accept_data_loss: bool = Field(
+        False, description="go on although the log no longer reaches back to the position"
+    )
+
+    cache_ttl_seconds: int = Field(86_400, ge=1, description="of cached documents")
+    api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: int = Field(8080, ge=0, le=65535, description="0: any free port")
+    request_seconds_max: float = Field(5.0, gt=0, description="deadline of one HTTP request")
+    body_bytes_max: int = Field(65_536, ge=1024, description="largest request body")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="logs are JSON lines on stderr"
+    )
