@@ -7,9 +7,7 @@ whether a `retry` can help, and in `hint` what the reader should do.
 
 from typing import ClassVar, Literal
 
-ErrorType = Literal[
-    "CACHE_ERROR", "DATABASE_ERROR", "VALIDATION_ERROR", "NOT_FOUND", "TIMEOUT"
-]
+ErrorType = Literal["CACHE_ERROR", "DATABASE_ERROR", "VALIDATION_ERROR", "NOT_FOUND", "TIMEOUT"]
 
 
 class FanMemoryError(Exception):

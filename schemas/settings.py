@@ -25,7 +25,8 @@ class Settings(BaseSettings):
         " empty: one made in the data directory",
     )
     jwt_secret: SecretStr = Field(
-        SecretStr(""), description="HS256 secret of API tokens; empty: one made in the data directory"
+        SecretStr(""),
+        description="HS256 secret of API tokens; empty: one made in the data directory",
     )
     jwt_issuer: str = Field("fanmemory", description="the only accepted `iss`")
     jwt_audience: str = Field("fanmemory-api", description="the only accepted `aud`")

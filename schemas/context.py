@@ -1,0 +1,109 @@
+"""The public documents: exactly the fields of the API contract, in its order, in camelCase.
+
+Times are RFC 3339 strings in UTC with milliseconds; money is in major units; shares and scores
+lie in [0, 1]. `docs/events.md` and each view's module say how a field comes about.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.events import Sender
+from schemas.text_features import Sentiment, Tone
+
+EngagementLevel = Literal["high", "medium", "low"]
+Length = Literal["short", "medium", "long"]
+Punctuation = Literal["minimal", "casual", "formal"]
+ResponseSpeed = Literal["instant", "quick", "moderate", "slow", "variable"]
+
+
+class Document(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base of what is sent as JSON."""
+
+
+class ConversationMessage(Document, frozen=True, gc=False):
+    id: str
+    fan_id: str
+    creator_id: str
+    content: str
+    sender: Sender
+    sentiment: Sentiment
+    topics: tuple[str, ...]
+    timestamp: str
+    metadata: dict[str, Any]
+    """As received, plus `language` and, when known, `author`."""
+
+
+class PersonalityProfile(Document, frozen=True, gc=False):
+    fan_id: str
+    tone: Tone
+    emoji_frequency: float
+    message_length_preference: Length
+    punctuation_style: Punctuation
+    preferred_emojis: tuple[str, ...]
+    response_speed: ResponseSpeed
+    confidence_score: float
+    last_calibrated: str
+    interaction_count: int
+
+
+class CommunicationPreferences(Document, frozen=True, omit_defaults=True, gc=False):
+    preferred_response_time: str | None = None
+    message_frequency: str | None = None
+    preferred_message_length: Length | None = None
+    likes_emojis: bool | None = None
+    likes_gifs: bool | None = None
+
+
+class FanPreferences(Document, frozen=True, gc=False):
+    fan_id: str
+    content_preferences: dict[str, float]
+    topic_interests: dict[str, float]
+    purchase_patterns: tuple[str, ...]
+    communication_preferences: CommunicationPreferences
+    last_updated: str
+
+
+class SentimentAt(Document, frozen=True, gc=False):
+    sentiment: Sentiment
+    timestamp: str
+
+
+class EmotionalState(Document, frozen=True, gc=False):
+    current_sentiment: Sentiment
+    sentiment_history: tuple[SentimentAt, ...]
+    dominant_emotions: tuple[str, ...]
+    engagement_level: EngagementLevel
+    last_positive_interaction: str | None
+    last_negative_interaction: str | None
+
+
+class EngagementMetrics(Document, frozen=True, gc=False):
+    fan_id: str
+    creator_id: str
+    engagement_score: float
+    total_messages: int
+    total_purchases: int
+    total_revenue: float
+    avg_response_time_seconds: float | None
+    last_interaction: str | None
+    created_at: str
+    updated_at: str
+
+
+class MemoryContext(Document, frozen=True, gc=False):
+    fan_id: str
+    creator_id: str
+    recent_messages: tuple[ConversationMessage, ...]
+    personality_profile: PersonalityProfile
+    preferences: FanPreferences
+    emotional_state: EmotionalState
+    engagement_metrics: EngagementMetrics
+    last_interaction: str
+
+
+class EngagementScore(Document, frozen=True, gc=False):
+    fan_id: str
+    creator_id: str
+    score: float
+    last_updated: str

@@ -1,0 +1,78 @@
+"""The journal: what ingest writes, sealed, and every view is folded from.
+
+A record's Kafka key is the subject (16 bytes). Its value is a MessagePack `JournalRecord`, whose
+`sealed` opens to a MessagePack `JournalEntry`. In clear stand only random and keyed bytes and the
+place in `interactions` that it came from.
+"""
+
+from typing import Final
+
+import msgspec
+
+from schemas.errors import SealBroken
+from schemas.events import Author, Kind, Sender
+from schemas.text_features import TextFeatures
+
+FORMAT: Final = 1
+
+
+class JournalRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The clear frame of one accepted interaction."""
+
+    format: int
+    source_partition: int
+    source_offset: int
+    """Place in `interactions`: retries of ingest are recognised by it."""
+    event_key: bytes
+    """16 bytes: keyed hash of the event id under the subject's key; unique per subject."""
+    sealed: bytes
+    """AES-256-GCM of the JournalEntry, authenticated with topic, subject and event key."""
+
+
+class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One accepted, analysed interaction: all that a fold may see, besides its position."""
+
+    event_id: str
+    kind: Kind
+    time: int
+    """Event time, ms since the epoch, UTC."""
+    sender: Sender = "fan"
+    author: Author | None = None
+    content: str | None = None
+    amount: int | None = None
+    """Minor units (cents)."""
+    content_type: str | None = None
+    gif: bool = False
+    metadata: bytes | None = None
+    """JSON object as received."""
+    text: TextFeatures | None = None
+    """Of `content`, when there is one; for both senders."""
+    model: str = ""
+    """Checksum of the model and version of the taxonomy that read the text: `model/taxonomy`."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
+_decode_entry = msgspec.msgpack.Decoder(JournalEntry).decode
+
+encode_record = _encoder.encode
+encode_entry = _encoder.encode
+
+
+def decode_record(value: bytes) -> JournalRecord:
+    """Raises `SealBroken` for anything that ingest did not write."""
+    try:
+        record = _decode_record(value)
+    except (msgspec.DecodeError, TypeError):
+        raise SealBroken("A journal record does not have the form that ingest writes.") from None
+    if record.format != FORMAT:
+        raise SealBroken("A journal record has a format that this version does not know.")
+    return record
+
+
+def decode_entry(plain: bytes) -> JournalEntry:
+    """Raises `SealBroken` for anything that ingest did not write."""
+    try:
+        return _decode_entry(plain)
+    except msgspec.DecodeError:
+        raise SealBroken("A journal entry does not have the form that ingest writes.") from None

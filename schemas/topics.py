@@ -1,0 +1,55 @@
+"""Every Kafka topic, named once. The CLI creates and checks topics from this table."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+DAY_MS = 24 * 60 * 60 * 1000
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it must be: `fanmemory topics check` compares the cluster with this."""
+
+    name: str
+    key: str
+    value: str
+    partitions: Literal["interactions_partitions", "journal_partitions"]
+    """The setting that gives the partition count of a new topic."""
+    retention_ms: int
+    """Milliseconds that a record is kept; `UNLIMITED` for ever."""
+    message_bytes_max: int = 1_048_576
+
+
+INTERACTIONS = Topic(
+    name="interactions",
+    key="creatorId:fanId",
+    value="InteractionEvent, JSON",
+    partitions="interactions_partitions",
+    retention_ms=3 * DAY_MS,
+)
+DEAD_LETTERS = Topic(
+    name="interactions.dlq",
+    key="source position",
+    value="DeadLetter, JSON: reason, field, sealed copy of the value",
+    partitions="interactions_partitions",
+    retention_ms=14 * DAY_MS,
+    # A dead letter carries the whole refused value, sealed and in base64: 4/3 of it and a frame.
+    message_bytes_max=1_572_864,
+)
+JOURNAL = Topic(
+    name="journal",
+    key="subject, 16 bytes",
+    value="JournalRecord, MessagePack: source position, event key, sealed JournalEntry",
+    partitions="journal_partitions",
+    retention_ms=UNLIMITED,
+)
+MEMORY_UPDATES = Topic(
+    name="memory-updates",
+    key="creatorId:fanId",
+    value="MemoryUpdate, JSON: what changed, without content",
+    partitions="interactions_partitions",
+    retention_ms=DAY_MS,
+)
+
+TOPICS: tuple[Topic, ...] = (INTERACTIONS, DEAD_LETTERS, JOURNAL, MEMORY_UPDATES)
