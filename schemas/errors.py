@@ -63,6 +63,36 @@ class FanNotFound(FanMemoryError):
     hint = "No interaction of this fan with this creator is remembered."
 
 
+class RouteNotFound(FanMemoryError):
+    """No such route"""
+
+    status = 404
+    hint = "docs/api.md lists the routes."
+
+
+class MethodNotAllowed(FanMemoryError):
+    """Method not allowed"""
+
+    status = 405
+    hint = "The Allow header names the methods of this route."
+
+
+class BodyTooLarge(FanMemoryError):
+    """The request body is too large."""
+
+    status = 413
+    type = "VALIDATION_ERROR"
+    hint = "Send less at once."
+
+
+class Overloaded(FanMemoryError):
+    """Too many requests are in flight."""
+
+    status = 503
+    retryable = True
+    hint = "Try again after the seconds in Retry-After, or add API processes."
+
+
 class DeadlineExceeded(FanMemoryError):
     """Request timeout"""
 

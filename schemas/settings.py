@@ -53,6 +53,30 @@ class Settings(BaseSettings):
     api_port: int = Field(8080, ge=0, le=65535, description="0: any free port")
     request_seconds_max: float = Field(5.0, gt=0, description="deadline of one HTTP request")
     body_bytes_max: int = Field(65_536, ge=1024, description="largest request body")
+    requests_in_flight_max: int = Field(
+        512, ge=1, description="requests served at once by one API process; more get 503"
+    )
+    tokens_cached_max: int = Field(10_000, ge=1, description="verified tokens kept per process")
+    cache_fills_max: int = Field(
+        64, ge=1, description="writes to the cache after a miss in flight; more are dropped"
+    )
+    cache_seconds_max: float = Field(
+        1.0, gt=0, description="budget of one cache read with its retries; then Postgres is asked"
+    )
+    cache_failures_max: int = Field(3, ge=1, description="failed reads that open its circuit")
+    cache_window_seconds: float = Field(5.0, gt=0, description="window of those failures")
+    cache_reset_seconds: float = Field(30.0, gt=0, description="until an open circuit is tried")
+    database_seconds_max: float = Field(
+        3.0, gt=0, description="budget of one database read with its retries; below the deadline"
+    )
+    database_failures_max: int = Field(5, ge=1, description="failed reads that open its circuit")
+    database_window_seconds: float = Field(10.0, gt=0, description="window of those failures")
+    database_reset_seconds: float = Field(60.0, gt=0, description="until an open circuit is tried")
+    ping_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="between pings of a dependency whose circuit is open; also their limit",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"
     )

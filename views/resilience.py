@@ -1,0 +1,262 @@
+"""Circuit breaker, retry and budget: how a read treats a dependency that may be down.
+
+The order is breaker ( budget ( retry ( operation ) ) ):
+
+- **retry**: `ATTEMPTS` attempts; before attempt n+1 a pause of
+  `min(min(0.1 * 2^(n-1), 2) * (1 + 0.3 * (2u - 1)), 2)` seconds, u uniform in [0, 1): the
+  reference's 100 ms doubled, ±30 % so that clients do not come back in step, never above 2 s.
+- **budget**: all attempts and pauses together get `seconds_max`; a dependency that hangs is as
+  dead as one that refuses.
+- **breaker**: counts whole calls, not attempts. `failures_max` failed calls within a sliding
+  window of `window_seconds` open it; while open every call is refused at once; after
+  `reset_seconds` one single call is let through as the probe, and its outcome closes or reopens.
+
+Neither success nor failure: a cancelled call (the client went away, the request's deadline passed)
+and errors that are the caller's (`InvalidInput`, `FanNotFound`, anything below 500).
+
+`reset_seconds` is a minute for the database, as the reference has it, and a reader need not be
+dark that long: `watch` asks an open breaker's dependency every second with a harmless ping, as the
+half-open probe, so that a breaker closes about a second after its dependency is back, and
+no user's request serves as the guinea pig. `reset_seconds` remains for whoever runs no watch.
+
+pybreaker keeps the state, tells the listeners and names the error. Its `calling()` is not used: it
+takes a cancelled or excluded call for a success, which would close a half-open breaker on the word
+of a client that hung up; and it counts consecutive failures, not those of a window.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+import pybreaker
+import tenacity
+
+from schemas.errors import FanMemoryError
+from schemas.logs import logger
+
+T = TypeVar("T")
+Operation = Callable[[], Awaitable[T]]
+State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
+
+ATTEMPTS: Final = 3
+DELAY_SECONDS: Final = 0.1
+DELAY_SECONDS_MAX: Final = 2.0
+JITTER: Final = 0.3
+
+STATES: Final[dict[str, State]] = {
+    pybreaker.STATE_CLOSED: "CLOSED",
+    pybreaker.STATE_OPEN: "OPEN",
+    pybreaker.STATE_HALF_OPEN: "HALF_OPEN",
+}
+_UNCOUNTED: Final = 2**31
+"""pybreaker's own count never opens it: the window does."""
+
+_log = logger("resilience")
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStats:
+    """What monitoring shows of one breaker."""
+
+    state: State
+    failures: int
+    """Failed calls since the start."""
+    successes: int
+    lastFailure: int | None  # noqa: N815 (the reference's name)
+    """ms since the epoch."""
+    trips: int
+    """Times it opened."""
+
+
+class Breaker:
+    """One dependency's circuit. Belongs to one event loop; holds no lock."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        failures_max: int,
+        window_seconds: float,
+        reset_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+    ) -> None:
+        self.name = name
+        self._window_seconds = window_seconds
+        self._reset_seconds = reset_seconds
+        self._clock = clock
+        self._circuit = pybreaker.CircuitBreaker(
+            fail_max=_UNCOUNTED, reset_timeout=reset_seconds, name=name, listeners=[*listeners]
+        )
+        self._recent: deque[float] = deque(maxlen=failures_max)
+        self._opened_at = 0.0
+        self._probing = False
+        self._failures = self._successes = self._trips = 0
+        self._last_failure: int | None = None
+
+    @property
+    def state(self) -> State:
+        return STATES[self._circuit.current_state]
+
+    def stats(self) -> BreakerStats:
+        return BreakerStats(
+            self.state, self._failures, self._successes, self._last_failure, self._trips
+        )
+
+    async def call(self, operation: Operation[T]) -> T:
+        """Run it if the circuit allows; raises `pybreaker.CircuitBreakerError` if it does not."""
+        due = self._clock() - self._opened_at >= self._reset_seconds
+        if self.state == "OPEN" and due:
+            self._circuit.half_open()
+        if self.state != "CLOSED":
+            if self.state == "OPEN" or self._probing:
+                raise pybreaker.CircuitBreakerError(f"The circuit of the {self.name} is open.")
+            return await self._probe(operation)
+        try:
+            result = await operation()
+        except Exception as error:
+            if counts_as_failure(error):
+                self._failed()
+                self._count_towards_opening(error)
+            raise
+        self._successes += 1
+        return result
+
+    async def probe(self, ping: Operation[object]) -> None:
+        """Half-open an open circuit now and let `ping` decide; with a closed one do nothing."""
+        if self.state == "CLOSED" or self._probing:
+            return
+        self._circuit.half_open()
+        try:
+            await self._probe(ping)
+        except Exception as error:
+            if not counts_as_failure(error):
+                raise
+
+    async def _probe(self, operation: Operation[T]) -> T:
+        self._probing = True
+        try:
+            result = await operation()
+        except Exception as error:
+            if counts_as_failure(error):
+                self._failed()
+                self._open()
+            else:
+                self._close()  # it answered, if only to say no
+            raise
+        finally:
+            self._probing = False  # cancelled: half-open still, for the next to try
+        self._successes += 1
+        self._close()
+        return result
+
+    def _failed(self) -> None:
+        self._failures += 1
+        self._last_failure = time.time_ns() // 1_000_000
+
+    def _count_towards_opening(self, error: Exception) -> None:
+        if self.state != "CLOSED":
+            return  # it began before the circuit opened: old news
+        now = self._clock()
+        self._recent.append(now)
+        full = len(self._recent) == self._recent.maxlen
+        if full and now - self._recent[0] <= self._window_seconds:
+            self._trips += 1
+            self._open()
+            reason = type(error).__name__
+            _log.warning("circuit opened", extra={"breaker": self.name, "reason": reason})
+
+    def _open(self) -> None:
+        self._opened_at = self._clock()
+        self._recent.clear()
+        self._circuit.open()
+
+    def _close(self) -> None:
+        self._circuit.close()
+        _log.info("circuit closed", extra={"breaker": self.name})
+
+
+class Guard:
+    """breaker ( budget ( retry ( operation ) ) ) around one dependency."""
+
+    def __init__(
+        self, breaker: Breaker, unavailable: type[FanMemoryError], seconds_max: float
+    ) -> None:
+        """`unavailable` is raised when the circuit is open or the budget is spent."""
+        self.breaker = breaker
+        self.retries = 0
+        """Attempts after a first one, since the start."""
+        self._unavailable = unavailable
+        self._seconds_max = seconds_max
+
+    async def call(self, operation: Operation[T]) -> T:
+        """Raises `unavailable`, or the operation's own error after the last attempt."""
+        try:
+            return await self.breaker.call(lambda: self._budgeted(operation))
+        except pybreaker.CircuitBreakerError:
+            raise self._unavailable from None
+
+    async def _budgeted(self, operation: Operation[T]) -> T:
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                return await self._retried(operation)
+        except TimeoutError:
+            raise self._unavailable from None
+
+    async def _retried(self, operation: Operation[T]) -> T:
+        try:
+            # The first attempt stands outside tenacity, whose loop costs more than a cached read.
+            return await operation()
+        except Exception as error:
+            if not can_help(error):
+                raise
+        self.retries += 1
+        await asyncio.sleep(backoff(1))
+        async for attempt in tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS - 1),
+            wait=lambda state: backoff(state.attempt_number + 1),
+            retry=tenacity.retry_if_exception(can_help),
+            before_sleep=self._count,
+            reraise=True,
+        ):
+            with attempt:
+                return await operation()
+        raise AssertionError  # pragma: no cover (tenacity returns or raises)
+
+    def _count(self, _state: tenacity.RetryCallState) -> None:
+        self.retries += 1
+
+
+async def watch(breaker: Breaker, ping: Operation[object], every_seconds: float) -> None:
+    """Ping the dependency of an open circuit until it answers; runs until cancelled.
+
+    A ping that takes longer than `every_seconds` has failed.
+    """
+
+    async def bounded() -> None:
+        async with asyncio.timeout(every_seconds):
+            await ping()
+
+    while True:
+        await asyncio.sleep(every_seconds)
+        await breaker.probe(bounded)
+
+
+def backoff(attempt: int, u: Callable[[], float] = random.random) -> float:
+    """Seconds to wait after failed attempt number `attempt` (from 1)."""
+    delay = min(DELAY_SECONDS * 2.0 ** (attempt - 1), DELAY_SECONDS_MAX)
+    return min(delay * (1 + JITTER * (2 * u() - 1)), DELAY_SECONDS_MAX)
+
+
+def counts_as_failure(error: BaseException) -> bool:
+    """Did the dependency fail, rather than the caller?"""
+    return isinstance(error, Exception) and getattr(error, "status", 500) >= 500
+
+
+def can_help(error: BaseException) -> bool:
+    """Can another attempt help?"""
+    return isinstance(error, FanMemoryError) and error.retryable
