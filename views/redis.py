@@ -1,0 +1,216 @@
+"""Redis: a copy of what was read or moved lately. Losing it costs latency only.
+
+The rules that keep it honest are in `lua/cache.lua`: a push lands only on the version it builds
+on, a fill never brings back an older version, and nothing is filled for a partition whose owner
+has not said how far it has pushed.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis.asyncio
+from redis.exceptions import RedisError, ResponseError
+
+from privacy.keys import Keyring
+from schemas.errors import CacheUnavailable
+from schemas.positions import Position
+from schemas.topics import INTERACTIONS
+from views.remembered import (
+    MESSAGES_MAX,
+    Fragment,
+    Remembered,
+    Stored,
+    fragment_member,
+    member_fragment,
+    open_stored,
+)
+
+_LIBRARY: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")
+_PUSH_FANS_MAX: Final = 256
+"""Fans in one call: it keeps Redis busy for about 2 ms at the most."""
+
+
+class Pushed(NamedTuple):
+    """One fan's move from version `base` to `version`."""
+
+    creator_id: str
+    fan_id: str
+    base: int
+    version: int
+    state: bytes
+    fragments: Sequence[Fragment]
+
+
+class _Who(NamedTuple):
+    subject: bytes
+    kek: str
+    wrapped_key: bytes
+    partition: int
+
+
+_encode_who = msgspec.msgpack.Encoder().encode
+_decode_who = msgspec.msgpack.Decoder(_Who).decode
+
+
+class Cache:
+    """Every method raises `CacheUnavailable` when Redis does not answer in `timeout` seconds."""
+
+    def __init__(
+        self, url: str, keyring: Keyring, *, ttl_seconds: int, timeout: float = 1.0
+    ) -> None:
+        self._redis = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            max_connections=32,
+            retry=None,
+            protocol=3,
+        )
+        self._keyring = keyring
+        self._secret = keyring.derive(b"cache name")
+        self._ttl = ttl_seconds
+        self._loaded = False
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        await self._call("PING")
+
+    async def read(self, creator_id: str, fan_id: str) -> Remembered | None:
+        """One consistent version of a fan's memory; None when it is not cached."""
+        reply = await self._function("fanmemory_read", self._name(creator_id, fan_id))
+        if reply is None:
+            return None
+        generation, version, who, state, members = reply
+        subject, kek, wrapped_key, partition = _decode_who(who)
+        return open_stored(
+            Stored(
+                subject,
+                kek,
+                wrapped_key,
+                partition,
+                int(generation),
+                int(version[8:]),
+                state,
+                [member_fragment(member) for member in members],
+            ),
+            self._keyring,
+        )
+
+    async def fill(self, creator_id: str, fan_id: str, stored: Stored) -> bool:
+        """Keep what was read from Postgres; False when it was refused as possibly stale."""
+        arguments: list[Any] = [
+            _generation(stored.generation),
+            stored.partition,
+            self._ttl,
+            self._name(creator_id, fan_id),
+            _version(stored.generation, stored.version),
+            _encode_who((stored.subject, stored.kek, stored.wrapped_key, stored.partition)),
+            stored.state,
+        ]
+        for fragment in stored.fragments:
+            arguments += (fragment.time, fragment_member(fragment))
+        return bool(await self._function("fanmemory_fill", *arguments))
+
+    async def push(self, generation: int, moves: Sequence[Pushed]) -> None:
+        """Bring the cached ones of these fans to their new versions."""
+        for start in range(0, len(moves), _PUSH_FANS_MAX):
+            arguments: list[Any] = [_generation(generation), MESSAGES_MAX, self._ttl]
+            for move in moves[start : start + _PUSH_FANS_MAX]:
+                arguments += (
+                    self._name(move.creator_id, move.fan_id),
+                    _version(generation, move.base),
+                    _version(generation, move.version),
+                    move.state,
+                    len(move.fragments),
+                )
+                for fragment in move.fragments:
+                    arguments += (fragment.time, fragment_member(fragment))
+            await self._function("fanmemory_push", *arguments)
+
+    async def publish(
+        self, generation: int, partition: int, next: int, sources: dict[int, int]
+    ) -> None:
+        """Say that everything below journal offset `next` of `partition` has been pushed."""
+        arguments: list[Any] = [_generation(generation), partition, b"%020d" % next]
+        for source, offset in sources.items():
+            arguments += (source, offset)
+        await self._function("fanmemory_publish", *arguments)
+
+    async def published(self, generation: int, partition: int) -> int | None:
+        """The journal offset below which everything was pushed; None when nobody said."""
+        known, next = await self._call("HMGET", f"p:{partition}", "g", "n")
+        return int(next) if known == _generation(generation) else None
+
+    async def drop(
+        self, generation: int, version: int, relationships: Sequence[tuple[str, str]]
+    ) -> None:
+        """Forget these fans; fills below `version` stay refused for a while."""
+        for start in range(0, len(relationships), _PUSH_FANS_MAX):
+            names = [self._name(*pair) for pair in relationships[start : start + _PUSH_FANS_MAX]]
+            await self._function("fanmemory_drop", _version(generation, version), *names)
+
+    async def drop_all(self) -> None:
+        """Forget every fan, without blocking Redis for long."""
+        cursor = 0
+        while True:
+            cursor, keys = await self._call("SCAN", cursor, "MATCH", "[cm]:*", "COUNT", 1000)
+            if keys:
+                await self._call("UNLINK", *keys)
+            cursor = int(cursor)
+            if cursor == 0:
+                return
+
+    async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
+        """Whether what was accepted at `position` is in this fan's views; None: can't tell."""
+        if position.topic != INTERACTIONS.name:
+            return False
+        who = await self._call("HGET", b"c:" + self._name(creator_id, fan_id), "s")
+        if who is None:
+            return None
+        offset = await self._call(
+            "HGET", f"p:{_decode_who(who).partition}", f"s{position.partition}"
+        )
+        return offset is not None and int(offset) >= position.offset
+
+    def _name(self, creator_id: str, fan_id: str) -> bytes:
+        """16 bytes that stand for a relationship: keys of the cache name nobody."""
+        return blake2b(
+            creator_id.encode() + b"\0" + fan_id.encode(), key=self._secret, digest_size=16
+        ).digest()
+
+    async def _function(self, name: str, *arguments: Any) -> Any:
+        try:
+            if not self._loaded:
+                await self._load()
+            return await self._call("FCALL", name, 0, *arguments)
+        except ResponseError:
+            # Function not found: Redis was restarted empty.
+            await self._load()
+            return await self._call("FCALL", name, 0, *arguments)
+
+    async def _load(self) -> None:
+        await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
+        self._loaded = True
+
+    async def _call(self, *command: Any) -> Any:
+        try:
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if "Function not found" in str(error):
+                raise
+            raise CacheUnavailable from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise CacheUnavailable from error
+
+
+def _generation(generation: int) -> bytes:
+    return b"%08d" % generation
+
+
+def _version(generation: int, version: int) -> bytes:
+    return b"%08d%020d" % (generation, version)
