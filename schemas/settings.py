@@ -5,6 +5,7 @@ table, and a test holds the two equal. View constants are not settings: they bel
 version of the view.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -16,6 +17,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FANMEMORY_", frozen=True, extra="ignore")
 
+    data: Path = Field(
+        Path(".fanmemory"), description="data directory of the embedded services, and their name"
+    )
     kafka_url: str = Field("", description="host:port list of the brokers; empty: embedded")
     postgres_url: str = Field("", description="postgresql:// URL; empty: embedded")
     redis_url: str = Field("", description="redis:// URL; empty: embedded")

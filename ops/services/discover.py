@@ -1,0 +1,31 @@
+"""Find the running system of a data directory, so that every command needs only its name."""
+
+from pathlib import Path
+
+from ops.services.endpoints import Endpoints, load
+from ops.services.lock import is_held
+from schemas.errors import NotRunning
+from schemas.settings import Settings
+
+
+def endpoints(data: Path, settings: Settings) -> Endpoints:
+    """Where the system listens: what the settings name, else what runs on `data`.
+
+    Raises NotRunning when an address is missing and no live process holds the directory.
+    """
+    named = Endpoints(
+        kafka=settings.kafka_url,
+        postgres_url=settings.postgres_url,
+        redis_url=settings.redis_url,
+    )
+    found = load(data) if is_held(data) else None
+    if found is None:
+        if named.kafka and named.postgres_url and named.redis_url:
+            return named
+        raise NotRunning(f"No Fan Memory runs on {data.absolute()}.")
+    return Endpoints(
+        kafka=named.kafka or found.kafka,
+        postgres_url=named.postgres_url or found.postgres_url,
+        redis_url=named.redis_url or found.redis_url,
+        api_url=found.api_url,
+    )

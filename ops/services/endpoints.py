@@ -1,0 +1,67 @@
+"""Where a running system listens, and how it is written down for the next command."""
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE_NAME = "endpoints.json"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Addresses of one system. The URLs carry passwords: show `public()` to people."""
+
+    kafka: str
+    postgres_url: str
+    redis_url: str
+    api_url: str = ""
+
+    def public(self) -> dict[str, str]:
+        """The same without passwords, empty ones left out."""
+        return {name: without_password(url) for name, url in asdict(self).items() if url}
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: what stands between the user's name and the host is dropped."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    if not separator or not at:
+        return url
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{user}@{host}" if user else f"{scheme}://{host}"
+
+
+def _write_beside(path: Path, text: str) -> Path:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return fresh
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read; a crash leaves the former one or the new one."""
+    _write_beside(path, text).replace(path)
+
+
+def create_private(path: Path, text: str) -> None:
+    """The same, but whoever is first wins: a file that exists stays as it is."""
+    fresh = _write_beside(path, text)
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(fresh)
+    fresh.unlink()
+
+
+def save(data: Path, endpoints: Endpoints) -> None:
+    """Leave the endpoints for other commands."""
+    write_private(data / FILE_NAME, json.dumps(asdict(endpoints), indent=1) + "\n")
+
+
+def load(data: Path) -> Endpoints | None:
+    """What `save` left, or None."""
+    try:
+        return Endpoints(**json.loads((data / FILE_NAME).read_text("utf-8")))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        return None

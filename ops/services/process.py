@@ -1,0 +1,134 @@
+"""Run one program as a child: started through `launch`, logged to a file, stopped by steps."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from ops.services import launch
+
+LOG_BYTES_MAX = 8 << 20  # a log larger than this at start is moved to `.old` first
+KILLED_SECONDS_MAX = 10.0  # how long the kernel may take to end what got SIGKILL
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to run, and how.
+
+    `arguments[0]` is an absolute path. `identity` is one of `launch`'s. `death_signal` is what
+    the program gets when we die. `stop` lists (signal, seconds to wait); SIGKILL follows.
+    """
+
+    arguments: Sequence[str]
+    home: Path
+    log: Path
+    identity: str = "same"
+    death_signal: signal.Signals = signal.SIGKILL
+    stop: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def launcher(death_signal: signal.Signals, identity: str = "same") -> list[str]:
+    """The words to put before a command so that it can't outlive this process."""
+    python = [sys.executable, "-I", "-S", launch.__file__]
+    return [*python, str(os.getpid()), str(int(death_signal)), identity]
+
+
+@cache
+def _forker() -> ThreadPoolExecutor:
+    """The one thread that starts children.
+
+    The kernel sends the death signal when the *thread* that forked ends, so that thread has to
+    live as long as we do, whoever asked for the start.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="forker")
+
+
+def _base_environment() -> dict[str, str]:
+    """What any program needs; our own settings and secrets are none of a server's business."""
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def _open_log(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > LOG_BYTES_MAX:
+            path.replace(path.with_name(path.name + ".old"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def spawn(command: Command, *, inherited: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a command in its own session; it dies with this process, whatever kills it."""
+
+    def fork() -> subprocess.Popen[bytes]:
+        log = _open_log(command.log)
+        try:
+            return subprocess.Popen(
+                [*launcher(command.death_signal, command.identity), *command.arguments],
+                cwd=command.home,
+                env=_base_environment() | dict(command.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal is ours to hand on
+                pass_fds=inherited,
+            )
+        finally:
+            os.close(log)
+
+    return _forker().submit(fork).result()
+
+
+def run(command: Command, *, seconds_max: float, inherited: Sequence[int] = ()) -> int:
+    """Run a command to its end; returns its exit code. Kills it after `seconds_max`."""
+    process = spawn(command, inherited=inherited)
+    try:
+        return process.wait(seconds_max)
+    except BaseException:
+        process.kill()
+        process.wait(KILLED_SECONDS_MAX)
+        raise
+
+
+def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> int:
+    """End a child politely, then less so; returns its exit code. A paused child is woken first."""
+    for number, seconds in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(seconds)
+    if process.poll() is None:
+        process.kill()
+    return process.wait(KILLED_SECONDS_MAX)
+
+
+def tail(path: Path, lines: int = 8) -> str:
+    """The end of a log file, for an error message about a server's start."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def wait_until(condition: Callable[[], bool], seconds_max: float) -> bool:
+    """Poll a callable until it is true; false when time is up."""
+    deadline = time.monotonic() + seconds_max
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

@@ -1,0 +1,55 @@
+"""Fixtures that every room's tests may use: real services, freshly emptied."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.services import EmbeddedServices, Endpoints
+from schemas.settings import Settings
+from tests import services as helpers
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Addresses of the session's Kafka, PostgreSQL and Valkey."""
+    yield from helpers.session_endpoints(tmp_path_factory.mktemp("services"))
+
+
+@pytest.fixture(scope="session")
+async def template_database(services: Endpoints) -> str:
+    """The name of a migrated database to copy."""
+    return await helpers.make_template(services)
+
+
+@pytest.fixture
+async def postgres_url(services: Endpoints, template_database: str) -> AsyncIterator[str]:
+    """An empty, migrated database of this test's own."""
+    async with helpers.fresh_database(services, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+async def redis_url(services: Endpoints) -> str:
+    """An emptied Valkey. Tests run one after another, so it is nobody else's meanwhile."""
+    await helpers.flush_redis(services)
+    return services.redis_url
+
+
+@pytest.fixture
+async def store_settings(services: Endpoints, postgres_url: str, tmp_path: Path) -> Settings:
+    """Settings of an empty system whose Kafka is left as the last test left it."""
+    return await helpers.fresh_settings(services, postgres_url, tmp_path, kafka=False)
+
+
+@pytest.fixture
+async def settings(services: Endpoints, postgres_url: str, tmp_path: Path) -> Settings:
+    """Settings of a completely empty system: database, cache, and topics made anew."""
+    return await helpers.fresh_settings(services, postgres_url, tmp_path, kafka=True)
+
+
+@pytest.fixture(scope="module")
+def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
+    """Services of a module's own, to be killed and restarted (1.3 s)."""
+    with EmbeddedServices(tmp_path_factory.mktemp("own")) as running:
+        yield running
