@@ -1,0 +1,46 @@
+"""The documents that readers get: a state and the recent messages, rendered at one moment.
+
+A fan known only by a view or a like has every document, with the defaults that each view's module
+names. `now` before the newest event (clocks differ by minutes) counts as that event's time.
+"""
+
+from collections.abc import Sequence
+
+from schemas.context import EngagementScore, MemoryContext
+from schemas.journal import JournalEntry
+from schemas.times import render_time
+from views import emotional_state, engagement, messages, personality, preferences
+from views.state import FanState
+
+
+def render_context(
+    creator_id: str, fan_id: str, state: FanState, entries: Sequence[JournalEntry], now: int
+) -> MemoryContext:
+    """All five documents at `now` (ms). `entries`: the last 50 messages, oldest first."""
+    metrics = engagement.render(creator_id, fan_id, state.engagement, state.responses, now)
+    return MemoryContext(
+        fan_id=fan_id,
+        creator_id=creator_id,
+        recent_messages=messages.render(creator_id, fan_id, entries),
+        personality_profile=personality.render(
+            fan_id, state.personality, state.engagement, state.responses
+        ),
+        preferences=preferences.render(
+            fan_id, state.preferences, state.engagement, state.personality, now
+        ),
+        emotional_state=emotional_state.render(
+            state.emotional_state, engagement.level(metrics.engagement_score)
+        ),
+        engagement_metrics=metrics,
+        last_interaction=metrics.last_interaction or metrics.created_at,
+    )
+
+
+def render_score(creator_id: str, fan_id: str, state: FanState, now: int) -> EngagementScore:
+    """The engagement score alone, at `now` (ms)."""
+    return EngagementScore(
+        fan_id=fan_id,
+        creator_id=creator_id,
+        score=engagement.score(state.engagement, now),
+        last_updated=render_time(state.engagement.updated_at),
+    )

@@ -1,0 +1,169 @@
+"""EmotionalState: how this fan feels, from what the fan wrote.
+
+- `currentSentiment`: s = sum(w_k * score_k) / sum(w_k) over fan messages, k = 0 for the newest by
+  event time, w_k = 2^(-k/3) (half-life of 3 messages: the mood of the last few, whatever their
+  age), score = P(positive) - P(negative) in [-1, 1]. `positive` if s > 0.15, `negative` if
+  s < -0.15, else and without fan messages `neutral`. 0.15 keeps one mildly coloured message from
+  flipping the label.
+- `sentimentHistory`: label and time of the last 20 fan messages by event time, oldest first; of
+  equal times, the one later in the log is newer.
+- `dominantEmotions`: up to 3 emotions with the largest decayed weight (half-life 7 days: moods
+  pass within a week), each at least 15 % of the total; equal weights in alphabetical order.
+- `engagementLevel`: of the engagement score now, see `views.engagement`.
+- `lastPositiveInteraction`, `lastNegativeInteraction`: time of the newest fan message so
+  labelled; a tip or a purchase is positive.
+
+The 20 newest scores are kept one by one; what falls off the end joins a tail that keeps
+T = score + r * T with r = 2^(-1/3), so s is exactly the sum over *all* fan messages when they
+arrive in order. A message that arrives later than 20 newer ones is left out of s and of the
+history, since its place in the tail is no longer known; its weight would have been below 0.3 %.
+
+Order: everything else is exact in any order, the emotions to rounding.
+"""
+
+from bisect import bisect_right
+from math import exp2
+from typing import Final, get_args
+
+import msgspec
+
+from schemas.context import EmotionalState, EngagementLevel, SentimentAt
+from schemas.journal import JournalEntry
+from schemas.text_features import Emotion, Sentiment, TextFeatures
+from schemas.times import DAY_MS, render_time
+from views.decay import grid, largest, shrink, shrink_all
+
+VERSION: Final = 1
+
+HISTORY_MAX: Final = 20
+RATIO: Final = 2.0 ** (-1 / 3)
+"""Weight of a message relative to the next newer one."""
+POSITIVE: Final = 0.15
+NEGATIVE: Final = -0.15
+HALF_LIFE_MS: Final = 7 * DAY_MS
+DOMINANT_MAX: Final = 3
+DOMINANT_SHARE_MIN: Final = 0.15
+
+NO_TEXT: Final = TextFeatures()
+_EMOTIONS: Final = frozenset(get_args(Emotion))
+_WEIGHTS: Final = tuple(RATIO**k for k in range(HISTORY_MAX + 1))
+_MARK: Final[dict[Sentiment, str]] = {"positive": "+", "neutral": "0", "negative": "-"}
+_LABEL: Final[dict[str, Sentiment]] = {mark: label for label, mark in _MARK.items()}
+
+
+class State(msgspec.Struct, omit_defaults=True, gc=False):
+    times: list[int] = msgspec.field(default_factory=list)
+    """Event times, ms, of the last 20 fan messages, oldest first."""
+    scores: list[float] = msgspec.field(default_factory=list)
+    """Their scores, in the same order."""
+    labels: str = ""
+    """Their labels in the same order: `+`, `0` or `-` each."""
+    tail_score: float = 0.0
+    """Weighted sum of the older scores, relative to the newest of them."""
+    tail_weight: float = 0.0
+    last_positive: int = 0
+    """Event time, ms; 0: none yet."""
+    last_negative: int = 0
+    as_of: int = 0
+    """Grid point, ms, at which `emotions` are kept (`views.decay`)."""
+    emotions: dict[str, float] = msgspec.field(default_factory=dict)
+    """Decayed weight per emotion."""
+
+
+def fold(state: State, entry: JournalEntry, position: int) -> None:
+    kind = entry.kind
+    time = entry.time
+    if kind != "message":
+        if (kind == "purchase" or kind == "tip") and time > state.last_positive:
+            state.last_positive = time
+        return
+    if entry.sender != "fan":
+        return
+    text = entry.text or NO_TEXT
+    label = text.sentiment
+    if label == "positive":
+        if time > state.last_positive:
+            state.last_positive = time
+    elif label == "negative" and time > state.last_negative:
+        state.last_negative = time
+    _remember(state, time, text.score, _MARK[label])
+    if text.emotions:
+        _feel(state, time, text.emotions)
+
+
+def _remember(state: State, time: int, score: float, mark: str) -> None:
+    times = state.times
+    if not times or time >= times[-1]:
+        times.append(time)
+        state.scores.append(score)
+        state.labels += mark
+    else:
+        place = bisect_right(times, time)
+        if place == 0 and len(times) == HISTORY_MAX:
+            return
+        times.insert(place, time)
+        state.scores.insert(place, score)
+        state.labels = state.labels[:place] + mark + state.labels[place:]
+    if len(times) > HISTORY_MAX:
+        del times[0]
+        state.labels = state.labels[1:]
+        state.tail_score = state.scores.pop(0) + RATIO * state.tail_score
+        state.tail_weight = 1.0 + RATIO * state.tail_weight
+
+
+def _feel(state: State, time: int, found: dict[str, float]) -> None:
+    emotions = state.emotions
+    if time - state.as_of >= HALF_LIFE_MS:
+        later = grid(time, HALF_LIFE_MS)
+        shrink_all(emotions, shrink(state.as_of, later, HALF_LIFE_MS))
+        state.as_of = later
+    scale = exp2((time - state.as_of) / HALF_LIFE_MS)
+    for emotion, weight in found.items():
+        if emotion in _EMOTIONS:
+            emotions[emotion] = emotions.get(emotion, 0.0) + weight * scale
+
+
+def mean_score(state: State) -> float:
+    """s of the formula, in [-1, 1]; 0 without fan messages."""
+    count = len(state.scores)
+    if not count:
+        return 0.0
+    rest = _WEIGHTS[count]
+    score = rest * state.tail_score
+    weight = rest * state.tail_weight
+    for value, factor in zip(reversed(state.scores), _WEIGHTS, strict=False):
+        score += value * factor
+        weight += factor
+    return score / weight
+
+
+def sentiment(state: State) -> Sentiment:
+    score = mean_score(state)
+    if score > POSITIVE:
+        return "positive"
+    return "negative" if score < NEGATIVE else "neutral"
+
+
+def dominant_emotions(state: State) -> tuple[str, ...]:
+    """Strongest first. Shares do not change with silence, so no `now` is needed."""
+    emotions = state.emotions
+    least = DOMINANT_SHARE_MIN * sum(emotions.values())
+    return tuple(
+        emotion
+        for emotion in largest(emotions, DOMINANT_MAX)
+        if emotions[emotion] >= least and emotions[emotion] > 0
+    )
+
+
+def render(state: State, level: EngagementLevel) -> EmotionalState:
+    return EmotionalState(
+        current_sentiment=sentiment(state),
+        sentiment_history=tuple(
+            SentimentAt(_LABEL[mark], render_time(time))
+            for mark, time in zip(state.labels, state.times, strict=True)
+        ),
+        dominant_emotions=dominant_emotions(state),
+        engagement_level=level,
+        last_positive_interaction=render_time(state.last_positive) if state.last_positive else None,
+        last_negative_interaction=render_time(state.last_negative) if state.last_negative else None,
+    )

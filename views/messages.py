@@ -1,0 +1,58 @@
+"""recentMessages: the last 50 messages by event time, oldest first; equal times in log order.
+
+The only view without a state of its own: the history rows are its state, and the newest 50 are
+read by index. `sentiment` and `topics` are the analyser's and stand at both senders' messages.
+`metadata` is the object as received, plus `language` (the analyser's, unless the sender gave one)
+and, when known, `author`.
+"""
+
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from typing import Any, Final
+
+import msgspec
+
+from schemas.context import ConversationMessage
+from schemas.journal import JournalEntry
+from schemas.text_features import TextFeatures
+from schemas.times import render_time
+
+RECENT_MAX: Final = 50
+
+_NO_TEXT: Final = TextFeatures()
+_decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def newest(
+    history: Iterable[tuple[int, JournalEntry]], limit: int = RECENT_MAX
+) -> list[JournalEntry]:
+    """The newest messages of (position, entry) pairs by (event time, position), oldest first."""
+    messages = ((entry.time, at, entry) for at, entry in history if entry.kind == "message")
+    latest = nlargest(limit, messages, key=lambda message: message[:2])
+    return [entry for _, _, entry in reversed(latest)]
+
+
+def render(
+    creator_id: str, fan_id: str, entries: Sequence[JournalEntry]
+) -> tuple[ConversationMessage, ...]:
+    """`entries`: messages in the order in which they are to be shown."""
+    return tuple(_message(creator_id, fan_id, entry) for entry in entries)
+
+
+def _message(creator_id: str, fan_id: str, entry: JournalEntry) -> ConversationMessage:
+    text = entry.text or _NO_TEXT
+    metadata = _decode_metadata(entry.metadata) if entry.metadata else {}
+    metadata.setdefault("language", text.language)
+    if entry.author is not None:
+        metadata.setdefault("author", entry.author)
+    return ConversationMessage(
+        id=entry.event_id,
+        fan_id=fan_id,
+        creator_id=creator_id,
+        content=entry.content or "",
+        sender=entry.sender,
+        sentiment=text.sentiment,
+        topics=text.topics,
+        timestamp=render_time(entry.time),
+        metadata=metadata,
+    )
