@@ -14,7 +14,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -120,7 +119,7 @@ def untraversable(path: Path, uid: int, gid: int) -> Path | None:
 def _hand_over(home: Path, who: str) -> None:
     """Make `home`, and nothing above it, belong to the unprivileged user the server becomes."""
     uid, gid = (int(part) for part in who.split(":"))
-    for path in (home / "cluster", binary("postgres"), Path(sys.executable)):
+    for path in (home, binary("postgres")):
         blocked = untraversable(path, uid, gid)
         if blocked is not None:
             raise Misconfigured(
