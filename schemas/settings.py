@@ -56,9 +56,14 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
     api_port: int = Field(8080, ge=0, le=65535, description="0: any free port")
     request_seconds_max: float = Field(5.0, gt=0, description="deadline of one HTTP request")
-    body_bytes_max: int = Field(65_536, ge=1024, description="largest request body")
+    body_bytes_max: int = Field(
+        262_144, ge=1024, description="largest request body; an event may be this large"
+    )
     requests_in_flight_max: int = Field(
         512, ge=1, description="requests served at once by one API process; more get 503"
+    )
+    history_entries_max: int = Field(
+        20_000, ge=1, description="interactions of a fan that asOf and explain fold in one request"
     )
     tokens_cached_max: int = Field(10_000, ge=1, description="verified tokens kept per process")
     cache_fills_max: int = Field(

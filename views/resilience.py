@@ -11,8 +11,9 @@ The order is breaker ( budget ( retry ( operation ) ) ):
   window of `window_seconds` open it; while open every call is refused at once; after
   `reset_seconds` one single call is let through as the probe, and its outcome closes or reopens.
 
-Neither success nor failure: a cancelled call (the client went away, the request's deadline passed)
-and errors that are the caller's (`InvalidInput`, `FanNotFound`, anything below 500).
+Not failures: a cancelled call (the client went away, the request's deadline passed), and those of
+our own errors that trying again can't help (`InvalidInput`, `FanNotFound`, a broken seal): they
+say something about the question, and the dependency did answer it.
 
 `reset_seconds` is a minute for the database, as the reference has it, and a reader need not be
 dark that long: `watch` asks an open breaker's dependency every second with a harmless ping, as the
@@ -252,9 +253,9 @@ def backoff(attempt: int, u: Callable[[], float] = random.random) -> float:
     return min(delay * (1 + JITTER * (2 * u() - 1)), DELAY_SECONDS_MAX)
 
 
-def counts_as_failure(error: BaseException) -> bool:
-    """Did the dependency fail, rather than the caller?"""
-    return isinstance(error, Exception) and getattr(error, "status", 500) >= 500
+def counts_as_failure(error: Exception) -> bool:
+    """Did the dependency fail, rather than the question?"""
+    return not isinstance(error, FanMemoryError) or error.retryable
 
 
 def can_help(error: BaseException) -> bool:

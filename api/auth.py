@@ -1,0 +1,96 @@
+"""Who asks: HS256 bearer tokens with every claim that matters required.
+
+A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a creator's, `creatorId`.
+Without a valid token the answer is 401, without the right `creatorId` 403. A verified token is
+kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 us, looking up 1.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from schemas.errors import Forbidden, Misconfigured, Unauthenticated
+from schemas.settings import Settings
+
+ALGORITHM: Final = "HS256"
+SECRET_BYTES_MIN: Final = 32
+"""RFC 7518, 3.2: a key of at least the hash's size."""
+TOKEN_LENGTH_MAX: Final = 4096
+CLAIM_LENGTH_MAX: Final = 128
+
+
+class Principal(NamedTuple):
+    """Who a verified token speaks for."""
+
+    user_id: str
+    creator_id: str | None
+    expires: float
+    """Seconds since the epoch."""
+
+    def require(self, creator_id: str) -> None:
+        """Raise `Forbidden` unless the principal may see this creator's fans."""
+        if self.creator_id != creator_id:
+            raise Forbidden
+
+
+def signing_key(settings: Settings) -> OctKey:
+    """Raises `Misconfigured` for a secret that is too short to sign with."""
+    secret = settings.jwt_secret.get_secret_value().encode()
+    if len(secret) < SECRET_BYTES_MIN:
+        raise Misconfigured(f"FANMEMORY_JWT_SECRET must be at least {SECRET_BYTES_MIN} bytes.")
+    return OctKey.import_key(secret)
+
+
+class Authenticator:
+    """Verifies bearer tokens; keeps verified ones."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._key = signing_key(settings)
+        self._clock = clock
+        self._limit = settings.tokens_cached_max
+        self._verified: dict[str, Principal] = {}
+        self._claims = jwt.JWTClaimsRegistry(
+            now=lambda: int(clock()),
+            exp={"essential": True},
+            iat={"essential": True},
+            sub={"essential": True},
+            iss={"essential": True, "value": settings.jwt_issuer},
+            aud={"essential": True, "value": settings.jwt_audience},
+        )
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """The principal of an `Authorization` header; raises `Unauthenticated`."""
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_LENGTH_MAX:
+            raise Unauthenticated
+        known = self._verified.get(token)
+        if known is not None:
+            if self._clock() < known.expires:
+                return known
+            del self._verified[token]
+        principal = self._verify(token)
+        while len(self._verified) >= self._limit:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = principal
+        return principal
+
+    def _verify(self, token: str) -> Principal:
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
+            self._claims.validate(claims)
+        except (JoseError, ValueError, TypeError, RecursionError):
+            # Whatever is wrong with it: the client learns only that it is.
+            raise Unauthenticated from None
+        user_id, creator_id = claims["sub"], claims.get("creatorId")
+        if not _is_name(user_id) or (creator_id is not None and not _is_name(creator_id)):
+            raise Unauthenticated
+        return Principal(user_id, creator_id, float(claims["exp"]))
+
+
+def _is_name(claim: Any) -> bool:
+    return isinstance(claim, str) and 0 < len(claim) <= CLAIM_LENGTH_MAX and not claim.isspace()

@@ -1,0 +1,63 @@
+"""GET /health/live, /health/ready and /metrics: for machines. No token, nothing personal.
+
+Ready means: able to answer reads. With Postgres gone the cached reads still answer, with Redis
+gone all do, more slowly, and with Kafka gone only writes fail: each is `degraded`, and 200, because
+taking every instance out of the balancer would turn a part that is down into a whole that is. Only
+with both stores gone is it `unavailable`, and 503.
+"""
+
+from collections.abc import Awaitable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.envelopes import plain
+from api.parts import Parts, parts_of
+from schemas.errors import FanMemoryError
+from views.resilience import Breaker
+
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def live(_request: Request) -> Response:
+    """The process runs and its event loop turns."""
+    return plain({"status": "live"})
+
+
+async def ready(request: Request) -> Response:
+    """Each dependency, and each partition's position, lag and oldest unprojected event."""
+    parts = parts_of(request)
+    look = await parts.lag.look()
+    cache = await _answers(parts.cache.ping())
+    memory, publisher = parts.memory, parts.publisher
+    dependencies = {
+        "cache": _dependency(cache, memory.cache_guard.breaker),
+        "database": _dependency(look.database, memory.store_guard.breaker),
+        "broker": _dependency(look.broker and publisher.connected, publisher.breaker),
+    }
+    up = [name for name, found in dependencies.items() if found["up"]]
+    status = "ready" if len(up) == len(dependencies) else "degraded"
+    if "cache" not in up and "database" not in up:
+        status = "unavailable"
+    body = {"status": status, "dependencies": dependencies, "partitions": look.partitions}
+    return plain(body, 503 if status == "unavailable" else 200)
+
+
+async def metrics(request: Request) -> Response:
+    """The Prometheus text format; asks for the lag first, so that a scrape is never stale."""
+    parts: Parts = parts_of(request)
+    await parts.lag.look()
+    return Response(parts.metrics.render(), media_type=PROMETHEUS_TYPE)
+
+
+def _dependency(up: bool, breaker: Breaker) -> dict[str, Any]:
+    return {"up": up, "circuit": breaker.stats()}
+
+
+async def _answers(question: Awaitable[object]) -> bool:
+    try:
+        await question
+    except FanMemoryError:
+        return False
+    return True

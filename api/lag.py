@@ -1,0 +1,169 @@
+"""How far the views are behind the log: each partition's position, lag and oldest unread record.
+
+Positions come from Postgres, ends and times of records from the brokers, through a consumer that
+belongs to no group and commits nothing. Answers are kept `KEEP_SECONDS`, so that a scrape, a
+probe and a dashboard together cost one look.
+"""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BrokerUnavailable, DatabaseUnavailable
+from schemas.logs import logger
+from schemas.settings import Settings
+from views.postgres import PartitionStatus, Store
+
+KEEP_SECONDS: Final = 1.0
+LOOK_SECONDS_MAX: Final = 2.0
+CONNECT_PAUSE_SECONDS: Final = 1.0
+
+_log = logger("lag")
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One partition as the views stand to it."""
+
+    topic: str
+    partition: int
+    position: int
+    """Next offset to be read."""
+    end: int | None
+    """Next offset to be written; None while the broker does not answer."""
+    lag: int | None
+    oldestUnprojectedSeconds: float | None  # noqa: N815 (a field of the JSON)
+    """Age of the record at `position`; 0 without lag; None when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found; `database` and `broker` say whether they answered."""
+
+    partitions: tuple[PartitionLag, ...]
+    database: bool
+    broker: bool
+
+
+class LagReader:
+    """Looks at most once per `KEEP_SECONDS`; concurrent askers share a look."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._url = settings.kafka_url
+        self._store = store
+        self._consumer: Any = None
+        self._looking: asyncio.Task[Look] | None = None
+        self._looked_at = float("-inf")
+        self.latest = Look((), False, False)
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+        await self._disconnect()
+
+    async def look(self) -> Look:
+        """The present state; never raises because something is down."""
+        if time.monotonic() - self._looked_at < KEEP_SECONDS:
+            return self.latest
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> Look:
+        statuses: list[PartitionStatus] | None = None
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                statuses = await self._store.positions()
+        except (DatabaseUnavailable, TimeoutError):
+            pass
+        parts: tuple[PartitionLag, ...] = ()
+        broker = True
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                parts = await self._measure(statuses or [])
+        except (BrokerUnavailable, TimeoutError):
+            broker = False
+            parts = tuple(
+                PartitionLag(s.topic, s.partition, s.next, None, None, None) for s in statuses or ()
+            )
+        self.latest = Look(parts, statuses is not None, broker)
+        self._looked_at = time.monotonic()
+        return self.latest
+
+    async def _measure(self, statuses: list[PartitionStatus]) -> tuple[PartitionLag, ...]:
+        consumer = await self._connected()
+        try:
+            wanted = {TopicPartition(s.topic, s.partition): s.next for s in statuses}
+            if not wanted:
+                await consumer._client.fetch_all_metadata()
+                return ()
+            ends = await consumer.end_offsets(list(wanted))
+            oldest = await self._oldest(consumer, wanted, ends)
+        except (KafkaError, OSError) as error:
+            await self._disconnect()
+            raise BrokerUnavailable from error
+        found = []
+        for place, next in wanted.items():
+            end = ends[place]
+            age = oldest.get(place) if end > next else 0.0
+            found.append(
+                PartitionLag(place.topic, place.partition, next, end, max(0, end - next), age)
+            )
+        return tuple(found)
+
+    async def _oldest(
+        self,
+        consumer: Any,
+        wanted: dict[TopicPartition, int],
+        ends: dict[TopicPartition, int],
+    ) -> dict[TopicPartition, float]:
+        """Age in seconds of the first unread record of each partition that has one."""
+        behind = [place for place, next in wanted.items() if ends[place] > next]
+        consumer.assign(behind)
+        if not behind:
+            return {}
+        for place in behind:
+            consumer.seek(place, wanted[place])
+        found: dict[TopicPartition, float] = {}
+        now = time.time()
+        for place in behind:
+            records = await consumer.getmany(place, timeout_ms=200, max_records=1)
+            for record in records.get(place, ()):
+                found[place] = max(0.0, now - record.timestamp / 1000)
+        consumer.assign([])
+        return found
+
+    async def _connected(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._url,
+                client_id="fanmemory-api-lag",
+                enable_auto_commit=False,
+                group_id=None,
+                auto_offset_reset="earliest",
+                request_timeout_ms=5_000,
+                max_partition_fetch_bytes=65_536,
+                fetch_max_wait_ms=100,
+            )
+            try:
+                await consumer.start()
+            except BaseException as error:
+                await consumer.stop()
+                if isinstance(error, KafkaError | OSError):
+                    raise BrokerUnavailable from error
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(KafkaError, OSError):
+                await consumer.stop()

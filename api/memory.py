@@ -1,0 +1,63 @@
+"""GET /api/of-memory/context, /engagement-score and /explain."""
+
+import asyncio
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.envelopes import data
+from api.parameters import identifier, moment, position, required
+from api.parts import Parts, creator_of, parts_of
+from schemas.errors import FanNotFound
+from views.explain import context_as_of, explain, value_of
+
+
+async def get_context(request: Request) -> Response:
+    """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
+    parts, creator_id, fan_id = _asked(request)
+    query = request.query_params
+    at_least, as_of = position(query, "minPosition"), moment(query, "asOf")
+    if as_of is None:
+        context = await parts.memory.context(creator_id, fan_id, at_least=at_least)
+        return data(request.scope, context)
+    if at_least is not None:
+        await parts.memory.wait_until(
+            creator_id, fan_id, at_least, parts.settings.request_seconds_max
+        )
+    history = await parts.memory.history(creator_id, fan_id, parts.settings.history_entries_max)
+    # In a thread: folding thousands of events takes tens of milliseconds.
+    past = await asyncio.to_thread(context_as_of, creator_id, fan_id, history, as_of)
+    if past is None:
+        raise FanNotFound("Fan not found", hint="Nothing had happened yet at asOf.")
+    return data(request.scope, past)
+
+
+async def get_score(request: Request) -> Response:
+    """The engagement score, decayed to now."""
+    parts, creator_id, fan_id = _asked(request)
+    at_least = position(request.query_params, "minPosition")
+    return data(request.scope, await parts.memory.score(creator_id, fan_id, at_least=at_least))
+
+
+async def get_explanation(request: Request) -> Response:
+    """Which events moved a number between `from` (default: ever) and `to` (default: now)."""
+    parts, creator_id, fan_id = _asked(request)
+    query = request.query_params
+    field = required(query, "field")
+    value_of(field)
+    start, end = moment(query, "from"), moment(query, "to")
+    if end is None:
+        end = time.time_ns() // 1_000_000
+    history = await parts.memory.history(creator_id, fan_id, parts.settings.history_entries_max)
+    explanation = await asyncio.to_thread(explain, history, field, start, end)
+    return data(request.scope, explanation)
+
+
+def _asked(request: Request) -> tuple[Parts, str, str]:
+    """The parts, and the relationship asked for, which must be the token's creator's."""
+    principal, _ = creator_of(request)
+    fan_id = identifier(request.query_params, "fanId")
+    creator_id = identifier(request.query_params, "creatorId")
+    principal.require(creator_id)
+    return parts_of(request), creator_id, fan_id

@@ -1,0 +1,137 @@
+"""What Prometheus sees. Names are the reference's where it has one.
+
+Labels are bounded: routes are the templates of our own table, types are those of the error tree,
+partitions are the topics'. A registry belongs to one app, so that two in a process do not clash.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.lag import PartitionLag
+from schemas.errors import FanMemoryError
+from views.memory import FanMemory
+from views.resilience import STATES, Breaker
+
+BUCKETS: Final = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+)  # fmt: skip
+"""Seconds. Dense around 5 ms, the target of a cached read; up to the request's deadline."""
+UNMATCHED: Final = "unmatched"
+METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE"))
+
+
+class ApiMetrics:
+    """Counts requests; asks the readers for the rest when it is scraped."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._errors = Counter(
+            "memory_api_errors",
+            "Responses with an error, by route, type and status",
+            ("route", "type", "status"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "memory_api_duration_seconds",
+            "From the request's head to the response's end",
+            ("route", "method"),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+
+    def observe(self, route: str, method: str, seconds: float) -> None:
+        self._duration.labels(route, method if method in METHODS else "other").observe(seconds)
+
+    def error(self, route: str, error: FanMemoryError) -> None:
+        self._errors.labels(route, error.type or type(error).__name__, str(error.status)).inc()
+
+    def watch(
+        self,
+        memory: FanMemory,
+        breakers: Iterable[Breaker],
+        lags: Callable[[], Iterable[PartitionLag]],
+    ) -> None:
+        """Show these at every scrape."""
+        self.registry.register(_Readers(memory, list(breakers), lags))
+
+    def render(self) -> bytes:
+        """The text format, version 0.0.4."""
+        return generate_latest(self.registry)
+
+
+class _Readers(Collector):
+    def __init__(
+        self,
+        memory: FanMemory,
+        breakers: list[Breaker],
+        lags: Callable[[], Iterable[PartitionLag]],
+    ) -> None:
+        self._memory = memory
+        self._breakers = breakers
+        self._lags = lags
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._reads()
+        yield from self._circuits()
+        yield from self._partitions()
+
+    def _reads(self) -> Iterator[Metric]:
+        numbers = self._memory.statistics()
+        for name, key, text in (
+            ("memory_cache_requests", "cache_requests", "Reads that asked the cache"),
+            ("memory_cache_hits", "cache_hits", "Reads that the cache answered"),
+            ("memory_cache_errors", "cache_errors", "Reads that the cache failed"),
+            ("memory_cache_fills", "fills", "Writes to the cache after a miss"),
+            ("memory_cache_fills_dropped", "fills_dropped", "Such writes given up"),
+            ("memory_database_reads", "store_reads", "Reads of the database"),
+            ("memory_database_reads_shared", "shared_reads", "Misses that joined another's read"),
+        ):
+            yield CounterMetricFamily(name, text, numbers[key])
+        retries = CounterMetricFamily("memory_retries", "Attempts after the first", labels=["of"])
+        retries.add_metric(["cache"], numbers["cache_retries"])
+        retries.add_metric(["database"], numbers["store_retries"])
+        yield retries
+
+    def _circuits(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "memory_circuit_breaker_state", "1 for the state it is in", labels=["breaker", "state"]
+        )
+        trips = CounterMetricFamily(
+            "memory_circuit_breaker_trips", "Times it opened", labels=["breaker"]
+        )
+        for breaker in self._breakers:
+            stats = breaker.stats()
+            for name in STATES.values():
+                state.add_metric([breaker.name, name.lower()], float(stats.state == name))
+            trips.add_metric([breaker.name], stats.trips)
+        yield state
+        yield trips
+
+    def _partitions(self) -> Iterator[Metric]:
+        labels = ["topic", "partition"]
+        position = GaugeMetricFamily(
+            "memory_partition_position", "Next offset to be read", labels=labels
+        )
+        lag = GaugeMetricFamily("memory_partition_lag", "Records not yet read", labels=labels)
+        age = GaugeMetricFamily(
+            "memory_partition_oldest_unread_seconds",
+            "Age of the oldest record not yet read; 0 without lag",
+            labels=labels,
+        )
+        for part in self._lags():
+            names = [part.topic, str(part.partition)]
+            position.add_metric(names, part.position)
+            if part.lag is not None:
+                lag.add_metric(names, part.lag)
+            if part.oldestUnprojectedSeconds is not None:
+                age.add_metric(names, part.oldestUnprojectedSeconds)
+        yield position
+        yield lag
+        yield age

@@ -1,0 +1,61 @@
+"""Query parameters: read strictly, refused with their name."""
+
+import re
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from starlette.datastructures import QueryParams
+
+from schemas.errors import InvalidInput
+from schemas.events import ID_LENGTH_MAX
+from schemas.positions import Position, parse_position
+from schemas.times import from_datetime
+
+_control: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+def identifier(query: QueryParams, name: str) -> str:
+    """An id: 1 to 128 characters, not blank, no control characters, given once."""
+    value = required(query, name)
+    if not value or value.isspace():
+        raise InvalidInput(name, "must not be blank")
+    if len(value) > ID_LENGTH_MAX:
+        raise InvalidInput(name, f"must be at most {ID_LENGTH_MAX} characters")
+    if _control(value):
+        raise InvalidInput(name, "must not contain control characters")
+    return value
+
+
+def position(query: QueryParams, name: str) -> Position | None:
+    value = optional(query, name)
+    return None if value is None else parse_position(value, name)
+
+
+def moment(query: QueryParams, name: str) -> int | None:
+    """An RFC 3339 time with a zone, as ms since the epoch."""
+    value = optional(query, name)
+    if value is None:
+        return None
+    try:
+        found = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        found = None
+    if found is None or found.tzinfo is None:
+        # A plus sign in a query is a space unless it is written %2B: say so, it is a classic.
+        raise InvalidInput(name, "must be an RFC 3339 time with a zone (write + as %2B)")
+    return from_datetime(found)
+
+
+def required(query: QueryParams, name: str) -> str:
+    value = optional(query, name)
+    if value is None:
+        raise InvalidInput(name, "is required")
+    return value
+
+
+def optional(query: QueryParams, name: str) -> str | None:
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise InvalidInput(name, "must be given once")
+    return values[0] if values else None

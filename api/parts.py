@@ -1,0 +1,81 @@
+"""The parts of a running API: made once, opened and closed by the app's lifespan."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from api.auth import Authenticator, Principal
+from api.lag import LagReader
+from api.metrics import ApiMetrics
+from api.publisher import Publisher
+from privacy.keys import Keyring
+from schemas.errors import Forbidden
+from schemas.settings import Settings
+from views.memory import FanMemory
+from views.postgres import Store, open_pool
+from views.redis import Cache
+
+POOL_SIZE_MAX = 8
+"""Postgres connections of one API process: a miss holds one for about 0.3 ms."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What handlers use. `opened` makes one, `close` ends it."""
+
+    settings: Settings
+    auth: Authenticator
+    metrics: ApiMetrics
+    pool: Any
+    cache: Cache
+    memory: FanMemory
+    publisher: Publisher
+    lag: LagReader
+
+    async def close(self) -> None:
+        await self.publisher.close()
+        await self.lag.close()
+        await self.memory.close()
+        await self.cache.close()
+        self.pool.terminate()
+
+
+async def opened(
+    settings: Settings, keyring: Keyring, auth: Authenticator, metrics: ApiMetrics
+) -> Parts:
+    """Open everything. Needs none of the services up: each is connected when it is there."""
+    pool = await open_pool(
+        settings.postgres_url,
+        size_max=POOL_SIZE_MAX,
+        command_timeout=settings.database_seconds_max,
+    )
+    cache = Cache(
+        settings.redis_url,
+        keyring,
+        ttl_seconds=settings.cache_ttl_seconds,
+        timeout=settings.cache_seconds_max,
+    )
+    store = Store(pool, keyring, settings.journal_partitions)
+    memory = FanMemory(cache, store, keyring, settings)
+    publisher = Publisher(settings)
+    lag = LagReader(settings, store)
+    breakers = [memory.cache_guard.breaker, memory.store_guard.breaker, publisher.breaker]
+    metrics.watch(memory, breakers, lambda: lag.latest.partitions)
+    memory.start()
+    publisher.start()
+    return Parts(settings, auth, metrics, pool, cache, memory, publisher, lag)
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that serves this request."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def creator_of(request: Request) -> tuple[Principal, str]:
+    """The verified principal and the creator it speaks for; raises 401 and 403 errors."""
+    principal = parts_of(request).auth.authenticate(request.headers.get("authorization"))
+    if principal.creator_id is None:
+        raise Forbidden
+    return principal, principal.creator_id

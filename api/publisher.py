@@ -1,0 +1,157 @@
+"""The way of POST into `interactions`: acknowledged by all in-sync replicas, or said not to be.
+
+The producer is idempotent, so its own retries never write twice. What a client sends again after
+a timeout can be written twice, unless it gave an `eventId`: then the views count it once.
+
+Starting needs no broker: it is connected in the background, and until then the answer is
+`BrokerUnavailable` at once. A breaker keeps requests from queueing at a dead broker, a limit
+on the publishes in flight keeps them from starving the reads.
+"""
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import pybreaker
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
+from schemas.logs import logger
+from schemas.positions import Position
+from schemas.settings import Settings
+from schemas.topics import INTERACTIONS
+from views.resilience import Breaker, watch
+
+CONNECT_PAUSE_SECONDS: Final = 0.5
+DEADLINE_SHARE: Final = 0.9
+"""Of the request's deadline: so that the answer to a slow broker is ours."""
+IN_FLIGHT_MAX: Final = 256
+
+_UNSURE: Final = (
+    "It may still be accepted. Send it again with the same eventId: it is counted once."
+)
+_log = logger("publisher")
+
+
+class Publisher:
+    """Belongs to one event loop; `start` it and `close` it there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Any = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._broken = asyncio.Event()
+        self._in_flight = 0
+        self.breaker = Breaker(
+            "memory-broker",
+            failures_max=settings.database_failures_max,
+            window_seconds=settings.database_window_seconds,
+            reset_seconds=settings.database_reset_seconds,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether a producer is ready to take records."""
+        return self._producer is not None
+
+    def start(self) -> None:
+        """Connect in the background, again whenever the producer breaks."""
+        self._tasks = [
+            asyncio.create_task(self._keep_connected()),
+            asyncio.create_task(watch(self.breaker, self.ping, self._settings.ping_seconds)),
+        ]
+
+    async def close(self) -> None:
+        """Deliver what was accepted for sending, within a second, and disconnect."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stop(self._producer)
+        self._producer = None
+
+    async def ping(self) -> None:
+        """Raises `BrokerUnavailable` when no broker answers."""
+        if self._producer is None:
+            raise BrokerUnavailable
+        try:
+            await self._producer.client.fetch_all_metadata()
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailable from error
+
+    async def publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
+        """Append to `interactions`; returns when the brokers have it, with its position.
+
+        Raises `BrokerUnavailable` when nothing was accepted, `DeadlineExceeded` when that is not
+        known.
+        """
+        if self._in_flight >= IN_FLIGHT_MAX:
+            raise BrokerUnavailable
+        self._in_flight += 1
+        try:
+            return await self.breaker.call(lambda: self._publish(key, value, time_ms))
+        except pybreaker.CircuitBreakerError:
+            raise BrokerUnavailable from None
+        finally:
+            self._in_flight -= 1
+
+    async def _publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
+        producer = self._producer
+        if producer is None:
+            raise BrokerUnavailable
+        seconds = self._settings.request_seconds_max * DEADLINE_SHARE
+        try:
+            async with asyncio.timeout(seconds):
+                written = await producer.send_and_wait(
+                    INTERACTIONS.name, value, key=key, timestamp_ms=time_ms
+                )
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "The broker has not acknowledged in time.", hint=_UNSURE
+            ) from None
+        except MessageSizeTooLargeError:
+            raise InvalidInput("$", "is larger than the broker accepts") from None
+        except (KafkaError, OSError) as error:
+            if not getattr(error, "retriable", False):
+                # An idempotent producer that lost its sequence refuses everything from then on.
+                self._broken.set()
+            raise BrokerUnavailable from error
+        return Position(written.topic, written.partition, written.offset)
+
+    async def _keep_connected(self) -> None:
+        while True:
+            self._broken.clear()
+            self._producer = await self._connect()
+            _log.info("connected to the broker")
+            await self._broken.wait()
+            broken, self._producer = self._producer, None
+            await self._stop(broken)
+
+    async def _connect(self) -> Any:
+        while True:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.kafka_url,
+                client_id="fanmemory-api",
+                enable_idempotence=True,
+                acks="all",
+                request_timeout_ms=5_000,
+                metadata_max_age_ms=30_000,
+                retry_backoff_ms=100,
+            )
+            try:
+                await producer.start()
+                return producer
+            except (KafkaError, OSError) as error:
+                await self._stop(producer)
+                _log.warning("no broker yet", extra={"reason": type(error).__name__})
+                await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+            except asyncio.CancelledError:
+                await self._stop(producer)
+                raise
+
+    async def _stop(self, producer: Any) -> None:
+        if producer is None:
+            return
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                await producer.stop()

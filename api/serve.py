@@ -1,0 +1,84 @@
+"""Serving the API: one uvicorn in this process, stopped cleanly by SIGTERM or SIGINT.
+
+A stop closes the listening socket first, lets requests in flight finish within their own deadline,
+then closes the pools. The process then ends with code 0: a stop that was asked for is no error.
+"""
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from api.app import create_app
+from schemas.errors import ServiceFailed
+from schemas.settings import Settings
+
+BACKLOG: Final = 1024
+KEEP_ALIVE_SECONDS: Final = 75
+"""Above the 60 s of common load balancers, so that it is they who close idle connections."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._tell()
+
+
+async def serve(settings: Settings, started: Callable[[str], None] = lambda url: None) -> None:
+    """Serve until a stop signal. `started` is told the URL once requests are answered.
+
+    Raises `ServiceFailed` when the address can't be listened on. Prints and writes nothing.
+    """
+    app = create_app(settings)
+    listening = _listen(settings)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            http="httptools",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(settings.request_seconds_max) + 1,
+        ),
+        lambda: started(url_of(listening)),
+    )
+    # uvicorn raises the signal again once it has stopped; by then it shall do nothing.
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with listening:
+            await server.serve(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (settings.api_host, settings.api_port), family=family, backlog=BACKLOG
+        )
+    except OSError as error:
+        raise ServiceFailed(
+            f"Can't listen on {settings.api_host}:{settings.api_port}: {error.strerror}.",
+            hint="Give another port with --api-port or FANMEMORY_API_PORT; 0 takes any free one.",
+        ) from error
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Asked to stop, and stopped."""

@@ -1,0 +1,28 @@
+"""Tokens for development: what `fanmemory token` prints. In production your login issues them."""
+
+import time
+
+from joserfc import jwt
+
+from api.auth import ALGORITHM, signing_key
+from schemas.settings import Settings
+
+
+def issue_token(
+    settings: Settings, creator_id: str, user_id: str, lifetime: int, *, now: int | None = None
+) -> str:
+    """A signed token for one creator.
+
+    `lifetime` in seconds from `now` (seconds since the epoch; default: the clock's). Raises
+    `Misconfigured` when the secret is too short.
+    """
+    issued = int(time.time()) if now is None else now
+    claims = {
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "sub": user_id,
+        "creatorId": creator_id,
+        "iat": issued,
+        "exp": issued + lifetime,
+    }
+    return jwt.encode({"alg": ALGORITHM}, claims, signing_key(settings))
