@@ -53,19 +53,26 @@ class Keyring:
 
     def wrap(self, subject: bytes, key: bytes) -> tuple[str, bytes]:
         """Wrap a subject's key with the newest key; returns that key's id and the wrapped key."""
-        nonce = os.urandom(NONCE_BYTES)
-        wrapped = self._wrappers[self.newest].encrypt(nonce, key, subject)
-        return self.newest, nonce + wrapped
+        return self.seal(key, subject)
 
     def unwrap(self, subject: bytes, kek: str, wrapped: bytes) -> bytes:
         """Raises `SealBroken` when the keyring lacks `kek` or the wrapped key was altered."""
+        return self.open(kek, wrapped, subject)
+
+    def seal(self, plain: bytes, context: bytes) -> tuple[str, bytes]:
+        """Seal under the newest key, bound to `context`: a subject's key, or a refused record."""
+        nonce = os.urandom(NONCE_BYTES)
+        return self.newest, nonce + self._wrappers[self.newest].encrypt(nonce, plain, context)
+
+    def open(self, kek: str, sealed: bytes, context: bytes) -> bytes:
+        """Raises `SealBroken` when the keyring lacks `kek` or something was altered."""
         wrapper = self._wrappers.get(kek)
         if wrapper is None:
-            raise SealBroken("The keyring lacks the key that wraps this subject's key.")
+            raise SealBroken("The keyring lacks the key that this was sealed under.")
         try:
-            return wrapper.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], subject)
+            return wrapper.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
         except InvalidTag:
-            raise SealBroken("A subject's wrapped key was altered.") from None
+            raise SealBroken from None
 
     def derive(self, purpose: bytes) -> bytes:
         """A key for one purpose (at most 16 bytes long), from the oldest key.

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     batch_records_max: int = Field(8000, ge=1, description="records in one transaction")
     subject_cache_max: int = Field(100_000, ge=1, description="subjects kept per process, LRU")
     history_bulk_rows_max: int = Field(8000, ge=1, description="rows of one bulk write")
+    session_seconds: float = Field(
+        10.0, ge=6, le=30, description="a worker silent this long loses its partitions"
+    )
+    crash_at: str = Field("", description="named crash point, for the fault suite only")
     stall_seconds_max: float = Field(
         60.0, gt=0, description="a worker with lag whose position stands still this long exits"
     )

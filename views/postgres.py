@@ -65,9 +65,12 @@ def memory_queries(generation: int) -> SimpleNamespace:
     return load_queries(_FOLDER / "memory.sql", generation=schema_name(generation))
 
 
-async def open_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
-    """A pool that connects when it is first needed, so that starting needs no Postgres."""
-    return await asyncpg.create_pool(
+def new_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
+    """A pool that connects when it is first needed, so that starting needs no Postgres.
+
+    To be awaited once, in the event loop that uses it.
+    """
+    return asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size_max,
@@ -77,6 +80,11 @@ async def open_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.
         # A killed server leaves connections behind: forget idle ones soon.
         max_inactive_connection_lifetime=60,
     )
+
+
+async def open_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
+    """`new_pool`, opened."""
+    return await new_pool(url, size_max=size_max, command_timeout=command_timeout)
 
 
 async def connect(url: str, *, command_timeout: float = 60.0) -> Any:

@@ -40,7 +40,8 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 -- Who was folded at or after a position: the cache may have missed them.
 -- name: folded_since
 SELECT DISTINCT s.creator_id, s.fan_id FROM interaction i JOIN subject s USING (subject)
-WHERE i.partition = $1 AND i."offset" >= $2;
+WHERE i.partition = $1 AND i."offset" >= $2
+LIMIT $3;
 
 -- One statement, so one snapshot: state and messages belong together.
 -- name: read_fan

@@ -1,0 +1,25 @@
+"""A memory update: that a fan's views moved, without what is in them."""
+
+import msgspec
+
+
+class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Value of a record on `memory-updates`; its key is `creatorId:fanId`.
+
+    Delivered at least once; of two with the same fan the larger version is newer.
+    """
+
+    creator_id: str
+    fan_id: str
+    views: tuple[str, ...]
+    """Names of the documents that can have moved."""
+    version: str
+    """Journal position of the newest folded interaction."""
+    engagement_score: float
+    """At the time of the event that moved it."""
+    timestamp: str
+    """Event time."""
+
+
+encode_update = msgspec.json.Encoder().encode
+decode_update = msgspec.json.Decoder(MemoryUpdate).decode

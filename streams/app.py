@@ -1,0 +1,138 @@
+"""The Faust app of one worker process: two batched agents, the relay, the watchdog."""
+
+import asyncio
+import gc
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+import mode
+import uvloop
+
+from privacy.keys import Keyring
+from privacy.subjects import Subjects
+from schemas.settings import Settings
+from schemas.topics import INTERACTIONS, JOURNAL
+from streams import crash, transport
+from streams.batching import BatchLoop
+from streams.ingest import Ingest
+from streams.producer import BatchProducer
+from streams.project import Project
+from streams.updates import Relay
+from streams.watchdog import Watchdog
+from views.postgres import new_pool
+from views.redis import Cache
+
+GROUP: Final = "fanmemory"
+DAY_SECONDS: Final = 86_400.0
+REQUEST_SECONDS: Final = 40.0
+REBALANCE_SECONDS: Final = 20.0
+INGEST_RECORDS_MAX: Final = 2_000
+"""Records of one ingest unit: analysing them holds the event loop for about 60 ms."""
+GC_THRESHOLD: Final = 50_000
+"""Allocations between collections: the default of 700 costs a fifth of the CPU and calm tails."""
+
+
+def run_worker(settings: Settings) -> None:
+    """Run one worker until it is told to stop; exits the process, with 1 after a crash."""
+    crash.arm(settings.crash_at)
+    gc.set_threshold(GC_THRESHOLD)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = build_app(settings)
+    mode.Worker(
+        app, loop=loop, loglevel=settings.log_level, override_logging=False, daemon=True
+    ).execute_from_commandline()
+
+
+def build_app(settings: Settings) -> Any:
+    """The app with its agents; its resources open when it starts."""
+    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    pool = new_pool(settings.postgres_url, size_max=6)
+    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
+    producer = BatchProducer(settings.kafka_url, "fanmemory-ingest")
+    teller = BatchProducer(settings.kafka_url, "fanmemory-updates")
+    subjects = Subjects(keyring, settings.subject_cache_max)
+    relay = Relay(settings, pool, teller, subjects)
+    ingest = Ingest(settings, pool, keyring, producer)
+    project = Project(pool, cache, relay, subjects)
+
+    app = _faust_app(settings)
+    loops = []
+    for step, topic, records_max in (
+        (ingest, INTERACTIONS, INGEST_RECORDS_MAX),
+        (project, JOURNAL, settings.batch_records_max),
+    ):
+        loop = BatchLoop(app, step, settings, records_max)
+        fetches = transport.fetch_topic(app, topic.name, loop.claim)
+        app.agent(fetches, name=topic.name)(loop.feed)
+        loops.append(loop)
+    watchdog = Watchdog(app, loops, settings.stall_seconds_max)
+
+    async def open_resources() -> None:
+        await pool
+
+    async def close_resources() -> None:
+        await producer.stop()
+        await teller.stop()
+        await cache.close()
+        await pool.close()
+
+    app.opening.append(open_resources)
+    app.closing.append(close_resources)
+    for run in (*(loop.run for loop in loops), relay.run, project.refresh_cache, watchdog.run):
+        app.task(run)
+    return app
+
+
+class _App(faust.App):
+    """Opens resources before the consumer starts, closes them after it has stopped."""
+
+    opening: list[Callable[[], Awaitable[None]]]
+    closing: list[Callable[[], Awaitable[None]]]
+
+    async def on_first_start(self) -> None:
+        for opened in self.opening:
+            await opened()
+        await super().on_first_start()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        for closed in self.closing:
+            await closed()
+
+
+def _faust_app(settings: Settings) -> Any:
+    transport.install()
+    app = _App(
+        GROUP,
+        broker=[
+            f"{transport.SCHEME}://{server.strip()}" for server in settings.kafka_url.split(",")
+        ],
+        store="memory://",
+        # Faust makes it, and with tables off never writes there.
+        datadir=str(Path(tempfile.gettempdir()) / "fanmemory-faust"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.session_seconds,
+        broker_heartbeat_interval=settings.session_seconds / 10,
+        broker_rebalance_timeout=REBALANCE_SECONDS,
+        broker_request_timeout=REQUEST_SECONDS,
+        # Exceeding it is a silent, permanent wedge: the watchdog is there for that.
+        broker_max_poll_interval=DAY_SECONDS,
+        broker_max_poll_records=settings.fetch_records_max,
+        broker_commit_interval=DAY_SECONDS,
+        broker_commit_livelock_soft_timeout=DAY_SECONDS,
+        stream_processing_timeout=DAY_SECONDS,
+        stream_wait_empty=False,
+        ConsumerScheduler=transport.FetchScheduler,
+    )
+    app.opening = []
+    app.closing = []
+    return app

@@ -1,0 +1,248 @@
+"""Batching: from Faust's fetches to one unit of work at a time, tried until it is done.
+
+The steps of a unit, and what a crash between any two of them costs:
+
+1. Gather what is queued, up to a bound: small at low load, large in a backlog. (Nothing.)
+2. Drop fetches of an earlier assignment, trim what lies below our position. (Nothing.)
+3. `step.apply`: everything that matters, ending in one commit. (The unit is done again, and
+   finds its records below the position or recognises them.)
+4. Remember the new position; tell Kafka, for lag tools only. (Nothing: Postgres knows.)
+
+Nothing is skipped: while the outside is down a unit is tried again, for ever, with growing
+pauses; when somebody else holds the partition it is dropped, for them to do; any other error ends
+the process, because going on would be wrong.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from faust.types import TP
+
+from schemas.errors import BrokerUnavailable, DatabaseUnavailable, DataLost, Fenced
+from schemas.settings import Settings
+from streams.positions import Batch, Positions
+from views.postgres import UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+QUEUED_FETCHES_MAX = 8
+ADVISORY_COMMIT_SECONDS = 1.0
+RIVAL_SECONDS = 3.0
+"""How long to wait, when fenced by another claim, for the rebalance that explains it: three
+heartbeats. Without one the other was a worker that had been asleep; then we claim again."""
+
+NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
+
+
+class Step(Protocol):
+    """What is done with a unit of work: ingest or project."""
+
+    positions: Positions
+
+    async def claim(self, partitions: Sequence[int]) -> None:
+        """Take the assigned partitions over in Postgres."""
+
+    async def apply(self, batches: Sequence[Batch]) -> None:
+        """Do the whole unit, or raise and have done nothing that a second try repeats."""
+
+    async def reload(self, partitions: Sequence[int]) -> bool:
+        """Read the positions again; False when somebody else has claimed one of them."""
+
+
+class _Fetched(NamedTuple):
+    partition: int
+    assignment: int
+    records: Sequence[Any]
+
+
+class BatchLoop:
+    """Runs one step over one topic's fetches."""
+
+    def __init__(self, app: Any, step: Step, settings: Settings, records_max: int) -> None:
+        self._app = app
+        self._step = step
+        self._settings = settings
+        self._records_max = records_max
+        self._queue: asyncio.Queue[_Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
+        self._gaps: dict[int, int] = {}
+        self._committed_at = 0.0
+        self._advisory: asyncio.Task[None] | None = None
+
+    @property
+    def positions(self) -> Positions:
+        return self._step.positions
+
+    async def claim(self, partitions: list[int]) -> dict[int, int]:
+        """The seek hook: claims, and says where to read on. Bounded by the transport."""
+        attempt = 0
+        while True:
+            try:
+                await self._step.claim(partitions)
+                break
+            except NOT_NOW as error:
+                attempt += 1
+                await self._pause("claim", attempt, error)
+        self._gaps.clear()
+        await self._check_end(partitions)
+        return {partition: held.next for partition, held in self.positions.held.items()}
+
+    async def feed(self, stream: Any) -> None:
+        """The agent: passes fetches on. Never raises, never drops."""
+        async for event in stream.events():
+            message = event.message
+            await self._queue.put(_Fetched(message.partition, message.generation_id, event.value))
+
+    async def run(self) -> None:
+        """Work until cancelled. An error that a retry can't mend ends the process."""
+        try:
+            while True:
+                await self._complete(await self._gather())
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("the unit of work failed for good", extra={"topic": self.positions.topic})
+            logging.shutdown()
+            os._exit(1)
+
+    async def _gather(self) -> list[_Fetched]:
+        fetched = [await self._queue.get()]
+        records = len(fetched[0].records)
+        while records < self._records_max and not self._queue.empty():
+            fetched.append(self._queue.get_nowait())
+            records += len(fetched[-1].records)
+        return fetched
+
+    async def _complete(self, fetched: list[_Fetched]) -> None:
+        attempt = 0
+        while batches := await self._trim(fetched):
+            try:
+                await self._step.apply(batches)
+            except Fenced:
+                log.warning("fenced", extra={"topic": self.positions.topic})
+                await self._after_fence(batches)
+            except NOT_NOW as error:
+                attempt += 1
+                await self._pause("apply", attempt, error)
+                await self._reload(batches)
+            else:
+                self.positions.moved(batches)
+                self._tell_kafka()
+                return
+
+    async def _trim(self, fetched: list[_Fetched]) -> list[Batch]:
+        """What of it is still ours to do, in order, as one batch per partition."""
+        assignment = self._app.consumer_generation_id
+        kept: dict[int, list[Any]] = {}
+        for partition, fetched_in, records in fetched:
+            held = self.positions.held.get(partition)
+            if held is None or fetched_in != assignment:
+                continue
+            ours = kept.setdefault(partition, [])
+            expected = ours[-1].offset + 1 if ours else held.next
+            if records[0].offset < expected:
+                records = [record for record in records if record.offset >= expected]
+            if not records:
+                continue
+            first = records[0].offset
+            if first > expected and not await self._may_skip(partition, expected, first):
+                continue
+            ours += records
+        held_now = self.positions.held
+        return [
+            Batch(partition, held_now[partition].next, records[-1].offset + 1, records)
+            for partition, records in kept.items()
+            if records and partition in held_now
+        ]
+
+    async def _may_skip(self, partition: int, expected: int, first: int) -> bool:
+        """Whether the offsets from `expected` to `first` hold no records.
+
+        Transaction markers leave such holes. So does reading from a wrong place; so the place is
+        read again first, and only a hole that is still there is believed.
+        """
+        if self._gaps.get(partition) == first:
+            del self._gaps[partition]
+            return True
+        if partition in self._gaps:
+            return False  # a later fetch that was under way when we sought back
+        tp = TP(self.positions.topic, partition)
+        earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
+        if earliest > expected:
+            if not self._settings.accept_data_loss:
+                raise DataLost
+            log.error(
+                "the log no longer reaches back to our position; going on as told",
+                extra={"topic": tp.topic, "partition": partition, "records": first - expected},
+            )
+            return True
+        self._gaps[partition] = first
+        await self._app.consumer.seek(tp, expected)
+        return False
+
+    async def _check_end(self, partitions: Sequence[int]) -> None:
+        """A log that ends before our position was made anew: everything in it would be missed."""
+        tps = [TP(self.positions.topic, partition) for partition in partitions]
+        ends = await self._app.consumer.highwaters(*tps)
+        for tp, end in ends.items():
+            held = self.positions.held.get(tp.partition)
+            if held is not None and end < held.next:
+                raise DataLost(
+                    f"Topic {tp.topic} ends before the position that Postgres knows.",
+                    hint="The topic was made anew: restore it, or begin with a new database.",
+                )
+
+    async def _after_fence(self, batches: Sequence[Batch]) -> None:
+        """An erasure or a switch of generations: read again. Another claim: is it ours to do?"""
+        assignment = self._app.consumer_generation_id
+        if await self._reload(batches):
+            return
+        await asyncio.sleep(RIVAL_SECONDS)
+        if self._app.consumer_generation_id != assignment or self._app.rebalancing:
+            return
+        tps = self._app.consumer.assignment()
+        ours = sorted(tp.partition for tp in tps if tp.topic == self.positions.topic)
+        if ours and not set(ours) <= self.positions.held.keys():
+            await self.claim(ours)
+
+    async def _reload(self, batches: Sequence[Batch]) -> bool:
+        attempt = 0
+        while True:
+            try:
+                return await self._step.reload([batch.partition for batch in batches])
+            except NOT_NOW as error:
+                attempt += 1
+                await self._pause("reload", attempt, error)
+
+    async def _pause(self, operation: str, attempt: int, error: Exception) -> None:
+        """Full jitter, growing to the configured maximum."""
+        if attempt & (attempt - 1) == 0:
+            log.warning(
+                "%s: waiting for %s",
+                operation,
+                type(error).__name__,
+                extra={"topic": self.positions.topic, "attempt": attempt},
+            )
+        longest = min(self._settings.retry_seconds_max, 0.05 * 2 ** min(attempt, 16))
+        await asyncio.sleep(random.uniform(longest / 4, longest))
+
+    def _tell_kafka(self) -> None:
+        now = time.monotonic()
+        if now - self._committed_at < ADVISORY_COMMIT_SECONDS:
+            return
+        if self._advisory is not None and not self._advisory.done():
+            return
+        self._committed_at = now
+        offsets = {partition: held.next for partition, held in self.positions.held.items()}
+        self._advisory = asyncio.create_task(self._commit_advisory(offsets))
+
+    async def _commit_advisory(self, offsets: dict[int, int]) -> None:
+        try:
+            async with asyncio.timeout(10):
+                await self._app.consumer.commit_advisory(self.positions.topic, offsets)
+        except Exception as error:  # noqa: BLE001 # nothing depends on it, whatever it is
+            log.debug("advisory commit: %s", type(error).__name__)

@@ -1,0 +1,112 @@
+"""Positions: which partitions this process holds, how far they have got, and the fence.
+
+Postgres keeps one row per (generation, topic, partition). Claiming raises the row's epoch;
+whoever claimed before finds its epoch gone at the next commit and changes nothing. Committing
+moves `next` by compare-and-set on (next, epoch, erasures) inside the batch's own transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.errors import Fenced
+from views.postgres import POSITIONS
+
+
+@dataclass(slots=True)
+class Held:
+    """One partition as this process knows it."""
+
+    partition: int
+    next: int
+    epoch: int
+    erasures: int
+    sources: dict[int, int] = field(default_factory=dict)
+    """Highest offset of each `interactions` partition that was folded here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition: `base` is the position before, `until` after."""
+
+    partition: int
+    base: int
+    until: int
+    records: Sequence[Any]
+
+
+class Positions:
+    """The partitions of one topic that this process holds."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.generation = 0
+        self.held: dict[int, Held] = {}
+
+    async def claim(self, connection: Any, generation: int, partitions: Sequence[int]) -> None:
+        """Take these partitions over, and let go of all others."""
+        rows = await connection.fetch(POSITIONS.claim, generation, self.topic, partitions)
+        self.generation = generation
+        self.held = {row["partition"]: _held(row) for row in rows}
+
+    async def reload(self, connection: Any, partitions: Iterable[int]) -> bool:
+        """Read rows again after a doubtful commit; False when somebody else has claimed one.
+
+        What somebody else has claimed is let go of.
+        """
+        rows = await connection.fetch(
+            POSITIONS.reload, self.generation, self.topic, sorted(partitions)
+        )
+        ours = True
+        for row in rows:
+            known = self.held.get(row["partition"])
+            if known is None:
+                continue
+            if row["epoch"] == known.epoch:
+                self.held[row["partition"]] = _held(row)
+            else:
+                del self.held[row["partition"]]
+                ours = False
+        return ours
+
+    async def advance(self, connection: Any, batches: Sequence[Batch]) -> None:
+        """Move the rows, first of all, inside the caller's transaction.
+
+        Raises `Fenced` when any row is not as we know it; the transaction must be rolled back.
+        """
+        batches = sorted(batches, key=lambda batch: batch.partition)
+        try:
+            held = [self.held[batch.partition] for batch in batches]
+        except KeyError:
+            raise Fenced from None
+        status = await connection.execute(
+            POSITIONS.advance,
+            self.generation,
+            self.topic,
+            [batch.partition for batch in batches],
+            [batch.base for batch in batches],
+            [batch.until for batch in batches],
+            [one.epoch for one in held],
+            [one.erasures for one in held],
+        )
+        if status != f"UPDATE {len(batches)}":
+            raise Fenced
+
+    def moved(self, batches: Sequence[Batch]) -> None:
+        """Remember what was committed."""
+        for batch in batches:
+            one = self.held.get(batch.partition)
+            if one is not None and one.next == batch.base:
+                one.next = batch.until
+
+
+def _held(row: Any) -> Held:
+    sources = {source: offset for source, offset in enumerate(row["sources"]) if offset >= 0}
+    return Held(row["partition"], row["next"], row["epoch"], row["erasures"], sources)
+
+
+def sources_row(sources: dict[int, int]) -> list[int]:
+    """The `sources` column: -1 where nothing of an interactions partition was folded."""
+    if not sources:
+        return []
+    return [sources.get(source, -1) for source in range(max(sources) + 1)]

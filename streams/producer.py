@@ -1,0 +1,126 @@
+"""The producer: whole batches, in order, without gaps.
+
+Project recognises ingest's retries by keeping the highest source offset per source partition. That
+is exact only if a record is in the journal no earlier than all of its source partition before it.
+So a partition's next batch is sent when the one before is acknowledged, and after any failure
+the producer is replaced: a batch that it may still hold can arrive late, as a repeat, but never
+ahead of one that was lost.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BrokerUnavailable
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES: Final = 262_144
+REQUEST_BYTES_MAX: Final = 2_097_152
+DELIVERY_SECONDS_MAX: Final = 15.0
+
+Keyed = tuple[bytes, bytes]
+"""(key, value)"""
+
+
+class BatchProducer:
+    """An idempotent producer, acks=all, of ready-made batches."""
+
+    def __init__(self, kafka_url: str, client_id: str) -> None:
+        self._kafka_url = kafka_url
+        self._client_id = client_id
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        await self._ready()
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def send(self, topic: str, batches: Mapping[int, Sequence[Keyed]]) -> None:
+        """Publish records per partition; returns when the broker has them all.
+
+        Raises `BrokerUnavailable`; then any prefix of each partition's records may be there.
+        """
+        producer = await self._ready()
+        sends = [
+            asyncio.ensure_future(_send(producer, topic, partition, records))
+            for partition, records in batches.items()
+            if records
+        ]
+        if not sends:
+            return
+        try:
+            async with asyncio.timeout(DELIVERY_SECONDS_MAX):
+                await asyncio.gather(*sends)
+        except (KafkaError, OSError, TimeoutError) as error:
+            for send in sends:
+                send.cancel()
+            await self.stop()
+            raise BrokerUnavailable from error
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        producer = await self._ready()
+        try:
+            async with asyncio.timeout(DELIVERY_SECONDS_MAX):
+                return len(await producer.partitions_for(topic))
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+
+    async def _ready(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._kafka_url,
+                    client_id=self._client_id,
+                    acks="all",
+                    enable_idempotence=True,
+                    compression_type="zstd",
+                    max_batch_size=BATCH_BYTES,
+                    max_request_size=REQUEST_BYTES_MAX,
+                    linger_ms=0,
+                    request_timeout_ms=int(DELIVERY_SECONDS_MAX * 1000),
+                    retry_backoff_ms=50,
+                )
+                try:
+                    async with asyncio.timeout(DELIVERY_SECONDS_MAX):
+                        await producer.start()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    await _stop(producer)
+                    raise BrokerUnavailable from error
+                self._producer = producer
+            return self._producer
+
+
+async def _send(producer: Any, topic: str, partition: int, records: Sequence[Keyed]) -> None:
+    now = int(time.time() * 1000)
+    batch = producer.create_batch()
+    for key, value in records:
+        if batch.append(key=key, value=value, timestamp=now) is None:
+            await _deliver(producer, batch, topic, partition)
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=now)
+    await _deliver(producer, batch, topic, partition)
+
+
+async def _deliver(producer: Any, batch: Any, topic: str, partition: int) -> None:
+    acknowledged = await producer.send_batch(batch, topic, partition=partition)
+    await acknowledged
+
+
+async def _stop(producer: Any) -> None:
+    """Let go of a producer that may be unable to deliver what it holds."""
+    try:
+        async with asyncio.timeout(2):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.warning("producer did not stop in time: %s", type(error).__name__)

@@ -1,0 +1,346 @@
+"""Project: journal records become the truth in Postgres, then a copy in Redis.
+
+One unit of work, in this order; what a crash after each step costs is in brackets:
+
+1. Read frames, drop what ingest produced again, open what still has a key. [nothing]
+2. One transaction [rolled back]:
+   a. move the position rows by compare-and-set: the fence;
+   b. insert the history; what comes back was there already: duplicates;
+   c. read the states of the batch's fans, fold what is new, write them back;
+   d. quarantine what could not be folded, write the outbox, delete what was published;
+   e. count what became of every record; commit.
+3. Bring Redis up to date, then publish the position there. [Redis is behind: whoever holds the
+   partition next, or we when Redis answers again, drops the fans moved since the published
+   position before publishing another]
+4. Hand the outbox rows to the relay. [they are read from the outbox at the next claim]
+
+A lost reply to COMMIT is a crash after 2 or in it: the positions are read again, which tells.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from privacy.subjects import Subject, Subjects
+from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
+from schemas.topics import JOURNAL
+from streams.crash import crash_point
+from streams.folding import (
+    Folded,
+    Framed,
+    Opened,
+    distinct,
+    fold_all,
+    open_records,
+    read_frames,
+)
+from streams.positions import Batch, Positions, sources_row
+from streams.updates import MOVED_VIEWS, Moved, Relay, Row, encode_moves
+from views import engagement
+from views.postgres import POSITIONS, memory_queries, translated
+from views.redis import Cache, Pushed
+from views.remembered import Fragment
+from views.state import VIEW_VERSION
+
+log = logging.getLogger(__name__)
+
+CACHE_PAUSE_SECONDS: Final = 1.0
+"""After Redis failed, how long no batch waits for it."""
+MISSED_FANS_MAX: Final = 100_000
+"""More fans than this are not dropped from the cache one by one: all are."""
+
+
+class Project:
+    """The step of `journal`."""
+
+    def __init__(
+        self,
+        pool: Any,
+        cache: Cache,
+        relay: Relay,
+        subjects: Subjects,
+    ) -> None:
+        self.positions = Positions(JOURNAL.name)
+        self._pool = pool
+        self._subjects = subjects
+        self._relay = relay
+        self._mirror = Mirror(pool, cache)
+
+    async def claim(self, partitions: Sequence[int]) -> None:
+        self._subjects.forget_all()
+        async with translated(), self._pool.acquire() as connection:
+            generation = await self._live_generation(connection)
+            await self.positions.claim(connection, generation, partitions)
+            await self._relay.recover(connection, generation, partitions)
+        self._mirror.doubt(self.positions)
+
+    async def reload(self, partitions: Sequence[int]) -> bool:
+        """Also notices that another generation went live: then its rows are claimed."""
+        self._subjects.forget_all()
+        async with translated(), self._pool.acquire() as connection:
+            generation = await self._live_generation(connection)
+            if generation != self.positions.generation:
+                await self.positions.claim(connection, generation, sorted(self.positions.held))
+                ours = True
+            else:
+                ours = await self.positions.reload(connection, partitions)
+            # A commit whose reply was lost was neither pushed nor told.
+            await self._relay.recover(connection, generation, sorted(self.positions.held))
+        self._mirror.doubt(self.positions)
+        return ours
+
+    async def apply(self, batches: Sequence[Batch]) -> None:
+        held = self.positions.held
+        framed = read_frames(
+            (record for batch in batches for record in batch.records),
+            {partition: one.sources for partition, one in held.items()},
+        )
+        async with translated(), self._pool.acquire() as connection:
+            subjects = await self._subjects.lookup(
+                connection, {raw.key for raw, _ in framed.records}
+            )
+            opened = distinct(open_records(framed, subjects), framed.tallies)
+            async with connection.transaction():
+                folded = await self._write(connection, batches, framed, opened)
+                rows = await self._write_outbox(connection, batches, folded)
+                crash_point("project.before_commit")
+        crash_point("project.after_commit")
+        for partition, sources in framed.sources.items():
+            if partition in held:
+                held[partition].sources = sources
+        await self._mirror.push(batches, folded, subjects, framed.sources)
+        await self._relay.offer(rows)
+
+    async def refresh_cache(self) -> None:
+        """Once a second: bring Redis back when it was away, keep our positions known to it."""
+        while True:
+            await asyncio.sleep(CACHE_PAUSE_SECONDS)
+            await self._mirror.refresh()
+
+    async def _live_generation(self, connection: Any) -> int:
+        row = await connection.fetchrow(POSITIONS.live_generation)
+        if row is None or row["view_version"] != VIEW_VERSION:
+            raise Misconfigured(
+                "The live views have another version than this code folds.",
+                hint="Run `fanmemory rebuild`.",
+            )
+        return int(row["generation"])
+
+    async def _write(
+        self, connection: Any, batches: Sequence[Batch], framed: Framed, opened: list[Opened]
+    ) -> list[Folded]:
+        queries = memory_queries(self.positions.generation)
+        await self.positions.advance(connection, batches)
+        crash_point("project.after_advance")
+        fresh = await self._insert_history(connection, queries, framed, opened)
+        crash_point("project.after_history")
+        ids = sorted({one.subject for one in fresh})
+        states = {
+            row["subject"]: (row["version"], row["state"])
+            for row in await connection.fetch(queries.read_states, ids)
+        }
+        folded = fold_all(fresh, states, framed)
+        crash_point("project.after_fold")
+        await connection.execute(
+            queries.upsert_states,
+            [fan.subject for fan in folded],
+            [fan.version for fan in folded],
+            [fan.document for fan in folded],
+        )
+        if framed.set_aside:
+            log.error("records set aside", extra={"records": len(framed.set_aside)})
+            await connection.executemany(queries.insert_quarantine, framed.set_aside)
+        await connection.executemany(POSITIONS.count_folded, self._counts(batches, framed))
+        return folded
+
+    async def _insert_history(
+        self, connection: Any, queries: Any, framed: Framed, opened: list[Opened]
+    ) -> list[Opened]:
+        """The entries that were not there yet."""
+        if not opened:
+            return opened
+        # In the order of the primary key: neighbouring rows share pages, and nobody deadlocks.
+        rows = sorted(opened, key=lambda one: (one.subject, one.event_key))
+        duplicates = await connection.fetch(
+            queries.insert_history,
+            [one.subject for one in rows],
+            [one.event_key for one in rows],
+            [one.partition for one in rows],
+            [one.offset for one in rows],
+            [one.entry.time for one in rows],
+            [one.entry.kind == "message" for one in rows],
+            [one.body for one in rows],
+        )
+        if not duplicates:
+            return opened
+        known = {(row["subject"], row["event_key"]) for row in duplicates}
+        fresh = []
+        for one in opened:
+            if (one.subject, one.event_key) in known:
+                framed.tallies[one.partition].duplicates += 1
+            else:
+                fresh.append(one)
+        return fresh
+
+    def _counts(self, batches: Sequence[Batch], framed: Framed) -> list[tuple[Any, ...]]:
+        counts = []
+        for batch in batches:
+            tally = framed.tallies[batch.partition]
+            counts.append(
+                (
+                    self.positions.generation,
+                    JOURNAL.name,
+                    batch.partition,
+                    sources_row(framed.sources[batch.partition]),
+                    tally.applied,
+                    tally.duplicates,
+                    tally.repeats,
+                    tally.forgotten,
+                    tally.quarantined,
+                )
+            )
+        return counts
+
+    async def _write_outbox(
+        self, connection: Any, batches: Sequence[Batch], folded: Sequence[Folded]
+    ) -> list[Row]:
+        queries = memory_queries(self.positions.generation)
+        until = {batch.partition: batch.until for batch in batches}
+        moves: dict[int, list[Moved]] = {}
+        for fan in folded:
+            moves.setdefault(fan.opened[-1].partition, []).append(_moved(fan))
+        rows = [Row(partition, until[partition], moved) for partition, moved in moves.items()]
+        if rows:
+            await connection.execute(
+                queries.insert_outbox,
+                [row.partition for row in rows],
+                [row.next for row in rows],
+                [encode_moves(row.moves) for row in rows],
+            )
+        published = self._relay.published
+        if published:
+            await connection.execute(
+                queries.delete_outbox, list(published), list(published.values())
+            )
+        return rows
+
+
+def _moved(fan: Folded) -> Moved:
+    kinds = {(one.entry.kind, one.entry.sender) for one in fan.opened}
+    views = {view for kind in kinds for view in MOVED_VIEWS[kind]}
+    newest = fan.opened[-1].entry.time
+    return Moved(
+        fan.subject,
+        fan.version,
+        tuple(sorted(views)),
+        engagement.score(fan.state.engagement, newest),
+        newest,
+    )
+
+
+class Mirror:
+    """Keeps Redis honest: pushes what was committed, and never claims more than was pushed."""
+
+    def __init__(self, pool: Any, cache: Cache) -> None:
+        self._pool = pool
+        self._cache = cache
+        self._generation = 0
+        self._committed: dict[int, int] = {}
+        self._sources: dict[int, dict[int, int]] = {}
+        self._behind: set[int] = set()
+        self._not_before = 0.0
+        self._lock = asyncio.Lock()
+
+    def doubt(self, positions: Positions) -> None:
+        """Until checked, assume that something was committed and not pushed."""
+        self._generation = positions.generation
+        self._committed = {partition: one.next for partition, one in positions.held.items()}
+        self._sources = {partition: one.sources for partition, one in positions.held.items()}
+        self._behind = set(positions.held)
+
+    async def push(
+        self,
+        batches: Sequence[Batch],
+        folded: Sequence[Folded],
+        subjects: dict[bytes, Subject],
+        sources: dict[int, dict[int, int]],
+    ) -> None:
+        """Never raises for Redis: what could not be pushed is caught up later."""
+        async with self._lock:
+            for batch in batches:
+                self._committed[batch.partition] = batch.until
+                self._sources[batch.partition] = sources[batch.partition]
+            touched = {batch.partition for batch in batches}
+            if time.monotonic() < self._not_before:
+                self._behind |= touched
+                return
+            try:
+                for partition in sorted(self._behind & touched):
+                    await self._catch_up(partition)
+                await self._cache.push(
+                    self._generation, [_pushed(fan, subjects[fan.subject]) for fan in folded]
+                )
+                crash_point("project.after_push")
+                for partition in touched:
+                    await self._publish(partition)
+                crash_point("project.after_publish")
+            except (CacheUnavailable, DatabaseUnavailable) as error:
+                self._failed(touched, error)
+
+    async def refresh(self) -> None:
+        async with self._lock:
+            if time.monotonic() < self._not_before:
+                return
+            known = set(self._committed)
+            try:
+                for partition in sorted(known):
+                    if partition in self._behind:
+                        await self._catch_up(partition)
+                    await self._publish(partition)
+            except (CacheUnavailable, DatabaseUnavailable) as error:
+                self._failed(known, error)
+
+    async def _catch_up(self, partition: int) -> None:
+        """Drop what was committed but maybe not pushed, this partition's newest batch included."""
+        published = await self._cache.published(self._generation, partition)
+        queries = memory_queries(self._generation)
+        if published is None:
+            # Redis is new or lost its mind: nothing in it can be vouched for.
+            await self._cache.drop_all()
+        else:
+            async with translated(), self._pool.acquire() as connection:
+                rows = await connection.fetch(
+                    queries.folded_since, partition, published, MISSED_FANS_MAX + 1
+                )
+            if len(rows) > MISSED_FANS_MAX:
+                await self._cache.drop_all()
+            else:
+                version = self._committed[partition]
+                await self._cache.drop(self._generation, version, [tuple(row) for row in rows])
+        self._behind.discard(partition)
+
+    async def _publish(self, partition: int) -> None:
+        await self._cache.publish(
+            self._generation,
+            partition,
+            self._committed[partition],
+            self._sources.get(partition, {}),
+        )
+
+    def _failed(self, partitions: set[int], error: Exception) -> None:
+        self._behind |= partitions
+        self._not_before = time.monotonic() + CACHE_PAUSE_SECONDS
+        log.warning("the cache misses moves, to be dropped later: %s", type(error).__name__)
+
+
+def _pushed(fan: Folded, subject: Subject) -> Pushed:
+    fragments = [
+        Fragment(one.entry.time, one.offset, one.event_key, one.body)
+        for one in fan.opened
+        if one.entry.kind == "message"
+    ]
+    return Pushed(
+        subject.creator_id, subject.fan_id, fan.base, fan.version, fan.document, fragments
+    )

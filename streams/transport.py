@@ -1,0 +1,160 @@
+"""The batched path through Faust: one event per (partition, fetch), start positions of our own.
+
+Stock Faust hands an agent one record at a time (75-100 us of CPU each) and starts where Kafka's
+consumer group last committed. Here a fetch stays whole, and after every assignment the start
+positions are asked of whoever keeps the truth. Ordinary topics and agents live beside it.
+
+Leans on a few private parts of faust-streaming 0.15; `tests/streams/test_transport.py` has one
+contract test for each:
+
+* `transport.utils.DefaultSchedulingStrategy.iterate` yields `(tp, record)` to `_to_message`;
+* `Schema.compile` returns the coroutine that turns a message into an event;
+* `Consumer._new_consumer_thread`, `AIOKafkaConsumerThread._create_worker_consumer`;
+* `Consumer.seek_to_committed` is awaited after each assignment, before records flow;
+* `drivers.TRANSPORTS.aliases` maps a URL scheme to a transport class.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import faust
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+
+SCHEME: Final = "kafka+fetch"
+FETCH_WAIT_MS: Final = 100
+"""Faust hard-codes 1500: with it a hot partition waits for idle ones."""
+POLL_SECONDS: Final = 0.1
+"""Faust hard-codes 1.0, with the same effect."""
+QUEUED_FETCHES_MAX: Final = 16
+
+Claim = Callable[[list[int]], Awaitable[Mapping[int, int]]]
+"""Takes the assigned partitions over and returns the next offset of each."""
+
+_claims: dict[str, Claim] = {}
+
+
+class Fetch:
+    """What one fetch brought of one partition; looks like a record to Faust."""
+
+    __slots__ = ("offset", "partition", "timestamp", "timestamp_type", "topic", "value")
+
+    key = None
+    checksum = None
+    headers = ()
+    serialized_key_size = serialized_value_size = 0
+
+    def __init__(self, records: list[Any]) -> None:
+        last = records[-1]
+        self.topic = last.topic
+        self.partition = last.partition
+        self.offset = last.offset
+        self.timestamp = last.timestamp
+        self.timestamp_type = last.timestamp_type
+        self.value = records
+
+
+class FetchScheduler(DefaultSchedulingStrategy):
+    """Hands the fetches of batched topics over whole, and the rest one by one as before."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        plain = {}
+        for tp, fetched in records.items():
+            if tp.topic not in _claims:
+                plain[tp] = fetched
+            elif fetched:
+                yield tp, Fetch(fetched)
+        if plain:
+            yield from super().iterate(plain)
+
+
+class _FetchSchema(faust.Schema[Any, Any]):
+    """Gives the agent the list of records as it is."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> Any:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def getmany(self, timeout: float) -> Any:
+        return super().getmany(min(timeout, POLL_SECONDS))
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the aiokafka consumer on its own thread."""
+        return await self._thread.call_thread(
+            getattr(self._thread._ensure_consumer(), method), *arguments
+        )
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Seek every assigned partition: batched ones to where their claim says.
+
+        A claim that raises ends the worker. It must end before Faust's own deadline, after which
+        Faust would go on without the seek, silently.
+        """
+        plain = []
+        claimed: dict[str, list[int]] = {}
+        for tp in self.assignment():
+            if tp.topic in _claims:
+                claimed.setdefault(tp.topic, []).append(tp.partition)
+            else:
+                plain.append(driver.ensure_aiokafka_TP(tp))
+        offsets: dict[Any, int] = {}
+        if plain:
+            offsets |= await self.call("seek_to_committed", *plain)
+        for topic, partitions in claimed.items():
+            deadline = self.app.conf.broker_request_timeout / 2
+            starts = await asyncio.wait_for(_claims[topic](sorted(partitions)), deadline)
+            found = {TP(topic, partition): offset for partition, offset in starts.items()}
+            await self.seek_wait(found)
+            offsets |= found
+        return offsets
+
+    async def commit_advisory(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Tell Kafka how far we are, for tools that show lag. Nothing depends on it."""
+        ours = self.assignment()
+        known = {
+            driver.ensure_aiokafka_TP(TP(topic, partition)): OffsetAndMetadata(offset, "")
+            for partition, offset in offsets.items()
+            if TP(topic, partition) in ours
+        }
+        if known:
+            await self.call("commit", known)
+
+
+class Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+def install() -> None:
+    """Make `kafka+fetch://` known to Faust."""
+    drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
+
+
+def fetch_topic(app: Any, name: str, claim: Claim) -> Any:
+    """A topic whose agent receives lists of records, starting where `claim` says."""
+    _claims[name] = claim
+    topic = app.topic(name, schema=_FetchSchema(), acks=False)
+    # `app.topic(maxsize=)` is dropped by Faust; without a bound a slow agent fills the memory.
+    topic.maxsize = QUEUED_FETCHES_MAX
+    return topic
+
+
+def batched_topics() -> Iterable[str]:
+    return _claims.keys()

@@ -1,0 +1,83 @@
+"""Watchdog: ends a worker that stands still, so that its supervisor starts a fresh one.
+
+It runs on a thread of its own, so it also sees an event loop that hangs. A worker stands still
+when a partition it holds has lag and its position has not moved for `stall_seconds_max`, whatever
+the reason: Faust gives up a slow seek or an exceeded poll interval without a word.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from faust.types import TP
+
+from streams.batching import BatchLoop
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS: Final = 2.0
+
+
+class Watchdog:
+    """Watches every loop of one app."""
+
+    def __init__(self, app: Any, loops: Sequence[BatchLoop], stall_seconds_max: float) -> None:
+        self._app = app
+        self._loops = loops
+        self._stall_seconds_max = stall_seconds_max
+        self._seen: dict[TP, tuple[int, float]] = {}
+        self._ends: dict[TP, int] = {}
+        self._beat = time.monotonic()
+        self._stopped = threading.Event()
+
+    async def run(self) -> None:
+        """Feed the thread: ask for the ends of our partitions, and say that the loop lives."""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            while True:
+                self._beat = time.monotonic()
+                await self._read_ends()
+                await asyncio.sleep(CHECK_SECONDS)
+        finally:
+            self._stopped.set()
+
+    async def _read_ends(self) -> None:
+        tps = [
+            TP(loop.positions.topic, partition)
+            for loop in self._loops
+            for partition in loop.positions.held
+        ]
+        if not tps:
+            return
+        try:
+            async with asyncio.timeout(self._stall_seconds_max / 2):
+                self._ends = dict(await self._app.consumer.highwaters(*tps))
+        except Exception as error:  # noqa: BLE001 # Kafka away: what was known of lag stays true
+            log.debug("ends unknown: %s", type(error).__name__)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(CHECK_SECONDS):
+            reason = self.standing_still(time.monotonic())
+            if reason:
+                log.critical("watchdog: %s; exiting", reason)
+                logging.shutdown()
+                os._exit(70)
+
+    def standing_still(self, now: float) -> str | None:
+        """Why this worker should end, or None."""
+        if now - self._beat > self._stall_seconds_max:
+            return "the event loop hangs"
+        for loop in self._loops:
+            for partition, held in list(loop.positions.held.items()):
+                tp = TP(loop.positions.topic, partition)
+                position, since = self._seen.get(tp, (-1, now))
+                if held.next != position or self._ends.get(tp, 0) <= held.next:
+                    self._seen[tp] = (held.next, now)
+                elif now - since > self._stall_seconds_max:
+                    return f"{tp.topic}-{tp.partition} has lag and does not move"
+        return None
