@@ -47,7 +47,7 @@ class EmbeddedServices:
     ) -> None:
         self.data = data.absolute()
         self._wanted = dict(ports or {})
-        self._names = tuple(names)
+        self.names = tuple(names)
         self._lock = DirectoryLock(self.data)
         self._services: dict[str, Service] = {}
 
@@ -66,7 +66,7 @@ class EmbeddedServices:
         try:
             ports = self._choose_ports()
             self._services = {
-                name: Service(ADAPTERS[name], self.data, ports) for name in self._names
+                name: Service(ADAPTERS[name], self.data, ports) for name in self.names
             }
             self._together("start")
             endpoints_file.save(self.data, self.endpoints)
@@ -164,7 +164,7 @@ class EmbeddedServices:
         except (FileNotFoundError, ValueError):
             former = {}
         chosen: dict[str, int] = {}
-        for name in (port for service in self._names for port in ADAPTERS[service].PORTS):
+        for name in (port for service in self.names for port in ADAPTERS[service].PORTS):
             taken = frozenset(chosen.values()) | frozenset(self._wanted.values())
             if name in self._wanted:
                 port = self._wanted[name]

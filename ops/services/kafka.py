@@ -155,7 +155,7 @@ def prepare(home: Path, inherited: int) -> None:
         text.replace("log.dirs=log\n", "log.dirs=log.new\n"), "ascii"
     )
     words = ("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", "format.properties")
-    log = home.parent / "logs" / "kafka.out"
+    log = home.parent / "logs" / "kafka.out.log"
     command = Command(arguments=_java(kafka_home(), *words), home=home, log=log)
     if run(command, seconds_max=FORMAT_SECONDS_MAX, inherited=(inherited,)) != 0:
         raise ServiceFailed(f"Kafka's log directory could not be formatted.\n{tail(log)}")
@@ -168,7 +168,7 @@ def command(home: Path, ports: Mapping[str, int]) -> Command:
     return Command(
         arguments=_java(kafka_home(), "kafka.Kafka", "server.properties"),
         home=home,
-        log=home.parent / "logs" / "kafka.out",
+        log=home.parent / "logs" / "kafka.out.log",
         stop=STOP,
     )
 
@@ -218,7 +218,7 @@ def train(jar_home: Path) -> None:
         ports = {"kafka": first, "kafka_controller": port_numbers.free_port(frozenset({first}))}
         _write_configuration(home, ports)
         output = home / AOT_CACHE
-        log = home.parent / "logs" / "kafka.out"
+        log = home.parent / "logs" / "kafka.out.log"
         process = spawn(
             Command(
                 arguments=_java(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from ops.services import launch
 
-LOG_BYTES_MAX = 8 << 20  # a log larger than this at start is moved to `.old` first
+LOG_BYTES_MAX = 8 << 20  # of one log; one former part is kept beside it
 KILLED_SECONDS_MAX = 10.0  # how long the kernel may take to end what got SIGKILL
 POLL_SECONDS = 0.01
 
@@ -58,11 +59,28 @@ def _base_environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def _open_log(path: Path) -> int:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+def bound_log(path: Path) -> None:
+    """Copy a log that has grown too long to `.old` and empty it; its writers need not notice.
+
+    They append, so they go on at the new beginning. What is written between the copy and the
+    cut is lost.
+    """
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > LOG_BYTES_MAX:
-            path.replace(path.with_name(path.name + ".old"))
+            shutil.copyfile(path, path.with_name(path.name + ".old"))
+            os.truncate(path, 0)
+
+
+def bound_logs(logs: Path) -> None:
+    """The same for every log of a directory."""
+    for path in logs.glob("*.log"):
+        bound_log(path)
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log which only its owner may read."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    bound_log(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
@@ -70,7 +88,7 @@ def spawn(command: Command, *, inherited: Sequence[int] = ()) -> subprocess.Pope
     """Start a command in its own session; it dies with this process, whatever kills it."""
 
     def fork() -> subprocess.Popen[bytes]:
-        log = _open_log(command.log)
+        log = open_log(command.log)
         try:
             return subprocess.Popen(
                 [*launcher(command.death_signal, command.identity), *command.arguments],

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -304,10 +305,10 @@ def test_root_runs_postgres_in_a_namespace_so_that_every_file_stays_roots(tmp_pa
 
 
 @pytest.fixture
-def open_directory(tmp_path: Path) -> Iterator[Path]:
+def open_directory() -> Iterator[Path]:
     """A directory that anybody may enter (pytest's own are 0700)."""
-    path = Path(f"/var/tmp/fanmemory-test-{os.getpid()}")
-    path.mkdir(mode=0o755)
+    path = Path(tempfile.mkdtemp(prefix="fanmemory-"))
+    path.chmod(0o755)
     yield path
     shutil.rmtree(path)
 

@@ -1,0 +1,217 @@
+"""Keep programs and embedded services running: start, watch, restart, stop.
+
+A worker that finds going on to be wrong exits; so does one that is killed. Restarting is this
+module's work and nobody else's. A program that keeps failing is tried again ever more slowly,
+never given up: what it waits for may be a cluster that an operator is mending.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.services import EmbeddedServices
+from ops.services.process import bound_logs, launcher, open_log
+from schemas.errors import FanMemoryError
+
+BACKOFF_SECONDS_MIN = 0.1
+BACKOFF_SECONDS_MAX = 10.0
+STEADY_SECONDS = 30.0  # who has run this long starts again with the shortest pause
+STOP_SECONDS_MAX = 15.0  # then SIGKILL: a worker's commit is one transaction, nothing is torn
+SERVICE_POLL_SECONDS = 0.2
+LOG_POLL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command line of ours to keep running; it logs to `log`."""
+
+    name: str
+    arguments: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Something ended by itself and will be started again in `pause_seconds`."""
+
+    name: str
+    reason: str
+    count: int
+    pause_seconds: float
+
+
+def backoff_seconds(failures: int, luck: float) -> float:
+    """Pause after the n-th failure in a row (n ≥ 1): doubling, bounded, halved by up to `luck`.
+
+    `luck` in [0, 1) spreads programs that died together.
+    """
+    longest = min(BACKOFF_SECONDS_MIN * 2.0 ** min(failures - 1, 30), BACKOFF_SECONDS_MAX)
+    return longest * (1.0 - 0.5 * luck)
+
+
+class Supervisor:
+    """Runs programs as children and watches services that already run.
+
+    `on_restart` is told of everything that had to be restarted, from the event loop.
+    """
+
+    def __init__(
+        self,
+        services: EmbeddedServices | None = None,
+        on_restart: Callable[[Restart], None] = lambda _restart: None,
+    ) -> None:
+        self._services = services
+        self._on_restart = on_restart
+        self._children: dict[str, _Child] = {}
+        self._watching: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self.restarts: dict[str, int] = {}
+
+    def pids(self) -> dict[str, int]:
+        """The process of each program that runs at the moment."""
+        return {name: child.pid for name, child in self._children.items() if child.pid}
+
+    def add(self, program: Program) -> None:
+        """Start a program and keep it running."""
+        if program.name in self._children:
+            raise ValueError(f"{program.name} already runs")
+        self._children[program.name] = _Child(program, self._restarted)
+
+    async def remove(self, name: str, seconds_max: float = STOP_SECONDS_MAX) -> None:
+        """Stop a program for good; SIGKILL after `seconds_max`."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            await child.stop(seconds_max)
+
+    def watch_services(self, logs: Path) -> None:
+        """Restart services that die, from now on, and keep the logs in `logs` short."""
+        services = self._services
+        if services is not None:
+            self._watching += [
+                asyncio.create_task(self._watch(services, name)) for name in services.alive()
+            ]
+        self._watching.append(asyncio.create_task(self._bound_logs(logs)))
+
+    async def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
+        """Stop every program side by side and watch no more; the services are left running."""
+        self._stopping.set()
+        await asyncio.gather(*(self.remove(name, seconds_max) for name in list(self._children)))
+        await asyncio.gather(*self._watching)
+        self._watching.clear()
+
+    def _restarted(self, name: str, reason: str, failures: int) -> float:
+        pause = backoff_seconds(failures, random.random())
+        count = self.restarts.get(name, 0) + 1
+        self.restarts[name] = count
+        self._on_restart(Restart(name, reason, count, pause))
+        return pause
+
+    async def _watch(self, services: EmbeddedServices, name: str) -> None:
+        clock = asyncio.get_running_loop().time
+        failures, since = 0, clock()
+        while not await _happens(self._stopping, SERVICE_POLL_SECONDS):
+            if services.alive().get(name, True):
+                continue
+            failures = 1 if clock() - since > STEADY_SECONDS else failures + 1
+            if await _happens(self._stopping, self._restarted(name, "it died", failures)):
+                return
+            with contextlib.suppress(FanMemoryError):  # the next round tries again
+                await asyncio.to_thread(services.start_one, name)
+            since = clock()
+
+    async def _bound_logs(self, logs: Path) -> None:
+        while not await _happens(self._stopping, LOG_POLL_SECONDS):
+            await asyncio.to_thread(bound_logs, logs)
+
+
+class _Child:
+    """One program: the task that runs it again and again, and the process of the moment."""
+
+    def __init__(self, program: Program, restarted: Callable[[str, str, int], float]) -> None:
+        self._program = program
+        self._restarted = restarted
+        self._stopping = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.create_task(self._keep_running())
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def stop(self, seconds_max: float) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a paused process can't hear SIGTERM
+        try:
+            await asyncio.wait_for(asyncio.shield(self._task), seconds_max)
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await self._task
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _keep_running(self) -> None:
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while not self._stopping.is_set():
+            since = clock()
+            reason = await self._run_once()
+            if self._stopping.is_set():
+                return
+            failures = 1 if clock() - since > STEADY_SECONDS else failures + 1
+            pause = self._restarted(self._program.name, reason, failures)
+            await _happens(self._stopping, pause)
+
+    async def _run_once(self) -> str:
+        """Run the program to its end; returns how it ended."""
+        try:
+            self._process = await self._start()
+        except OSError as error:  # no memory or no process slot: that may pass
+            return f"could not be started: {error.strerror}"
+        if self._stopping.is_set():  # stop() came before there was anyone to signal
+            self._signal(signal.SIGTERM)
+        return ended_how(await self._process.wait())
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        log = open_log(self._program.log)
+        try:
+            return await asyncio.create_subprocess_exec(
+                *launcher(signal.SIGKILL),
+                *self._program.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._program.environment},
+                start_new_session=True,  # Ctrl-C reaches us; we pass it on in order
+            )
+        finally:
+            os.close(log)
+
+
+def ended_how(code: int) -> str:
+    """An exit code in words: `exit code 1`, `SIGKILL`."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event for so long; whether it happened."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

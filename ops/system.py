@@ -1,0 +1,180 @@
+"""A whole system in one place: services, topics, schema, workers, API. `up` and `demo` run it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ops import topics
+from ops.secrets import with_secrets
+from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
+from ops.services import endpoints as endpoints_file
+from ops.services.ports import free_port, is_free
+from ops.services.process import tail
+from ops.supervisor import Program, Restart, Supervisor
+from schemas.errors import ServiceFailed
+from schemas.settings import Settings
+from views.migrate import migrate
+
+API_READY_SECONDS_MAX = 60.0
+POLL_SECONDS = 0.05
+ANSWER_SECONDS_MAX = 2.0
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system. `settings` has every URL and secret filled in."""
+
+    data: Path
+    settings: Settings
+    endpoints: Endpoints
+    supervisor: Supervisor
+    services: EmbeddedServices
+    topics_created: list[str]
+    migrations_applied: list[str]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as the variables from which a child process reads the same settings."""
+    values = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        values[f"FANMEMORY_{name.upper()}"] = text
+    return values
+
+
+def program(name: str, command: str, data: Path, settings: Settings) -> Program:
+    """One of our own processes: `fanmemory COMMAND` with these settings."""
+    return Program(
+        name=name,
+        arguments=(sys.executable, "-m", "ops.cli", command),
+        log=data / "logs" / f"{name}.log",
+        environment=environment(settings),
+    )
+
+
+def embedded_names(settings: Settings) -> tuple[str, ...]:
+    """The services that have no URL in the settings, which we therefore have to run."""
+    urls = {
+        kafka.NAME: settings.kafka_url,
+        postgres.NAME: settings.postgres_url,
+        valkey.NAME: settings.redis_url,
+    }
+    return tuple(name for name, url in urls.items() if not url)
+
+
+@asynccontextmanager
+async def running_services(
+    settings: Settings, data: Path, on_step: Callable[[str], None] = lambda _step: None
+) -> AsyncIterator[tuple[Settings, EmbeddedServices, list[str], list[str]]]:
+    """Services with topics and schema, nothing of ours running on them yet.
+
+    Yields the completed settings, the services, the topics created and the migrations applied.
+    """
+    services = EmbeddedServices(data, names=embedded_names(settings))
+    if services.names:
+        on_step("Starting " + ", ".join(services.names))
+    await asyncio.to_thread(services.start)
+    try:
+        found = services.endpoints
+        complete = with_secrets(
+            settings.model_copy(update={"data": data}),
+            data,
+            Endpoints(
+                kafka=settings.kafka_url or found.kafka,
+                postgres_url=settings.postgres_url or found.postgres_url,
+                redis_url=settings.redis_url or found.redis_url,
+            ),
+        )
+        on_step("Preparing topics and schema")
+        created, applied = await asyncio.gather(
+            topics.create(complete), migrate(complete.postgres_url)
+        )
+        yield complete, services, created, applied
+    finally:
+        await asyncio.to_thread(services.close)
+
+
+@asynccontextmanager
+async def running_system(
+    settings: Settings,
+    data: Path,
+    *,
+    workers: int | None = None,
+    api_port: int | None = None,
+    on_step: Callable[[str], None] = lambda _step: None,
+    on_restart: Callable[[Restart], None] = lambda _restart: None,
+) -> AsyncIterator[System]:
+    """Everything, ready to be used; stopped in reverse order on leaving.
+
+    `workers` and `api_port` default to the settings; a default API port that is taken is
+    replaced by a free one, a given one is not. Raises ServiceFailed, Misconfigured,
+    DataDirectoryInUse.
+    """
+    async with running_services(settings, data, on_step) as (complete, services, created, applied):
+        complete = complete.model_copy(update={"api_port": _choose_api_port(complete, api_port)})
+        endpoints = Endpoints(
+            kafka=complete.kafka_url,
+            postgres_url=complete.postgres_url,
+            redis_url=complete.redis_url,
+            api_url=f"http://{complete.api_host}:{complete.api_port}",
+        )
+        data = services.data
+        supervisor = Supervisor(services, on_restart)
+        count = complete.workers if workers is None else workers
+        on_step(f"Starting {count} workers and the API")
+        try:
+            supervisor.watch_services(data / "logs")
+            supervisor.add(program("api", "api", data, complete))
+            for number in range(1, count + 1):
+                supervisor.add(program(f"worker-{number}", "worker", data, complete))
+            await _wait_for_api(complete, data / "logs" / "api.log")
+            endpoints_file.save(data, endpoints)
+            yield System(data, complete, endpoints, supervisor, services, created, applied)
+        finally:
+            on_step("Stopping")
+            await supervisor.stop()
+
+
+def _choose_api_port(settings: Settings, wanted: int | None) -> int:
+    if wanted is None:
+        port = settings.api_port
+        return port if port and is_free(port, settings.api_host) else free_port()
+    if wanted == 0:
+        return free_port()
+    if not is_free(wanted, settings.api_host):
+        raise ServiceFailed(
+            f"Port {wanted}, wanted for the API, is in use.", hint="Give another --api-port."
+        )
+    return wanted
+
+
+async def _wait_for_api(settings: Settings, log: Path) -> None:
+    """Until GET /health/ready says 200."""
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104
+    deadline = asyncio.get_running_loop().time() + API_READY_SECONDS_MAX
+    while not await answers_ready(host, settings.api_port):
+        if asyncio.get_running_loop().time() > deadline:
+            raise ServiceFailed(f"The API is not ready.\n{tail(log)}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def answers_ready(host: str, port: int) -> bool:
+    """Whether an API there answers GET /health/ready with 200."""
+    request = f"GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(request.encode("ascii"))
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.split(b" ")[1:2] == [b"200"]
