@@ -7,6 +7,7 @@ probe and a dashboard together cost one look.
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,15 +16,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
-from schemas.logs import logger
 from schemas.settings import Settings
+from schemas.topics import INTERACTIONS, JOURNAL
 from views.postgres import PartitionStatus, Store
 
 KEEP_SECONDS: Final = 1.0
 LOOK_SECONDS_MAX: Final = 2.0
 CONNECT_PAUSE_SECONDS: Final = 1.0
 
-_log = logger("lag")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,15 @@ class LagReader:
     async def _measure(self, statuses: list[PartitionStatus]) -> tuple[PartitionLag, ...]:
         consumer = await self._connected()
         try:
-            wanted = {TopicPartition(s.topic, s.partition): s.next for s in statuses}
-            if not wanted:
-                await consumer._client.fetch_all_metadata()
-                return ()
+            cluster = await consumer._client.fetch_all_metadata()
+            # A partition that no worker has claimed yet stands at its beginning.
+            wanted = {
+                TopicPartition(topic.name, partition): 0
+                for topic in (INTERACTIONS, JOURNAL)
+                for partition in sorted(cluster.partitions_for_topic(topic.name) or ())
+            }
+            for status in statuses:
+                wanted[TopicPartition(status.topic, status.partition)] = status.next
             ends = await consumer.end_offsets(list(wanted))
             oldest = await self._oldest(consumer, wanted, ends)
         except (KafkaError, OSError) as error:

@@ -7,7 +7,13 @@ partitions are the topics'. A registry belongs to one app, so that two in a proc
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -28,6 +34,7 @@ class ApiMetrics:
     """Counts requests; asks the readers for the rest when it is scraped."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a line of time for each count
         self.registry = CollectorRegistry()
         self._errors = Counter(
             "memory_api_errors",

@@ -23,14 +23,13 @@ from schemas.errors import (
     Overloaded,
     RouteNotFound,
 )
-from schemas.logs import logger
 from schemas.settings import Settings
 
 QUIET_ROUTES: Final = frozenset(("/health/live", "/health/ready", "/metrics"))
 """Asked every few seconds by machines: logged at DEBUG unless they fail."""
 _CORRELATION: Final = CORRELATION_HEADER.encode()
 
-_log = logger("api")
+log = logging.getLogger(__name__)
 
 
 class Observed:
@@ -65,8 +64,8 @@ class Observed:
             self._metrics.observe(route, scope["method"], seconds)
             quiet = route in QUIET_ROUTES and status < 400
             level = logging.DEBUG if quiet else logging.INFO
-            if _log.isEnabledFor(level):
-                _log.log(
+            if log.isEnabledFor(level):
+                log.log(
                     level,
                     "request",
                     extra={
@@ -104,9 +103,8 @@ class Answered:
             error, headers = translate(raised)
             self._metrics.error(route_of(scope), error)
             if error.status >= 500 and not error.retryable:
-                _log.error(
+                log.exception(
                     "request failed",
-                    exc_info=raised,
                     extra={"correlationId": scope["correlation_id"]},
                 )
             if not started:

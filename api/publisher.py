@@ -10,6 +10,7 @@ on the publishes in flight keeps them from starving the reads.
 
 import asyncio
 import contextlib
+import logging
 from typing import Any, Final
 
 import pybreaker
@@ -17,13 +18,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
-from schemas.logs import logger
 from schemas.positions import Position
 from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
 from views.resilience import Breaker, watch
 
 CONNECT_PAUSE_SECONDS: Final = 0.5
+CONNECT_SECONDS_MAX: Final = 1.0
 DEADLINE_SHARE: Final = 0.9
 """Of the request's deadline: so that the answer to a slow broker is ours."""
 IN_FLIGHT_MAX: Final = 256
@@ -31,7 +32,7 @@ IN_FLIGHT_MAX: Final = 256
 _UNSURE: Final = (
     "It may still be accepted. Send it again with the same eventId: it is counted once."
 )
-_log = logger("publisher")
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -40,6 +41,7 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: Any = None
+        self._connected = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._broken = asyncio.Event()
         self._in_flight = 0
@@ -53,7 +55,7 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Whether a producer is ready to take records."""
-        return self._producer is not None
+        return self._connected.is_set()
 
     def start(self) -> None:
         """Connect in the background, again whenever the producer breaks."""
@@ -96,9 +98,7 @@ class Publisher:
             self._in_flight -= 1
 
     async def _publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
-        producer = self._producer
-        if producer is None:
-            raise BrokerUnavailable
+        producer = await self._ready()
         seconds = self._settings.request_seconds_max * DEADLINE_SHARE
         try:
             async with asyncio.timeout(seconds):
@@ -118,12 +118,23 @@ class Publisher:
             raise BrokerUnavailable from error
         return Position(written.topic, written.partition, written.offset)
 
+    async def _ready(self) -> Any:
+        """The producer; just started, or after a failure, it is there in a moment or not at all."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                await self._connected.wait()
+        except TimeoutError:
+            raise BrokerUnavailable from None
+        return self._producer
+
     async def _keep_connected(self) -> None:
         while True:
             self._broken.clear()
             self._producer = await self._connect()
-            _log.info("connected to the broker")
+            self._connected.set()
+            log.info("connected to the broker")
             await self._broken.wait()
+            self._connected.clear()
             broken, self._producer = self._producer, None
             await self._stop(broken)
 
@@ -143,7 +154,7 @@ class Publisher:
                 return producer
             except (KafkaError, OSError) as error:
                 await self._stop(producer)
-                _log.warning("no broker yet", extra={"reason": type(error).__name__})
+                log.warning("no broker yet", extra={"reason": type(error).__name__})
                 await asyncio.sleep(CONNECT_PAUSE_SECONDS)
             except asyncio.CancelledError:
                 await self._stop(producer)

@@ -20,8 +20,8 @@ import msgspec
 
 from schemas.times import render_time
 
-OURS: Final = "fanmemory"
-"""Root of our logger names; everything else is a third party."""
+ROOMS: Final = ("schemas", "analysis", "privacy", "views", "streams", "llm", "api", "ops")
+"""Roots of our logger names (`logging.getLogger(__name__)`); everything else is a third party."""
 FIELDS: Final = frozenset(
     ("operation", "correlationId", "duration", "status", "route", "method", "reason", "topic",
      "partition", "position", "lag", "count", "attempt", "state", "breaker", "pid", "code", "url")
@@ -39,11 +39,6 @@ _LEVELS = {"WARNING": "warn", "CRITICAL": "error"}
 _encode = msgspec.json.Encoder().encode
 
 
-def logger(name: str) -> logging.Logger:
-    """Our logger of this name: `logger("api")` is `fanmemory.api`."""
-    return logging.getLogger(f"{OURS}.{name}")
-
-
 def configure(service: str, level: str = "INFO") -> None:
     """Send all logging of this process to stderr as JSON lines; replaces earlier handlers.
 
@@ -55,7 +50,8 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    logging.getLogger(OURS).setLevel(level)
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level)
     logging.captureWarnings(True)
 
 
@@ -67,7 +63,7 @@ class JsonLines(logging.Formatter):
         self.service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        ours = record.name == OURS or record.name.startswith(OURS + ".")
+        ours = is_ours(record)
         line: dict[str, Any] = {
             "timestamp": render_time(int(record.created * 1000)),
             "level": _LEVELS.get(record.levelname, record.levelname.lower()),
@@ -98,7 +94,7 @@ class Repeats(logging.Filter):
         self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith(OURS):
+        if is_ours(record):
             return True
         key = (record.name, record.levelno, str(record.msg)[:_TEXT_MAX])
         now = time.monotonic()
@@ -111,6 +107,10 @@ class Repeats(logging.Filter):
             self._seen.pop(next(iter(self._seen)))
         self._seen[key] = (since, count + 1)
         return count < REPEATS_MAX
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in ROOMS
 
 
 def _third_party(record: logging.LogRecord) -> str:

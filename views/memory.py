@@ -17,6 +17,7 @@ only, and such a read joins no read that had begun before.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -35,7 +36,6 @@ from schemas.errors import (
     SealBroken,
 )
 from schemas.journal import JournalEntry
-from schemas.logs import logger
 from schemas.positions import Position
 from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
@@ -51,7 +51,7 @@ STORE_POLL_SECONDS: Final = 0.05
 
 Source = Literal["cache", "store"]
 
-_log = logger("memory")
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -240,7 +240,7 @@ class FanMemory:
         except SealBroken:
             # Altered, or of a keyring that this process has not: Postgres has the truth.
             counts.cache_errors += 1
-            _log.warning("a cached memory can't be opened", extra={"operation": "readCache"})
+            log.warning("a cached memory can't be opened", extra={"operation": "readCache"})
             return None
         if found is not None:
             counts.cache_hits += 1

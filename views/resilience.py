@@ -26,6 +26,7 @@ of a client that hung up; and it counts consecutive failures, not those of a win
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -37,7 +38,6 @@ import pybreaker
 import tenacity
 
 from schemas.errors import FanMemoryError
-from schemas.logs import logger
 
 T = TypeVar("T")
 Operation = Callable[[], Awaitable[T]]
@@ -56,7 +56,7 @@ STATES: Final[dict[str, State]] = {
 _UNCOUNTED: Final = 2**31
 """pybreaker's own count never opens it: the window does."""
 
-_log = logger("resilience")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Breaker:
             self._trips += 1
             self._open()
             reason = type(error).__name__
-            _log.warning("circuit opened", extra={"breaker": self.name, "reason": reason})
+            log.warning("circuit opened", extra={"breaker": self.name, "reason": reason})
 
     def _open(self) -> None:
         self._opened_at = self._clock()
@@ -178,7 +178,7 @@ class Breaker:
 
     def _close(self) -> None:
         self._circuit.close()
-        _log.info("circuit closed", extra={"breaker": self.name})
+        log.info("circuit closed", extra={"breaker": self.name})
 
 
 class Guard:
