@@ -1,1 +1,84 @@
+"""`fanmemory`: every command is its own module, imported when it is called."""
 
+import importlib
+import json
+import os
+import sys
+from typing import Any, Final
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+
+from schemas.errors import FanMemoryError
+
+COMMANDS: Final = {
+    "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
+    "api": ("ops.cli.processes:api", "Run the API process."),
+    "bench": ("ops.cli.bench:bench", "Measure, and print figures."),
+    "context": ("ops.cli.context:context", "Print what is remembered of a fan."),
+    "demo": ("ops.cli.demo:demo", "Run everything and show it on sample conversations."),
+    "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
+    "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
+    "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
+    "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
+    "services": ("ops.cli.services:services", "Install and look at the embedded services."),
+    "token": ("ops.cli.token:token", "Print a development JWT."),
+    "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
+    "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),
+    "up": ("ops.cli.services:up", "Run the whole system."),
+    "worker": ("ops.cli.processes:worker", "Run one worker process."),
+}
+"""Command -> where it is and its line in the help: listing commands imports none of them."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fan-memory")
+def fanmemory() -> None:
+    """A streaming memory of every fan."""
+
+
+def main() -> None:
+    """Entry point: our own errors become one sentence and what to do, never a traceback."""
+    try:
+        fanmemory(standalone_mode=True)
+    except FanMemoryError as error:
+        _report(str(error), error.advice)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "FANMEMORY_" + "_".join(str(part) for part in first["loc"]).upper()
+        _report(f"{name}: {first['msg']}", "See the table of settings in docs/operations.md.")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _report(message: str, advice: str) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": message, "hint": advice}))
+    else:
+        console = Console(stderr=True)
+        console.print(f"[bold red]error:[/] {message}", highlight=False)
+        console.print(f"[dim]{advice}[/]", highlight=False)
+    sys.exit(1)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -1,0 +1,52 @@
+"""The production processes: worker, api, migrate."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from ops.cli import options
+from ops.secrets import with_secrets
+from schemas import logs
+from schemas.settings import Settings
+
+
+@click.command()
+@options.data
+def worker(data: Path) -> None:
+    """Run one worker process: ingest and project of the partitions that it is given.
+
+    Run as many as there are cores; they share the partitions.
+    """
+    from streams.app import run_worker
+
+    settings = with_secrets(Settings(), data)
+    logs.configure("worker", settings.log_level)
+    run_worker(settings)
+
+
+@click.command()
+@options.data
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of FANMEMORY_API_PORT.")
+def api(data: Path, port: int | None) -> None:
+    """Run the API process."""
+    from api.serve import serve
+
+    settings = with_secrets(Settings(), data)
+    if port is not None:
+        settings = settings.model_copy(update={"api_port": port})
+    logs.configure("api", settings.log_level)
+    asyncio.run(serve(settings))
+
+
+@click.command()
+@options.data
+def migrate(data: Path) -> None:
+    """Bring the database schema up to date; safe to run again."""
+    from views.migrate import migrate as run
+
+    applied = asyncio.run(run(with_secrets(Settings(), data).postgres_url))
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("nothing to apply")
