@@ -1,0 +1,177 @@
+"""Who may ask: every claim that matters is required, and a kept token still expires."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+from pydantic import SecretStr
+
+from api.auth import Authenticator
+from api.tokens import issue_token
+from schemas.errors import Forbidden, Misconfigured, Unauthenticated
+from schemas.settings import Settings
+
+SECRET = "s" * 32
+NOW = 1_700_000_000
+GOOD = {
+    "iss": "fanmemory",
+    "aud": "fanmemory-api",
+    "sub": "u1",
+    "creatorId": "c1",
+    "iat": NOW,
+    "exp": NOW + 60,
+}
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings().model_copy(update={"jwt_secret": SecretStr(SECRET), **changes})
+
+
+class Clock:
+    now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def auth(clock: Clock) -> Authenticator:
+    return Authenticator(settings(), clock)
+
+
+def signed(claims: dict[str, Any], secret: str = SECRET, alg: str = "HS256") -> str:
+    key = OctKey.import_key(secret)
+    return "Bearer " + jwt.encode({"alg": alg}, claims, key, algorithms=[alg])
+
+
+def test_a_valid_token_names_its_user_and_creator(auth: Authenticator) -> None:
+    principal = auth.authenticate(signed(GOOD))
+    assert (principal.user_id, principal.creator_id) == ("u1", "c1")
+
+
+def test_an_issued_token_is_accepted(clock: Clock) -> None:
+    chosen = settings()
+    token = issue_token(chosen, "c1", "u1", 60, now=NOW)
+    principal = Authenticator(chosen, clock).authenticate(f"Bearer {token}")
+    assert principal.creator_id == "c1"
+    assert principal.expires == NOW + 60
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "sub", "iss", "aud"])
+def test_a_token_without_a_required_claim_is_refused(auth: Authenticator, claim: str) -> None:
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(signed({k: v for k, v in GOOD.items() if k != claim}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iss": "somebody"},
+        {"aud": "another-api"},
+        {"aud": []},
+        {"exp": NOW},
+        {"exp": NOW - 1},
+        {"exp": "soon"},
+        {"exp": True},
+        {"exp": float("nan")},
+        {"iat": NOW + 3600},
+        {"nbf": NOW + 3600},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "x" * 200},
+        {"creatorId": 7},
+        {"creatorId": " "},
+        {"creatorId": ["c1"]},
+    ],
+)
+def test_a_token_with_a_wrong_claim_is_refused(auth: Authenticator, change: dict[str, Any]) -> None:
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(signed(GOOD | change))
+
+
+def test_a_token_of_another_secret_is_refused(auth: Authenticator) -> None:
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(signed(GOOD, secret="t" * 32))
+
+
+def test_a_token_of_another_algorithm_is_refused(auth: Authenticator) -> None:
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(signed(GOOD, secret=SECRET * 2, alg="HS512"))
+
+
+def test_an_unsigned_token_is_refused(auth: Authenticator) -> None:
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    for alg in ("none", "None", "HS256"):
+        with pytest.raises(Unauthenticated):
+            auth.authenticate(f"Bearer {part({'alg': alg})}.{part(GOOD)}.")
+
+
+def test_a_token_with_altered_claims_is_refused(auth: Authenticator) -> None:
+    head, _, tail = signed(GOOD).removeprefix("Bearer ").split(".")
+    other = signed(GOOD | {"creatorId": "c2"}).removeprefix("Bearer ").split(".")[1]
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(f"Bearer {head}.{other}.{tail}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic dTpw",
+        "Bearer a",
+        "Bearer a.b.c",
+        "Bearer " + "a" * 5000,
+    ],
+)
+def test_anything_else_is_refused(auth: Authenticator, header: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(header)
+
+
+def test_a_kept_token_is_refused_once_it_has_expired(auth: Authenticator, clock: Clock) -> None:
+    header = signed(GOOD)
+    auth.authenticate(header)
+    clock.now = NOW + 59.9
+    auth.authenticate(header)
+    clock.now = NOW + 60.0
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(header)
+
+
+def test_no_more_tokens_are_kept_than_allowed(clock: Clock) -> None:
+    auth = Authenticator(settings(tokens_cached_max=5), clock)
+    for user in range(20):
+        auth.authenticate(signed(GOOD | {"sub": f"u{user}"}))
+    assert len(auth._verified) == 5
+
+
+def test_a_principal_may_see_its_own_creator_only(auth: Authenticator) -> None:
+    principal = auth.authenticate(signed(GOOD))
+    principal.require("c1")
+    with pytest.raises(Forbidden):
+        principal.require("c2")
+
+
+def test_a_token_without_a_creator_is_valid_and_may_see_nobody(auth: Authenticator) -> None:
+    principal = auth.authenticate(signed({k: v for k, v in GOOD.items() if k != "creatorId"}))
+    assert principal.creator_id is None
+    with pytest.raises(Forbidden):
+        principal.require("c1")
+
+
+def test_a_short_secret_is_a_misconfiguration() -> None:
+    with pytest.raises(Misconfigured):
+        Authenticator(settings(jwt_secret=SecretStr("short")))
