@@ -1,6 +1,7 @@
 """A whole system in one place: services, topics, schema, workers, API. `up` and `demo` run it."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from ops.services import endpoints as endpoints_file
 from ops.services.ports import free_port, is_free
 from ops.services.process import tail
 from ops.supervisor import Program, Restart, Supervisor
-from schemas.errors import ServiceFailed
+from schemas.errors import FanMemoryError, ServiceFailed
 from schemas.settings import Settings
 from views.migrate import migrate
 
@@ -79,7 +80,7 @@ async def running_services(
     services = EmbeddedServices(data, names=embedded_names(settings))
     if services.names:
         on_step("Starting " + ", ".join(services.names))
-    await asyncio.to_thread(services.start)
+    await _start(services)
     try:
         found = services.endpoints
         complete = with_secrets(
@@ -98,6 +99,18 @@ async def running_services(
         yield complete, services, created, applied
     finally:
         await asyncio.to_thread(services.close)
+
+
+async def _start(services: EmbeddedServices) -> None:
+    """Start in a thread; when we are cancelled meanwhile, stop again what it has started."""
+    starting = asyncio.ensure_future(asyncio.to_thread(services.start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(FanMemoryError):
+            await starting
+            await asyncio.to_thread(services.close)
+        raise
 
 
 @asynccontextmanager

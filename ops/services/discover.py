@@ -8,6 +8,11 @@ from schemas.errors import NotRunning
 from schemas.settings import Settings
 
 
+def default_data_dir() -> Path:
+    """The data directory of every command that is given none."""
+    return Settings().data
+
+
 def endpoints(data: Path, settings: Settings) -> Endpoints:
     """Where the system listens: what the settings name, else what runs on `data`.
 

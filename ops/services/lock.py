@@ -64,6 +64,14 @@ class DirectoryLock:
             self._descriptor = None
 
 
+def holder(data: Path) -> str:
+    """The pid written in the directory lock; meaningful only while it is held."""
+    try:
+        return (data / LOCK_NAME).read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
 def is_held(data: Path) -> bool:
     """Whether a live process holds the directory lock of `data`."""
     try:

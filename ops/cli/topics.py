@@ -1,0 +1,98 @@
+"""`fanmemory topics`: list what there is, create what is missing, check what differs."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops import topics as cluster
+from ops.cli import options, print_json
+from ops.services import discover
+from ops.topics import TopicState
+from schemas.settings import Settings
+from schemas.topics import DAY_MS, UNLIMITED
+
+
+def _settings(data: Path) -> Settings:
+    settings = Settings()
+    if settings.kafka_url:
+        return settings
+    return settings.model_copy(update={"kafka_url": discover.endpoints(data, settings).kafka})
+
+
+@click.group()
+def topics() -> None:
+    """List, create and check the topics."""
+
+
+@topics.command(name="list")
+@options.data
+@options.as_json
+def list_(data: Path, as_json: bool) -> None:
+    """Show every topic with what it carries."""
+    states = asyncio.run(cluster.check(_settings(data)))
+    if as_json:
+        print_json([_as_dict(state) for state in states])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("topic", "partitions", "replicas", "kept", "key", "value"):
+        table.add_column(column)
+    for state in states:
+        topic = state.topic
+        there = str(state.partitions) if state.partitions else "missing"
+        table.add_row(topic.name, there, str(state.replicas), _kept(state), topic.key, topic.value)
+    Console().print(table)
+
+
+@topics.command()
+@options.data
+@options.as_json
+def create(data: Path, as_json: bool) -> None:
+    """Create the topics that are missing; one that exists is never changed."""
+    created = asyncio.run(cluster.create(_settings(data)))
+    if as_json:
+        print_json({"created": created})
+    else:
+        click.echo("\n".join(f"created {name}" for name in created) or "nothing is missing")
+
+
+@topics.command()
+@options.data
+@options.as_json
+def check(data: Path, as_json: bool) -> None:
+    """Compare the cluster with what the topics must be. Exit code 1 when something differs."""
+    states = asyncio.run(cluster.check(_settings(data)))
+    differences = [difference for state in states for difference in state.differences]
+    if as_json:
+        print_json([_as_dict(state) for state in states])
+    else:
+        for difference in differences:
+            click.echo(
+                f"{difference.topic}: {difference.what} is {difference.is_},"
+                f" should be {difference.should_be}.\n  → {difference.advice}"
+            )
+        if not differences:
+            click.echo(f"{len(states)} topics are as they must be")
+    sys.exit(bool(differences))
+
+
+def _kept(state: TopicState) -> str:
+    if state.topic.retention_ms == UNLIMITED:
+        return "for ever"
+    return f"{state.topic.retention_ms / DAY_MS:g} days"
+
+
+def _as_dict(state: TopicState) -> dict[str, object]:
+    return {
+        "name": state.topic.name,
+        "partitions": state.partitions,
+        "replicas": state.replicas,
+        "retentionMs": state.topic.retention_ms,
+        "differences": [
+            {"what": d.what, "is": d.is_, "shouldBe": d.should_be, "advice": d.advice}
+            for d in state.differences
+        ],
+    }

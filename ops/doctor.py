@@ -1,0 +1,384 @@
+"""`fanmemory doctor`: look at everything a system stands on, and say what to do about it.
+
+Every check answers for itself and none can stop the others. A check looks, it changes nothing.
+"""
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import asyncpg
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from ops import topics
+from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
+from ops.services import discover, kafka, postgres, valkey
+from ops.services.endpoints import FILE_NAME, without_password
+from ops.services.install import damaged, jars, kafka_home
+from ops.services.launch import UNPRIVILEGED
+from ops.services.lock import holder, is_held
+from ops.services.ports import is_free
+from ops.system import answers_ready, embedded_names
+from privacy.keys import Keyring
+from schemas.errors import FanMemoryError, Misconfigured, NotRunning
+from schemas.settings import Settings
+from views import migrate
+
+PYTHON_OLDEST = (3, 11)
+FREE_BYTES_MIN = 1 << 30
+CHECK_SECONDS_MAX = 15.0
+ANSWER_SECONDS_MAX = 5.0
+CLOCK_SECONDS_MAX = 2.0
+"""Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
+
+Verdict = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw; `advice` says what to do, empty when nothing is to be done."""
+
+    check: str
+    verdict: Verdict
+    saw: str
+    advice: str = ""
+
+
+class _Problem(Exception):
+    """A check's way to say what is wrong and what to do."""
+
+    def __init__(self, saw: str, advice: str) -> None:
+        super().__init__(saw)
+        self.advice = advice
+
+
+class _Note(_Problem):
+    """Not wrong, but worth knowing."""
+
+
+async def examine(data: Path, settings: Settings) -> list[Finding]:
+    """Run every check; the findings come in the order in which one would mend things."""
+    checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+        ("python", _in_thread(_python)),
+        *_embedded_checks(data, settings),
+        ("data directory", _in_thread(partial(_data_directory, data))),
+        ("lock", _in_thread(partial(_lock, data))),
+        ("secrets", _in_thread(partial(_secrets, data, settings))),
+        ("api", partial(_api, data, settings)),
+    ]
+    try:
+        found = discover.endpoints(data, settings)
+    except NotRunning as error:
+        findings = await _run(checks)
+        return [*findings, Finding("services", "note", str(error), error.advice)]
+    reachable = settings.model_copy(
+        update={
+            "kafka_url": found.kafka,
+            "postgres_url": found.postgres_url,
+            "redis_url": found.redis_url,
+        }
+    )
+    checks += [
+        ("kafka", partial(_kafka, reachable)),
+        ("topics", partial(_topics, reachable)),
+        ("postgres", partial(_postgres, reachable)),
+        ("schema", partial(_schema, reachable)),
+        ("keyring", partial(_keyring, data, reachable)),
+        ("redis", partial(_redis, reachable)),
+        ("clock", partial(_clock, reachable)),
+    ]
+    return await _run(checks)
+
+
+async def _run(checks: list[tuple[str, Callable[[], Awaitable[str]]]]) -> list[Finding]:
+    return list(await asyncio.gather(*(_finding(name, check) for name, check in checks)))
+
+
+async def _finding(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS_MAX):
+            return Finding(name, "ok", await check())
+    except _Note as note:
+        return Finding(name, "note", str(note), note.advice)
+    except _Problem as problem:
+        return Finding(name, "problem", str(problem), problem.advice)
+    except FanMemoryError as error:
+        return Finding(name, "problem", str(error), error.advice)
+    except TimeoutError:
+        return Finding(name, "problem", "No answer in time.", "Look at the machine's load.")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        # The text of a driver's error may carry an address with its password: the class will do.
+        return Finding(
+            name,
+            "problem",
+            f"It failed with {type(error).__name__}.",
+            "Check that the address is right, that the service runs and lets this client in.",
+        )
+
+
+def _in_thread(check: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    return partial(asyncio.to_thread, check)
+
+
+def _embedded_checks(
+    data: Path, settings: Settings
+) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
+    needed = embedded_names(settings)
+    checks: list[tuple[str, Callable[[], str]]] = []
+    if kafka.NAME in needed:
+        checks += [("java", _java), ("kafka jars", _jars)]
+    if postgres.NAME in needed:
+        checks += [("postgres binary", _postgres_binary), ("postgres user", partial(_user, data))]
+    if valkey.NAME in needed:
+        checks.append(("valkey binary", _valkey_binary))
+    return [(name, _in_thread(check)) for name, check in checks]
+
+
+def _python() -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < PYTHON_OLDEST:
+        raise _Problem(f"Python {version}", "Install Python 3.11 or newer and `make install`.")
+    return f"Python {version}"
+
+
+def _output(*words: str) -> str:
+    try:
+        ran = subprocess.run(words, capture_output=True, timeout=10, check=False, text=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _Problem(f"{words[0]} does not run.", "Run `make install` again.") from error
+    if ran.returncode != 0:
+        raise _Problem(f"{words[0]} ends with code {ran.returncode}.", "Run `make install` again.")
+    return (ran.stdout or ran.stderr).splitlines()[0].strip()
+
+
+def _java() -> str:
+    return _output(str(kafka.java()), "-version")
+
+
+def _jars() -> str:
+    bad = damaged(kafka_home())
+    if bad:
+        raise _Problem(
+            f"{len(bad)} of {len(jars())} jars are missing or damaged, first {bad[0].file_name}.",
+            "Run `fanmemory services install`.",
+        )
+    if not (kafka_home() / kafka.AOT_CACHE).is_file():
+        raise _Note(
+            "The jars are as pinned; Kafka starts a second slower than it could.",
+            "Run `fanmemory services install`.",
+        )
+    return f"{len(jars())} jars are as pinned"
+
+
+def _postgres_binary() -> str:
+    return _output(str(postgres.binary("postgres")), "-V")
+
+
+def _valkey_binary() -> str:
+    return _output(str(valkey.binary()), "--version")
+
+
+def _user(data: Path) -> str:
+    if os.geteuid() != 0:
+        return f"runs as uid {os.geteuid()}"
+    home = data / postgres.NAME
+    if home.exists() and home.stat().st_uid != 0:
+        return f"root becomes uid {home.stat().st_uid}, who owns {home}"
+    if postgres.namespaces_allowed():
+        return "root runs it in a user namespace"
+    nearest = next(path for path in (home, *home.absolute().parents) if path.exists())
+    for path in (nearest / "below", postgres.binary("postgres")):
+        blocked = postgres.untraversable(path, UNPRIVILEGED, UNPRIVILEGED)
+        if blocked is not None:
+            raise _Problem(
+                f"Root can't run it: no user namespaces, and nobody may not enter {blocked}.",
+                "Run as an ordinary user, or allow others to pass through that directory.",
+            )
+    return "root becomes nobody"
+
+
+def _data_directory(data: Path) -> str:
+    shown = data.absolute()
+    nearest = next(path for path in (shown, *shown.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise _Problem(
+            f"{nearest} can't be written.", "Give another directory with --data or FANMEMORY_DATA."
+        )
+    free = shutil.disk_usage(nearest).free
+    if free < FREE_BYTES_MIN:
+        raise _Problem(f"{nearest} has {free >> 20} MB free.", "Free some space: 1 GB at least.")
+    for name in (KEYRING_FILE, JWT_SECRET_FILE, FILE_NAME):
+        path = shown / name
+        if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise _Problem(f"Others may read {path}.", f"Run `chmod 600 {path}`.")
+    state = "there" if nearest == shown else "not made yet"
+    return f"{shown} ({state}), {free >> 30} GB free"
+
+
+def _lock(data: Path) -> str:
+    if is_held(data):
+        return f"held by pid {holder(data)}"
+    return "free: nothing runs on this directory"
+
+
+def _secrets(data: Path, settings: Settings) -> str:
+    """That what is configured can be read; `keyring` looks at whether it fits the database."""
+    text = _keyring_text(data, settings)
+    if not text:
+        return "will be made at the first start"
+    return f"the keyring's newest key is {Keyring.parse(text).newest}"
+
+
+def _keyring_text(data: Path, settings: Settings) -> str:
+    named = settings.keyring.get_secret_value()
+    path = data / KEYRING_FILE
+    return named or (path.read_text("ascii").strip() if path.exists() else "")
+
+
+async def _api(data: Path, settings: Settings) -> str:
+    host, port = settings.api_host, settings.api_port
+    try:
+        url = discover.endpoints(data, settings).api_url
+    except NotRunning:
+        url = ""
+    if url:
+        host, _, text = url.removeprefix("http://").rpartition(":")
+        port = int(text)
+        if await answers_ready(host, port):
+            return f"ready at {url}"
+        raise _Problem(f"{url} is not ready.", f"Read {url}/health/ready and the log of the API.")
+    if port == 0 or is_free(port, host):
+        return f"port {port} is free" if port else "any free port will be taken"
+    if await answers_ready(host, port):
+        return f"ready at http://{host}:{port}"
+    raise _Note(f"Port {port} is in use by another program.", "Give another one with --api-port.")
+
+
+async def _kafka(settings: Settings) -> str:
+    async with topics.admin(settings) as client:
+        cluster = await client.describe_cluster()
+    return f"{len(cluster['brokers'])} broker(s) at {settings.kafka_url}"
+
+
+async def _topics(settings: Settings) -> str:
+    states = await topics.check(settings)
+    different = [difference for state in states for difference in state.differences]
+    if different:
+        first = different[0]
+        raise _Problem(
+            f"{len(different)} difference(s): {first.topic}: {first.what} is {first.is_},"
+            f" should be {first.should_be}.",
+            first.advice,
+        )
+    return f"{len(states)} topics are as they must be"
+
+
+async def _connect(settings: Settings) -> Any:
+    return await asyncpg.connect(
+        settings.postgres_url, timeout=ANSWER_SECONDS_MAX, command_timeout=ANSWER_SECONDS_MAX
+    )
+
+
+async def _postgres(settings: Settings) -> str:
+    connection = await _connect(settings)
+    try:
+        version = await connection.fetchval("SHOW server_version")
+        durable = [
+            await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")
+        ]
+    finally:
+        await connection.close()
+    where = without_password(settings.postgres_url)
+    if "off" in durable:
+        raise _Problem(
+            f"PostgreSQL {version} at {where} may forget commits.",
+            "Set fsync and synchronous_commit to on.",
+        )
+    return f"PostgreSQL {version} at {where}"
+
+
+async def _schema(settings: Settings) -> str:
+    connection = await _connect(settings)
+    try:
+        await migrate.check(connection)
+    finally:
+        await connection.close()
+    return "is what this code expects"
+
+
+async def _keyring(data: Path, settings: Settings) -> str:
+    """Whether the keyring has every key under which the database's subjects are wrapped."""
+    text = _keyring_text(data, settings)
+    connection = await _connect(settings)
+    try:
+        rows = await connection.fetch("SELECT kek, count(*) AS subjects FROM subject GROUP BY kek")
+    except asyncpg.UndefinedTableError:
+        return "no schema yet, nothing is sealed"
+    finally:
+        await connection.close()
+    if not text:
+        if rows:
+            raise Misconfigured(
+                "There is no keyring, but the database has sealed subjects.",
+                hint=f"Restore {data / KEYRING_FILE}, or set FANMEMORY_KEYRING.",
+            )
+        return "none yet, and nothing is sealed"
+    ids = {part.strip().partition(":")[0] for part in text.split(",")}
+    missing = {row["kek"]: row["subjects"] for row in rows if row["kek"] not in ids}
+    if missing:
+        raise _Problem(
+            f"Keys {', '.join(sorted(missing))} are missing; {sum(missing.values())} subjects"
+            " can't be read.",
+            "Add those keys to FANMEMORY_KEYRING, after the newest one.",
+        )
+    return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
+
+
+async def _redis(settings: Settings) -> str:
+    client = redis.asyncio.from_url(
+        settings.redis_url,
+        socket_timeout=ANSWER_SECONDS_MAX,
+        socket_connect_timeout=ANSWER_SECONDS_MAX,
+    )
+    try:
+        server = await client.info("server")
+        memory = await client.info("memory")
+    finally:
+        await client.aclose()
+    name = "Valkey" if "valkey_version" in server else "Redis"
+    version = server.get("valkey_version") or server["redis_version"]
+    where = without_password(settings.redis_url)
+    if memory.get("maxmemory_policy") == "noeviction" and memory.get("maxmemory"):
+        raise _Note(
+            f"{name} {version} at {where} refuses writes when it is full.",
+            "Set maxmemory-policy to allkeys-lru: everything in it can be read again.",
+        )
+    return f"{name} {version} at {where}"
+
+
+async def _clock(settings: Settings) -> str:
+    """Our clock against the database's, with the answer's travelling time as the doubt."""
+    connection = await _connect(settings)
+    try:
+        before = time.time()
+        theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        after = time.time()
+    finally:
+        await connection.close()
+    apart = max(before - theirs, theirs - after, 0.0)
+    if apart > CLOCK_SECONDS_MAX:
+        raise _Problem(
+            f"This clock and PostgreSQL's are {apart:.1f} s apart.",
+            "Let both machines follow a time server: what is from the future is refused.",
+        )
+    return f"agrees with PostgreSQL's within {apart + after - before:.3f} s"
