@@ -15,6 +15,10 @@ Times and half-lives are integer milliseconds.
 """
 
 from math import exp2, ldexp
+from typing import Final
+
+ROUNDING: Final = 1e-9
+"""Relative. Far above the rounding of a sum of weights, far below what a threshold means."""
 
 
 def grid(time: int, half_life: int) -> int:
@@ -35,6 +39,14 @@ def weight(time: int, as_of: int, half_life: int) -> float:
 def decayed(value: float, as_of: int, now: int, half_life: int) -> float:
     """`value` kept at `as_of`, as it is worth at `now`."""
     return value * exp2((as_of - now) / half_life)
+
+
+def reaches(value: float, threshold: float) -> bool:
+    """value >= threshold > 0, to rounding: three messages of ten are 30 %, whatever the last bits.
+
+    Sums of the same events in another order thus fall on the same side of a threshold.
+    """
+    return value >= threshold * (1 - ROUNDING)
 
 
 def shrink_all(counts: dict[str, float], factor: float) -> None:

@@ -31,7 +31,7 @@ from schemas.context import EmotionalState, EngagementLevel, SentimentAt
 from schemas.journal import JournalEntry
 from schemas.text_features import Emotion, Sentiment, TextFeatures
 from schemas.times import DAY_MS, render_time
-from views.decay import grid, largest, shrink, shrink_all
+from views.decay import ROUNDING, grid, largest, reaches, shrink, shrink_all
 
 VERSION: Final = 1
 
@@ -139,9 +139,9 @@ def mean_score(state: State) -> float:
 
 def sentiment(state: State) -> Sentiment:
     score = mean_score(state)
-    if score > POSITIVE:
+    if score > POSITIVE + ROUNDING:
         return "positive"
-    return "negative" if score < NEGATIVE else "neutral"
+    return "negative" if score < NEGATIVE - ROUNDING else "neutral"
 
 
 def dominant_emotions(state: State) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def dominant_emotions(state: State) -> tuple[str, ...]:
     return tuple(
         emotion
         for emotion in largest(emotions, DOMINANT_MAX)
-        if emotions[emotion] >= least and emotions[emotion] > 0
+        if emotions[emotion] > 0 and reaches(emotions[emotion], least)
     )
 
 

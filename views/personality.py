@@ -34,7 +34,7 @@ from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, render_time
 from views import engagement, responses
-from views.decay import evict_smallest, grid, largest, shrink, shrink_all
+from views.decay import evict_smallest, grid, largest, reaches, shrink, shrink_all
 
 VERSION: Final = 1
 
@@ -42,8 +42,8 @@ HALF_LIFE_MS: Final = 30 * DAY_MS
 TONE_MESSAGES_MIN: Final = 3
 SHORT: Final = 40
 MEDIUM: Final = 160
-PUNCTUATED_MIN: Final = 0.30
-FORMAL_MIN: Final = 0.70
+PUNCTUATED_PERCENT_MIN: Final = 30
+FORMAL_PERCENT_MIN: Final = 70
 EMOJIS_SHOWN_MAX: Final = 5
 EMOJIS_KEPT_MAX: Final = 32
 EMOJI_LENGTH_MAX: Final = 16
@@ -157,18 +157,18 @@ def message_length(state: State) -> Length:
     if not state.messages:
         return "medium"
     mean = state.length / state.weight
-    if mean < SHORT:
+    if not reaches(mean, SHORT):
         return "short"
-    return "medium" if mean < MEDIUM else "long"
+    return "long" if reaches(mean, MEDIUM) else "medium"
 
 
 def punctuation(state: State) -> Punctuation:
     count = state.messages
     if not count:
         return "casual"
-    if state.punctuated < PUNCTUATED_MIN * count:
+    if 100 * state.punctuated < PUNCTUATED_PERCENT_MIN * count:
         return "minimal"
-    return "formal" if state.formal > FORMAL_MIN * count else "casual"
+    return "formal" if 100 * state.formal > FORMAL_PERCENT_MIN * count else "casual"
 
 
 def response_speed(answers: responses.State) -> ResponseSpeed:

@@ -40,7 +40,7 @@ from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from views import engagement, personality
-from views.decay import decayed, evict_smallest, grid, largest, shrink, shrink_all
+from views.decay import decayed, evict_smallest, grid, largest, reaches, shrink, shrink_all
 
 VERSION: Final = 1
 
@@ -63,8 +63,8 @@ BIG_TICKET: Final = 50_00
 SMALL_TICKET: Final = 10_00
 TIPS_MIN: Final = 3
 HABIT_PURCHASES_MIN: Final = 3
-HABIT_SHARE_MIN: Final = 0.6
-TYPE_SHARE_MIN: Final = 0.5
+HABIT_PERCENT_MIN: Final = 60
+TYPE_PERCENT_MIN: Final = 50
 LAPSED_PURCHASES_MIN: Final = 2
 LAPSED_MS: Final = 60 * DAY_MS
 EVENING_HOUR: Final = 18
@@ -80,7 +80,7 @@ DAILY: Final = 0.7
 WEEKLY: Final = 0.1
 LIKES_EMOJIS_MIN: Final = 0.3
 GIFS_MIN: Final = 2
-GIF_SHARE_MIN: Final = 0.1
+GIF_PERCENT_MIN: Final = 10
 
 _NO_TEXT: Final = TextFeatures()
 _WINDOWS: Final = 24 // WINDOW_HOURS
@@ -260,7 +260,8 @@ def purchase_patterns(state: State, now: int) -> tuple[str, ...]:
     patterns = []
     if count >= REPEAT_MIN:
         patterns.append("repeat_buyer")
-    if decayed(state.recent_purchases, state.as_of, now, PURCHASE_HALF_LIFE_MS) >= FREQUENT_MIN:
+    recent = decayed(state.recent_purchases, state.as_of, now, PURCHASE_HALF_LIFE_MS)
+    if reaches(recent, FREQUENT_MIN):
         patterns.append("frequent_buyer")
     if count and not state.big.median_below(BIG_TICKET):
         patterns.append("big_spender")
@@ -274,12 +275,12 @@ def purchase_patterns(state: State, now: int) -> tuple[str, ...]:
             ("night_buyer", state.night),
             ("weekend_buyer", state.weekend),
         ):
-            if part >= HABIT_SHARE_MIN * count:
+            if 100 * part >= HABIT_PERCENT_MIN * count:
                 patterns.append(name)
         patterns.extend(
             f"buys:{content_type}"
             for content_type, part in sorted(state.bought.items())
-            if part >= TYPE_SHARE_MIN * count
+            if 100 * part >= TYPE_PERCENT_MIN * count
         )
     if count >= LAPSED_PURCHASES_MIN and now - state.last_purchase >= LAPSED_MS:
         patterns.append("lapsed_buyer")
@@ -294,17 +295,17 @@ def preferred_window(state: State) -> str | None:
 
 def message_frequency(metrics: engagement.State, now: int) -> str:
     rate = engagement.fan_messages(metrics, now) * RATE_PER_DAY
-    if rate >= SEVERAL_PER_DAY:
+    if reaches(rate, SEVERAL_PER_DAY):
         return "several_per_day"
-    if rate >= DAILY:
+    if reaches(rate, DAILY):
         return "daily"
-    return "weekly" if rate >= WEEKLY else "rare"
+    return "weekly" if reaches(rate, WEEKLY) else "rare"
 
 
 def likes_gifs(state: State) -> bool:
     if not state.gifs:
         return False
-    return state.gifs >= GIFS_MIN or state.gifs >= GIF_SHARE_MIN * state.messages
+    return state.gifs >= GIFS_MIN or 100 * state.gifs >= GIF_PERCENT_MIN * state.messages
 
 
 def render(
@@ -321,7 +322,7 @@ def render(
             preferred_response_time=preferred_window(state),
             message_frequency=message_frequency(metrics, now),
             preferred_message_length=personality.message_length(writing),
-            likes_emojis=personality.emoji_frequency(writing) >= LIKES_EMOJIS_MIN,
+            likes_emojis=reaches(personality.emoji_frequency(writing), LIKES_EMOJIS_MIN),
             likes_gifs=likes_gifs(state),
         ),
         last_updated=render_time(state.updated_at or metrics.created_at),

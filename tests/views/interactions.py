@@ -1,0 +1,136 @@
+"""Interactions for tests of the views: short builders and hypothesis strategies."""
+
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from schemas.events import Author, Kind, Sender
+from schemas.journal import JournalEntry
+from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
+from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
+from views.state import FanState, fold
+
+NOON = 1_731_412_800_000
+"""2024-11-12T12:00:00Z, a Tuesday."""
+YEAR_1990 = 631_152_000_000
+YEAR_2100 = 4_102_444_800_000
+
+
+def message(
+    time: int = NOON,
+    text: TextFeatures | None = None,
+    *,
+    sender: Sender = "fan",
+    event_id: str = "m",
+    gif: bool = False,
+    metadata: bytes | None = None,
+    author: Author | None = None,
+) -> JournalEntry:
+    return JournalEntry(
+        event_id,
+        "message",
+        time,
+        sender,
+        author,
+        content="text",
+        gif=gif,
+        metadata=metadata,
+        text=text or TextFeatures(length=4, words=1),
+    )
+
+
+def purchase(time: int = NOON, amount: int = 2000, content_type: str | None = None) -> JournalEntry:
+    return JournalEntry("p", "purchase", time, amount=amount, content_type=content_type)
+
+
+def tip(time: int = NOON, amount: int = 500, content_type: str | None = None) -> JournalEntry:
+    return JournalEntry("t", "tip", time, amount=amount, content_type=content_type)
+
+
+def like(time: int = NOON, content_type: str | None = None) -> JournalEntry:
+    return JournalEntry("l", "like", time, content_type=content_type)
+
+
+def view(time: int = NOON, content_type: str | None = None) -> JournalEntry:
+    return JournalEntry("v", "view", time, content_type=content_type)
+
+
+def remember(*entries: JournalEntry) -> FanState:
+    """The state after these events, in log order."""
+    state = None
+    for position, entry in enumerate(entries):
+        state = fold(state, entry, position)
+    assert state is not None
+    return state
+
+
+TOPICS = ("cars", "food", "gaming", "music", "travel")
+CONTENT_TYPES = ("photo", "video", "ppv")
+EMOJIS = ("😀", "🔥", "❤️", "👍🏽", "👩‍👩‍👧", "🇫🇷", "1️⃣")
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> TextFeatures:
+    """Features as the analyser may give them: every field anywhere in its documented bounds."""
+    weights = st.integers(1, 10_000).map(lambda part: part / 10_000)
+    length = draw(st.integers(0, 10_000))
+    return TextFeatures(
+        sentiment=draw(st.sampled_from(get_args(Sentiment))),
+        score=draw(st.integers(-10_000, 10_000)) / 10_000,
+        confidence=draw(weights),
+        emotions=draw(st.dictionaries(st.sampled_from(get_args(Emotion)), weights)),
+        topics=tuple(sorted(draw(st.sets(st.sampled_from(TOPICS))))),
+        tone=draw(st.dictionaries(st.sampled_from(get_args(Tone)), weights)),
+        language=draw(st.sampled_from(("en", "fr", "und"))),
+        emojis=tuple(draw(st.lists(st.sampled_from(EMOJIS), max_size=32))),
+        length=length,
+        words=draw(st.integers(0, length)),
+        capitalised=draw(st.booleans()),
+        punctuated=draw(st.booleans()),
+        cased=draw(st.booleans()),
+        gif=draw(st.booleans()),
+    )
+
+
+any_time = st.one_of(
+    st.integers(YEAR_1990, YEAR_2100),
+    st.integers(NOON, NOON + 3 * HOUR_MS),
+    st.integers(NOON - 90 * DAY_MS, NOON + 90 * DAY_MS),
+    st.integers(0, 500).map(lambda minutes: NOON + minutes * MINUTE_MS),
+)
+
+
+@st.composite
+def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> JournalEntry:
+    kind = draw(st.sampled_from(("message", "message", "message", *get_args(Kind))))
+    time = draw(times)
+    event_id = f"event-{draw(st.integers(0, 10**9))}"
+    if kind == "message":
+        return JournalEntry(
+            event_id,
+            kind,
+            time,
+            draw(st.sampled_from(("fan", "fan", "creator"))),
+            draw(st.sampled_from((None, *get_args(Author)))),
+            content="text",
+            gif=draw(st.booleans()),
+            metadata=draw(st.sampled_from((None, b'{"mood":1}'))),
+            text=draw(st.one_of(st.none(), texts())),
+        )
+    paid = kind in ("purchase", "tip")
+    return JournalEntry(
+        event_id,
+        kind,
+        time,
+        amount=draw(st.one_of(st.integers(0, 100_000_000), st.integers(0, 10_000)))
+        if paid
+        else None,
+        content_type=draw(st.sampled_from((None, *CONTENT_TYPES))),
+    )
+
+
+def histories(
+    *, max_size: int = 30, times: st.SearchStrategy[int] = any_time
+) -> st.SearchStrategy[list[JournalEntry]]:
+    """Events of one subject in log order."""
+    return st.lists(entries(times), min_size=1, max_size=max_size)
