@@ -1,0 +1,133 @@
+"""Health and metrics, and that neither they nor the log name anybody."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from schemas import logs
+from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
+
+
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """What the process logs, as it would on stderr."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    logs.configure("api", "INFO")
+    stream = io.StringIO()
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+async def test_a_live_process_says_so_without_a_token(api: Client) -> None:
+    answer = await api.ask("GET", "/health/live", headers={})
+    assert (answer.status, answer.body) == (200, {"status": "live"})
+
+
+async def test_a_ready_api_tells_every_dependency_and_partition(api: Client) -> None:
+    answer = await api.ask("GET", "/health/ready", headers={})
+    assert answer.status == 200
+    assert answer.body["status"] == "ready"
+    assert {name: found["up"] for name, found in answer.body["dependencies"].items()} == {
+        "cache": True,
+        "database": True,
+        "broker": True,
+    }
+    for found in answer.body["dependencies"].values():
+        assert list(found["circuit"]) == ["state", "failures", "successes", "lastFailure", "trips"]
+    partitions = {(part["topic"], part["partition"]): part for part in answer.body["partitions"]}
+    settings = api.settings
+    assert len(partitions) == settings.interactions_partitions + settings.journal_partitions
+
+
+async def test_unread_records_show_as_lag_and_age(api: Client) -> None:
+    event = {"type": "like", "timestamp": "2024-11-12T10:30:00Z"}
+    posted = await api.post(event | {"fanId": FAN, "creatorId": CREATOR})
+    topic, _, place = posted.body["position"].rpartition("-")
+    partition, _, offset = place.partition(":")
+    async with running_api(api.settings) as fresh:
+        answer = await fresh.ask("GET", "/health/ready")
+    (found,) = [
+        part
+        for part in answer.body["partitions"]
+        if (part["topic"], part["partition"]) == (topic, int(partition))
+    ]
+    assert found["position"] == 0  # no worker runs in this test
+    assert found["lag"] == found["end"] >= int(offset) + 1
+    assert 0 <= found["oldestUnprojectedSeconds"] < 300
+
+
+async def test_metrics_have_the_names_that_the_reference_alerts_on(api: Client) -> None:
+    await api.get("context")
+    await api.get("context", fanId="nobody")
+    text = (await api.ask("GET", "/metrics", headers={})).body
+    for name in (
+        'memory_api_errors_total{route="/api/of-memory/context",status="404",type="NOT_FOUND"}',
+        'memory_circuit_breaker_state{breaker="memory-cache",state="open"} 0.0',
+        'memory_circuit_breaker_state{breaker="memory-database",state="closed"} 1.0',
+        'memory_api_duration_seconds_bucket{le="0.005",method="GET",',
+        "memory_cache_hits_total ",
+        "memory_cache_requests_total ",
+        'memory_partition_lag{partition="0",topic="journal"}',
+    ):
+        assert name in text
+
+
+async def test_labels_do_not_grow_with_what_is_asked(api: Client) -> None:
+    async def series() -> int:
+        return len((await api.ask("GET", "/metrics")).body.splitlines())
+
+    await api.ask("GET", "/nowhere")
+    await api.ask("BREW", "/nowhere")
+    before = await series()
+    for number in range(20):
+        await api.ask("GET", f"/nowhere/{number}")
+        await api.ask(f"BREW{number}", "/nowhere")
+        await api.get("context", fanId=f"nobody{number}")
+    assert await series() <= before + 40  # the first 404 of a route, one histogram
+
+
+async def test_neither_metrics_nor_logs_name_a_fan_a_creator_or_a_token(
+    api: Client, said: io.StringIO
+) -> None:
+    answer = await api.get("context")
+    await api.post({"fanId": FAN, "creatorId": CREATOR, "type": "nonsense"})
+    await api.get("context", fanId="nobody_at_all")
+    metrics = (await api.ask("GET", "/metrics")).body
+    text = said.getvalue()
+    lines = [json.loads(line) for line in text.splitlines()]
+    line = next(one for one in lines if one["correlationId"] == answer.body["correlationId"])
+    assert line["operation"] == "getMemoryContext"
+    assert line["route"] == f"{PREFIX}/context"
+    assert line["status"] == 200
+    assert line["duration"] > 0
+    for secret in (FAN, CREATOR, "nobody_at_all", api.token().rsplit(".", 1)[0], "Bearer"):
+        assert secret not in text
+        assert secret not in metrics
+
+
+async def test_more_requests_than_allowed_at_once_are_refused_and_health_still_answers(
+    api: Client,
+) -> None:
+    settings = api.settings.model_copy(update={"requests_in_flight_max": 2})
+    async with running_api(settings) as small:
+        waiting = [
+            asyncio.create_task(small.get("context", minPosition="interactions-0:99999"))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.3)
+        refused = await small.get("context")
+        assert refused.status == 503
+        assert refused.headers["Retry-After"] == "1"
+        assert (await small.ask("GET", "/health/live")).status == 200
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {504}
+        assert (await small.get("context")).status == 200
