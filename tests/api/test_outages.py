@@ -1,0 +1,148 @@
+"""Postgres, Redis and Kafka killed (-9) and restarted under a running API."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ops import topics
+from ops.bench.seed import seed
+from ops.secrets import with_secrets
+from ops.services import EmbeddedServices
+from schemas.settings import Settings
+from tests.api.client import CREATOR, FAN, Answer, Client, conversation, running_api
+from views.migrate import migrate
+
+OTHER = "fan_not_cached"
+EVENT = {"fanId": FAN, "creatorId": CREATOR, "type": "like", "timestamp": "2024-11-12T10:30:00Z"}
+
+
+@pytest.fixture(scope="module")
+async def api(
+    own_services: EmbeddedServices, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Client]:
+    data: Path = tmp_path_factory.mktemp("outages")
+    settings = with_secrets(Settings(), data, own_services.endpoints)
+    settings = settings.model_copy(update={"request_seconds_max": 2.0, "database_seconds_max": 1.0})
+    await migrate(settings.postgres_url)
+    await topics.recreate(settings)
+    await seed(settings, {(CREATOR, FAN): conversation(), (CREATOR, OTHER): conversation(4)})
+    async with running_api(settings) as client:
+        yield client
+
+
+async def until(
+    question: Callable[[], Awaitable[Answer]], status: int, seconds: float
+) -> tuple[Answer, float]:
+    """Ask until it is answered like that; returns the answer and how long it took."""
+    began = time.monotonic()
+    while True:
+        answer = await question()
+        passed = time.monotonic() - began
+        if answer.status == status:
+            return answer, passed
+        assert passed < seconds, f"still {answer.status} after {passed:.1f} s: {answer.body}"
+        await asyncio.sleep(0.1)
+
+
+async def ready(api: Client) -> Answer:
+    return await api.ask("GET", "/health/ready")
+
+
+async def test_without_postgres_cached_reads_answer_and_others_say_503(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    await until(lambda: api.get("context"), 200, 5)
+    await asyncio.sleep(0.1)
+    own_services.kill("postgres", signal.SIGKILL)
+    for _ in range(20):
+        cached = await api.get("context")
+        assert cached.status == 200
+    for _ in range(6):
+        missed = await api.get("context", fanId=OTHER)
+        assert missed.status == 503
+        assert missed.body["type"] == "DATABASE_ERROR"
+    began = time.monotonic()
+    assert (await api.get("context", fanId=OTHER)).status == 503
+    assert time.monotonic() - began < 0.2  # the circuit is open: nobody waits for the dead
+    await asyncio.sleep(1.1)
+    health = await ready(api)
+    assert (health.status, health.body["status"]) == (200, "degraded")
+    assert health.body["dependencies"]["database"]["up"] is False
+
+    await asyncio.to_thread(own_services.restart, "postgres")
+    _, took = await until(lambda: api.get("context", fanId=OTHER), 200, 10)
+    assert took < 5  # not the 60 s of the breaker's reset: the watch closed it
+
+
+async def test_without_redis_reads_are_answered_from_postgres(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    own_services.kill("valkey", signal.SIGKILL)
+    for _ in range(8):
+        assert (await api.get("context")).status == 200
+    began = time.monotonic()
+    assert (await api.get("context")).status == 200
+    assert time.monotonic() - began < 0.2
+    await asyncio.sleep(1.1)
+    assert (await ready(api)).body["dependencies"]["cache"]["up"] is False
+
+    await asyncio.to_thread(own_services.restart, "valkey")
+
+    async def cache_is_up() -> Answer:
+        found = await ready(api)
+        up = found.body["dependencies"]["cache"]
+        return Answer(200 if up["up"] and up["circuit"]["state"] == "CLOSED" else 503, {}, up)
+
+    await until(cache_is_up, 200, 10)
+    assert (await api.get("context")).status == 200
+
+
+async def test_with_both_stores_gone_the_api_is_unavailable(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    own_services.kill("valkey", signal.SIGKILL)
+    own_services.kill("postgres", signal.SIGKILL)
+    await asyncio.sleep(1.1)
+    health = await ready(api)
+    assert (health.status, health.body["status"]) == (503, "unavailable")
+    assert (await api.get("context")).status == 503
+    await asyncio.to_thread(own_services.restart, "valkey")
+    await asyncio.to_thread(own_services.restart, "postgres")
+    await until(lambda: ready(api), 200, 10)
+    await until(lambda: api.get("context"), 200, 10)
+
+
+async def test_without_kafka_writes_fail_in_time_reads_go_on_and_writes_come_back(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    await until(lambda: api.post(EVENT), 200, 10)
+    own_services.kill("kafka", signal.SIGKILL)
+    for _ in range(3):
+        began = time.monotonic()
+        refused = await api.post(EVENT)
+        assert refused.status in (503, 504)
+        assert time.monotonic() - began < 3
+    reading, writing = await asyncio.gather(api.get("context"), api.post(EVENT))
+    assert reading.status == 200
+    assert writing.status in (503, 504)
+    await asyncio.to_thread(own_services.restart, "kafka")
+    _, took = await until(lambda: api.post(EVENT), 200, 30)
+    assert took < 20
+
+
+async def test_an_api_that_starts_before_everything_else_serves_once_it_is_there(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    for name in ("kafka", "postgres", "valkey"):
+        own_services.kill(name, signal.SIGKILL)
+    async with running_api(api.settings) as early:
+        assert (await early.ask("GET", "/health/live")).status == 200
+        assert (await early.ask("GET", "/health/ready")).status == 503
+        for name in ("kafka", "postgres", "valkey"):
+            await asyncio.to_thread(own_services.restart, name)
+        await until(lambda: early.get("context"), 200, 10)
+        await until(lambda: early.post(EVENT), 200, 30)
