@@ -24,7 +24,7 @@ BATCH_BYTES: Final = 262_144
 REQUEST_BYTES_MAX: Final = 2_097_152
 DELIVERY_SECONDS_MAX: Final = 15.0
 
-Keyed = tuple[bytes, bytes]
+Keyed = tuple[bytes | None, bytes]
 """(key, value)"""
 
 

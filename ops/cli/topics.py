@@ -38,12 +38,14 @@ def list_(data: Path, as_json: bool) -> None:
         print_json([_as_dict(state) for state in states])
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("topic", "partitions", "replicas", "kept", "key", "value"):
-        table.add_column(column)
+    for column in ("topic", "partitions", "replicas", "kept"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("key → value", overflow="fold")
     for state in states:
         topic = state.topic
         there = str(state.partitions) if state.partitions else "missing"
-        table.add_row(topic.name, there, str(state.replicas), _kept(state), topic.key, topic.value)
+        carries = f"{topic.key} → {topic.value}"
+        table.add_row(topic.name, there, str(state.replicas), _kept(state), carries)
     Console().print(table)
 
 
@@ -82,7 +84,8 @@ def check(data: Path, as_json: bool) -> None:
 def _kept(state: TopicState) -> str:
     if state.topic.retention_ms == UNLIMITED:
         return "for ever"
-    return f"{state.topic.retention_ms / DAY_MS:g} days"
+    days = state.topic.retention_ms / DAY_MS
+    return "1 day" if days == 1 else f"{days:g} days"
 
 
 def _as_dict(state: TopicState) -> dict[str, object]:

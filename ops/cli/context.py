@@ -1,0 +1,46 @@
+"""`fanmemory context`: what is remembered of one fan, straight from Postgres."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from ops.cli import options
+from ops.secrets import with_secrets
+from ops.show import show_context
+from privacy.keys import Keyring
+from schemas.context import MemoryContext
+from schemas.errors import FanNotFound
+from schemas.settings import Settings
+from views.context import render_context
+from views.postgres import Store, open_pool
+
+
+@click.command()
+@click.option("--creator", required=True, help="creatorId")
+@click.option("--fan", required=True, help="fanId")
+@options.data
+@options.as_json
+def context(creator: str, fan: str, data: Path, as_json: bool) -> None:
+    """Print everything that is remembered of a fan with a creator."""
+    document = asyncio.run(_read(with_secrets(Settings(), data), creator, fan))
+    if as_json:
+        click.echo(msgspec.json.encode(document))
+    else:
+        Console().print(show_context(document))
+
+
+async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
+    pool = await open_pool(settings.postgres_url, size_max=1)
+    try:
+        keyring = Keyring.parse(settings.keyring.get_secret_value())
+        remembered = await Store(pool, keyring, settings.journal_partitions).read(creator, fan)
+    finally:
+        await pool.close()
+    if remembered is None:
+        raise FanNotFound
+    now = time.time_ns() // 1_000_000
+    return render_context(creator, fan, remembered.state, remembered.entries, now)

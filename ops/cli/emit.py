@@ -1,0 +1,64 @@
+"""`fanmemory emit`: publish InteractionEvents from a file."""
+
+import asyncio
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ops.cli import options, print_json
+from ops.emit import Emitted, read_lines, shifted, to_now_ms
+from ops.emit import emit as publish
+from ops.secrets import with_secrets
+from schemas.settings import Settings
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--rate", type=click.FloatRange(min=0.1), help="Events a second; default: all.")
+@click.option("--now", is_flag=True, help="Shift the times so that the newest one is now.")
+@options.data
+@options.as_json
+def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
+    """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line."""
+    settings = with_secrets(Settings(), data)
+    total = sum(1 for _ in read_lines(file))
+    lines = read_lines(file)
+    if now:
+        lines = shifted(lines, to_now_ms(read_lines(file)))
+    with Progress(
+        TextColumn("publishing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=as_json,
+    ) as progress:
+        task = progress.add_task("publishing", total=total, speed="")
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            speed = progress.tasks[0].speed
+            progress.update(task, speed=f"{speed:,.0f}/s" if speed else "")
+
+        result = asyncio.run(publish(settings, lines, rate=rate, progress=advance))
+    _report(result, as_json)
+
+
+def _report(result: Emitted, as_json: bool) -> None:
+    per_second = result.sent / result.seconds if result.seconds else 0.0
+    if as_json:
+        print_json(
+            {
+                "sent": result.sent,
+                "tooLong": result.too_long,
+                "seconds": round(result.seconds, 3),
+                "eventsPerSecond": round(per_second, 1),
+            }
+        )
+        return
+    click.echo(f"{result.sent:,} events in {result.seconds:.1f} s ({per_second:,.0f}/s)")
+    if result.too_long:
+        click.echo(f"{result.too_long:,} lines were too long for Kafka and left out", err=True)

@@ -1,0 +1,120 @@
+"""The demo: a whole system, a sample of conversations through it, and what came of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from api.tokens import issue_token
+from ops.accounting import Account, account, wait_until_folded
+from ops.emit import Emitted, emit, read_lines, shifted, to_now_ms
+from ops.system import System
+from privacy.keys import Keyring
+from schemas.context import EngagementScore, MemoryContext
+from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.errors import FanNotFound
+from schemas.topics import DEAD_LETTERS
+from views.context import render_context, render_score
+from views.postgres import Store, open_pool
+
+SAMPLE: Final = Path(__file__).parent / "sample.jsonl"
+CREATOR: Final = "luna"
+FAN: Final = "maya"
+STANDSTILL_SECONDS_MAX: Final = 30.0
+TOKEN_SECONDS: Final = 12 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demo has to show."""
+
+    emitted: Emitted
+    account: Account
+    """Of this run's events alone."""
+    seconds: float
+    """From the first event sent to the last one in the views."""
+    lag: int
+    """Accepted events not yet in the views, afterwards."""
+    dead_letters: list[DeadLetter]
+    context: MemoryContext
+    score: EngagementScore
+    token: str
+
+
+async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
+    """Send the sample, shifted so that it ends now, and wait until all of it is in the views.
+
+    A second run on the same data directory sends the same events again: all duplicates.
+    """
+    settings = system.settings
+    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    pool = await open_pool(settings.postgres_url, size_max=2)
+    try:
+        store = Store(pool, keyring, settings.journal_partitions)
+        before = await account(store)
+        ends = await _ends(settings.kafka_url)
+        started = time.perf_counter()
+        lines = list(read_lines(SAMPLE))
+        emitted = await emit(settings, shifted(lines, to_now_ms(lines)))
+        after = await wait_until_folded(
+            store,
+            before.read + emitted.sent,
+            STANDSTILL_SECONDS_MAX,
+            lambda now: progress(
+                now.folded + now.dead_letters - before.folded - before.dead_letters
+            ),
+        )
+        seconds = time.perf_counter() - started
+        remembered = await store.read(CREATOR, FAN)
+        if remembered is None:
+            raise FanNotFound
+        now = time.time_ns() // 1_000_000
+        return Shown(
+            emitted,
+            after.since(before),
+            seconds,
+            after.accepted - after.folded,
+            await _read_from(settings.kafka_url, ends),
+            render_context(CREATOR, FAN, remembered.state, remembered.entries, now),
+            render_score(CREATOR, FAN, remembered.state, now),
+            issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),
+        )
+    finally:
+        await pool.close()
+
+
+async def _ends(kafka_url: str) -> dict[TopicPartition, int]:
+    async with _dead_letters(kafka_url) as consumer:
+        return dict(await consumer.end_offsets(sorted(consumer.assignment())))
+
+
+async def _read_from(kafka_url: str, starts: dict[TopicPartition, int]) -> list[DeadLetter]:
+    """The dead letters that came since, one for each refused event."""
+    letters: dict[str, DeadLetter] = {}
+    async with _dead_letters(kafka_url) as consumer, asyncio.timeout(STANDSTILL_SECONDS_MAX):
+        ends = await consumer.end_offsets(list(starts))
+        for partition, start in starts.items():
+            consumer.seek(partition, start)
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                fetched = await consumer.getmany(partition, timeout_ms=200)
+                for record in fetched.get(partition, []):
+                    letter = decode_dead_letter(record.value)
+                    letters[letter.source] = letter
+    return list(letters.values())
+
+
+@asynccontextmanager
+async def _dead_letters(kafka_url: str) -> AsyncIterator[Any]:
+    """A reader of all partitions, in no group."""
+    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka_url)
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()

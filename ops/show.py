@@ -1,0 +1,81 @@
+"""How a context looks in a terminal."""
+
+from collections.abc import Mapping
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from schemas.context import MemoryContext
+
+SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
+MESSAGES_SHOWN = 12
+
+
+def show_context(context: MemoryContext) -> RenderableType:
+    """Everything remembered of one fan, the newest messages last."""
+    return Panel(
+        Group(_facts(context), _messages(context)),
+        title=f"{context.fan_id} with {context.creator_id}",
+        border_style="cyan",
+    )
+
+
+def _facts(context: MemoryContext) -> Table:
+    mood, metrics = context.emotional_state, context.engagement_metrics
+    style, likes = context.personality_profile, context.preferences
+    habits = likes.communication_preferences
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    answers = metrics.avg_response_time_seconds
+    rows: dict[str, str | Text] = {
+        "mood": Text(mood.current_sentiment, SENTIMENT_STYLE[mood.current_sentiment])
+        + Text(f"  {', '.join(mood.dominant_emotions) or 'nothing emotional said'}"),
+        "engagement": f"{metrics.engagement_score:.2f} ({mood.engagement_level}),"
+        f" {metrics.total_messages} messages, {metrics.total_purchases} purchases,"
+        f" revenue {metrics.total_revenue:.2f}",
+        "answers": f"{style.response_speed}"
+        + (f", {answers:.0f} s on average" if answers is not None else ""),
+        "writes": f"{style.tone}, {style.message_length_preference} messages,"
+        f" {style.punctuation_style} punctuation, emoji in {style.emoji_frequency:.0%}"
+        f" {' '.join(style.preferred_emojis)}",
+        "likes": _scores(likes.content_preferences) or "nothing yet",
+        "talks about": _scores(likes.topic_interests) or "nothing yet",
+        "buys": ", ".join(likes.purchase_patterns) or "no pattern yet",
+        "habits": ", ".join(
+            part
+            for part in (
+                habits.message_frequency and f"writes {habits.message_frequency}",
+                habits.preferred_response_time and f"mostly {habits.preferred_response_time}",
+                habits.likes_gifs and "likes GIFs",
+            )
+            if part
+        ),
+        "last seen": context.last_interaction,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {score:.2f}" for name, score in ranked[:6])
+
+
+def _messages(context: MemoryContext) -> Table:
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(style="dim")
+    for message in context.recent_messages[-MESSAGES_SHOWN:]:
+        table.add_row(
+            message.timestamp[:16].replace("T", " "),
+            Text(message.sender, "cyan" if message.sender == "fan" else "magenta"),
+            Text(message.content, SENTIMENT_STYLE[message.sentiment]),
+            " ".join((str(message.metadata.get("language", "")), *message.topics)),
+        )
+    return table
