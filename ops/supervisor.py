@@ -21,7 +21,7 @@ from schemas.errors import FanMemoryError
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
 STEADY_SECONDS = 30.0  # who has run this long starts again with the shortest pause
-STOP_SECONDS_MAX = 15.0  # then SIGKILL: a worker's commit is one transaction, nothing is torn
+STOP_SECONDS_MAX = 8.0  # then SIGKILL: a worker's commit is one transaction, nothing is torn
 SERVICE_POLL_SECONDS = 0.2
 LOG_POLL_SECONDS = 5.0
 

@@ -17,6 +17,7 @@ from schemas.topics import TOPICS, Topic
 REQUEST_MS_MAX = 15_000
 # The controller answers before every broker has heard of a change.
 SETTLED_SECONDS_MAX = 15.0
+CREATION_SECONDS_MAX = 5.0  # brokers that are just starting can't take replicas yet
 POLL_SECONDS = 0.05
 
 
@@ -78,10 +79,7 @@ async def create(settings: Settings) -> list[str]:
     Raises Misconfigured when an existing topic differs, BrokerUnavailable, or KafkaError.
     """
     async with admin(settings) as client:
-        present = set(await client.list_topics())
-        missing = [topic for topic in TOPICS if topic.name not in present]
-        if missing:
-            await _create(client, missing, settings)
+        created = await _create(client, TOPICS, settings)
         states = await _settled(client, settings)
     differences = [difference for state in states for difference in state.differences]
     if differences:
@@ -90,7 +88,7 @@ async def create(settings: Settings) -> list[str]:
             f"Topic {first.topic}: {first.what} is {first.is_}, should be {first.should_be}.",
             hint=first.advice,
         )
-    return [topic.name for topic in missing]
+    return created
 
 
 async def check(settings: Settings) -> list[TopicState]:
@@ -108,12 +106,23 @@ async def recreate(settings: Settings) -> None:
             for _, code in response.topic_error_codes:
                 if code:
                     raise for_code(code)
+            await _gone(client, present)
         await _create(client, TOPICS, settings)
         await _settled(client, settings)
 
 
-async def _create(client: Any, topics: Sequence[Topic], settings: Settings) -> None:
+async def _gone(client: Any, names: set[str]) -> None:
     deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
+    while names & set(await client.list_topics()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise BrokerUnavailable("The topics were not deleted in time.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _create(client: Any, topics: Sequence[Topic], settings: Settings) -> list[str]:
+    """Ask for all of them: what exists answers so. Returns the names of the new ones."""
+    deadline = asyncio.get_running_loop().time() + CREATION_SECONDS_MAX
+    created = []
     wanted = {topic.name: topic for topic in topics}
     while wanted:
         response = await client.create_topics(
@@ -128,12 +137,14 @@ async def _create(client: Any, topics: Sequence[Topic], settings: Settings) -> N
             ]
         )
         for name, code, *message in response.topic_errors:
-            if code in (0, TopicAlreadyExistsError.errno):  # another process was first
+            if code in (0, TopicAlreadyExistsError.errno):
                 del wanted[name]
+                created += [name] if code == 0 else []
             elif asyncio.get_running_loop().time() > deadline:
                 raise _creation_error(name, code, message)
         if wanted:
             await asyncio.sleep(POLL_SECONDS)
+    return created
 
 
 def _creation_error(name: str, code: int, message: Sequence[str]) -> Exception:

@@ -24,7 +24,7 @@ def program(log: Path, code: str, name: str = "child", **environment: str) -> Pr
 
 async def eventually(condition: Callable[[], bool], seconds_max: float = 20.0) -> None:
     async with asyncio.timeout(seconds_max):
-        while not condition():  # noqa: ASYNC110 - the condition is another process's
+        while not condition():
             await asyncio.sleep(0.02)
 
 
