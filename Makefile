@@ -1,16 +1,41 @@
 # One environment, `.venv`, made from hashed locks; needs only Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header
 
-.PHONY: install demo test lint lock clean
+.PHONY: help install demo test lint lock clean
 
-install: .venv/installed
+help: ## Say what can be made.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-.venv/installed: requirements/uv.lock requirements/dev.lock pyproject.toml
+install: .venv/installed ## Prepare .venv with the fanmemory command and the broker's jars.
+
+.venv/installed: requirements/uv.lock requirements/dev.lock pyproject.toml ops/services/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fan Memory needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
+	@echo "Installing into .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/fanmemory services install
 	@touch $@
 
+demo: install ## Run everything on embedded services and show it.
+	@$(BIN)/fanmemory demo
+
+test: install ## Run the tests on embedded services.
+	$(BIN)/python -m pytest
+
+lint: install ## Lint, types, import rules.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: install ## Resolve the locks anew; they name no registry.
+	$(LOCK) pyproject.toml -o requirements/runtime.lock
+	$(LOCK) --extra dev pyproject.toml -o requirements/dev.lock
+
+clean: ## Remove the environment and the default data directory.
+	rm -rf .venv .fanmemory
