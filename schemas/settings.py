@@ -42,8 +42,7 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=64, description="worker processes of `up`; one per core")
     fetch_records_max: int = Field(1000, ge=1, description="records of one partition in one fetch")
     batch_records_max: int = Field(8000, ge=1, description="records in one transaction")
-    subject_cache_max: int = Field(100_000, ge=1, description="subjects kept per process, LRU")
-    history_bulk_rows_max: int = Field(8000, ge=1, description="rows of one bulk write")
+    subject_cache_max: int = Field(100_000, ge=1, description="subjects with keys kept per process")
     session_seconds: float = Field(
         10.0, ge=6, le=30, description="a worker silent this long loses its partitions"
     )
