@@ -1,0 +1,242 @@
+"""`fanmemory up`, `doctor`, `services` and `topics` as a person runs them: as processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ops.services import Endpoints
+from ops.services.endpoints import load, without_password
+from ops.services.ports import free_port
+from schemas.settings import Settings
+from tests import services as helpers
+
+READY_SECONDS_MAX = 60.0
+STOPPED_SECONDS_MAX = 30.0
+URLS = ("FANMEMORY_KAFKA_URL", "FANMEMORY_POSTGRES_URL", "FANMEMORY_REDIS_URL")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("FANMEMORY_")}
+    return kept | more
+
+
+def fanmemory(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *words],
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@dataclass
+class Up:
+    """A running `fanmemory up` and what it said when it was ready."""
+
+    process: subprocess.Popen[str]
+    said: dict[str, Any]
+
+
+def start_up(data: Path, *words: str, **environment: str) -> Up:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", "up", "--data", str(data), "--json", *words],
+        env=clean_environment(**environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise AssertionError(f"`up` ended with code {process.wait()}")
+    return Up(process, json.loads(line))
+
+
+def eventually(condition: Callable[[], bool], seconds_max: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds_max
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = start_up(tmp_path_factory.mktemp("up"), "--workers", "2", "--api-port", "0")
+    yield running
+    running.process.terminate()
+    assert running.process.wait(STOPPED_SECONDS_MAX) == 0
+
+
+def data_of(system: Up) -> str:
+    return str(system.said["data"])
+
+
+def test_up_says_where_everything_is_and_keeps_passwords_to_itself(system: Up) -> None:
+    endpoints = load(Path(data_of(system)))
+    assert endpoints is not None
+    assert system.said["endpoints"] == endpoints.public()
+    assert set(system.said["processes"]) == {"api", "worker-1", "worker-2"}
+    with urllib.request.urlopen(endpoints.api_url + "/health/live", timeout=5) as answer:
+        assert answer.status == 200
+
+
+def test_the_doctor_finds_a_running_system_healthy(system: Up) -> None:
+    ran = fanmemory("doctor", "--data", data_of(system), "--json")
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 0, told
+    checks = {finding["check"]: finding["verdict"] for finding in told["findings"]}
+    assert {"kafka", "topics", "postgres", "schema", "keyring", "redis", "clock", "api"} <= {
+        *checks
+    }
+    assert "problem" not in checks.values()
+
+
+def test_the_doctor_knows_a_missing_key_and_a_topic_that_differs(system: Up) -> None:
+    wrong = {"FANMEMORY_KEYRING": "not a keyring", "FANMEMORY_JOURNAL_PARTITIONS": "7"}
+    ran = fanmemory("doctor", "--data", data_of(system), "--json", **wrong)
+    findings = {finding["check"]: finding for finding in json.loads(ran.stdout)["findings"]}
+    assert ran.returncode == 1
+    assert findings["secrets"]["verdict"] == "problem"
+    assert findings["topics"]["verdict"] == "problem"
+    assert all(f["advice"] for f in findings.values() if f["verdict"] == "problem")
+    assert "not a keyring" not in ran.stdout + ran.stderr
+
+
+def test_a_second_up_on_the_directory_is_refused(system: Up) -> None:
+    ran = fanmemory("up", "--data", data_of(system), "--json")
+    assert ran.returncode == 1
+    assert f"pid {system.process.pid}" in json.loads(ran.stdout)["error"]
+
+
+def test_topics_and_services_answer_machines(system: Up) -> None:
+    listed = fanmemory("topics", "list", "--data", data_of(system), "--json")
+    assert [topic["name"] for topic in json.loads(listed.stdout)][:1] == ["interactions"]
+    checked = fanmemory("topics", "check", "--data", data_of(system), "--json")
+    assert checked.returncode == 0
+    assert all(topic["differences"] == [] for topic in json.loads(checked.stdout))
+    created = fanmemory("topics", "create", "--data", data_of(system), "--json")
+    assert json.loads(created.stdout) == {"created": []}
+    status = json.loads(fanmemory("services", "status", "--data", data_of(system), "--json").stdout)
+    assert status == {
+        "running": True,
+        "pid": system.process.pid,
+        "endpoints": system.said["endpoints"],
+    }
+
+
+@pytest.mark.parametrize("name", ["worker-1", "api"])
+def test_a_killed_process_is_started_again(system: Up, name: str) -> None:
+    def command(process: psutil.Process) -> str:
+        try:
+            return process.cmdline()[-1]
+        except (psutil.Error, IndexError):
+            return ""
+
+    kind = name.partition("-")[0]
+    parent = psutil.Process(system.process.pid)
+    before = {child.pid for child in parent.children() if command(child) == kind}
+    victim = next(iter(before))
+    os.kill(victim, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        now = {child.pid for child in parent.children() if command(child) == kind}
+        return victim not in now and len(now) == len(before)
+
+    eventually(is_replaced)
+    endpoints = load(Path(data_of(system)))
+    assert endpoints is not None
+
+    def serves() -> bool:
+        try:
+            with urllib.request.urlopen(endpoints.api_url + "/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    eventually(serves)
+
+
+def test_nothing_is_found_where_nothing_runs(tmp_path: Path) -> None:
+    status = fanmemory("services", "status", "--data", str(tmp_path), "--json")
+    assert status.returncode == 1
+    assert json.loads(status.stdout)["running"] is False
+    listed = fanmemory("topics", "list", "--data", str(tmp_path))
+    assert listed.returncode == 1
+    assert "fanmemory up" in listed.stderr
+    examined = fanmemory("doctor", "--data", str(tmp_path), "--json")
+    assert examined.returncode == 0
+    findings = json.loads(examined.stdout)["findings"]
+    assert [f["verdict"] for f in findings if f["check"] == "services"] == ["note"]
+
+
+def test_the_doctor_says_what_does_not_answer(tmp_path: Path) -> None:
+    nowhere = dict(
+        zip(
+            URLS,
+            ("127.0.0.1:9", "postgresql://u:hidden@127.0.0.1:9/d", "redis://:hidden@127.0.0.1:9"),
+            strict=True,
+        )
+    )
+    ran = fanmemory("doctor", "--data", str(tmp_path), "--json", **nowhere)
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 1
+    problems = {f["check"] for f in told["findings"] if f["verdict"] == "problem"}
+    assert {"kafka", "postgres", "redis"} <= problems
+    assert "hidden" not in ran.stdout + ran.stderr
+
+
+async def test_up_runs_on_services_of_others_when_given_their_urls(
+    services: Endpoints, settings: Settings, tmp_path: Path
+) -> None:
+    urls = (settings.kafka_url, settings.postgres_url, settings.redis_url)
+    running = start_up(
+        tmp_path, "--workers", "1", "--api-port", "0", **dict(zip(URLS, urls, strict=True))
+    )
+    try:
+        assert running.said["services"] == {}
+        assert running.said["endpoints"]["postgres_url"] == without_password(settings.postgres_url)
+        assert not (tmp_path / "postgres").exists()
+    finally:
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(STOPPED_SECONDS_MAX) == 0
+    await helpers.flush_redis(services)  # they still run
+
+
+def test_a_given_api_port_that_is_taken_is_refused_and_nothing_stays_behind(
+    system: Up, tmp_path: Path
+) -> None:
+    port = system.said["endpoints"]["api_url"].rpartition(":")[2]
+    ran = fanmemory("up", "--data", str(tmp_path), "--api-port", port, "--json")
+    assert ran.returncode == 1
+    assert f"Port {port}" in json.loads(ran.stdout)["error"]
+    assert fanmemory("services", "status", "--data", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.parametrize("delay_seconds", [0.5, 1.5, 3.0])
+def test_an_interrupt_while_starting_ends_cleanly(tmp_path: Path, delay_seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", "up", "--data", str(tmp_path), "--json"],
+        env=clean_environment(FANMEMORY_API_PORT=str(free_port())),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(delay_seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=STOPPED_SECONDS_MAX)
+    assert "Traceback" not in errors
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info["cmdline"])]
+    assert left == []
