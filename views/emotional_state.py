@@ -86,7 +86,9 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
             state.last_positive = time
     elif label == "negative" and time > state.last_negative:
         state.last_negative = time
-    _remember(state, time, text.score, _MARK[label])
+    score = text.score
+    # NaN fails every comparison; kept, it would make the stored state unreadable.
+    _remember(state, time, score if -1.0 <= score <= 1.0 else 0.0, _MARK[label])
     if text.emotions:
         _feel(state, time, text.emotions)
 
@@ -119,7 +121,7 @@ def _feel(state: State, time: int, found: dict[str, float]) -> None:
         state.as_of = later
     scale = exp2((time - state.as_of) / HALF_LIFE_MS)
     for emotion, weight in found.items():
-        if emotion in _EMOTIONS:
+        if emotion in _EMOTIONS and 0.0 < weight <= 1.0:
             emotions[emotion] = emotions.get(emotion, 0.0) + weight * scale
 
 

@@ -112,7 +112,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     if text.tone:
         tones = state.tones
         for tone, weight in text.tone.items():
-            if tone in _TONES:
+            if tone in _TONES and 0.0 < weight <= 1.0:
                 tones[tone] = tones.get(tone, 0.0) + weight * scale
     if text.emojis:
         state.with_emoji += scale

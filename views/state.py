@@ -65,6 +65,7 @@ def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState
 
     `position` is the event's journal offset. Depends on nothing but its arguments, so refolding
     the same events gives the same bytes (on one platform: `exp2` and `log1p` are the C library's).
+    Features outside their documented bounds count as absent: no record can spoil a state.
     """
     if state is None:
         state = FanState()

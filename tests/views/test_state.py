@@ -110,6 +110,14 @@ def test_the_worst_state_stays_within_its_limit():
     assert states.encode(states.decode(data)) == data
 
 
+@given(st.floats(), st.floats(), histories(max_size=5))
+def test_features_outside_their_bounds_do_not_spoil_the_state(score, weight, entries):
+    strange = TextFeatures(score=score, emotions={"joy": weight}, tone={"formal": weight})
+    state = remember(*entries, message(NOON, strange))
+    assert states.encode(states.decode(states.encode(state))) == states.encode(state)
+    _assert_bounded(plain(state))
+
+
 def test_keys_that_are_too_long_are_not_kept():
     long = "x" * 65
     state = remember(message(text=TextFeatures(topics=(long,))), purchase(content_type=long))
