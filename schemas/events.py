@@ -88,16 +88,24 @@ def parse_interaction(value: bytes, record_time: int) -> Interaction:
     """Validate one InteractionEvent.
 
     `record_time` is the Kafka record's time (or the request's arrival), ms. Raises
-    `InvalidInput` with the public name of the field and a reason that repeats no value.
+    `InvalidInput` with the public name of the field and a reason that repeats no value; never
+    anything else, because that would end the worker.
     """
     if len(value) > VALUE_BYTES_MAX:
         raise InvalidInput("$", f"must be at most {VALUE_BYTES_MAX} bytes")
     try:
+        return _parse(value, record_time)
+    except UnicodeDecodeError:
+        raise InvalidInput("$", "must be valid UTF-8") from None
+    except RecursionError:
+        raise InvalidInput("$", "is nested too deeply") from None
+
+
+def _parse(value: bytes, record_time: int) -> Interaction:
+    try:
         wire = _decode(value)
     except msgspec.DecodeError as error:
         raise _refusal(error, value) from None
-    except RecursionError:
-        raise InvalidInput("$", "is nested too deeply") from None
     if len(_key_marks(value)) != _keys_expected(wire):
         _refuse_duplicate_keys(value)
     _check_id("fanId", wire.fan_id)
@@ -236,6 +244,10 @@ def _keys_expected(wire: _Wire) -> int:
     return count
 
 
+_number = float
+"""For integers too: `int` raises beyond 4300 digits, and nobody reads these."""
+
+
 class _Twice(dict[str, Any]):
     """An object in which `key` was given more than once."""
 
@@ -252,7 +264,7 @@ def _refuse_duplicate_keys(value: bytes) -> None:
         twice.key = next(name for name in names if names.count(name) > 1)
         return twice
 
-    event = json.loads(value, object_pairs_hook=mark)
+    event = json.loads(value, object_pairs_hook=mark, parse_int=_number)
     if isinstance(event, _Twice):
         raise InvalidInput(_known(event.key), "must not be given twice")
     for name, child in event.items():
@@ -263,7 +275,7 @@ def _refuse_duplicate_keys(value: bytes) -> None:
 def _blame(value: bytes) -> InvalidInput | None:
     """The field of what msgspec refuses without a path: numbers and texts outside JSON."""
     try:
-        event = json.loads(value)
+        event = json.loads(value, parse_int=_number)
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict):
