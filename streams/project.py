@@ -74,7 +74,7 @@ class Project:
             generation = await self._live_generation(connection)
             await self.positions.claim(connection, generation, partitions)
             await self._relay.recover(connection, generation, partitions)
-        self._mirror.doubt(self.positions)
+        await self._mirror.doubt(self.positions)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         """Also notices that another generation went live: then its rows are claimed."""
@@ -88,7 +88,7 @@ class Project:
                 ours = await self.positions.reload(connection, partitions)
             # A commit whose reply was lost was neither pushed nor told.
             await self._relay.recover(connection, generation, sorted(self.positions.held))
-        self._mirror.doubt(self.positions)
+        await self._mirror.doubt(self.positions)
         return ours
 
     async def apply(self, batches: Sequence[Batch]) -> None:
@@ -253,12 +253,13 @@ class Mirror:
         self._not_before = 0.0
         self._lock = asyncio.Lock()
 
-    def doubt(self, positions: Positions) -> None:
+    async def doubt(self, positions: Positions) -> None:
         """Until checked, assume that something was committed and not pushed."""
-        self._generation = positions.generation
-        self._committed = {partition: one.next for partition, one in positions.held.items()}
-        self._sources = {partition: one.sources for partition, one in positions.held.items()}
-        self._behind = set(positions.held)
+        async with self._lock:
+            self._generation = positions.generation
+            self._committed = {partition: one.next for partition, one in positions.held.items()}
+            self._sources = {partition: one.sources for partition, one in positions.held.items()}
+            self._behind = set(positions.held)
 
     async def push(
         self,
@@ -269,10 +270,12 @@ class Mirror:
     ) -> None:
         """Never raises for Redis: what could not be pushed is caught up later."""
         async with self._lock:
+            # A partition may have been taken from us since: its next owner publishes.
+            touched = {batch.partition for batch in batches} & self._committed.keys()
             for batch in batches:
-                self._committed[batch.partition] = batch.until
-                self._sources[batch.partition] = sources[batch.partition]
-            touched = {batch.partition for batch in batches}
+                if batch.partition in touched:
+                    self._committed[batch.partition] = batch.until
+                    self._sources[batch.partition] = sources[batch.partition]
             if time.monotonic() < self._not_before:
                 self._behind |= touched
                 return
