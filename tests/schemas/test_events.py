@@ -167,10 +167,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "the year 10000": (raw(timestamp="10000-01-01T00:00:00Z"), "timestamp"),
     "1970": (raw(timestamp="1970-01-01T00:00:00Z"), "timestamp"),
     "before 1990": (raw(timestamp=render_time(TIME_MIN_MS - 1)), "timestamp"),
-    "the first hour of year 1, eastwards": (raw(timestamp="0001-01-01T00:00:00+14:00"), "timestamp"),
+    "year 1, eastwards": (raw(timestamp="0001-01-01T00:00:00+14:00"), "timestamp"),
     "too far ahead": (raw(timestamp=render_time(NOON + AHEAD_MS_MAX + 1)), "timestamp"),
     "far in the future": (raw(timestamp="2999-01-01T00:00:00Z"), "timestamp"),
-    "the last hour of year 9999, westwards": (
+    "year 9999, westwards": (
         raw(timestamp="9999-12-31T23:59:59-14:00"),
         "timestamp",
     ),
