@@ -137,7 +137,7 @@ class Relay:
         return int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
 
 
-def _record(row: Row, move: Moved, subject: Subject) -> Keyed:
+def _record(row: Row, move: Moved, subject: Subject) -> tuple[bytes, bytes]:
     update = MemoryUpdate(
         creator_id=subject.creator_id,
         fan_id=subject.fan_id,
