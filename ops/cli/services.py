@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -14,9 +15,11 @@ from rich.table import Table
 from ops.cli import options, print_json
 from ops.services.endpoints import without_password
 from ops.services.lock import holder, is_held
-from ops.supervisor import Restart
-from ops.system import System, running_system
 from schemas.settings import Settings
+
+if TYPE_CHECKING:  # slow to import, and only `up` needs them
+    from ops.supervisor import Restart
+    from ops.system import System
 
 VERDICT_STYLE = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -43,6 +46,8 @@ def up(data: Path, api_port: int | None, workers: int | None, as_json: bool) -> 
 async def _up(
     data: Path, api_port: int | None, workers: int | None, as_json: bool, console: Console
 ) -> None:
+    from ops.system import running_system
+
     task = asyncio.current_task()
     stop_on_signals(task)
     with console.status("Starting") as status:
@@ -50,7 +55,7 @@ async def _up(
         def on_step(step: str) -> None:
             status.update(step)
 
-        def on_restart(restart: Restart) -> None:
+        def on_restart(restart: "Restart") -> None:
             console.print(
                 f"{restart.name} ended ({restart.reason}); starting it again in"
                 f" {restart.pause_seconds:.1f} s",
@@ -92,7 +97,7 @@ def stop_on_signals(task: "asyncio.Task[None] | None") -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-def describe(system: System) -> dict[str, object]:
+def describe(system: "System") -> dict[str, object]:
     """Where everything is, for machines; passwords stay in `endpoints.json`."""
     return {
         "data": str(system.data),
@@ -104,7 +109,7 @@ def describe(system: System) -> dict[str, object]:
     }
 
 
-def show(system: System) -> None:
+def show(system: "System") -> None:
     """The same for people."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold cyan")
