@@ -95,6 +95,15 @@ def test_a_favourite_survives_thousands_of_emojis_used_once():
     assert personality.largest(state.emojis, 1) == ["\u2764\ufe0f"]
 
 
+def test_a_new_emoji_takes_the_place_and_the_count_of_the_smallest():
+    twice = [chr(0x1F300 + i) for i in range(31)] * 2
+    state = remember(said(NOON, emojis=(*twice, "🔥")), said(NOON, emojis=("😘",))).personality
+    assert len(state.emojis) == personality.EMOJIS_KEPT_MAX
+    assert "🔥" not in state.emojis
+    # The smallest had one use, the new one adds its own: two uses, in two messages.
+    assert state.emojis["😘"] == approx(state.weight)
+
+
 def test_a_sequence_longer_than_any_emoji_is_not_counted():
     monster = "\u200d".join("👩" * 50)
     assert rendered(said(emojis=(monster, "🔥"))).preferred_emojis == ("🔥",)
@@ -132,6 +141,9 @@ def test_response_speed_is_moderate_below_five_responses():
 def test_widely_spread_responses_are_variable():
     assert answered(2_000, 2_000, 60_000, HOUR_MS, HOUR_MS) == "variable"
     assert answered(30_000, 30_000, 60_000, 150_000, 150_000) == "quick"
+    # Middles of their bins: 36.7 s and 367 s, ten times apart; 36.7 s and 520 s, fourteen times.
+    assert answered(30_000, 30_000, 60_000, 300_000, 300_000) == "quick"
+    assert answered(30_000, 30_000, 60_000, 450_000, 450_000) == "variable"
 
 
 def test_confidence_grows_with_fan_messages_alone():

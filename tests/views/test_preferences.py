@@ -82,6 +82,7 @@ def test_buying_often_shows_as_repeat_and_frequent():
     assert {"repeat_buyer", "frequent_buyer"} <= patterns(*four)
     assert "frequent_buyer" not in patterns(*four, now=NOON + DAY_MS)
     assert "frequent_buyer" in patterns(*four * 2, now=NOON + 30 * DAY_MS)
+    assert "frequent_buyer" not in patterns(*[purchase()] * 7, now=NOON + 30 * DAY_MS)
 
 
 @given(st.lists(st.one_of(st.integers(0, 6000), st.integers(999, 1001)), min_size=1, max_size=9))
