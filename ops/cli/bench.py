@@ -1,0 +1,116 @@
+"""`fanmemory bench …`: every figure in the docs comes from one of these. Each prints what it ran.
+
+A command is a module below `ops.bench` and one line here, imported when it is called.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.cli import options, print_json
+
+COMMANDS: Final = {
+    "context": ("ops.cli.bench:context", "Latency and throughput of context reads."),
+    "pipeline": ("ops.cli.bench:pipeline", "Events a second into views, and until one is seen."),
+}
+
+
+class _Benches(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=_Benches)
+def bench() -> None:
+    """Measure, and print figures. On embedded services of its own, removed afterwards."""
+
+
+@click.command()
+@click.option("--rate", default=300.0, show_default=True, help="Reads a second, open loop.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of each part.")
+@options.as_json
+def context(rate: float, seconds: float, as_json: bool) -> None:
+    """Latency and throughput of context reads over HTTP."""
+    import uvloop
+
+    from ops.bench.context import measure
+
+    figures = uvloop.run(measure(rate, seconds))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{figures['fans']} fans, contexts up to {figures['contextBytes']:,} bytes")
+    for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms"):
+        table.add_column(column, justify="right")
+    for name in ("miss", "cached", "score", "most"):
+        table.add_row(name, *_row(figures[name]))
+    console = Console()
+    console.print(table)
+    most = figures["most"]
+    console.print(
+        f"[dim]most: {most['connections']} connections, closed loop;"
+        f" {most['cpuMicrosPerRequest']} us of API CPU a request[/]"
+    )
+
+
+def _row(load: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{load['requests']:,}",
+        f"{load['perSecond']:,.0f}",
+        f"{load['p50Ms']:.2f}",
+        f"{load['p99Ms']:.2f}",
+        f"{load['maxMs']:.2f}",
+    )
+
+
+@click.command()
+@click.option("--events", default=200_000, show_default=True, help="Synthetic events.")
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Files of InteractionEvents instead.",
+)
+@click.option("--rate", default=200.0, show_default=True, help="Events a second, for latency.")
+@click.option("--seconds", default=15.0, show_default=True, help="Length of that part.")
+@click.option("--workers", default=2, show_default=True)
+@options.as_json
+def pipeline(
+    events: int, inputs: tuple[Path, ...], rate: float, seconds: float, workers: int, as_json: bool
+) -> None:
+    """Throughput into durable views, and latency from an event to its being seen."""
+    import uvloop
+
+    from ops.bench.pipeline import measure
+
+    figures = uvloop.run(measure(events, inputs, rate, seconds, workers))
+    if as_json:
+        print_json(figures)
+        return
+    through, visible = figures["throughput"], figures["visible"]
+    table = Table(title=f"{through['events']:,} events, {workers} workers", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("events a second", f"{through['eventsPerSecond']:,.0f}")
+    for part, micros in through["cpuMicrosPerEvent"].items():
+        table.add_row(f"CPU us per event: {part}", f"{micros}")
+    table.add_row("share of all cores used", f"{through['cpuShare']:.0%}")
+    table.add_row(f"visible at {rate:.0f}/s: p50 ms", f"{visible['p50Ms']}")
+    table.add_row(f"visible at {rate:.0f}/s: p99 ms", f"{visible['p99Ms']}")
+    Console().print(table)
