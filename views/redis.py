@@ -5,7 +5,7 @@ on, a fill never brings back an older version, and nothing is filled for a parti
 has not said how far it has pushed.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,7 @@ from views.remembered import (
     member_fragment,
     open_stored,
 )
+from views.state import VIEW_VERSION
 
 _LIBRARY: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")
 _PUSH_FANS_MAX: Final = 256
@@ -85,21 +86,32 @@ class Cache:
         reply = await self._function("fanmemory_read", self._name(creator_id, fan_id))
         if reply is None:
             return None
-        generation, version, who, state, members = reply
-        subject, kek, wrapped_key, partition = _decode_who(who)
-        return open_stored(
-            Stored(
-                subject,
-                kek,
-                wrapped_key,
-                partition,
-                int(generation),
-                int(version[8:]),
-                state,
-                [member_fragment(member) for member in members],
-            ),
-            self._keyring,
-        )
+        return open_stored(_stored(reply), self._keyring)
+
+    async def stored(self, relationships: Sequence[tuple[str, str]]) -> list[Stored | None]:
+        """What readers would get of each of these fans, sealed; None where it is not cached."""
+        if not self._loaded:
+            await self._load()
+        found: list[Stored | None] = []
+        for start in range(0, len(relationships), _PUSH_FANS_MAX):
+            names = [self._name(*pair) for pair in relationships[start : start + _PUSH_FANS_MAX]]
+            replies = await self._pipeline([("FCALL", "fanmemory_read", 0, n) for n in names])
+            found += [None if reply is None else _stored(reply) for reply in replies]
+        return found
+
+    async def subjects(self) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """(name, subject) of everything cached, some at a time; one can come more than once."""
+        async for keys in self._scan(b"c:*"):
+            owners = await self._pipeline([("HGET", key, "s") for key in keys])
+            yield [
+                (key[2:], _decode_who(who).subject)
+                for key, who in zip(keys, owners, strict=True)
+                if who is not None
+            ]
+
+    async def holds(self, name: bytes) -> bool:
+        """Whether something is cached under a name that `subjects` gave."""
+        return bool(await self._call("EXISTS", b"c:" + name))
 
     async def fill(self, creator_id: str, fan_id: str, stored: Stored) -> bool:
         """Keep what was read from Postgres; False when it was refused as possibly stale."""
@@ -156,11 +168,27 @@ class Cache:
 
     async def drop_all(self) -> None:
         """Forget every fan, without blocking Redis for long."""
+        async for keys in self._scan(b"[cm]:*"):
+            await self._call("UNLINK", *keys)
+
+    async def drop_former(self, generation: int) -> None:
+        """Forget what was cached of generations before this one; nobody reads it any more."""
+        async for keys in self._scan(b"c:*"):
+            known = await self._pipeline([("HGET", key, "g") for key in keys])
+            former = [
+                key
+                for key, cached in zip(keys, known, strict=True)
+                if cached is not None and cached < _generation(generation)
+            ]
+            if former:
+                await self._call("UNLINK", *former, *(b"m:" + key[2:] for key in former))
+
+    async def _scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
         cursor = 0
         while True:
-            cursor, keys = await self._call("SCAN", cursor, "MATCH", "[cm]:*", "COUNT", 1000)
+            cursor, keys = await self._call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
             if keys:
-                await self._call("UNLINK", *keys)
+                yield keys
             cursor = int(cursor)
             if cursor == 0:
                 return
@@ -178,10 +206,13 @@ class Cache:
         return offset is not None and int(offset) >= position.offset
 
     def _name(self, creator_id: str, fan_id: str) -> bytes:
-        """16 bytes that stand for a relationship: keys of the cache name nobody."""
-        return blake2b(
-            creator_id.encode() + b"\0" + fan_id.encode(), key=self._secret, digest_size=16
-        ).digest()
+        """16 bytes that stand for a relationship: keys of the cache name nobody.
+
+        Other versions of the views have other names: during a rebuild to a new version, old and
+        new code never read each other's states.
+        """
+        named = "\0".join((VIEW_VERSION, creator_id, fan_id))
+        return blake2b(named.encode(), key=self._secret, digest_size=16).digest()
 
     async def _function(self, name: str, *arguments: Any) -> Any:
         try:
@@ -192,6 +223,16 @@ class Cache:
             # Function not found: Redis was restarted empty.
             await self._load()
             return await self._call("FCALL", name, 0, *arguments)
+
+    async def _pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            return list(await pipeline.execute())
+        except (RedisError, OSError, TimeoutError) as error:
+            self._loaded = False  # it may have been restarted empty
+            raise CacheUnavailable from error
 
     async def _load(self) -> None:
         await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
@@ -206,6 +247,21 @@ class Cache:
             raise CacheUnavailable from error
         except (RedisError, OSError, TimeoutError) as error:
             raise CacheUnavailable from error
+
+
+def _stored(reply: Sequence[Any]) -> Stored:
+    generation, version, who, state, members = reply
+    subject, kek, wrapped_key, partition = _decode_who(who)
+    return Stored(
+        subject,
+        kek,
+        wrapped_key,
+        partition,
+        int(generation),
+        int(version[8:]),
+        state,
+        [member_fragment(member) for member in members],
+    )
 
 
 def _generation(generation: int) -> bytes:
