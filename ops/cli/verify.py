@@ -1,0 +1,102 @@
+"""`fanmemory verify`: hold everything that is remembered against the journal."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.cli import options, print_json
+from ops.cli.progress import Bar
+from ops.secrets import with_secrets
+from ops.verify import Difference, Report
+from ops.verify import verify as compare
+from schemas.settings import Settings
+
+SHOWN_MAX = 50
+
+
+@click.command()
+@click.option("--sample", type=click.IntRange(min=1), help="Only so many fans, always the same.")
+@options.data
+@options.as_json
+def verify(sample: int | None, data: Path, as_json: bool) -> None:
+    """Refold the journal and compare everything with it.
+
+    Compares every state, history row and cached document, and the counters. The system may run
+    meanwhile. Exit code 1 when anything differs.
+    """
+    settings = with_secrets(Settings(), data)
+    with Bar("refolding", hidden=as_json) as bar:
+        report = asyncio.run(
+            compare(settings, sample=sample, begin=bar.begin, progress=bar.advance)
+        )
+    if as_json:
+        print_json(_as_dict(report))
+    else:
+        _show(report)
+    sys.exit(report.found > 0)
+
+
+def _as_dict(report: Report) -> dict[str, object]:
+    return {
+        "generation": report.generation,
+        "partitions": report.partitions,
+        "records": report.records,
+        "fans": report.fans,
+        "events": report.events,
+        "cached": report.cached,
+        "lookedAgain": report.looked_again,
+        "spilled": report.spilled,
+        "applied": report.applied,
+        "duplicates": report.duplicates,
+        "repeats": report.repeats,
+        "forgotten": report.forgotten,
+        "quarantined": report.quarantined,
+        "unprojected": report.unprojected,
+        "seconds": report.seconds,
+        "sample": report.sample,
+        "found": report.found,
+        "differences": [asdict(difference) for difference in report.differences],
+    }
+
+
+def _show(report: Report) -> None:
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold cyan")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    for name, count, meaning in (
+        ("records", report.records, f"of {report.partitions} partitions, to the live positions"),
+        ("applied", report.applied, ""),
+        ("duplicates", report.duplicates, "events that had been applied before"),
+        ("repeats", report.repeats, "ingest's own retries"),
+        ("forgotten", report.forgotten, "of erased fans"),
+        ("quarantined", report.quarantined, "could not be opened or folded"),
+        ("fans", report.fans, f"states of generation {report.generation} compared"),
+        ("history rows", report.events, "compared"),
+        ("cached", report.cached, f"compared, {report.looked_again} of them on the move"),
+        ("not yet projected", report.unprojected, "records beyond the positions"),
+    ):
+        table.add_row(name, f"{count:,}", meaning)
+    console.print(table)
+    for difference in report.differences[:SHOWN_MAX]:
+        console.print(_line(difference), style="red", highlight=False, markup=False)
+    if report.found > SHOWN_MAX:
+        console.print(f"… and {report.found - SHOWN_MAX:,} more (see --json)", style="red")
+    if report.found:
+        console.print(f"[bold red]{report.found:,} differences[/] in {report.seconds:.1f} s")
+    else:
+        console.print(f"[bold green]0 differences[/] in {report.seconds:.1f} s")
+
+
+def _line(difference: Difference) -> str:
+    who = difference.subject or f"partition {difference.partition}"
+    line = f"{difference.where} {who} {difference.field}"
+    if difference.expected is not None:
+        line += f": {difference.actual}, the journal says {difference.expected}"
+    return line

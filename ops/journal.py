@@ -1,0 +1,141 @@
+"""Reading the journal from its beginning, apart from any worker: what verify and rebuild share.
+
+No consumer group, no commits: whoever reads says from where to where.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
+from schemas.settings import Settings
+from schemas.topics import JOURNAL
+
+FETCH_BYTES: Final = 4_194_304
+"""Of one partition in one answer: large, since nobody waits for the first record."""
+FETCH_RECORDS: Final = 10_000
+SILENT_SECONDS_MAX: Final = 30.0
+"""So long without a record that must be there: the broker is away."""
+
+
+class Raw(NamedTuple):
+    """One journal record as Kafka has it."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+
+
+class Bounds(NamedTuple):
+    """The offsets of one partition: `first` is there, `end` is the next to be written."""
+
+    first: int
+    end: int
+
+
+class Journal:
+    """A reader; one at a time may read. Every method raises `BrokerUnavailable`."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    async def bounds(self) -> dict[int, Bounds]:
+        """What there is of every partition. Raises `Misconfigured` when there is no journal."""
+        try:
+            async with asyncio.timeout(SILENT_SECONDS_MAX):
+                names = await self._consumer.topics()
+                partitions = self._consumer.partitions_for_topic(JOURNAL.name)
+                if JOURNAL.name not in names or not partitions:
+                    raise Misconfigured(
+                        "There is no journal.", hint="Run `fanmemory topics create`."
+                    )
+                tps = [TopicPartition(JOURNAL.name, number) for number in sorted(partitions)]
+                first = await self._consumer.beginning_offsets(tps)
+                end = await self._consumer.end_offsets(tps)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        return {tp.partition: Bounds(first[tp], end[tp]) for tp in tps}
+
+    async def read(self, partition: int, start: int, until: int) -> AsyncIterator[list[Raw]]:
+        """The records from offset `start` up to, but without, `until`, in lists."""
+        if start >= until:
+            return
+        tp = TopicPartition(JOURNAL.name, partition)
+        consumer = self._consumer
+        if tp not in consumer.assignment():
+            consumer.assign([tp])
+        if await consumer.position(tp) != start:
+            consumer.seek(tp, start)
+        silent = 0.0
+        while True:
+            try:
+                fetched = await consumer.getmany(timeout_ms=1000, max_records=FETCH_RECORDS)
+            except (KafkaError, OSError) as error:
+                raise BrokerUnavailable from error
+            records = [
+                Raw(partition, record.offset, record.key or b"", record.value or b"")
+                for record in fetched.get(tp, ())
+            ]
+            if records:
+                silent = 0.0
+                beyond = records[-1].offset >= until
+                yield [raw for raw in records if raw.offset < until] if beyond else records
+            else:
+                silent += 1.0
+            # The position also passes offsets that hold no record.
+            if await consumer.position(tp) >= until:
+                return
+            if silent >= SILENT_SECONDS_MAX:
+                raise BrokerUnavailable("The journal does not answer.")
+
+
+@asynccontextmanager
+async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
+    """A connected reader; raises `BrokerUnavailable`."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_url,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=4 * FETCH_BYTES,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+    try:
+        async with asyncio.timeout(SILENT_SECONDS_MAX):
+            await consumer.start()
+    except (KafkaError, OSError, TimeoutError) as error:
+        await consumer.stop()
+        raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
+    try:
+        yield Journal(consumer)
+    finally:
+        await consumer.stop()
+
+
+def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:
+    """Raise `DataLost` when the journal no longer reaches back to its beginning."""
+    cut = [partition for partition, (first, _) in bounds.items() if first > 0]
+    if cut and not settings.accept_data_loss:
+        raise DataLost(
+            "The beginning of the journal is gone, in partitions "
+            + ", ".join(map(str, cut))
+            + ": the views can't be folded from it again.",
+        )
+
+
+def check_partitions(bounds: dict[int, Bounds], settings: Settings) -> None:
+    """Raise `Misconfigured` when the journal has another partition count than the settings."""
+    if len(bounds) != settings.journal_partitions:
+        raise Misconfigured(
+            f"The journal has {len(bounds)} partitions, the settings say"
+            f" {settings.journal_partitions}.",
+            hint="A live topic keeps its partition count: a fan's newer records would be folded"
+            " in another partition than the older ones, and their order lost. Set"
+            f" FANMEMORY_JOURNAL_PARTITIONS={len(bounds)}.",
+        )

@@ -1,0 +1,40 @@
+-- What verify compares with its own fold. {generation} is the schema of the live generation.
+
+-- name: live_generation
+SELECT generation, view_version FROM generation WHERE status = 'live';
+
+-- name: positions
+SELECT partition, next, erasures, sources, applied, duplicates, repeats, forgotten, quarantined
+FROM position WHERE generation = $1 AND topic = $2 ORDER BY partition;
+
+-- A choice that stays the same from run to run.
+-- name: sample_subjects
+SELECT subject FROM subject ORDER BY sha256(uuid_send(subject)) LIMIT $1;
+
+-- name: states_of
+SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
+
+-- Everything that stands in a fan's rows, as one digest.
+-- name: history_of
+SELECT subject, count(*) AS rows, sha256(string_agg(event_key || int4send(partition)
+    || int8send("offset") || int8send(time) || boolsend(message) || body,
+    ''::bytea ORDER BY event_key)) AS digest
+FROM interaction WHERE subject = ANY ($1::uuid[]) GROUP BY subject;
+
+-- name: state_counts
+SELECT (('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1)::int
+    AS partition, count(*) AS rows
+FROM {generation}.fan_state GROUP BY 1;
+
+-- name: history_counts
+SELECT partition, count(*) AS rows FROM interaction GROUP BY partition;
+
+-- name: state_subjects
+SELECT subject FROM {generation}.fan_state
+WHERE ('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1 = $2;
+
+-- name: history_subjects
+SELECT DISTINCT subject FROM interaction WHERE partition = $1;
+
+-- name: existing_subjects
+SELECT subject FROM subject WHERE subject = ANY ($1::uuid[]);
