@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
     "api": ("ops.cli.processes:api", "Run the API process."),
     "bench": ("ops.cli.bench:bench", "Measure, and print figures."),
+    "chaos": ("ops.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
     "context": ("ops.cli.context:context", "Print what is remembered of a fan."),
     "demo": ("ops.cli.demo:demo", "Run everything and show it on sample conversations."),
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
@@ -27,6 +28,7 @@ COMMANDS: Final = {
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
     "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),
     "up": ("ops.cli.services:up", "Run the whole system."),
+    "verify": ("ops.cli.verify:verify", "Compare everything remembered with the journal."),
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
 """Command -> where it is and its line in the help: listing commands imports none of them."""
