@@ -30,13 +30,13 @@ def worker(data: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of FANMEMORY_API_PORT.")
 def api(data: Path, port: int | None) -> None:
     """Run the API process."""
-    from api.serve import serve
+    from api.serve import run
 
     settings = with_secrets(Settings(), data)
     if port is not None:
         settings = settings.model_copy(update={"api_port": port})
     logs.configure("api", settings.log_level)
-    asyncio.run(serve(settings))
+    run(settings)
 
 
 @click.command()
