@@ -1,0 +1,366 @@
+"""A pipeline for tests: real worker processes on real services, and what became of their input.
+
+Nothing here sleeps to let something happen: everything waits for what it wants to see, with a
+deadline, and says what it saw instead when time is up.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ops.services.process import launcher
+from ops.system import environment
+from ops.topics import partitions_of
+from privacy.keys import Keyring
+from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.settings import Settings
+from schemas.times import render_time
+from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
+from views.postgres import Store, open_pool
+from views.redis import Cache
+from views.state import FanState, decode
+
+POLL_SECONDS = 0.05
+WAIT_SECONDS_MAX = 60.0
+"""Generous: the machine may be busy with other things, and a test that passes never waits for it."""
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Accounting:
+    """The counters of every position row, added up."""
+
+    accepted: int = 0
+    dead_letters: int = 0
+    applied: int = 0
+    duplicates: int = 0
+    repeats: int = 0
+    forgotten: int = 0
+    quarantined: int = 0
+
+    @property
+    def taken_in(self) -> int:
+        return self.accepted + self.dead_letters
+
+    @property
+    def settled(self) -> int:
+        """What project has done with the accepted ones."""
+        return self.applied + self.duplicates + self.forgotten + self.quarantined
+
+
+def message(fan: str, number: int, *, at: int | None = None, **more: Any) -> Event:
+    """A fan's message with an id of its own; `at` in ms, by default an hour ago and on."""
+    time_ms = int(time.time() * 1000) - 3_600_000 + number if at is None else at
+    return {
+        "eventId": f"e{number}",
+        "fanId": fan,
+        "creatorId": "creator",
+        "type": "message",
+        "content": f"This is message {number}, thank you!",
+        "timestamp": render_time(time_ms),
+    } | more
+
+
+def purchase(fan: str, number: int, amount: float, **more: Any) -> Event:
+    made = message(fan, number) | {"type": "purchase", "amount": amount} | more
+    del made["content"]
+    return made
+
+
+class Worker:
+    """One `fanmemory worker` process."""
+
+    def __init__(self, settings: Settings, log: Path, **changes: object) -> None:
+        self.log = log
+        variables = environment(settings.model_copy(update=changes))
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*launcher(signal.SIGKILL), sys.executable, "-m", "ops.cli", "worker"],
+                env=os.environ | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log so far; what is not one of our JSON lines appears as a message."""
+        found = []
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                found.append({"message": line})
+        return found
+
+    def said(self, part: str) -> int:
+        """How many lines contain `part`."""
+        return sum(part in json.dumps(line) for line in self.lines())
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """End it politely, if it still runs; returns its exit code."""
+        if self.alive:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.process.wait(10)
+
+
+class Pipeline:
+    """One system's services and workers, seen from outside."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self.logs = logs
+        self.workers: list[Worker] = []
+        self.sent = 0
+        self.keyring = Keyring.parse(settings.keyring.get_secret_value())
+
+    # Workers.
+
+    def start_worker(self, **changes: object) -> Worker:
+        """`changes` are settings of this one worker."""
+        log = self.logs / f"worker-{len(self.workers) + 1}.log"
+        worker = Worker(self.settings, log, **changes)
+        self.workers.append(worker)
+        return worker
+
+    def stop_workers(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.workers.clear()
+
+    # Kafka.
+
+    async def publish(self, *events: Event | bytes) -> None:
+        """Publish to `interactions`, in order, acknowledged; an event is keyed as the API does."""
+        await self.publish_records([record(event) for event in events])
+
+    async def publish_records(
+        self, records: Iterable[tuple[bytes | None, bytes | None]], topic: str = INTERACTIONS.name
+    ) -> None:
+        """(key, value) of each; waits out an absent broker, and may then send a record twice."""
+        waiting = list(records)
+        if topic == INTERACTIONS.name:
+            self.sent += len(waiting)
+        async with self.producer() as producer:
+            sends = [await producer.send(topic, value, key=key) for key, value in waiting]
+            await asyncio.gather(*sends)
+
+    @asynccontextmanager
+    async def producer(self, **options: Any) -> AsyncIterator[Any]:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.kafka_url,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            **options,
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    async def records(self, topic: str) -> list[Any]:
+        """Everything that a topic holds now, by partition and offset."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_url)
+        await consumer.start()
+        try:
+            tps = self._partitions(topic)
+            ends = await consumer.end_offsets(tps)
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            found: list[Any] = []
+            deadline = time.monotonic() + WAIT_SECONDS_MAX
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
+                assert time.monotonic() < deadline, f"{topic} can't be read to its end"
+            return sorted(found, key=lambda one: (one.partition, one.offset))
+        finally:
+            await consumer.stop()
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """The end offset of every partition."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_url)
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets(self._partitions(topic))
+            return {tp.partition: end for tp, end in ends.items()}
+        finally:
+            await consumer.stop()
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        (known,) = [one for one in TOPICS if one.name == topic]
+        count = partitions_of(known, self.settings)
+        return [TopicPartition(topic, partition) for partition in range(count)]
+
+    async def dead_letters(self) -> list[tuple[DeadLetter, bytes | None]]:
+        """Every dead letter with its value opened."""
+        found = []
+        for one in await self.records(DEAD_LETTERS.name):
+            letter = decode_dead_letter(one.value)
+            assert one.key == letter.source.encode()
+            sealed = letter.sealed
+            opened = None if sealed is None else self.keyring.open(letter.kek, sealed, one.key)
+            found.append((letter, opened))
+        return found
+
+    # Postgres.
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        connection = await asyncpg.connect(self.settings.postgres_url, timeout=5)
+        try:
+            rows: list[Any] = await connection.fetch(query, *arguments)
+            return rows
+        finally:
+            await connection.close()
+
+    async def accounting(self) -> Accounting:
+        columns = ", ".join(f"coalesce(sum({f.name}), 0)::bigint" for f in fields(Accounting))
+        rows = await self.fetch(f"SELECT {columns} FROM position")
+        return Accounting(*rows[0])
+
+    async def lag(self) -> dict[str, int]:
+        """Records between each topic's ends and the positions in Postgres."""
+        lag = {}
+        for topic in (INTERACTIONS.name, JOURNAL.name):
+            rows = await self.fetch("SELECT partition, next FROM position WHERE topic = $1", topic)
+            known = {row["partition"]: row["next"] for row in rows}
+            ends = await self.ends(topic)
+            lag[topic] = sum(end - known.get(partition, 0) for partition, end in ends.items())
+        return lag
+
+    async def states(self) -> dict[tuple[str, str], bytes]:
+        """The stored document of every relationship."""
+        rows = await self.fetch(
+            "SELECT creator_id, fan_id, state FROM g1.fan_state JOIN subject USING (subject)"
+        )
+        return {(row["creator_id"], row["fan_id"]): row["state"] for row in rows}
+
+    async def state(self, fan: str, creator: str = "creator") -> FanState:
+        return decode((await self.states())[creator, fan])
+
+    async def history(self) -> dict[str, int]:
+        """Rows of history per fan."""
+        rows = await self.fetch(
+            "SELECT fan_id, count(*) AS n FROM interaction JOIN subject USING (subject) GROUP BY 1"
+        )
+        return {row["fan_id"]: row["n"] for row in rows}
+
+    # Stores as the readers use them.
+
+    @asynccontextmanager
+    async def stores(self) -> AsyncIterator[tuple[Cache, Store]]:
+        pool = await open_pool(self.settings.postgres_url)
+        cache = Cache(self.settings.redis_url, self.keyring, ttl_seconds=600)
+        try:
+            yield cache, Store(pool, self.keyring, self.settings.journal_partitions)
+        finally:
+            await cache.close()
+            await pool.close()
+
+    # Waiting.
+
+    async def drained(self, seconds_max: float = WAIT_SECONDS_MAX) -> Accounting:
+        """Wait until everything published has been taken in and settled; returns the counts."""
+
+        async def settled() -> Accounting | None:
+            found = await self.accounting()
+            done = found.taken_in >= self.sent and found.settled >= found.accepted
+            return found if done else None
+
+        return await self.wait_for(settled, seconds_max, self.accounting)
+
+    async def wait_for(
+        self,
+        condition: Callable[[], Awaitable[Any]],
+        seconds_max: float = WAIT_SECONDS_MAX,
+        instead: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Poll until `condition` gives something true, and return it."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                found = await condition()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError):
+                found = None  # a service is down: that may be what the test waits out
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                saw = await instead() if instead is not None else None
+                tails = [worker.lines()[-8:] for worker in self.workers]
+                raise AssertionError(f"waited {seconds_max} s in vain; saw {saw}; logs {tails}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def claimed(self, worker_count: int = 1) -> None:
+        """Wait until every partition has been claimed by some worker."""
+        settings = self.settings
+        partitions = settings.interactions_partitions + settings.journal_partitions
+
+        async def claims() -> bool:
+            rows = await self.fetch("SELECT count(*) AS n FROM position WHERE epoch > 0")
+            return bool(rows[0]["n"] >= partitions)
+
+        await self.wait_for(claims)
+
+
+def record(event: Event | bytes) -> tuple[bytes | None, bytes]:
+    """(key, value) as a service publishes it."""
+    if isinstance(event, bytes):
+        return None, event
+    return f"{event['creatorId']}:{event['fanId']}".encode(), json.dumps(event).encode()
+
+
+def mixed(fans: int, events: int, *, first: int = 0) -> list[Event]:
+    """Messages, purchases and the rest, of many fans, each with an id of its own."""
+    made: list[Event] = []
+    for number in range(first, first + events):
+        fan = f"fan{number % fans}"
+        match number % 5:
+            case 0 | 1 | 2:
+                made.append(message(fan, number, sender="creator" if number % 3 == 1 else "fan"))
+            case 3:
+                made.append(purchase(fan, number, number % 100))
+            case _:
+                made.append(purchase(fan, number, 0) | {"type": "like", "amount": None})
+    return made
+
+
+def revenue(events: Sequence[Event], fan: str) -> int:
+    """Cents that a fan spent, from the events themselves."""
+    spent = [e for e in events if e["fanId"] == fan and e["type"] in ("purchase", "tip")]
+    return sum(round(one["amount"] * 100) for one in spent)

@@ -1,0 +1,45 @@
+"""Pipelines: a module's own with one worker for tests that only add events, or one per test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from ops.services import Endpoints
+from schemas.settings import Settings
+from tests import services as helpers
+from tests.pipeline import Pipeline
+
+hypothesis_settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("shared-machine")
+
+
+@pytest.fixture
+async def pipeline(settings: Settings, tmp_path: Path) -> AsyncIterator[Pipeline]:
+    """An empty system without workers: the test starts them."""
+    made = Pipeline(settings, tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop_workers()
+
+
+@pytest.fixture(scope="module")
+async def running(
+    services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pipeline]:
+    """A system with one worker that has claimed everything, shared by a module's tests."""
+    data = tmp_path_factory.mktemp("pipeline")
+    async with helpers.fresh_database(services, template_database) as url:
+        settings = await helpers.fresh_settings(services, url, data, kafka=True)
+        made = Pipeline(settings, data)
+        made.start_worker()
+        try:
+            await made.claimed()
+            yield made
+        finally:
+            made.stop_workers()
