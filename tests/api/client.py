@@ -67,7 +67,7 @@ async def running_api(settings: Settings) -> AsyncIterator[Client]:
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
+        while not server.started:
             await asyncio.sleep(0.005)
         port = listening.getsockname()[1]
         async with aiohttp.ClientSession() as session:
