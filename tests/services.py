@@ -19,6 +19,7 @@ from ops import topics
 from ops.secrets import with_secrets
 from ops.services import EmbeddedServices, Endpoints
 from schemas.settings import Settings
+from views.migrate import migrate
 
 TEMPLATE_DATABASE = "fanmemory_template"
 
@@ -40,8 +41,6 @@ def with_database(url: str, name: str) -> str:
 
 async def make_template(endpoints: Endpoints) -> str:
     """Make a database with the whole schema, once per session, for `fresh_database` to copy."""
-    from views.migrate import migrate
-
     connection = await asyncpg.connect(endpoints.postgres_url)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE_DATABASE}" WITH (FORCE)')

@@ -26,6 +26,7 @@ from ops.secrets import with_secrets
 from ops.services import NAMES, EmbeddedServices, Endpoints, discover, postgres
 from ops.services.install import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
+from ops.services.process import launcher
 from schemas.errors import DataDirectoryInUse, Misconfigured, NotRunning, ServiceFailed
 from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
@@ -242,7 +243,7 @@ def test_a_start_right_after_the_kill_waits_for_the_dying(tmp_path: Path) -> Non
         assert not former & set(services.pids().values())
 
 
-@pytest.mark.parametrize("delay_seconds", [0.05, 0.2, 0.45, 0.8])
+@pytest.mark.parametrize("delay_seconds", [0.1, 0.4, 0.8])
 def test_a_first_start_killed_half_way_does_not_spoil_the_second(
     tmp_path: Path, delay_seconds: float
 ) -> None:
@@ -334,6 +335,39 @@ def test_without_namespaces_root_runs_postgres_as_nobody(
     monkeypatch.undo()
     with EmbeddedServices(data, names=("postgres",)) as services:  # its owner stays its owner
         assert psutil.Process(services.pids()["postgres"]).uids().real == NOBODY
+
+
+@as_root
+def test_a_killed_parent_leaves_no_orphans_of_nobody_either(open_directory: Path) -> None:
+    blocked = postgres.untraversable(postgres.binary("postgres"), NOBODY, NOBODY)
+    if blocked is not None:
+        pytest.skip(f"nobody may not enter {blocked}, where this environment is")
+    home = open_directory / "postgres"
+    home.mkdir(mode=0o700)
+    os.chown(home, NOBODY, NOBODY)
+    parent = start_parent(open_directory)
+    assert parent.stdout is not None
+    server = psutil.Process(json.loads(parent.stdout.readline())["postgres"])
+    assert server.uids().real == NOBODY
+    parent.kill()
+    parent.wait()
+    assert eventually(lambda: not processes_in(open_directory), ORPHANS_GONE_SECONDS_MAX)
+
+
+@as_root
+def test_an_ordinary_user_runs_everything_as_it_is(tmp_path: Path) -> None:
+    if not postgres.namespaces_allowed():
+        pytest.skip("user namespaces are refused here")
+    code = PARENT.replace("time.sleep(600)", "services.close()")
+    words = [*launcher(signal.SIGKILL, "namespace"), sys.executable, "-c"]
+    ran = subprocess.run(
+        [*words, "import os; assert os.geteuid() == 65534\n" + code, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert set(json.loads(ran.stdout.splitlines()[1])) == set(NAMES)
 
 
 @as_root
