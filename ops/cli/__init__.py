@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import sys
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
 from schemas.errors import FanMemoryError
 
@@ -19,6 +21,7 @@ COMMANDS: Final = {
     "chaos": ("ops.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
     "context": ("ops.cli.context:context", "Print what is remembered of a fan."),
     "demo": ("ops.cli.demo:demo", "Run everything and show it on sample conversations."),
+    "dlq": ("ops.cli.dlq:dlq", "Show what was refused, and why."),
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
@@ -32,6 +35,9 @@ COMMANDS: Final = {
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
 """Command -> where it is and its line in the help: listing commands imports none of them."""
+
+REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "redis": "Redis"}
+"""Whose library an error comes from that no room of ours has given a name."""
 
 
 class _Commands(click.Group):
@@ -58,6 +64,8 @@ def fanmemory() -> None:
 
 def main() -> None:
     """Entry point: our own errors become one sentence and what to do, never a traceback."""
+    # What a client library has to say to a person is in the error that follows.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         fanmemory(standalone_mode=True)
     except FanMemoryError as error:
@@ -69,15 +77,21 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        service = REFUSING.get(type(error).__module__.partition(".")[0])
+        if service is None:
+            raise
+        # The text of a driver's error may carry an address with its password: the class will do.
+        _report(f"{service} refused: {type(error).__name__}.", "Run `fanmemory doctor`.")
 
 
 def _report(message: str, advice: str) -> None:
     if "--json" in sys.argv:
         print(json.dumps({"error": message, "hint": advice}))
     else:
-        console = Console(stderr=True)
-        console.print(f"[bold red]error:[/] {message}", highlight=False)
-        console.print(f"[dim]{advice}[/]", highlight=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("error: ", "bold red"), message))
+        console.print(Text(advice, "dim"))
     sys.exit(1)
 
 

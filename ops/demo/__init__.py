@@ -1,24 +1,20 @@
 """The demo: a whole system, a sample of conversations through it, and what came of it."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from api.tokens import issue_token
+from ops import dead_letters
 from ops.accounting import Account, account, wait_until_folded
 from ops.emit import Emitted, emit, read_lines, shifted, to_now_ms
 from ops.system import System
 from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
-from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.dead_letters import DeadLetter
 from schemas.errors import FanNotFound
-from schemas.topics import DEAD_LETTERS
 from views.context import render_context, render_score
 from views.postgres import Store, open_pool
 
@@ -49,7 +45,8 @@ class Shown:
 async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
     """Send the sample, shifted so that it ends now, and wait until all of it is in the views.
 
-    A second run on the same data directory sends the same events again: all duplicates.
+    A second run on the same data directory sends the same events again: those with an eventId
+    are duplicates then, those without one are new.
     """
     settings = system.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
@@ -57,7 +54,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
     try:
         store = Store(pool, keyring, settings.journal_partitions)
         before = await account(store)
-        ends = await _ends(settings.kafka_url)
+        ends = await dead_letters.ends(settings.kafka_url)
         started = time.perf_counter()
         lines = list(read_lines(SAMPLE))
         emitted = await emit(settings, shifted(lines, to_now_ms(lines)))
@@ -79,42 +76,10 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
             after.since(before),
             seconds,
             after.accepted - after.folded,
-            await _read_from(settings.kafka_url, ends),
+            await dead_letters.read_from(settings.kafka_url, ends),
             render_context(CREATOR, FAN, remembered.state, remembered.entries, now),
             render_score(CREATOR, FAN, remembered.state, now),
             issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),
         )
     finally:
         await pool.close()
-
-
-async def _ends(kafka_url: str) -> dict[TopicPartition, int]:
-    async with _dead_letters(kafka_url) as consumer:
-        return dict(await consumer.end_offsets(sorted(consumer.assignment())))
-
-
-async def _read_from(kafka_url: str, starts: dict[TopicPartition, int]) -> list[DeadLetter]:
-    """The dead letters that came since, one for each refused event."""
-    letters: dict[str, DeadLetter] = {}
-    async with _dead_letters(kafka_url) as consumer, asyncio.timeout(STANDSTILL_SECONDS_MAX):
-        ends = await consumer.end_offsets(list(starts))
-        for partition, start in starts.items():
-            consumer.seek(partition, start)
-        for partition, end in ends.items():
-            while await consumer.position(partition) < end:
-                fetched = await consumer.getmany(partition, timeout_ms=200)
-                for record in fetched.get(partition, []):
-                    letter = decode_dead_letter(record.value)
-                    letters[letter.source] = letter
-    return list(letters.values())
-
-
-@asynccontextmanager
-async def _dead_letters(kafka_url: str) -> AsyncIterator[Any]:
-    """A reader of all partitions, in no group."""
-    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka_url)
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

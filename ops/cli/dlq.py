@@ -1,0 +1,108 @@
+"""`fanmemory dlq`: what was refused, and why."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.cli import options, print_json
+from ops.dead_letters import opened, read_newest
+from ops.secrets import with_secrets
+from ops.services import discover
+from privacy.keys import Keyring
+from schemas.dead_letters import DeadLetter
+from schemas.errors import SealBroken
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS
+
+CANT_OPEN = "the keyring lacks its key, or it was altered"
+
+
+@click.command()
+@click.option(
+    "--newest",
+    "limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many, the newest last.",
+)
+@click.option("--open", "open_them", is_flag=True, help="Show the refused values: personal data.")
+@options.data
+@options.as_json
+def dlq(limit: int, open_them: bool, data: Path, as_json: bool) -> None:
+    """Show what was refused, and why.
+
+    The refused values are kept sealed; --open opens them with the keyring, to be corrected and
+    emitted again.
+    """
+    keyring: Keyring | None = None
+    if open_them:
+        text = with_secrets(Settings(), data).keyring.get_secret_value()
+        keyring = Keyring.parse(text)
+    letters, total = asyncio.run(read_newest(discover.kafka_url(data, Settings()), limit))
+    if as_json:
+        print_json(
+            {"total": total, "deadLetters": [describe(letter, keyring) for letter in letters]}
+        )
+    else:
+        _show(letters, total, keyring)
+
+
+def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
+    """One dead letter for machines; with a keyring its value, as text where it is text."""
+    told: dict[str, object] = {
+        "source": letter.source,
+        "field": letter.field,
+        "reason": letter.reason,
+        "refusedAt": letter.refused_at,
+    }
+    if keyring is None:
+        return told
+    try:
+        value = opened(letter, keyring)
+    except SealBroken:
+        return told | {"error": CANT_OPEN}
+    try:
+        return told | {"value": None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return told | {"valueBase64": base64.b64encode(value or b"").decode()}
+
+
+def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> None:
+    console = Console()
+    if not letters:
+        console.print(f"nothing on {DEAD_LETTERS.name}", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("refused", "source"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for letter in letters:
+        why = Text(f"{letter.field}: {letter.reason}", "red")
+        if keyring is not None:
+            why.append("\n" + _value(letter, keyring), "not dim default")
+        table.add_row(letter.refused_at[:19].replace("T", " "), letter.source, why)
+    console.print(table)
+    if total > len(letters):
+        console.print(Text(f"the newest {len(letters)} of {total:,}; --newest shows more", "dim"))
+
+
+def _value(letter: DeadLetter, keyring: Keyring) -> str:
+    try:
+        value = opened(letter, keyring)
+    except SealBroken:
+        return CANT_OPEN
+    # A terminal obeys control characters: show them, escaped.
+    return "no value" if value is None else ascii_controls(value.decode(errors="replace"))
+
+
+def ascii_controls(text: str) -> str:
+    """The text with its control characters as escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

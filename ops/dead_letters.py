@@ -1,0 +1,81 @@
+"""Read the dead letters: what ingest refused, why, and the sealed copy opened again.
+
+The reader belongs to no group and commits nothing. After a crash ingest may write a letter twice;
+the source position, its key, tells, and only one of them is given.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from privacy.keys import Keyring
+from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.errors import BrokerUnavailable
+from schemas.topics import DEAD_LETTERS
+
+READ_SECONDS_MAX: Final = 30.0
+
+
+async def ends(kafka_url: str) -> dict[TopicPartition, int]:
+    """Where the next dead letter of every partition will stand."""
+    async with _reader(kafka_url) as consumer:
+        return dict(await consumer.end_offsets(sorted(consumer.assignment())))
+
+
+async def read_from(kafka_url: str, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
+    """The dead letters that came since `ends` gave these, oldest first."""
+    async with _reader(kafka_url) as consumer:
+        return await _read(consumer, starts)
+
+
+async def read_newest(kafka_url: str, limit: int) -> tuple[list[DeadLetter], int]:
+    """The newest `limit` dead letters, oldest first, and how many the topic holds."""
+    async with _reader(kafka_url) as consumer:
+        partitions = sorted(consumer.assignment())
+        first = await consumer.beginning_offsets(partitions)
+        until = await consumer.end_offsets(partitions)
+        starts = {place: max(first[place], until[place] - limit) for place in partitions}
+        letters = await _read(consumer, starts)
+        return letters[-limit:], sum(until[place] - first[place] for place in partitions)
+
+
+def opened(letter: DeadLetter, keyring: Keyring) -> bytes | None:
+    """The refused value; None for a record that had none.
+
+    Raises `SealBroken` when the keyring lacks the key, or the letter was altered.
+    """
+    if letter.sealed is None:
+        return None
+    return keyring.open(letter.kek, letter.sealed, letter.source.encode())
+
+
+async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
+    letters: dict[str, DeadLetter] = {}
+    for place, until in (await consumer.end_offsets(list(starts))).items():
+        consumer.seek(place, starts[place])
+        while await consumer.position(place) < until:
+            fetched = await consumer.getmany(place, timeout_ms=200)
+            for record in fetched.get(place, ()):
+                letter = decode_dead_letter(record.value)
+                letters[letter.source] = letter
+    return sorted(letters.values(), key=lambda letter: (letter.refused_at, letter.source))
+
+
+@asynccontextmanager
+async def _reader(kafka_url: str) -> AsyncIterator[Any]:
+    """A reader of all partitions; raises `BrokerUnavailable`, also when reading takes too long."""
+    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka_url)
+    try:
+        async with asyncio.timeout(READ_SECONDS_MAX):
+            await consumer.start()
+            yield consumer
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(
+            "The dead letters can't be read.", hint="Check Kafka, and `fanmemory topics check`."
+        ) from error
+    finally:
+        await consumer.stop()
