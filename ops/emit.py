@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from aiokafka.partitioner import murmur2
 
+from schemas.errors import BrokerUnavailable
 from schemas.settings import Settings
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
@@ -102,7 +103,7 @@ async def emit(
 ) -> Emitted:
     """Publish all lines, at most `rate` a second; `progress` is told how many more went out.
 
-    Raises `BrokerUnavailable`; then some of the last lines may be there or not.
+    Raises `BrokerUnavailable`, which says how many it has; of those in flight some may be there.
     """
     emitter = Emitter(settings)
     started = time.perf_counter()
@@ -111,7 +112,10 @@ async def emit(
         for chunk in _chunks(lines, CHUNK_LINES if rate is None else _tick_lines(rate)):
             fitting = [line for line in chunk if len(line) <= LINE_BYTES_MAX]
             too_long += len(chunk) - len(fitting)
-            await emitter.send(fitting)
+            try:
+                await emitter.send(fitting)
+            except BrokerUnavailable as error:
+                raise _cut_short(sent) from error
             sent += len(fitting)
             progress(len(chunk))
             if rate is not None:
@@ -120,6 +124,16 @@ async def emit(
     finally:
         await emitter.stop()
     return Emitted(sent, time.perf_counter() - started, too_long)
+
+
+def _cut_short(sent: int) -> BrokerUnavailable:
+    if not sent:
+        return BrokerUnavailable("No Kafka broker takes events.", hint="Check Kafka.")
+    return BrokerUnavailable(
+        f"Kafka has {sent:,} events and takes no more.",
+        hint="Emit the file again: what has an eventId counts once, what has none would count"
+        " twice.",
+    )
 
 
 def event_key(line: bytes) -> bytes | None:

@@ -51,3 +51,13 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
             _once(data / JWT_SECRET_FILE, secrets.token_hex(KEY_BYTES))
         )
     return settings.model_copy(update=update)
+
+
+def with_jwt_secret(settings: Settings, data: Path) -> Settings:
+    """With what signs tokens, and that needs no running system once it is there."""
+    if settings.jwt_secret.get_secret_value():
+        return settings
+    if (data / JWT_SECRET_FILE).exists():
+        made = _once(data / JWT_SECRET_FILE, "")
+        return settings.model_copy(update={"jwt_secret": SecretStr(made)})
+    return with_secrets(settings, data)

@@ -13,7 +13,7 @@ import asyncpg
 
 from schemas.errors import Misconfigured
 from schemas.sql import load_queries
-from views.postgres import schema_name
+from views.postgres import schema_name, translated
 from views.state import VIEW_VERSION
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -26,15 +26,16 @@ async def migrate(url: str) -> list[str]:
     """Bring a database up to date; returns the names of the migrations that it applied.
 
     Raises `Misconfigured` when an applied migration was edited afterwards, when the database is
-    newer than this code, or when the live views have another version.
+    newer than this code, or when the live views have another version; `DatabaseUnavailable`.
     """
-    connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
-    try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        applied = await _apply(connection)
-        await _ensure_generation(connection)
-    finally:
-        await connection.close()
+    async with translated():
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+            applied = await _apply(connection)
+            await _ensure_generation(connection)
+        finally:
+            await connection.close()
     return applied
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ops.cli import options, print_json
 from ops.emit import Emitted, read_lines, shifted, to_now_ms
 from ops.emit import emit as publish
-from ops.secrets import with_secrets
+from ops.services import discover
 from schemas.settings import Settings
 
 
@@ -22,7 +22,8 @@ from schemas.settings import Settings
 @options.as_json
 def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
     """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line."""
-    settings = with_secrets(Settings(), data)
+    settings = Settings()
+    settings = settings.model_copy(update={"kafka_url": discover.kafka_url(data, settings)})
     total = sum(1 for _ in read_lines(file))
     lines = read_lines(file)
     if now:

@@ -7,6 +7,7 @@ import click
 
 from ops.cli import options
 from ops.secrets import with_secrets
+from ops.services import discover
 from schemas import logs
 from schemas.settings import Settings
 
@@ -45,7 +46,7 @@ def migrate(data: Path) -> None:
     """Bring the database schema up to date; safe to run again."""
     from views.migrate import migrate as run
 
-    applied = asyncio.run(run(with_secrets(Settings(), data).postgres_url))
+    applied = asyncio.run(run(discover.postgres_url(data, Settings())))
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:

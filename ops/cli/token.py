@@ -5,21 +5,27 @@ from pathlib import Path
 import click
 
 from ops.cli import options, print_json
-from ops.secrets import with_secrets
+from ops.secrets import with_jwt_secret
 from schemas.settings import Settings
 
 
 @click.command()
 @click.option("--creator", required=True, help="The creatorId that the token may read.")
 @click.option("--user", default="developer", show_default=True, help="The user (sub).")
-@click.option("--hours", type=click.FloatRange(min=0.01, max=720), default=12.0, show_default=True)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0.01, max=720),
+    default=12.0,
+    show_default=True,
+    help="How long it is valid.",
+)
 @options.data
 @options.as_json
 def token(creator: str, user: str, hours: float, data: Path, as_json: bool) -> None:
     """Print a token that the API of this system accepts."""
     from api.tokens import issue_token
 
-    settings = with_secrets(Settings(), data)
+    settings = with_jwt_secret(Settings(), data)
     issued = issue_token(settings, creator, user, int(hours * 3600))
     if as_json:
         print_json({"token": issued, "creatorId": creator, "expiresInSeconds": int(hours * 3600)})

@@ -18,9 +18,7 @@ from schemas.topics import DAY_MS, UNLIMITED
 
 def _settings(data: Path) -> Settings:
     settings = Settings()
-    if settings.kafka_url:
-        return settings
-    return settings.model_copy(update={"kafka_url": discover.endpoints(data, settings).kafka})
+    return settings.model_copy(update={"kafka_url": discover.kafka_url(data, settings)})
 
 
 @click.group()

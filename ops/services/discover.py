@@ -34,3 +34,13 @@ def endpoints(data: Path, settings: Settings) -> Endpoints:
         redis_url=named.redis_url or found.redis_url,
         api_url=found.api_url,
     )
+
+
+def kafka_url(data: Path, settings: Settings) -> str:
+    """For what needs Kafka alone: the address that the settings name, else what runs on `data`."""
+    return settings.kafka_url or endpoints(data, settings).kafka
+
+
+def postgres_url(data: Path, settings: Settings) -> str:
+    """The same of PostgreSQL."""
+    return settings.postgres_url or endpoints(data, settings).postgres_url
