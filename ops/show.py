@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.context import MemoryContext
+from schemas.text_features import UNKNOWN_LANGUAGE
 
 SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
 MESSAGES_SHOWN = 12
@@ -16,8 +17,8 @@ MESSAGES_SHOWN = 12
 def show_context(context: MemoryContext) -> RenderableType:
     """Everything remembered of one fan, the newest messages last."""
     return Panel(
-        Group(_facts(context), _messages(context)),
-        title=f"{context.fan_id} with {context.creator_id}",
+        Group(_facts(context), "", _messages(context)),
+        title=Text(f"{context.fan_id} with {context.creator_id}"),
         border_style="cyan",
     )
 
@@ -27,8 +28,8 @@ def _facts(context: MemoryContext) -> Table:
     style, likes = context.personality_profile, context.preferences
     habits = likes.communication_preferences
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     answers = metrics.avg_response_time_seconds
     rows: dict[str, str | Text] = {
         "mood": Text(mood.current_sentiment, SENTIMENT_STYLE[mood.current_sentiment])
@@ -53,10 +54,11 @@ def _facts(context: MemoryContext) -> Table:
             )
             if part
         ),
-        "last seen": context.last_interaction,
+        "last seen": context.last_interaction[:16].replace("T", " ") + " UTC",
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        # Text, never markup: what a fan wrote may look like it.
+        table.add_row(name, Text(value) if isinstance(value, str) else value)
     return table
 
 
@@ -66,16 +68,20 @@ def _scores(scores: Mapping[str, float]) -> str:
 
 
 def _messages(context: MemoryContext) -> Table:
-    table = Table(box=None, padding=(0, 1), show_header=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
-    table.add_column(ratio=1)
-    table.add_column(style="dim")
+    table.add_column(overflow="fold")
     for message in context.recent_messages[-MESSAGES_SHOWN:]:
+        said = Text(message.content, SENTIMENT_STYLE[message.sentiment])
+        language = str(message.metadata.get("language", UNKNOWN_LANGUAGE))
+        known = [] if language == UNKNOWN_LANGUAGE else [language]
+        read = ", ".join((*known, *message.topics))
+        if read:
+            said.append(f"  {read}", "dim cyan not bold")
         table.add_row(
             message.timestamp[:16].replace("T", " "),
             Text(message.sender, "cyan" if message.sender == "fan" else "magenta"),
-            Text(message.content, SENTIMENT_STYLE[message.sentiment]),
-            " ".join((str(message.metadata.get("language", "")), *message.topics)),
+            said,
         )
     return table
