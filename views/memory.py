@@ -49,6 +49,10 @@ CACHE_POLL_SECONDS: Final = 0.01
 STORE_POLL_SECONDS: Final = 0.05
 """Postgres is asked five times more rarely than Redis: its answer costs five times more."""
 
+CACHE_TURNS: Final = 28
+"""Commands to Redis at once: below the 32 connections of the cache's pool. It refuses more, and a
+refusal would look like an outage. A turn takes 0.2 ms, so a burst of 500 waits 4 ms."""
+
 Source = Literal["cache", "store"]
 
 log = logging.getLogger(__name__)
@@ -106,6 +110,7 @@ class FanMemory:
             DatabaseUnavailable,
             settings.database_seconds_max,
         )
+        self._cache_turns = asyncio.Semaphore(CACHE_TURNS)
         self._flights: dict[tuple[str, str], asyncio.Task[Stored | None]] = {}
         self._reads: set[asyncio.Task[Stored | None]] = set()
         self._fills: set[asyncio.Task[None]] = set()
@@ -233,7 +238,8 @@ class FanMemory:
         counts = self.counts
         counts.cache_requests += 1
         try:
-            found = await self.cache_guard.call(lambda: self._cache.read(creator_id, fan_id))
+            async with self._cache_turns:
+                found = await self.cache_guard.call(lambda: self._cache.read(creator_id, fan_id))
         except CacheUnavailable:
             counts.cache_errors += 1
             return None
@@ -283,7 +289,7 @@ class FanMemory:
 
     async def _fill(self, creator_id: str, fan_id: str, stored: Stored) -> None:
         try:
-            async with asyncio.timeout(self._settings.cache_seconds_max):
+            async with self._cache_turns, asyncio.timeout(self._settings.cache_seconds_max):
                 await self.cache_guard.breaker.call(
                     lambda: self._cache.fill(creator_id, fan_id, stored)
                 )
@@ -293,9 +299,10 @@ class FanMemory:
 
     async def _cache_reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
         try:
-            return await self.cache_guard.call(
-                lambda: self._cache.reached(creator_id, fan_id, position)
-            )
+            async with self._cache_turns:
+                return await self.cache_guard.call(
+                    lambda: self._cache.reached(creator_id, fan_id, position)
+                )
         except CacheUnavailable:
             return None
 
