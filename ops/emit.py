@@ -7,17 +7,18 @@ relationship's events keep their order. A line in which no ids can be read goes 
 import asyncio
 import gzip
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 from aiokafka.partitioner import murmur2
 
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerUnavailable, FanMemoryError
 from schemas.settings import Settings
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
@@ -51,14 +52,27 @@ class Emitted:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """The non-empty lines of a `.jsonl` or `.jsonl.gz` file."""
+    """The non-empty lines of a `.jsonl` or `.jsonl.gz` file; a too long one comes cut, too long.
+
+    Raises `FanMemoryError` for a `.gz` that is none, or ends early.
+    """
     with ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
+        raw: IO[bytes] = stack.enter_context(path.open("rb"))
         lines = stack.enter_context(gzip.open(raw)) if path.suffix == ".gz" else raw
-        for line in lines:
-            stripped = line.strip()
-            if stripped:
-                yield stripped
+        try:
+            while line := lines.readline(LINE_BYTES_MAX + 2):
+                stripped = line.strip()
+                if len(line) > LINE_BYTES_MAX + 1 and not line.endswith(b"\n"):
+                    stripped = line
+                    while line and not line.endswith(b"\n"):
+                        line = lines.readline(LINE_BYTES_MAX)
+                if stripped:
+                    yield stripped
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise FanMemoryError(
+                f"{path.name} is no complete gzip file.",
+                hint="Give a whole one, or the plain text.",
+            ) from None
 
 
 class Emitter:

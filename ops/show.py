@@ -35,7 +35,7 @@ def _facts(context: MemoryContext) -> Table:
         "mood": Text(mood.current_sentiment, SENTIMENT_STYLE[mood.current_sentiment])
         + Text(f"  {', '.join(mood.dominant_emotions) or 'nothing emotional said'}"),
         "engagement": f"{metrics.engagement_score:.2f} ({mood.engagement_level}),"
-        f" {metrics.total_messages} messages, {metrics.total_purchases} purchases,"
+        f" messages {metrics.total_messages}, purchases {metrics.total_purchases},"
         f" revenue {metrics.total_revenue:.2f}",
         "answers": f"{style.response_speed}"
         + (f", {answers:.0f} s on average" if answers is not None else ""),

@@ -102,10 +102,8 @@ def show(system: System, shown: Shown) -> None:
     # One line, however narrow the terminal: it is to be copied whole.
     command = f"curl -s -H 'Authorization: Bearer {shown.token}' {shlex.quote(url)}"
     console.print(Text(command, style="green"), soft_wrap=True)
-    console.print(
-        "\n[dim]Throughput: `fanmemory bench pipeline`. What was refused:"
-        " `fanmemory dlq --open`.[/]"
-    )
+    where = "" if system.data == Settings().data else f" --data {shlex.quote(str(system.data))}"
+    console.print(Text(f"\nWhat was refused, opened: fanmemory dlq --open{where}", "dim"))
 
 
 def _account(shown: Shown) -> Table:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -13,18 +14,27 @@ from ops.emit import emit as publish
 from ops.services import discover
 from schemas.settings import Settings
 
+STDIN: Final = Path("/dev/stdin")
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
+)
 @click.option("--rate", type=click.FloatRange(min=0.1), help="Events a second; default: all.")
 @click.option("--now", is_flag=True, help="Shift the times so that the newest one is now.")
 @options.data
 @options.as_json
 def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
-    """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line."""
+    """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line; - reads stdin."""
     settings = Settings()
     settings = settings.model_copy(update={"kafka_url": discover.kafka_url(data, settings)})
-    total = sum(1 for _ in read_lines(file))
+    if str(file) == "-":
+        file = STDIN
+    again = file.is_file()  # a pipe can be read only once
+    if now and not again:
+        raise click.UsageError("--now has to read a file twice, and a pipe can't be.")
+    total = sum(1 for _ in read_lines(file)) if again else None
     lines = read_lines(file)
     if now:
         lines = shifted(lines, to_now_ms(read_lines(file)))
@@ -62,4 +72,4 @@ def _report(result: Emitted, as_json: bool) -> None:
         return
     click.echo(f"{result.sent:,} events in {result.seconds:.1f} s ({per_second:,.0f}/s)")
     if result.too_long:
-        click.echo(f"{result.too_long:,} lines were too long for Kafka and left out", err=True)
+        click.echo(f"left out, too long for Kafka: {result.too_long:,}", err=True)
