@@ -129,8 +129,8 @@ async def running_system(
     replaced by a free one, a given one is not. Raises ServiceFailed, Misconfigured,
     DataDirectoryInUse.
     """
+    settings = settings.model_copy(update={"api_port": _choose_api_port(settings, api_port)})
     async with running_services(settings, data, on_step) as (complete, services, created, applied):
-        complete = complete.model_copy(update={"api_port": _choose_api_port(complete, api_port)})
         endpoints = Endpoints(
             kafka=complete.kafka_url,
             postgres_url=complete.postgres_url,

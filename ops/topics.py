@@ -69,6 +69,8 @@ async def admin(settings: Settings) -> AsyncIterator[Any]:
         yield client
     except (KafkaConnectionError, OSError) as error:
         raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka answers {type(error).__name__}.") from error
     finally:
         await client.close()
 
