@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
+from api.protocol import BoundedHttp
 from schemas.errors import ServiceFailed
 from schemas.settings import Settings
 
@@ -47,7 +48,7 @@ async def serve(settings: Settings, started: Callable[[str], None] = lambda url:
             access_log=False,
             server_header=False,
             lifespan="on",
-            http="httptools",
+            http=BoundedHttp,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(settings.request_seconds_max) + 1,
         ),

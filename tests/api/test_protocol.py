@@ -1,0 +1,89 @@
+"""Connections that are too slow, too long or no HTTP at all."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from api.protocol import HEAD_BYTES_MAX, BoundedHttp
+from api.serve import serve
+from schemas.settings import Settings
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture
+async def connection(
+    store_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Streams]:
+    monkeypatch.setattr(BoundedHttp, "head_seconds_max", 0.5)
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    settings = store_settings.model_copy(update={"api_port": 0})
+    serving = asyncio.create_task(serve(settings, started.set_result))
+    address = urlsplit(await started)
+    streams = await asyncio.open_connection(address.hostname, address.port)
+    yield streams
+    streams[1].close()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.read()
+
+
+async def test_what_is_no_http_is_400_in_the_shape_of_all_errors(connection: Streams) -> None:
+    reader, writer = connection
+    writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+    head, _, body = (await rest(reader)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert list(json.loads(body)) == ["error", "type", "correlationId"]
+
+
+@pytest.mark.parametrize("part", [b"GET /" + b"a" * 1000, b"GET / HTTP/1.1\r\nX: " + b"b" * 1000])
+async def test_a_head_without_end_is_cut_off(connection: Streams, part: bytes) -> None:
+    reader, writer = connection
+    writer.write(part)
+    for _ in range(HEAD_BYTES_MAX // 1000 + 1):
+        writer.write(b"c" * 1000)
+    assert (await rest(reader)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_connection_that_says_nothing_is_closed(connection: Streams) -> None:
+    began = time.monotonic()
+    assert await rest(connection[0]) == b""
+    assert time.monotonic() - began < 3
+
+
+async def test_a_head_that_trickles_is_closed(connection: Streams) -> None:
+    reader, writer = connection
+    reading = asyncio.create_task(rest(reader))
+    for byte in b"GET /health/live HTTP/1.1\r\n":
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+        if reading.done():
+            break
+    assert reading.done()
+
+
+async def test_requests_on_a_kept_connection_are_answered_one_after_the_other(
+    connection: Streams,
+) -> None:
+    reader, writer = connection
+    body = b"x" * (2 * HEAD_BYTES_MAX)  # a body is no head, however long
+    post = b"POST /health/live HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
+    get = b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n"
+    for request, status in ((post + body, b"405"), (get, b"200"), (post + body, b"405")):
+        writer.write(request)
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.split()[1] == status
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+        await asyncio.sleep(0.6)  # idle between requests is no slow head
