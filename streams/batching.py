@@ -89,6 +89,7 @@ class BatchLoop:
                 await self._pause("claim", attempt, error)
         self._gaps.clear()
         await self._check_end(partitions)
+        log.info("claimed", extra={"topic": self.positions.topic, "count": len(partitions)})
         return {partition: held.next for partition, held in self.positions.held.items()}
 
     async def feed(self, stream: Any) -> None:
@@ -187,7 +188,7 @@ class BatchLoop:
     async def _check_end(self, partitions: Sequence[int]) -> None:
         """A log that ends before our position was made anew: everything in it would be missed."""
         tps = [TP(self.positions.topic, partition) for partition in partitions]
-        ends = await self._app.consumer.highwaters(*tps)
+        ends = await self._app.consumer.highwaters(*tps) if tps else {}
         for tp, end in ends.items():
             held = self.positions.held.get(tp.partition)
             if held is not None and end < held.next:

@@ -10,12 +10,14 @@ contract test for each:
 * `transport.utils.DefaultSchedulingStrategy.iterate` yields `(tp, record)` to `_to_message`;
 * `Schema.compile` returns the coroutine that turns a message into an event;
 * `Consumer._new_consumer_thread`, `AIOKafkaConsumerThread._create_worker_consumer`;
-* `Consumer.seek_to_committed` is awaited after each assignment, before records flow;
+* `Consumer.perform_seek`, and in it `seek_to_committed`, is awaited after each assignment, before
+  records flow; the fetching task calls it too, and must not;
 * `drivers.TRANSPORTS.aliases` maps a URL scheme to a transport class.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import faust
@@ -36,6 +38,8 @@ Claim = Callable[[list[int]], Awaitable[Mapping[int, int]]]
 """Takes the assigned partitions over and returns the next offset of each."""
 
 _claims: dict[str, Claim] = {}
+_fetching: ContextVar[bool] = ContextVar("_fetching", default=False)
+"""Whether this is the task that fetches."""
 
 
 class Fetch:
@@ -94,7 +98,18 @@ class _Consumer(driver.Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     def getmany(self, timeout: float) -> Any:
+        _fetching.set(True)
         return super().getmany(min(timeout, POLL_SECONDS))
+
+    async def perform_seek(self) -> None:
+        """Seek after an assignment, and at no other time.
+
+        Faust also seeks when a fetch returns while a rebalance has stopped the flow. With claims
+        that would be wrong: they could come after those of the partitions' next owner and fence it.
+        Whatever was fetched is dropped then, and the rebalance ends with a seek of its own.
+        """
+        if not _fetching.get():
+            await super().perform_seek()
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the aiokafka consumer on its own thread."""
@@ -109,10 +124,11 @@ class _Consumer(driver.Consumer):
         Faust would go on without the seek, silently.
         """
         plain = []
-        claimed: dict[str, list[int]] = {}
+        # A topic of which nothing is ours now is claimed too: its former partitions are let go of.
+        claimed: dict[str, list[int]] = {topic: [] for topic in _claims}
         for tp in self.assignment():
             if tp.topic in _claims:
-                claimed.setdefault(tp.topic, []).append(tp.partition)
+                claimed[tp.topic].append(tp.partition)
             else:
                 plain.append(driver.ensure_aiokafka_TP(tp))
         offsets: dict[Any, int] = {}

@@ -47,16 +47,17 @@ class Watchdog:
             self._stopped.set()
 
     async def _read_ends(self) -> None:
-        tps = [
-            TP(loop.positions.topic, partition)
-            for loop in self._loops
-            for partition in loop.positions.held
-        ]
-        if not tps:
-            return
         try:
+            # What a rebalance gave to others is theirs to move; `held` hears of it at claims only.
+            assigned = self._app.consumer.assignment()
+            tps = [
+                tp
+                for loop in self._loops
+                for partition in loop.positions.held
+                if (tp := TP(loop.positions.topic, partition)) in assigned
+            ]
             async with asyncio.timeout(self._stall_seconds_max / 2):
-                self._ends = dict(await self._app.consumer.highwaters(*tps))
+                self._ends = dict(await self._app.consumer.highwaters(*tps)) if tps else {}
         except Exception as error:  # noqa: BLE001 # Kafka away: what was known of lag stays true
             log.debug("ends unknown: %s", type(error).__name__)
 
