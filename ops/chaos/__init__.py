@@ -1,0 +1,10 @@
+"""The fault suite: events flow while everything they flow through is killed, paused and flushed.
+
+plan      what will be done, in an order drawn from the seed
+fleet     worker processes that are killed, paused, armed, joined and let go
+emitter   publishes every event exactly once, whatever happens to the broker
+reader    asks the API for contexts meanwhile
+faults    does what the plan says
+checks    what must be true afterwards
+run       one run: system, faults, checks, verdict
+"""

@@ -1,0 +1,209 @@
+"""The checks: what must be true after the faults, each against something independent of it.
+
+The emitted events are the reference: the topic, the counters, the dead letters, the totals per fan,
+a fresh fold of the journal, the cache and the updates are held against them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ops.accounting import Account
+from ops.chaos.emitter import Emitter
+from ops.chaos.topic import read_topic
+from ops.load import Event, Relationship, Totals, totals
+from privacy.keys import Keyring
+from privacy.subjects import Subjects
+from schemas.positions import parse_position
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
+from schemas.updates import decode_update
+from streams.folding import distinct, fold_all, open_records, read_frames
+from views.postgres import connect
+from views.redis import Cache
+from views.state import decode
+
+EXAMPLES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be true, and what was seen."""
+
+    name: str
+    passed: bool
+    saw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fan as Postgres has it."""
+
+    subject: bytes
+    version: int
+    state: bytes
+
+
+async def check_all(
+    settings: Settings, emitter: Emitter, emitted: Sequence[Event], account: Account
+) -> list[Check]:
+    """All of them; the system must be drained and quiet."""
+    connection = await connect(settings.postgres_url)
+    try:
+        live = await connection.fetchval("SELECT generation FROM generation WHERE status = 'live'")
+        fans = await _read_fans(connection, live)
+        history = await connection.fetch(
+            "SELECT subject, count(*) AS rows FROM interaction GROUP BY subject"
+        )
+        refolded = await _refold(settings, connection)
+    finally:
+        await connection.close()
+    return [
+        await _check_topic(emitter, emitted),
+        *_check_account(emitted, account),
+        await _check_dead_letters(settings, account),
+        _check_totals(fans, totals(emitted)),
+        _check_refold(fans, refolded),
+        _check_history(fans, {row["subject"]: row["rows"] for row in history}),
+        await _check_cache(settings, fans),
+        await _check_updates(settings, fans),
+    ]
+
+
+async def _check_topic(emitter: Emitter, emitted: Sequence[Event]) -> Check:
+    difference = await emitter.account()
+    return Check(
+        "what was emitted is in the topic, once, in order",
+        difference is None,
+        difference or f"{len(emitted):,} records",
+    )
+
+
+def _check_account(emitted: Sequence[Event], account: Account) -> list[Check]:
+    def counted(*natures: str) -> int:
+        return sum(event.nature in natures for event in emitted)
+
+    return [
+        Check(
+            "accepted = applied + duplicates + forgotten + quarantined",
+            account.accepted == account.folded,
+            f"{account.accepted:,} = {account.applied:,} + {account.duplicates:,} +"
+            f" {account.forgotten:,} + {account.quarantined:,}"
+            f" ({account.repeats:,} repeats by ingest not counted)",
+        ),
+        Check(
+            "accepted + dead letters = emitted",
+            account.read == len(emitted),
+            f"{account.accepted:,} + {account.dead_letters:,} of {len(emitted):,}",
+        ),
+        _equal("applied = fresh and late ones", account.applied, counted("fresh", "late")),
+        _equal("duplicates = emitted again", account.duplicates, counted("duplicate")),
+        _equal("dead letters = bad ones", account.dead_letters, counted("bad")),
+        _equal("nothing forgotten or quarantined", account.forgotten + account.quarantined, 0),
+    ]
+
+
+def _equal(name: str, saw: int, wanted: int) -> Check:
+    return Check(name, saw == wanted, f"{saw:,}" if saw == wanted else f"{saw:,}, not {wanted:,}")
+
+
+async def _check_dead_letters(settings: Settings, account: Account) -> Check:
+    keys = {record.key async for record in read_topic(settings, DEAD_LETTERS.name)}
+    return _equal("distinct dead letters in the topic", len(keys), account.dead_letters)
+
+
+async def _read_fans(connection: Any, generation: int) -> dict[Relationship, Row]:
+    rows = await connection.fetch(
+        "SELECT s.creator_id, s.fan_id, f.subject, f.version, f.state"  # noqa: S608 # our own name
+        f" FROM g{int(generation)}.fan_state f JOIN subject s USING (subject)"
+    )
+    return {
+        (row["creator_id"], row["fan_id"]): Row(row["subject"], row["version"], row["state"])
+        for row in rows
+    }
+
+
+def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:
+    seen = {}
+    for who, row in fans.items():
+        sums = decode(row.state).engagement
+        seen[who] = Totals(sums.interactions, sums.messages, sums.purchases, sums.revenue)
+    wrong = [who for who in seen.keys() | wanted.keys() if seen.get(who) != wanted.get(who)]
+    saw = f"{len(wanted):,} fans, {sum(one.revenue for one in wanted.values()) / 100:,.2f} revenue"
+    if wrong:
+        examples = [(who, seen.get(who), wanted.get(who)) for who in sorted(wrong)[:EXAMPLES_MAX]]
+        saw = f"{len(wrong):,} fans differ: {examples}"
+    return Check("counts and revenue of every fan, from what was emitted", not wrong, saw)
+
+
+async def _refold(settings: Settings, connection: Any) -> dict[bytes, tuple[int, bytes]]:
+    """Every fan's (version, document) as a fresh fold of the whole journal has it."""
+    partitions: dict[int, list[Any]] = {}
+    async for record in read_topic(settings, JOURNAL.name):
+        partitions.setdefault(record.partition, []).append(record)
+    subjects = Subjects(Keyring.parse(settings.keyring.get_secret_value()), 1_000_000)
+    folded = {}
+    for records in partitions.values():
+        framed = read_frames(records, {})
+        known = await subjects.lookup(connection, {raw.key for raw, _ in framed.records})
+        opened = distinct(open_records(framed, known), framed.tallies)
+        for fan in fold_all(opened, {}, framed):
+            folded[fan.subject] = (fan.version, fan.document)
+    return folded
+
+
+def _check_refold(
+    fans: Mapping[Relationship, Row], refolded: Mapping[bytes, tuple[int, bytes]]
+) -> Check:
+    stored = {row.subject: (row.version, row.state) for row in fans.values()}
+    wrong = [s for s in stored.keys() | refolded.keys() if stored.get(s) != refolded.get(s)]
+    saw = f"{len(refolded):,} fans, byte for byte"
+    return Check(
+        "views equal a fresh fold of the journal",
+        not wrong,
+        f"{len(wrong):,} fans differ" if wrong else saw,
+    )
+
+
+def _check_history(fans: Mapping[Relationship, Row], rows: Mapping[bytes, int]) -> Check:
+    wanted = {row.subject: decode(row.state).engagement.interactions for row in fans.values()}
+    wrong = sum(rows.get(s) != wanted.get(s) for s in rows.keys() | wanted.keys())
+    return Check(
+        "history rows equal the interactions of the views",
+        not wrong,
+        f"{wrong:,} fans differ" if wrong else f"{sum(rows.values()):,} rows",
+    )
+
+
+async def _check_cache(settings: Settings, fans: Mapping[Relationship, Row]) -> Check:
+    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
+    cached = wrong = 0
+    try:
+        for (creator_id, fan_id), row in fans.items():
+            remembered = await cache.read(creator_id, fan_id)
+            if remembered is not None:
+                cached += 1
+                wrong += remembered.version != row.version
+                wrong += remembered.state != decode(row.state)
+    finally:
+        await cache.close()
+    return Check(
+        "what is cached equals the truth",
+        not wrong,
+        f"{wrong:,} of {cached:,} cached fans differ" if wrong else f"{cached:,} fans cached",
+    )
+
+
+async def _check_updates(settings: Settings, fans: Mapping[Relationship, Row]) -> Check:
+    told: dict[Relationship, int] = {}
+    async for record in read_topic(settings, MEMORY_UPDATES.name):
+        update = decode_update(record.value)
+        who = (update.creator_id, update.fan_id)
+        told[who] = max(told.get(who, 0), parse_position(update.version).offset + 1)
+    wrong = sum(told.get(who) != row.version for who, row in fans.items())
+    return Check(
+        "the last move of every fan was told",
+        not wrong,
+        f"{wrong:,} fans were not told of" if wrong else f"{len(told):,} fans",
+    )

@@ -1,0 +1,160 @@
+"""One run: a fresh system, events through it while the plan is carried out, and the verdict."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ops.accounting import wait_until_folded
+from ops.chaos.checks import Check, check_all
+from ops.chaos.emitter import Emitter
+from ops.chaos.faults import Faults
+from ops.chaos.fleet import Death, Fleet
+from ops.chaos.plan import Amounts, make_plan
+from ops.chaos.progress import Progress
+from ops.load import Event, events
+from ops.system import running_services
+from privacy.keys import Keyring
+from schemas.settings import Settings
+from views.postgres import Store, open_pool
+
+FANS: Final = 3_000
+PARTITIONS: Final = 8
+"""More than workers, and not the same for both topics, so that assignments differ."""
+JOURNAL_PARTITIONS: Final = 6
+SESSION_SECONDS: Final = 6.0
+"""The shortest that Kafka's defaults allow: a killed worker's partitions stand still as long."""
+FIRST_RATE: Final = 300.0
+"""Events a second until the pace of the plan is known."""
+LAST_RATE: Final = 20_000.0
+STANDSTILL_SECONDS_MAX: Final = 90.0
+TOLD_SECONDS: Final = 3.0
+"""What the relay may take to publish the last updates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was done, what was seen, and whether all of it was as it must be."""
+
+    seed: int
+    seconds: float
+    emitted: Counter[str]
+    faults: Counter[str]
+    minimum: Amounts
+    points_missed: list[str]
+    deaths: list[Death]
+    """Workers that ended without having been told to."""
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+async def run_chaos(
+    data: Path,
+    *,
+    seed: int,
+    count: int,
+    workers: int,
+    amounts: Amounts,
+    on_step: Callable[[str], Any] = lambda _step: None,
+) -> Verdict:
+    """Run the suite on a new system below `data`, which must be empty.
+
+    Raises `DeadlineExceeded` when events stop moving for good, and whatever the services raise.
+    """
+    started = time.monotonic()
+    settings = Settings().model_copy(
+        update={
+            "kafka_url": "",
+            "postgres_url": "",
+            "redis_url": "",
+            "interactions_partitions": PARTITIONS,
+            "journal_partitions": JOURNAL_PARTITIONS,
+            "session_seconds": SESSION_SECONDS,
+        }
+    )
+    emitted = list(events(seed, count, FANS))
+    async with (
+        running_services(settings, data, on_step) as (complete, services, _, _),
+        _store(complete) as store,
+    ):
+        fleet = Fleet(complete, services.data)
+        emitter = Emitter(complete, emitted)
+        progress = Progress(store, PARTITIONS + JOURNAL_PARTITIONS)
+        plan = make_plan(seed, amounts)
+        faults = Faults(plan, seed, complete, services, fleet, emitter, progress, on_step)
+        await emitter.start()
+        try:
+            for _ in range(workers):
+                fleet.join()
+            await _with_flow(emitter, progress, faults)
+            on_step("all is emitted; draining")
+            account = await wait_until_folded(store, count, STANDSTILL_SECONDS_MAX)
+            await asyncio.sleep(TOLD_SECONDS)
+            checks = await check_all(complete, emitter, emitted, account)
+        finally:
+            await emitter.stop()
+            await fleet.stop()
+    done = faults.done
+    return Verdict(
+        seed,
+        time.monotonic() - started,
+        _natures(emitted),
+        done,
+        amounts,
+        faults.points_missed,
+        fleet.deaths,
+        [*checks, *check_faults(done, amounts, faults.points_missed)],
+    )
+
+
+async def _with_flow(emitter: Emitter, progress: Progress, faults: Faults) -> None:
+    """Emit and watch while the plan is carried out, then emit what is left."""
+    emitter.rate = FIRST_RATE
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(progress.run())
+        emitting = group.create_task(emitter.run())
+        await faults.run()
+        emitter.rate = LAST_RATE
+        await emitting
+        watching.cancel()
+
+
+def check_faults(done: Counter[str], amounts: Amounts, points_missed: list[str]) -> list[Check]:
+    """A run that has not injected what it promised proves nothing."""
+    least = {
+        "worker kills": amounts.worker_kills,
+        "crashes": len(amounts.crash_points),
+        "pauses": amounts.pauses,
+        "fences seen": 1,
+        "kafka kills": amounts.kafka_kills,
+        "postgres kills": amounts.postgres_kills,
+        "valkey kills": amounts.valkey_kills,
+        "flushes": amounts.flushes,
+        "joins": amounts.joins,
+        "leaves": amounts.leaves,
+    }
+    return [
+        Check(f"injected: {name}", done[name] >= wanted, f"{done[name]} (at least {wanted})")
+        for name, wanted in least.items()
+    ] + [Check(f"crash point {point} fired", False, "it did not") for point in points_missed]
+
+
+def _natures(emitted: list[Event]) -> Counter[str]:
+    return Counter(event.nature for event in emitted)
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store]:
+    pool = await open_pool(settings.postgres_url, size_max=3)
+    try:
+        keyring = Keyring.parse(settings.keyring.get_secret_value())
+        yield Store(pool, keyring, settings.journal_partitions)
+    finally:
+        await pool.close()
