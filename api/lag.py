@@ -91,6 +91,7 @@ class LagReader:
                 parts = await self._measure(statuses or [])
         except (BrokerUnavailable, TimeoutError):
             broker = False
+            await self._disconnect()
             parts = tuple(
                 PartitionLag(s.topic, s.partition, s.next, None, None, None) for s in statuses or ()
             )
@@ -113,7 +114,6 @@ class LagReader:
             ends = await consumer.end_offsets(list(wanted))
             oldest = await self._oldest(consumer, wanted, ends)
         except (KafkaError, OSError) as error:
-            await self._disconnect()
             raise BrokerUnavailable from error
         found = []
         for place, next in wanted.items():

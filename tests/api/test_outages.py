@@ -133,6 +133,48 @@ async def test_without_kafka_writes_fail_in_time_reads_go_on_and_writes_come_bac
     _, took = await until(lambda: api.post(EVENT), 200, 30)
     assert took < 20
 
+    async def all_up() -> Answer:
+        found = await ready(api)
+        return Answer(200 if found.body["status"] == "ready" else 503, {}, found.body)
+
+    await until(all_up, 200, 10)
+
+
+async def test_a_redis_that_hangs_costs_the_first_reads_a_second_and_then_nothing(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    await until(lambda: api.get("context"), 200, 10)
+    own_services.kill("valkey", signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            assert (await api.get("context")).status == 200
+            assert time.monotonic() - began < 1.9
+        began = time.monotonic()
+        assert (await api.get("context")).status == 200
+        assert time.monotonic() - began < 0.3
+    finally:
+        own_services.kill("valkey", signal.SIGCONT)
+    await asyncio.sleep(2.2)
+    found = (await ready(api)).body["dependencies"]["cache"]
+    assert (found["up"], found["circuit"]["state"]) == (True, "CLOSED")
+
+
+async def test_a_broker_that_hangs_is_said_within_the_deadline_and_forgotten_when_it_wakes(
+    api: Client, own_services: EmbeddedServices
+) -> None:
+    own_services.kill("kafka", signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answer = await api.post(EVENT | {"eventId": "hung"})
+        assert time.monotonic() - began < 2.5
+        assert answer.status == 504
+        assert "same eventId" in answer.body["details"]
+        assert (await api.get("context")).status == 200
+    finally:
+        own_services.kill("kafka", signal.SIGCONT)
+    await until(lambda: api.post(EVENT | {"eventId": "hung"}), 200, 20)
+
 
 async def test_an_api_that_starts_before_everything_else_serves_once_it_is_there(
     api: Client, own_services: EmbeddedServices
