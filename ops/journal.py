@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from ops.topics import admin
 from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.settings import Settings
 from schemas.topics import JOURNAL
@@ -41,20 +42,24 @@ class Bounds(NamedTuple):
 class Journal:
     """A reader; one at a time may read. Every method raises `BrokerUnavailable`."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, settings: Settings, consumer: Any) -> None:
+        self._settings = settings
         self._consumer = consumer
+        self._next = -1
+        """Where the consumer stands in the partition it is assigned to."""
 
     async def bounds(self) -> dict[int, Bounds]:
         """What there is of every partition. Raises `Misconfigured` when there is no journal."""
         try:
             async with asyncio.timeout(SILENT_SECONDS_MAX):
-                names = await self._consumer.topics()
-                partitions = self._consumer.partitions_for_topic(JOURNAL.name)
-                if JOURNAL.name not in names or not partitions:
+                async with admin(self._settings) as client:
+                    (described,) = await client.describe_topics([JOURNAL.name])
+                if not described["partitions"]:
                     raise Misconfigured(
                         "There is no journal.", hint="Run `fanmemory topics create`."
                     )
-                tps = [TopicPartition(JOURNAL.name, number) for number in sorted(partitions)]
+                numbers = sorted(each["partition"] for each in described["partitions"])
+                tps = [TopicPartition(JOURNAL.name, number) for number in numbers]
                 first = await self._consumer.beginning_offsets(tps)
                 end = await self._consumer.end_offsets(tps)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -69,7 +74,8 @@ class Journal:
         consumer = self._consumer
         if tp not in consumer.assignment():
             consumer.assign([tp])
-        if await consumer.position(tp) != start:
+            self._next = -1
+        if self._next != start:
             consumer.seek(tp, start)
         silent = 0.0
         while True:
@@ -88,7 +94,8 @@ class Journal:
             else:
                 silent += 1.0
             # The position also passes offsets that hold no record.
-            if await consumer.position(tp) >= until:
+            self._next = await consumer.position(tp)
+            if self._next >= until:
                 return
             if silent >= SILENT_SECONDS_MAX:
                 raise BrokerUnavailable("The journal does not answer.")
@@ -113,7 +120,7 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
         await consumer.stop()
         raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
     try:
-        yield Journal(consumer)
+        yield Journal(settings, consumer)
     finally:
         await consumer.stop()
 
