@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test lint lock clean
+.PHONY: help install demo test lint docs lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: install ## Lint, types, import rules.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install ## Write the tables of the docs anew: commands, settings, topics, errors, records.
+	@$(BIN)/python -m ops.reference
 
 lock: install ## Resolve the locks anew; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock

@@ -13,6 +13,7 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     reason: str
     """What is wrong, without repeating the value."""
     refused_at: str
+    """Kafka's time of the refused record: the same whenever ingest tries again."""
     kek: str
     """Id of the keyring's key that the copy is sealed under."""
     sealed: bytes | None

@@ -58,7 +58,7 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     """JSON object, as received."""
 
 
-class _Wire(msgspec.Struct, rename="camel", gc=False):
+class Wire(msgspec.Struct, rename="camel", gc=False):
     """The JSON shape. Fields that nobody knows are ignored, so that producers can be newer."""
 
     fan_id: str
@@ -74,12 +74,12 @@ class _Wire(msgspec.Struct, rename="camel", gc=False):
     schema_version: int | str | None = None
 
 
-_decode = msgspec.json.Decoder(_Wire).decode
+_decode = msgspec.json.Decoder(Wire).decode
 _encode_metadata = msgspec.json.Encoder().encode
 _control = re.compile("[\x00-\x1f\x7f-\x9f]").search
 _key_marks = re.compile(rb'"\s*:').findall
 _surrogate = re.compile("[\ud800-\udfff]").search
-_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_Wire))
+_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Wire))
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
@@ -134,7 +134,7 @@ def _parse(value: bytes, record_time: int) -> Interaction:
     )
 
 
-def _content(wire: _Wire) -> str | None:
+def _content(wire: Wire) -> str | None:
     content = wire.content
     if content is None:
         if wire.type == "message":
@@ -149,7 +149,7 @@ def _content(wire: _Wire) -> str | None:
     return content
 
 
-def _amount(wire: _Wire) -> int | None:
+def _amount(wire: Wire) -> int | None:
     amount = wire.amount
     if amount is None:
         if wire.type in ("purchase", "tip"):
@@ -226,7 +226,7 @@ def _keys(value: Any) -> int:
     return 0
 
 
-def _keys_expected(wire: _Wire) -> int:
+def _keys_expected(wire: Wire) -> int:
     """Keys that an event with these fields has when none is given twice.
 
     A fast guess: more marks in the text (an unknown field, a quote and a colon inside a text, an

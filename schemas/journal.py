@@ -33,6 +33,7 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One accepted, analysed interaction: all that a fold may see, besides its position."""
 
     event_id: str
+    """The producer's own, or the source position."""
     kind: Kind
     time: int
     """Event time, ms since the epoch, UTC."""
