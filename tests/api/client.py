@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from analysis import analyse
 from api.app import create_app
 from api.tokens import issue_token
 from schemas.journal import JournalEntry
 from schemas.settings import Settings
+from schemas.text_features import TextFeatures
 from schemas.times import MINUTE_MS
 
 PREFIX = "/api/of-memory"
@@ -82,7 +82,12 @@ def conversation(messages: int = 60, *, now: int | None = None) -> list[JournalE
     """Fan and creator take turns, a minute apart; then the fan buys something for 20.00."""
     end = time.time_ns() // 1_000_000 if now is None else now
     texts = ["I love this, thank you 😍", "Hey you, how was your day?"]
-    features = analyse(texts)
+    features = [
+        TextFeatures(
+            "positive", 0.9, 0.95, {"love": 0.9}, language="en", emojis=("😍",), length=24
+        ),
+        TextFeatures(language="en", length=26),
+    ]
     entries = [
         JournalEntry(
             f"m{i}",
