@@ -7,6 +7,7 @@ import pytest
 
 from ops.services import EmbeddedServices, Endpoints
 from schemas.settings import Settings
+from tests import cli
 from tests import services as helpers
 
 
@@ -53,3 +54,9 @@ def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
     """Services of a module's own, to be killed and restarted (1.3 s)."""
     with EmbeddedServices(tmp_path_factory.mktemp("own")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cli.Running]:
+    """A whole system of its own that commands find: the demo, run twice and left running."""
+    yield from cli.demonstrated(tmp_path_factory.mktemp("demo"))

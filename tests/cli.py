@@ -1,0 +1,111 @@
+"""Commands as a person runs them: as processes, with nothing of ours in the environment.
+
+The system that they find is the demo's second run on one data directory, left running.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+COMMAND = (sys.executable, "-m", "ops.cli")
+SECONDS_MAX = 120.0
+"""Generous: the machine may be busy, and a test that passes never waits for it."""
+STOPPED_SECONDS_MAX = 40.0
+POLL_SECONDS = 0.1
+
+Found = TypeVar("Found")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("FANMEMORY_")}
+    return kept | more
+
+
+def fanmemory(
+    *words: str, stdin: str | bytes | None = None, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end; its output is decoded, its exit code not judged."""
+    ran = subprocess.run(
+        [*COMMAND, *words],
+        env=clean_environment(**environment),
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        cwd=cwd,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode()
+    )
+
+
+@dataclass
+class Running:
+    """A running system, and what the two runs of the demo printed."""
+
+    data: Path
+    process: subprocess.Popen[str]
+    first: dict[str, Any]
+    second: dict[str, Any]
+
+    @property
+    def api_url(self) -> str:
+        return str(self.second["endpoints"]["api_url"])
+
+    def run(
+        self, *words: str, stdin: str | bytes | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """A command on this system."""
+        return fanmemory(*words, stdin=stdin, FANMEMORY_DATA=str(self.data), **environment)
+
+    def json(self, *words: str, stdin: str | bytes | None = None) -> Any:
+        """What a command that must succeed prints with `--json`."""
+        ran = self.run(*words, "--json", stdin=stdin)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return json.loads(ran.stdout)
+
+    def emit(self, *events: dict[str, Any] | str | bytes) -> Any:
+        """Publish lines; returns what `emit` says."""
+        lines = [
+            event if isinstance(event, bytes) else
+            event.encode() if isinstance(event, str) else
+            json.dumps(event).encode()
+            for event in events
+        ]  # fmt: skip
+        return self.json("emit", "-", stdin=b"\n".join(lines))
+
+
+def demonstrated(data: Path) -> Iterator[Running]:
+    """The demo once to its end, and once more, left running."""
+    once = fanmemory("demo", "--exit", "--json", "--data", str(data), "--api-port", "0")
+    assert once.returncode == 0, once.stdout + once.stderr
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--json", "--data", str(data), "--api-port", "0"],
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"the second demo ended with code {process.wait()}"
+    yield Running(data, process, json.loads(once.stdout), json.loads(line))
+    process.terminate()
+    assert process.wait(STOPPED_SECONDS_MAX) == 0
+
+
+def eventually(look: Callable[[], Found], seconds_max: float = SECONDS_MAX) -> Found:
+    """Poll until `look` gives something true, and return it."""
+    deadline = time.monotonic() + seconds_max
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(POLL_SECONDS)
+    return found
