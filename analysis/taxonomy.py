@@ -28,7 +28,7 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, content: bytes) -> "Taxonomy":
-        """From JSON `{"topics": {"music": {"en": ["song*", …]}}}`; InvalidInput says what is wrong."""
+        """From JSON `{"topics": {"music": {"en": ["song*"]}}}`; else InvalidInput says why not."""
         try:
             taxonomy = msgspec.json.decode(content, type=cls)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:

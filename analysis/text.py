@@ -31,15 +31,27 @@ two for which the model's sums stay below 2**21: (8192 + 1) * 255 = 2,089,215 < 
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _MENTION = re.compile(r"(?<!\w)@\w+")
+_TOP_LEVELS = (
+    "com|net|org|io|me|tv|co|app|link|gg|ly|fm|be|eu|de|fr|es|it|pt|br|uk|nl|ru|us|info|xyz"
+)
 _DOMAIN = re.compile(
-    r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,4}(?:com|net|org|io|me|tv|co|app|link|gg|ly|fm|be|eu"
-    r"|de|fr|es|it|pt|br|uk|nl|ru|us|info|xyz)\b(?![.\w@])(?:/\S*)?",
+    rf"(?<![\w@.])(?:[a-z0-9-]{{1,63}}\.){{1,4}}(?:{_TOP_LEVELS})\b(?![.\w@])(?:/\S*)?",
     re.IGNORECASE,
+)
+_SUSPECT = (
+    re.compile("://"),
+    re.compile("[wW][wW][wW]\\."),
+    re.compile(rf"\.(?:{_TOP_LEVELS})\b", re.IGNORECASE),
+    re.compile("@(?!user\\b)\\w"),
+    re.compile("[gG][iI][fF]"),
 )
 _GIF = re.compile(r"\bgifs?\b|giphy\.com|tenor\.com", re.IGNORECASE)
 
 _END = np.array(sorted(map(ord, END_MARKS)), np.uint32)
 _CLOSING = np.array(sorted(map(ord, CLOSING_MARKS)), np.uint32)
+_TAGS = (0xE0000, 0xE0FFF)
+_EMOJI_STYLE = 0xFE0F
+_KEYCAP = 0x20E3
 _APOSTROPHES = (ord("'"), ord("’"), ord("`"))
 
 Positions = NDArray[np.int64]
@@ -63,6 +75,8 @@ class Batch(NamedTuple):
     """Per message: may hold an emoji."""
     links: Flags
     gifs: Flags
+    pieces: Sequence[str]
+    """The texts as they were laid."""
 
 
 class Surface(NamedTuple):
@@ -76,53 +90,85 @@ class Surface(NamedTuple):
 
 def encode(texts: Sequence[str]) -> Batch:
     """Lay the texts one after another. Any `str` is accepted, lone surrogates too."""
+    pieces = [text if len(text) <= SCANNED_MAX else text[:SCANNED_MAX] for text in texts]
     links = np.zeros(len(texts), np.bool_)
     gifs = np.zeros(len(texts), np.bool_)
-    pictured = np.zeros(len(texts), np.bool_)
-    pieces = []
-    for index, text in enumerate(texts):
-        piece = text if len(text) <= SCANNED_MAX else text[:SCANNED_MAX]
-        if "." in piece or "//" in piece:
-            plain = _LINK.sub("http", piece)
-            plain = _DOMAIN.sub("http", plain)
-            if plain != piece:
-                links[index] = True
-                gifs[index] = _GIF.search(piece) is not None
-                piece = plain
-        if "@" in piece:
-            piece = _MENTION.sub("@user", piece)
-        if not piece.isascii():
-            pictured[index] = True
-        pieces.append(piece)
     joined = "\n".join(pieces) + "\n"
-    if not gifs.all() and ("gif" in joined or "GIF" in joined or "Gif" in joined):
-        for index, piece in enumerate(pieces):
-            gifs[index] = gifs[index] or _GIF.search(piece) is not None
+    if suspects := _suspects(joined, pieces):
+        for index in suspects:
+            piece = pieces[index]
+            unlinked = _DOMAIN.sub("http", _LINK.sub("http", piece))
+            links[index] = unlinked != piece
+            gifs[index] = _GIF.search(piece) is not None
+            pieces[index] = _MENTION.sub("@user", unlinked)
+        joined = "\n".join(pieces) + "\n"
+    bounds = _bounds(pieces)
+
+    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    plain_points = np.minimum(points, LIMIT)
     characters = tables()
-    plain_codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    keycaps = 0x20E3
-    clipped = np.minimum(plain_codes, LIMIT)
-    kinds = characters.kind[clipped]
-    lengths = np.fromiter(map(len, pieces), np.int64, len(pieces)) + 1
-    bounds = np.zeros(len(pieces) + 1, np.int64)
-    np.cumsum(lengths, out=bounds[1:])
-    dropped = kinds == IGNORABLE
-    dropped |= (plain_codes >= 0xE0000) & (plain_codes <= 0xE0FFF)
+    kinds = characters.kind[plain_points]
+    dropped = (kinds == IGNORABLE) | ((points >= _TAGS[0]) & (points <= _TAGS[1]))
+    pictured = kinds == EMOJI
     if dropped.any():
-        pictured &= _any_per_message(
-            (kinds == EMOJI) | (plain_codes == 0xFE0F) | (plain_codes == keycaps), bounds
-        )
+        pictured |= (points == _EMOJI_STYLE) | (points == _KEYCAP)
+        pictures = per_message(pictured, bounds) > 0
         kept = ~dropped
-        bounds = np.concatenate(([0], np.cumsum(kept)))[bounds]
-        clipped = clipped[kept]
-        kinds = kinds[kept]
+        bounds = counts_before(kept)[bounds]
+        plain_points, kinds = plain_points[kept], kinds[kept]
     else:
-        pictured &= _any_per_message(kinds == EMOJI, bounds)
-    return Batch(characters.fold[clipped], kinds, bounds, clipped, pictured, links, gifs)
+        pictures = per_message(pictured, bounds) > 0
+    return Batch(
+        characters.fold[plain_points],
+        kinds,
+        bounds,
+        plain_points,
+        pictures,
+        links,
+        gifs,
+        pieces,
+    )
 
 
-def _any_per_message(flags: Flags, bounds: Positions) -> Flags:
-    return np.diff(np.concatenate(([0], np.cumsum(flags)))[bounds]) > 0
+def _bounds(pieces: Sequence[str]) -> Positions:
+    bounds = np.zeros(len(pieces) + 1, np.int64)
+    np.cumsum([len(piece) + 1 for piece in pieces], out=bounds[1:])
+    return bounds
+
+
+def _suspects(joined: str, pieces: Sequence[str]) -> list[int]:
+    """Texts that may hold a link, a GIF's mark or a mention, by searches of the whole batch.
+
+    Each pattern begins with a literal, which the search jumps to.
+    """
+    places = [match.start() for pattern in _SUSPECT for match in pattern.finditer(joined)]
+    if not places:
+        return []
+    starts = _bounds(pieces)
+    found: list[int] = np.unique(np.searchsorted(starts, places, side="right") - 1).tolist()
+    return found
+
+
+def shifted(flags: Flags) -> Flags:
+    """Each flag's left neighbour; nothing stands left of the first."""
+    left = np.empty_like(flags)
+    left[:1] = False
+    left[1:] = flags[:-1]
+    return left
+
+
+def counts_before(flags: Flags) -> Positions:
+    """counts[i] = how many of `flags[:i]` are set; one longer than `flags`."""
+    counts = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=counts[1:])
+    return counts
+
+
+def per_message(flags: Flags, bounds: Positions) -> Positions:
+    """How many flags are set within each message."""
+    edges = counts_before(flags)[bounds]
+    counts: Positions = edges[1:] - edges[:-1]
+    return counts
 
 
 def word_letters(batch: Batch) -> Flags:
@@ -142,9 +188,8 @@ def surface(batch: Batch, inside: Flags) -> Surface:
     """Counts and marks of each message; `inside` comes from `word_letters`."""
     kinds, plain, bounds = batch.kinds, batch.plain, batch.bounds
     begins, ends = bounds[:-1], bounds[1:]
-    before = np.concatenate((np.zeros(1, np.bool_), inside[:-1]))
-    starts = (inside & ~before) | (kinds == IDEOGRAPH)
-    words = np.diff(np.concatenate(([0], np.cumsum(starts)))[bounds])
+    starts = (inside & ~shifted(inside)) | (kinds == IDEOGRAPH)
+    words = per_message(starts, bounds)
 
     characters = tables()
     letters = np.flatnonzero((kinds == LETTER) | (kinds == IDEOGRAPH))

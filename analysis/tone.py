@@ -55,19 +55,31 @@ def default_tones() -> ToneFinder:
 
 
 def tone_weights(
-    markers: Sequence[Marker], *, words: int, tidy: bool, loose: bool
-) -> dict[Tone, float]:
+    markers: Sequence[Marker] | None, *, words: int, tidy: bool, loose: bool
+) -> dict[str, float]:
     """Weights in (0, 1], strongest first, equal ones by name.
 
     `tidy`: capital at the start, punctuation at the end, no emoji. `loose`: a cased script with
     neither.
     """
-    counts: defaultdict[Tone, float] = defaultdict(float)
+    formal = tidy and words >= FORMAL_WORDS_MIN
+    casual = loose and words >= CASUAL_WORDS_MIN
+    if not markers:
+        return {"formal": _FORMAL_ALONE} if formal else {"casual": _CASUAL_ALONE} if casual else {}
+    counts: dict[str, float] = {}
     for tone, _ in set(markers):
-        counts[tone] += 1.0
-    if tidy and words >= FORMAL_WORDS_MIN and "casual" not in counts:
-        counts["formal"] += FORMAL_SURFACE
-    elif loose and words >= CASUAL_WORDS_MIN:
-        counts["casual"] += CASUAL_SURFACE
+        counts[tone] = counts.get(tone, 0.0) + 1.0
+    if formal and "casual" not in counts:
+        counts["formal"] = counts.get("formal", 0.0) + FORMAL_SURFACE
+    elif casual:
+        counts["casual"] = counts.get("casual", 0.0) + CASUAL_SURFACE
     strongest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return {tone: round(1.0 - 2.0**-count, 4) for tone, count in strongest}
+    return {tone: _weight(count) for tone, count in strongest}
+
+
+def _weight(count: float) -> float:
+    return round(1.0 - float(2.0**-count), 4)
+
+
+_FORMAL_ALONE = _weight(FORMAL_SURFACE)
+_CASUAL_ALONE = _weight(CASUAL_SURFACE)

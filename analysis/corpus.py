@@ -1,0 +1,131 @@
+"""Labelled texts: the data folder's tables and dialogues, and any file of the same columns."""
+
+import csv
+import gzip
+import hashlib
+import lzma
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, get_args
+
+import msgspec
+
+from schemas.errors import InvalidInput
+from schemas.text_features import Emotion, Sentiment
+
+SENTIMENTS: Final[tuple[Sentiment, ...]] = ("negative", "neutral", "positive")
+EMOTIONS: Final[tuple[str, ...]] = (*get_args(Emotion), "neutral")
+
+SENTIMENT_TRAIN: Final = "sentiment_train.tsv.xz"
+SENTIMENT_DEV: Final = "sentiment_dev.tsv.xz"
+EMOTION_TRAIN: Final = "emotion_train.tsv.xz"
+EMOTION_DEV: Final = "emotion_dev.tsv.xz"
+DIALOGUES: Final = "conversations.jsonl.gz"
+DIALOGUE_LABELS: Final = "conversation_labels.csv.gz"
+DIALOGUE_SOURCE: Final = "dialogue"
+_COLUMNS: Final = ["text", "label", "lang", "source"]
+
+
+class Example(NamedTuple):
+    """One labelled text."""
+
+    text: str
+    sentiment: int | None
+    """Index in `SENTIMENTS`."""
+    emotions: frozenset[str] | None
+    """Out of `EMOTIONS`; several are equally right."""
+    language: str
+    source: str
+    held_out: bool
+    """For choosing, never for training."""
+
+
+class _Utterance(msgspec.Struct):
+    event_id: str = msgspec.field(name="eventId")
+    content: str
+
+
+def read_table(path: Path, *, held_out: bool = False) -> Iterator[Example]:
+    """Rows of a `text label lang source …` file, plain or xz; the labels tell which task it is.
+
+    Labels are 0, 1, 2 or the sentiments' names, or emotions joined by `|`. InvalidInput names the
+    line that is neither.
+    """
+    opener = lzma.open if path.suffix == ".xz" else open
+    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
+        header = next(lines, "").rstrip("\n").split("\t")
+        if header[: len(_COLUMNS)] != _COLUMNS:
+            raise InvalidInput("file", f"the first line must begin with {' '.join(_COLUMNS)}")
+        for number, line in enumerate(lines, start=2):
+            cells = line.rstrip("\n").split("\t")
+            if len(cells) < len(_COLUMNS):
+                raise InvalidInput(f"line {number}", "columns are missing")
+            text, label, language, source = cells[: len(_COLUMNS)]
+            sentiment, emotions = _labels(label, number)
+            yield Example(text, sentiment, emotions, language, source, held_out)
+
+
+def _labels(label: str, number: int) -> tuple[int | None, frozenset[str] | None]:
+    if label in {"0", "1", "2"}:
+        return int(label), None
+    if label in {"negative", "positive"}:
+        return SENTIMENTS.index(label), None
+    emotions = frozenset(label.split("|"))
+    if not emotions <= set(EMOTIONS):
+        raise InvalidInput(f"line {number}", f"a label is 0, 1, 2 or of {' '.join(EMOTIONS)}")
+    return None, emotions
+
+
+def read_dialogues(messages: Path, labels: Path) -> Iterator[Example]:
+    """Labelled messages of conversations; those of development dialogues are held out.
+
+    Utterance ids read `<corpus>-<split>-<dialogue>-<place>`: the split is the corpus's own, so no
+    dialogue stands on both sides.
+    """
+    with gzip.open(labels, "rt", encoding="utf-8", newline="") as table:
+        known = {row["eventId"]: row for row in csv.DictReader(table)}
+    decoder = msgspec.json.Decoder(_Utterance)
+    with gzip.open(messages, "rb") as lines:
+        for line in lines:
+            utterance = decoder.decode(line)
+            row = known.get(utterance.event_id)
+            if row is None:
+                continue
+            yield Example(
+                utterance.content,
+                SENTIMENTS.index(row["sentiment"]),
+                frozenset({row["emotion"]}),
+                "en",
+                DIALOGUE_SOURCE,
+                held_out=utterance.event_id.split("-")[1] == "dev",
+            )
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The training files of a folder; dialogues stand in it or in the folder above, if at all."""
+    paths = [folder / name for name in (SENTIMENT_TRAIN, SENTIMENT_DEV, EMOTION_TRAIN, EMOTION_DEV)]
+    for path in paths:
+        if not path.is_file():
+            raise InvalidInput("data", f"{path.name} is not in the folder")
+    for home in (folder, folder.parent):
+        pair = [home / DIALOGUES, home / DIALOGUE_LABELS]
+        if all(path.is_file() for path in pair):
+            return paths + pair
+    return paths
+
+
+def read_folder(folder: Path) -> list[Example]:
+    """Every example of a data folder, in a fixed order."""
+    files = data_files(folder)
+    examples: list[Example] = []
+    for path in files[:4]:
+        held_out = path.name in {SENTIMENT_DEV, EMOTION_DEV}
+        examples.extend(read_table(path, held_out=held_out))
+    if len(files) > 4:
+        examples.extend(read_dialogues(files[4], files[5]))
+    return examples
+
+
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """File name -> SHA-256 of its bytes."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

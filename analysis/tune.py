@@ -1,0 +1,210 @@
+"""Choosing a trained model's biases, temperature and thresholds on the development sets.
+
+Training fits the corpora's own shares of labels; the development sets say how a text is to be
+called. Only shifts of whole labels are chosen here, by coordinate ascent in coarse steps, so few
+choices are made on many texts.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.artefact import Artefact
+from analysis.corpus import DIALOGUE_SOURCE, EMOTIONS, SENTIMENTS
+from analysis.features import extract
+from analysis.language import by_script
+from analysis.metrics import confusion, macro_f1, weighted_f1
+from analysis.model import Model, Scores
+from analysis.text import encode, word_letters
+
+Floats = NDArray[np.float64]
+_STEPS: Final = (0.4, 0.2, 0.1)
+_GAIN_MIN: Final = 1e-4
+_TEMPERATURES: Final = tuple(0.6 + 0.05 * k for k in range(29))
+_NEUTRAL: Final = SENTIMENTS.index("neutral")
+
+
+class Labelled(NamedTuple):
+    """One held-out text."""
+
+    text: str
+    language: str
+    source: str
+    sentiment: int | None
+    emotions: frozenset[str] | None
+
+
+def tuned(artefact: Artefact, texts: Sequence[Labelled]) -> Artefact:
+    """The artefact with the choices of this module in its header."""
+    scores = _scores(Model(artefact), [text.text for text in texts])
+    sentiment = [n for n, text in enumerate(texts) if text.sentiment is not None]
+    emotion = [n for n, text in enumerate(texts) if text.emotions is not None]
+    header = artefact.header
+
+    logits = np.log(scores.sentiment[sentiment])
+    judge = _sentiment_judge([texts[n] for n in sentiment])
+    shifts = _ascend(logits, lambda moved: judge(moved.argmax(axis=1)))
+    truth = np.array([texts[n].sentiment for n in sentiment])
+    temperature = _temperature(logits + shifts, np.eye(len(SENTIMENTS))[truth])
+    probabilities = _softmax((logits + shifts) / temperature)
+    sure = _sentiment_sure(probabilities, judge)
+
+    emotion_logits = np.log(scores.emotion[emotion])
+    emotion_judge = _emotion_judge([texts[n] for n in emotion])
+    emotion_shifts = _ascend(emotion_logits, lambda moved: emotion_judge(moved.argmax(axis=1)))
+    targets = _targets([texts[n] for n in emotion])
+    emotion_temperature = _temperature(
+        emotion_logits + emotion_shifts, targets / targets.sum(axis=1, keepdims=True)
+    )
+    share = _emotion_share(
+        _softmax((emotion_logits + emotion_shifts) / emotion_temperature), targets
+    )
+
+    cuts = np.repeat([temperature, emotion_temperature], [len(SENTIMENTS), len(EMOTIONS)])
+    biases = (np.array(header.biases) + np.append(shifts, emotion_shifts)) / cuts
+    heads = np.array(header.heads) / cuts
+    return artefact._replace(
+        header=msgspec.structs.replace(
+            header,
+            biases=tuple(biases.tolist()),
+            heads=tuple(tuple(row) for row in heads.tolist()),
+            sentiment_sure=sure,
+            emotion_share=share,
+            language_sure=_language_sure(scores.language, texts, header.languages),
+        )
+    )
+
+
+def _scores(model: Model, texts: Sequence[str]) -> Scores:
+    parts = []
+    for first in range(0, len(texts), 500):
+        batch = encode(texts[first : first + 500])
+        parts.append(model.score(extract(batch, word_letters(batch))))
+    tables = [np.maximum(np.concatenate(columns), 1e-6) for columns in zip(*parts, strict=True)]
+    return Scores(*tables)
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _ascend(logits: Floats, judge: Callable[[Floats], float]) -> Floats:
+    """Shifts of the labels that the judge likes best."""
+    shifts = np.zeros(logits.shape[1])
+    best = judge(logits)
+    for step in _STEPS:
+        for _ in range(2):
+            for label in range(len(shifts)):
+                for change in (-step, step):
+                    tried = shifts.copy()
+                    tried[label] += change
+                    value = judge(logits + tried)
+                    if value > best + _GAIN_MIN:
+                        best, shifts = value, tried
+    return shifts
+
+
+Judge = Callable[[NDArray[np.int64]], float]
+
+
+def _sentiment_judge(texts: Sequence[Labelled]) -> Judge:
+    """Mean macro-F1 over the languages of the multilingual set, plus half that of the English
+    tweets, plus half the weighted F1 of dialogues, as far as they are there."""
+    truth = np.array([text.sentiment for text in texts])
+    parts: dict[tuple[str, str], list[int]] = {}
+    for n, text in enumerate(texts):
+        parts.setdefault((text.source, text.language), []).append(n)
+
+    def judge(predicted: NDArray[np.int64]) -> float:
+        languages, others = [], 0.0
+        for (source, _), places in parts.items():
+            table = confusion(truth[places], predicted[places], len(SENTIMENTS))
+            if source == DIALOGUE_SOURCE:
+                others += 0.5 * weighted_f1(table)
+            elif source.startswith("xlmt"):
+                languages.append(macro_f1(table))
+            else:
+                others += 0.5 * macro_f1(table)
+        return others + (float(np.mean(languages)) if languages else 0.0)
+
+    return judge
+
+
+def _targets(texts: Sequence[Labelled]) -> Floats:
+    return np.array(
+        [[float(label in (text.emotions or ())) for label in EMOTIONS] for text in texts]
+    )
+
+
+def _emotion_judge(texts: Sequence[Labelled]) -> Judge:
+    """Macro-F1 of the texts with one label; the set with all eight counts most."""
+    truth = _targets(texts).argmax(axis=1)
+    parts: dict[str, list[int]] = {}
+    for n, text in enumerate(texts):
+        if len(text.emotions or ()) == 1:
+            parts.setdefault(text.source, []).append(n)
+
+    def judge(predicted: NDArray[np.int64]) -> float:
+        value = 0.0
+        for places in parts.values():
+            table = confusion(truth[places], predicted[places], len(EMOTIONS))
+            complete = bool((table.sum(axis=1) > 0).all())
+            dialogue = texts[places[0]].source == DIALOGUE_SOURCE
+            value += (0.1 if dialogue else 1.0 if complete else 0.3) * macro_f1(table)
+        return value
+
+    return judge
+
+
+def _temperature(logits: Floats, targets: Floats) -> float:
+    """The divisor of the logits at which the targets are likeliest (Guo et al. 2017)."""
+    losses = [
+        -float((targets * np.log(np.maximum(_softmax(logits / t), 1e-9))).sum())
+        for t in _TEMPERATURES
+    ]
+    return round(_TEMPERATURES[int(np.argmin(losses))], 2)
+
+
+def _sentiment_sure(probabilities: Floats, judge: Judge) -> float:
+    """The highest threshold that costs the judge's value nothing worth naming."""
+    labels, best = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    tried = [0.34 + 0.01 * k for k in range(17)]
+    values = [judge(np.where(best < sure, _NEUTRAL, labels)) for sure in tried]
+    top = max(values)
+    return round(max(s for s, v in zip(tried, values, strict=True) if v >= top - 0.002), 2)
+
+
+def _emotion_share(probabilities: Floats, targets: Floats) -> float:
+    """The share of the strongest at which naming further emotions serves the macro-F1 best."""
+    neutral = EMOTIONS.index("neutral")
+    best_share, best_value = 1.0, -1.0
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+        named = probabilities >= share * probabilities.max(axis=1, keepdims=True)
+        calm = probabilities.argmax(axis=1) == neutral
+        named[calm] = False
+        named[:, neutral] = calm
+        right = (named * targets).sum(axis=0)
+        value = float((2 * right / np.maximum(named.sum(axis=0) + targets.sum(axis=0), 1)).mean())
+        if value > best_value + _GAIN_MIN:
+            best_share, best_value = share, value
+    return best_share
+
+
+def _language_sure(
+    probabilities: Floats, texts: Sequence[Labelled], languages: Sequence[str]
+) -> float:
+    """The highest threshold at which no more than 0.5 % of the texts lose their right language."""
+    decided = by_script(encode([text.text for text in texts]))
+    open_texts = [
+        n for n, text in enumerate(texts) if n not in decided and text.language in languages
+    ]
+    truth = np.array([languages.index(texts[n].language) for n in open_texts])
+    chosen = probabilities[open_texts]
+    right = chosen.argmax(axis=1) == truth
+    confident = np.sort(chosen.max(axis=1)[right])
+    return round(float(confident[int(0.005 * len(confident))]), 2)
