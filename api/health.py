@@ -6,6 +6,7 @@ taking every instance out of the balancer would turn a part that is down into a 
 with both stores gone is it `unavailable`, and 503.
 """
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -28,8 +29,7 @@ async def live(_request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Each dependency, and each partition's position, lag and oldest unprojected event."""
     parts = parts_of(request)
-    look = await parts.lag.look()
-    cache = await _answers(parts.cache.ping())
+    look, cache = await asyncio.gather(parts.lag.look(), _answers(parts.cache.ping()))
     memory, publisher = parts.memory, parts.publisher
     dependencies = {
         "cache": _dependency(cache, memory.cache_guard.breaker),
