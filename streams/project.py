@@ -71,8 +71,9 @@ class Project:
     async def claim(self, partitions: Sequence[int]) -> None:
         self._subjects.forget_all()
         async with translated(), self._pool.acquire() as connection:
-            generation = await self._live_generation(connection)
-            await self.positions.claim(connection, generation, partitions)
+            async with connection.transaction():
+                generation = await self._live_generation(connection)
+                await self.positions.claim(connection, generation, partitions)
             await self._relay.recover(connection, generation, partitions)
         await self._mirror.doubt(self.positions)
 
@@ -80,12 +81,13 @@ class Project:
         """Also notices that another generation went live: then its rows are claimed."""
         self._subjects.forget_all()
         async with translated(), self._pool.acquire() as connection:
-            generation = await self._live_generation(connection)
-            if generation != self.positions.generation:
-                await self.positions.claim(connection, generation, sorted(self.positions.held))
-                ours = True
-            else:
-                ours = await self.positions.reload(connection, partitions)
+            async with connection.transaction():
+                generation = await self._live_generation(connection)
+                if generation != self.positions.generation:
+                    await self.positions.claim(connection, generation, sorted(self.positions.held))
+                    ours = True
+                else:
+                    ours = await self.positions.reload(connection, partitions)
             # A commit whose reply was lost was neither pushed nor told.
             await self._relay.recover(connection, generation, sorted(self.positions.held))
         await self._mirror.doubt(self.positions)
@@ -120,11 +122,19 @@ class Project:
             await self._mirror.refresh()
 
     async def _live_generation(self, connection: Any) -> int:
-        row = await connection.fetchrow(POSITIONS.live_generation)
-        if row is None or row["view_version"] != VIEW_VERSION:
+        """Locks it against a switch until the caller's transaction ends.
+
+        A claim of a generation that a rebuild has just made a former one would let two writers
+        fold the same records: each into views of its own, but into one history.
+        """
+        row = await connection.fetchrow(POSITIONS.lock_live_generation)
+        if row is None:
+            raise DatabaseUnavailable("The live generation is changing.")
+        if row["view_version"] != VIEW_VERSION:
             raise Misconfigured(
-                "The live views have another version than this code folds.",
-                hint="Run `fanmemory rebuild`.",
+                f"The live views are {row['view_version']}, this code folds {VIEW_VERSION}.",
+                hint="After an update of this code run `fanmemory rebuild`; after a rebuild by"
+                " other code run that code.",
             )
         return int(row["generation"])
 

@@ -31,6 +31,7 @@ from views.remembered import (
     Stored,
     open_stored,
 )
+from views.state import VIEW_VERSION
 
 _FOLDER: Final = Path(__file__).parent / "sql"
 POSITIONS: Final = load_queries(_FOLDER / "positions.sql")
@@ -142,25 +143,24 @@ class Store:
     async def stored(self, creator_id: str, fan_id: str) -> Stored | None:
         """One consistent version of a fan's memory, sealed; None for an unknown fan."""
         async with translated():
-            if self._generation == 0:
-                self._generation = await self.live_generation()
             for _ in range(3):
+                generation = self._generation or await self._choose_generation()
                 try:
                     row = await self._pool.fetchrow(
-                        memory_queries(self._generation).read_fan,
+                        memory_queries(generation).read_fan,
                         creator_id,
                         fan_id,
                         MESSAGES_MAX,
+                        VIEW_VERSION,
                     )
                 except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                    row = {"live": None}
-                if row is None and await self.live_generation() == self._generation:
-                    return None
-                if row is not None and row["live"] == self._generation:
-                    return self._row(row)
+                    row = {"readable": None}
+                if row is not None and row["readable"] == generation:
+                    return self._row(row, generation)
                 # A rebuild has switched generations: read from the new one.
-                self._generation = await self.live_generation()
-        raise DatabaseUnavailable("The live generation changed while reading.")
+                if await self._choose_generation() == generation and row is None:
+                    return None
+        raise DatabaseUnavailable("The generation changed while reading.")
 
     async def read(self, creator_id: str, fan_id: str) -> Remembered | None:
         """The same, opened."""
@@ -174,17 +174,30 @@ class Store:
             raise Misconfigured("No generation of the views is live.")
         return int(row["generation"])
 
+    async def _choose_generation(self) -> int:
+        """The generation that this code can read."""
+        found = await self._pool.fetchval(POSITIONS.readable_generation, VIEW_VERSION)
+        if found is None:
+            raise Misconfigured(
+                f"There are no views of the version that this code reads ({VIEW_VERSION}).",
+                hint="Run `fanmemory rebuild`: it builds them beside the live ones.",
+            )
+        self._generation = int(found)
+        return self._generation
+
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
         """Whether what was accepted at `position` is in this fan's views."""
         if position.topic != INTERACTIONS.name:
             return False
         async with translated():
+            generation = self._generation or await self._choose_generation()
             row = await self._pool.fetchrow(
-                memory_queries(self._generation).read_sources,
+                memory_queries(generation).read_sources,
                 creator_id,
                 fan_id,
                 JOURNAL.name,
                 self._partitions,
+                generation,
             )
         if row is None or len(row["sources"]) <= position.partition:
             return False
@@ -216,7 +229,7 @@ class Store:
             for row in rows
         ]
 
-    def _row(self, row: Any) -> Stored:
+    def _row(self, row: Any, generation: int) -> Stored:
         fragments = [
             Fragment(time, offset, key, body)
             for time, offset, key, body in zip(
@@ -233,7 +246,7 @@ class Store:
             row["kek"],
             row["wrapped_key"],
             journal_partition(row["subject"], self._partitions),
-            self._generation,
+            generation,
             row["version"],
             row["state"],
             fragments,

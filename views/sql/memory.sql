@@ -43,9 +43,11 @@ SELECT DISTINCT s.creator_id, s.fan_id FROM interaction i JOIN subject s USING (
 WHERE i.partition = $1 AND i."offset" >= $2
 LIMIT $3;
 
--- One statement, so one snapshot: state and messages belong together.
+-- One statement, so one snapshot: state and messages belong together, and `readable` says whether
+-- these are the tables to read (see readable_generation).
 -- name: read_fan
-SELECT (SELECT generation FROM generation WHERE status = 'live') AS live,
+SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 'building'
+        ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
     s.subject, s.kek, s.wrapped_key, f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies
 FROM subject s
 JOIN {generation}.fan_state f USING (subject)
@@ -63,7 +65,7 @@ WHERE s.creator_id = $1 AND s.fan_id = $2;
 -- name: read_sources
 SELECT p.partition, p.sources FROM subject s, position p
 WHERE s.creator_id = $1 AND s.fan_id = $2
-  AND p.generation = (SELECT generation FROM generation WHERE status = 'live')
+  AND p.generation = $5
   AND p.topic = $3 AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
 
 -- name: read_history

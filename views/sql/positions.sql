@@ -37,3 +37,13 @@ ORDER BY topic, partition;
 
 -- name: live_generation
 SELECT generation, view_version FROM generation WHERE status = 'live';
+
+-- For a claim: a switch of generations waits for it, and it for a switch.
+-- name: lock_live_generation
+SELECT generation, view_version FROM generation WHERE status = 'live' FOR SHARE;
+
+-- What code of one view version may read: the live generation, or after a switch to another
+-- version the former one as the switch left it, until that code is replaced.
+-- name: readable_generation
+SELECT generation FROM generation WHERE view_version = $1 AND status <> 'building'
+ORDER BY status = 'live' DESC, generation DESC LIMIT 1;
