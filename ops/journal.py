@@ -4,7 +4,7 @@ No consumer group, no commits: whoever reads says from where to where.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -72,7 +72,7 @@ class Journal:
             return
         tp = TopicPartition(JOURNAL.name, partition)
         consumer = self._consumer
-        if tp not in consumer.assignment():
+        if consumer.assignment() != {tp}:
             consumer.assign([tp])
             self._next = -1
         if self._next != start:
@@ -99,6 +99,38 @@ class Journal:
                 return
             if silent >= SILENT_SECONDS_MAX:
                 raise BrokerUnavailable("The journal does not answer.")
+
+    async def collect(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, list[Raw]]:
+        """The records of short (from, up to) ranges of many partitions, all at once."""
+        found: dict[int, list[Raw]] = {partition: [] for partition in ranges}
+        open_ranges = {
+            TopicPartition(JOURNAL.name, partition): until
+            for partition, (start, until) in ranges.items()
+            if start < until
+        }
+        if not open_ranges:
+            return found
+        consumer = self._consumer
+        self._next = -1
+        consumer.assign(list(open_ranges))
+        for tp in open_ranges:
+            consumer.seek(tp, ranges[tp.partition][0])
+        try:
+            async with asyncio.timeout(SILENT_SECONDS_MAX):
+                while open_ranges:
+                    fetched = await consumer.getmany(*open_ranges, timeout_ms=100)
+                    for tp, records in fetched.items():
+                        found[tp.partition] += [
+                            Raw(tp.partition, record.offset, record.key or b"", record.value or b"")
+                            for record in records
+                            if record.offset < open_ranges[tp]
+                        ]
+                    for tp, until in list(open_ranges.items()):
+                        if await consumer.position(tp) >= until:
+                            del open_ranges[tp]
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        return found
 
 
 @asynccontextmanager
