@@ -58,6 +58,7 @@ class _Fetched(NamedTuple):
     partition: int
     assignment: int
     records: Sequence[Any]
+    until: int
 
 
 class BatchLoop:
@@ -95,8 +96,10 @@ class BatchLoop:
     async def feed(self, stream: Any) -> None:
         """The agent: passes fetches on. Never raises, never drops."""
         async for event in stream.events():
-            message = event.message
-            await self._queue.put(_Fetched(message.partition, message.generation_id, event.value))
+            message, records = event.message, event.value
+            await self._queue.put(
+                _Fetched(message.partition, message.generation_id, records, records.until)
+            )
 
     async def run(self) -> None:
         """Work until cancelled. An error that a retry can't mend ends the process."""
@@ -139,32 +142,35 @@ class BatchLoop:
         """What of it is still ours to do, in order, as one batch per partition."""
         assignment = self._app.consumer_generation_id
         kept: dict[int, list[Any]] = {}
-        for partition, fetched_in, records in fetched:
+        reached: dict[int, int] = {}
+        for partition, fetched_in, records, until in fetched:
             held = self.positions.held.get(partition)
             if held is None or fetched_in != assignment:
                 continue
-            ours = kept.setdefault(partition, [])
-            expected = ours[-1].offset + 1 if ours else held.next
-            if records[0].offset < expected:
-                records = [record for record in records if record.offset >= expected]
-            if not records:
+            expected = reached.get(partition, held.next)
+            if until <= expected:
                 continue
-            first = records[0].offset
+            if records and records[0].offset < expected:
+                records = [record for record in records if record.offset >= expected]
+            first = records[0].offset if records else until
             if first > expected and not await self._may_skip(partition, expected, first):
                 continue
-            ours += records
+            kept.setdefault(partition, []).extend(records)
+            reached[partition] = until
+        if self._app.consumer_generation_id != assignment:
+            return []  # claimed anew while we asked about a hole: these are other positions
         held_now = self.positions.held
         return [
-            Batch(partition, held_now[partition].next, records[-1].offset + 1, records)
+            Batch(partition, held_now[partition].next, reached[partition], records)
             for partition, records in kept.items()
-            if records and partition in held_now
+            if partition in held_now
         ]
 
     async def _may_skip(self, partition: int, expected: int, first: int) -> bool:
-        """Whether the offsets from `expected` to `first` hold no records.
+        """Whether the offsets from `expected` to `first` hold no records for us.
 
-        Transaction markers leave such holes. So does reading from a wrong place; so the place is
-        read again first, and only a hole that is still there is believed.
+        Transaction markers and aborted records leave such holes. So does reading from a wrong
+        place; so the place is read again first, and only a hole that is still there is believed.
         """
         if self._gaps.get(partition) == first:
             del self._gaps[partition]
@@ -182,7 +188,7 @@ class BatchLoop:
             )
             return True
         self._gaps[partition] = first
-        await self._app.consumer.seek(tp, expected)
+        await self._app.consumer.seek_wait({tp: expected})
         return False
 
     async def _check_end(self, partitions: Sequence[int]) -> None:

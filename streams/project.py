@@ -197,6 +197,8 @@ class Project:
     def _counts(self, batches: Sequence[Batch], framed: Framed) -> list[tuple[Any, ...]]:
         counts = []
         for batch in batches:
+            if not batch.records:
+                continue
             tally = framed.tallies[batch.partition]
             counts.append(
                 (
@@ -285,7 +287,8 @@ class Mirror:
             for batch in batches:
                 if batch.partition in touched:
                     self._committed[batch.partition] = batch.until
-                    self._sources[batch.partition] = sources[batch.partition]
+                    if batch.records:
+                        self._sources[batch.partition] = sources[batch.partition]
             if time.monotonic() < self._not_before:
                 self._behind |= touched
                 return

@@ -9,7 +9,11 @@ contract test for each:
 
 * `transport.utils.DefaultSchedulingStrategy.iterate` yields `(tp, record)` to `_to_message`;
 * `Schema.compile` returns the coroutine that turns a message into an event;
-* `Consumer._new_consumer_thread`, `AIOKafkaConsumerThread._create_worker_consumer`;
+* `Consumer._new_consumer_thread`, `AIOKafkaConsumerThread._create_worker_consumer`, and that the
+  aiokafka consumer it makes reads `_fetch_max_wait_ms` and `_isolation_level` when it starts;
+* `AIOKafkaConsumerThread._fetch_records` returns what one fetch brought, `_seek_wait` and `seek`
+  are the only ways to another place, and aiokafka's partition state tells the place afterwards;
+* Faust drops a message whose offset is below the largest it has seen since a seek;
 * `Consumer.perform_seek`, and in it `seek_to_committed`, is awaited after each assignment, before
   records flow; the fetching task calls it too, and must not;
 * `drivers.TRANSPORTS.aliases` maps a URL scheme to a transport class.
@@ -42,36 +46,43 @@ _fetching: ContextVar[bool] = ContextVar("_fetching", default=False)
 """Whether this is the task that fetches."""
 
 
+class Records(list[Any]):
+    """The records of one fetch of one partition, and up to where the log was read.
+
+    `until` lies behind more than the last record when transaction markers or aborted records, which
+    are never handed out, follow it. Such a fetch may bring no records at all.
+    """
+
+    until: int
+
+
 class Fetch:
     """What one fetch brought of one partition; looks like a record to Faust."""
 
-    __slots__ = ("offset", "partition", "timestamp", "timestamp_type", "topic", "value")
+    __slots__ = ("partition", "topic", "value")
 
-    key = None
-    checksum = None
+    offset = 2**62
+    """Above every offset, so that Faust drops none of what is read again after a seek back: a
+    fetch that was on its way meanwhile makes it think that it has read further."""
+    key = timestamp = timestamp_type = checksum = None
     headers = ()
     serialized_key_size = serialized_value_size = 0
 
-    def __init__(self, records: list[Any]) -> None:
-        last = records[-1]
-        self.topic = last.topic
-        self.partition = last.partition
-        self.offset = last.offset
-        self.timestamp = last.timestamp
-        self.timestamp_type = last.timestamp_type
+    def __init__(self, tp: TP, records: Records) -> None:
+        self.topic, self.partition = tp
         self.value = records
 
 
 class FetchScheduler(DefaultSchedulingStrategy):
     """Hands the fetches of batched topics over whole, and the rest one by one as before."""
 
-    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+    def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
         plain = {}
         for tp, fetched in records.items():
             if tp.topic not in _claims:
                 plain[tp] = fetched
-            elif fetched:
-                yield tp, Fetch(fetched)
+            else:
+                yield tp, Fetch(tp, fetched)
         if plain:
             yield from super().iterate(plain)
 
@@ -87,10 +98,56 @@ class _FetchSchema(faust.Schema[Any, Any]):
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._read: dict[TP, int] = {}
+        """Up to where each batched partition was read, since the last seek."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # What another producer's transaction took back was never said.
+        consumer._isolation_level = "read_committed"
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[Any, Any]:
+        fetched = dict(
+            await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        )
+        subscription = consumer._fetcher._subscriptions.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or not self.consumer.flow_active:
+            return fetched
+        for tp in assignment.tps:
+            if tp.topic not in _claims or tp not in active_partitions:
+                continue
+            place = assignment.state_value(tp)
+            if not place.has_valid_position:
+                continue
+            until = place.position
+            if tp in fetched or self._read.get(tp) != until:
+                self._read[tp] = until
+                records = fetched[tp] = Records(fetched.get(tp, ()))
+                records.until = until
+        return fetched
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        self._forget(partitions)
+        await super()._seek_wait(consumer, partitions)
+
+    def seek(self, partition: TP, offset: int) -> None:
+        self._forget([partition])
+        super().seek(partition, offset)
+
+    def _forget(self, partitions: Iterable[TP]) -> None:
+        for tp in partitions:
+            self._read.pop(tp, None)
 
 
 class _Consumer(driver.Consumer):
