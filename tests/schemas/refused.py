@@ -1,4 +1,4 @@
-"""InteractionEvents: short builders, and everything that must be refused, with the field to blame."""
+"""InteractionEvents: builders, and everything that must be refused, with its field."""
 
 import json
 from typing import Any

@@ -135,12 +135,11 @@ async def test_a_journal_record_produced_twice_counts_once(running: Pipeline, fa
     del event["eventId"]
     await running.publish(event, message(fan, 2))
     before = await running.drained()
-    records = [one for one in await running.records(JOURNAL.name)]
     (subject,) = [
         row["subject"].bytes
         for row in await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
     ]
-    own = [one for one in records if one.key == subject]
+    own = [one for one in await running.records(JOURNAL.name) if one.key == subject]
     assert len(own) == 2
     async with running.producer() as producer:
         for one in own * 2:
