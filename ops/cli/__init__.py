@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
+    "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views anew from the journal, and switch."),
     "services": ("ops.cli.services:services", "Install and look at the embedded services."),
     "token": ("ops.cli.token:token", "Print a development JWT."),
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
