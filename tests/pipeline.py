@@ -325,7 +325,18 @@ class Pipeline:
                 raise AssertionError(f"waited {seconds_max} s in vain; saw {saw}; logs {tails}")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def claimed(self, worker_count: int = 1) -> None:
+    async def caught_up(self, seconds_max: float = WAIT_SECONDS_MAX) -> Accounting:
+        """Wait until no lag is left; for when it is unknown how often a record was sent."""
+
+        async def settled() -> Accounting | None:
+            if sum((await self.lag()).values()):
+                return None
+            found = await self.accounting()
+            return found if found.settled == found.accepted else None
+
+        return await self.wait_for(settled, seconds_max, self.lag)
+
+    async def claimed(self) -> None:
         """Wait until every partition has been claimed by some worker."""
         settings = self.settings
         partitions = settings.interactions_partitions + settings.journal_partitions
@@ -335,6 +346,80 @@ class Pipeline:
             return bool(rows[0]["n"] >= partitions)
 
         await self.wait_for(claims)
+
+
+class Flow:
+    """Publishes new events without a pause, and each batch again until it is acknowledged.
+
+    async with Flow(pipeline, "name") as flow:
+        ...
+    flow.events  # every event that the broker has, at least once
+    """
+
+    def __init__(self, pipeline: Pipeline, name: str, *, fans: int = 10, batch: int = 20) -> None:
+        self.events: list[Event] = []
+        self._pipeline = pipeline
+        self._name = name
+        self._fans = fans
+        self._batch = batch
+        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Flow":
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended.set()
+        assert self._task is not None
+        await asyncio.wait_for(self._task, WAIT_SECONDS_MAX)
+
+    async def _run(self) -> None:
+        while not self._ended.is_set():
+            made = mixed(self._fans, self._batch, first=len(self.events))
+            batch = [event | {"fanId": f"{self._name}-{event['fanId']}"} for event in made]
+            while True:
+                try:
+                    async with self._pipeline.producer(request_timeout_ms=3000) as producer:
+                        sends = [
+                            await producer.send(INTERACTIONS.name, v, key=k)
+                            for k, v in map(record, batch)
+                        ]
+                        await asyncio.gather(*sends)
+                    break
+                except KafkaError:
+                    await asyncio.sleep(POLL_SECONDS)
+            self.events += batch
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def more(self, seconds_max: float = WAIT_SECONDS_MAX) -> float:
+        """Wait until events published from now on are applied; returns the seconds it took."""
+        began = time.monotonic()
+        known = len(self.events)
+        own = f"{self._name}-%"
+
+        async def arrived() -> bool:
+            rows = await self._pipeline.fetch(
+                "SELECT count(*) AS n FROM interaction JOIN subject USING (subject)"
+                " WHERE fan_id LIKE $1",
+                own,
+            )
+            return bool(rows[0]["n"] > known)
+
+        await self._pipeline.wait_for(arrived, seconds_max)
+        return time.monotonic() - began
+
+    async def check(self) -> None:
+        """Every event was applied exactly once, fan by fan, to the cent."""
+        await self._pipeline.caught_up()
+        history = await self._pipeline.history()
+        states = await self._pipeline.states()
+        for fan in {event["fanId"] for event in self.events}:
+            own = [event for event in self.events if event["fanId"] == fan]
+            engagement = decode(states["creator", fan]).engagement
+            assert history[fan] == len(own), fan
+            assert engagement.messages == sum(event["type"] == "message" for event in own)
+            assert engagement.revenue == revenue(own, fan)
 
 
 def record(event: Event | bytes) -> tuple[bytes | None, bytes]:
