@@ -53,8 +53,10 @@ async def on_processes(
     """Results in the order of the tasks; `work` is a function of a module.
 
     `work` calls its progress often, if only with 0: there it is told to give up when another task
-    failed. The first error of any task is raised here.
+    failed. The first error of any task is raised here. With one process they run in this one.
     """
+    if processes <= 1:
+        return [await work(task, progress) for task in tasks]
     context = multiprocessing.get_context("spawn")
     told, stopped = context.Queue(), context.Event()
     pool = ProcessPoolExecutor(
