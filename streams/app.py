@@ -51,7 +51,13 @@ def run_worker(settings: Settings) -> None:
 def build_app(settings: Settings) -> Any:
     """The app with its agents; its resources open when it starts."""
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    pool = new_pool(settings.postgres_url, size_max=6)
+    pool = new_pool(
+        settings.postgres_url,
+        size_max=6,
+        # A worker put to sleep in the midst of a transaction holds its position rows. They must
+        # be free when its session has run out and the next owner claims them.
+        idle_transaction_seconds_max=settings.session_seconds,
+    )
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
     producer = BatchProducer(settings.kafka_url, "fanmemory-ingest")
     teller = BatchProducer(settings.kafka_url, "fanmemory-updates")

@@ -67,10 +67,17 @@ def memory_queries(generation: int) -> SimpleNamespace:
     return load_queries(_FOLDER / "memory.sql", generation=schema_name(generation))
 
 
-def new_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
+def new_pool(
+    url: str,
+    *,
+    size_max: int = 4,
+    command_timeout: float = 60.0,
+    idle_transaction_seconds_max: float = 0.0,
+) -> Any:
     """A pool that connects when it is first needed, so that starting needs no Postgres.
 
-    To be awaited once, in the event loop that uses it.
+    To be awaited once, in the event loop that uses it. Postgres ends a connection that lets an
+    open transaction wait longer than `idle_transaction_seconds_max`; 0: never.
     """
     return asyncpg.create_pool(
         url,
@@ -79,6 +86,9 @@ def new_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> A
         timeout=5,
         command_timeout=command_timeout,
         init=_prepare,
+        server_settings={
+            "idle_in_transaction_session_timeout": str(int(idle_transaction_seconds_max * 1000))
+        },
         # A killed server leaves connections behind: forget idle ones soon.
         max_inactive_connection_lifetime=60,
     )
