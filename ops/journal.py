@@ -148,6 +148,8 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
     try:
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             await consumer.start()
+            # Its own task must have begun: stopping cancels it, and if it never ran, us with it.
+            await asyncio.sleep(0)
     except (KafkaError, OSError, TimeoutError) as error:
         await consumer.stop()
         raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
