@@ -1,5 +1,6 @@
 """How a context looks in a terminal."""
 
+import re
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -12,6 +13,7 @@ from schemas.text_features import UNKNOWN_LANGUAGE
 
 SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
 MESSAGES_SHOWN = 12
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def show_context(context: MemoryContext) -> RenderableType:
@@ -21,6 +23,11 @@ def show_context(context: MemoryContext) -> RenderableType:
         title=Text(f"{context.fan_id} with {context.creator_id}"),
         border_style="cyan",
     )
+
+
+def printable(text: str) -> str:
+    """A text with its control characters as escapes: a terminal obeys them. Line ends stay."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _facts(context: MemoryContext) -> Table:
@@ -73,10 +80,10 @@ def _messages(context: MemoryContext) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for message in context.recent_messages[-MESSAGES_SHOWN:]:
-        said = Text(message.content, SENTIMENT_STYLE[message.sentiment])
+        said = Text(printable(message.content), SENTIMENT_STYLE[message.sentiment])
         language = str(message.metadata.get("language", UNKNOWN_LANGUAGE))
         known = [] if language == UNKNOWN_LANGUAGE else [language]
-        read = ", ".join((*known, *message.topics))
+        read = printable(", ".join((*known, *message.topics)))
         if read:
             said.append(f"  {read}", "dim cyan not bold")
         table.add_row(

@@ -13,6 +13,7 @@ from ops.cli import options, print_json
 from ops.dead_letters import opened, read_newest
 from ops.secrets import with_secrets
 from ops.services import discover
+from ops.show import printable
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter
 from schemas.errors import SealBroken
@@ -97,12 +98,4 @@ def _value(letter: DeadLetter, keyring: Keyring) -> str:
         value = opened(letter, keyring)
     except SealBroken:
         return CANT_OPEN
-    # A terminal obeys control characters: show them, escaped.
-    return "no value" if value is None else ascii_controls(value.decode(errors="replace"))
-
-
-def ascii_controls(text: str) -> str:
-    """The text with its control characters as escapes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    return "no value" if value is None else printable(value.decode(errors="replace"))

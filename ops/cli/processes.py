@@ -19,9 +19,9 @@ def worker(data: Path) -> None:
 
     Run as many as there are cores; they share the partitions.
     """
+    settings = with_secrets(Settings(), data)
     from streams.app import run_worker
 
-    settings = with_secrets(Settings(), data)
     logs.configure("worker", settings.log_level)
     run_worker(settings)
 
@@ -31,9 +31,9 @@ def worker(data: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of FANMEMORY_API_PORT.")
 def api(data: Path, port: int | None) -> None:
     """Run the API process."""
+    settings = with_secrets(Settings(), data)
     from api.serve import run
 
-    settings = with_secrets(Settings(), data)
     if port is not None:
         settings = settings.model_copy(update={"api_port": port})
     logs.configure("api", settings.log_level)
