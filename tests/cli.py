@@ -13,6 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ops.accounting import Account, wait_until_folded
+from ops.secrets import with_secrets
+from ops.services.endpoints import load
+from schemas.context import MemoryContext
+from schemas.settings import Settings
+from schemas.topics import INTERACTIONS
+from tests.pipeline import Pipeline
+from views.context import render_context
+
 COMMAND = (sys.executable, "-m", "ops.cli")
 SECONDS_MAX = 120.0
 """Generous: the machine may be busy, and a test that passes never waits for it."""
@@ -71,15 +80,35 @@ class Running:
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return json.loads(ran.stdout)
 
-    def emit(self, *events: dict[str, Any] | str | bytes) -> Any:
-        """Publish lines; returns what `emit` says."""
-        lines = [
-            event if isinstance(event, bytes) else
-            event.encode() if isinstance(event, str) else
-            json.dumps(event).encode()
-            for event in events
-        ]  # fmt: skip
-        return self.json("emit", "-", stdin=b"\n".join(lines))
+    async def emit(self, *events: dict[str, Any] | bytes) -> Any:
+        """Publish lines, wait until the views have them, and return what `emit` says."""
+        lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in events]
+        told = self.json("emit", "-", stdin=b"\n".join(lines))
+        await self.drained()
+        return told
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Its topics and its database, looked at from outside."""
+        endpoints = load(self.data)
+        assert endpoints is not None
+        return Pipeline(with_secrets(Settings(), self.data, endpoints), self.data / "logs")
+
+    async def drained(self) -> Account:
+        """Wait until everything that is on `interactions` is in the views."""
+        pipeline = self.pipeline
+        written = sum((await pipeline.ends(INTERACTIONS.name)).values())
+        async with pipeline.stores() as (_, store):
+            return await wait_until_folded(store, written, SECONDS_MAX)
+
+    async def context(self, creator: str, fan: str) -> MemoryContext | None:
+        """A fan's memory now, or None."""
+        async with self.pipeline.stores() as (_, store):
+            found = await store.read(creator, fan)
+        if found is None:
+            return None
+        now = time.time_ns() // 1_000_000
+        return render_context(creator, fan, found.state, found.entries, now)
 
 
 def demonstrated(data: Path) -> Iterator[Running]:

@@ -1,0 +1,94 @@
+"""`fanmemory dlq`: what was refused, why, and the value again for who has the key."""
+
+import base64
+import json
+
+from ops.dead_letters import opened, read_newest
+from schemas.dead_letters import DeadLetter, encode_dead_letter
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS
+from tests.cli import Running
+from tests.pipeline import Pipeline
+
+OTHER_KEYRING = "other:" + base64.b64encode(b"k" * 32).decode()
+
+
+def letters(running: Running, *words: str, **environment: str):
+    ran = running.run("dlq", "--json", *words, **environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return json.loads(ran.stdout)
+
+
+async def refuse(running: Running, *lines: bytes):
+    """Emit lines that will be refused; their dead letters, opened."""
+    assert (await running.emit(*lines))["sent"] == len(lines)
+    return letters(running, "--open", "--newest", str(len(lines)))["deadLetters"]
+
+
+def test_each_tells_place_field_reason_and_time(demonstrated: Running) -> None:
+    for letter in letters(demonstrated)["deadLetters"]:
+        assert set(letter) == {"source", "field", "reason", "refusedAt"}
+        assert letter["source"].startswith("interactions-")
+
+
+def test_the_newest_come_last_and_no_more_than_asked_for(demonstrated: Running) -> None:
+    everything = letters(demonstrated)
+    times = [letter["refusedAt"] for letter in everything["deadLetters"]]
+    assert times == sorted(times)
+    last = demonstrated.json("dlq", "--newest", "1")
+    assert last["total"] == everything["total"] > 1
+    assert last["deadLetters"] == everything["deadLetters"][-1:]
+
+
+async def test_the_value_comes_back_as_it_was_sent(demonstrated: Running) -> None:
+    lines = [b'{"type": "wink", "note": "\xc3\xa9t\xc3\xa9"}', b"\xff\xfe not text", b"[]"]
+    values = {
+        letter["value"].encode() if "value" in letter else base64.b64decode(letter["valueBase64"])
+        for letter in await refuse(demonstrated, *lines)
+    }
+    assert values == set(lines)
+
+
+async def test_what_was_refused_can_be_mended_and_emitted(demonstrated: Running) -> None:
+    event = {
+        "eventId": "mend-1",
+        "fanId": "mended",
+        "creatorId": "emitter",
+        "type": "tip",
+        "amount": -3,
+        "timestamp": "2024-05-01T10:00:00Z",
+    }
+    [letter] = await refuse(demonstrated, json.dumps(event).encode())
+    assert letter["field"] == "amount"
+    await demonstrated.emit(json.loads(letter["value"]) | {"amount": 3})
+    context = await demonstrated.context("emitter", "mended")
+    assert context is not None
+    assert context.engagement_metrics.total_revenue == 3
+
+
+def test_another_keyring_opens_nothing_and_says_so(demonstrated: Running) -> None:
+    found = letters(demonstrated, "--open", FANMEMORY_KEYRING=OTHER_KEYRING)["deadLetters"]
+    assert found
+    for letter in found:
+        assert "value" not in letter
+        assert "keyring" in letter["error"]
+
+
+async def test_a_terminal_is_shown_no_control_characters(demonstrated: Running) -> None:
+    await refuse(demonstrated, b'\x1b[31m{"red": 1}\x07')
+    shown = demonstrated.run("dlq", "--open", "--newest", "1", COLUMNS="200").stdout
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert '\\x1b[31m{"red": 1}\\x07' in shown
+
+
+async def test_a_letter_that_ingest_wrote_twice_is_told_once(settings: Settings, tmp_path) -> None:
+    pipeline = Pipeline(settings, tmp_path)
+    kek, sealed = pipeline.keyring.seal(b"value", b"interactions-0:7")
+    letter = DeadLetter("interactions-0:7", "$", "no", "2024-05-01T10:00:00.000Z", kek, sealed)
+    record = (b"interactions-0:7", encode_dead_letter(letter))
+    await pipeline.publish_records([record, record], DEAD_LETTERS.name)
+    found, total = await read_newest(settings.kafka_url, 10)
+    assert ([one.source for one in found], total) == (["interactions-0:7"], 2)
+    assert opened(found[0], pipeline.keyring) == b"value"
+    assert await read_newest(settings.kafka_url, 1) == (found, 2)
