@@ -23,7 +23,7 @@ from ops import topics
 from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
 from ops.services import discover, kafka, postgres, valkey
 from ops.services.endpoints import FILE_NAME, without_password
-from ops.services.install import damaged, jars, kafka_home
+from ops.services.jars import damaged, jars, kafka_home
 from ops.services.launch import UNPRIVILEGED
 from ops.services.lock import holder, is_held
 from ops.services.ports import is_free

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ops.services import ports as port_numbers
-from ops.services.install import jars, kafka_home
+from ops.services.jars import jars, kafka_home
 from ops.services.ports import HOST
 from ops.services.process import Command, run, spawn, stop, tail, wait_until
 from schemas.errors import Misconfigured, ServiceFailed

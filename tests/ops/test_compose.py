@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ops.services import kafka, postgres, valkey
-from ops.services.install import KAFKA_VERSION
+from ops.services.jars import KAFKA_VERSION
 from privacy.keys import Keyring
 from schemas.settings import Settings
 

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from ops import topics
 from ops.secrets import with_secrets
 from ops.services import NAMES, EmbeddedServices, Endpoints, discover, postgres
-from ops.services.install import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
+from ops.services.jars import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
 from ops.services.process import launcher
 from schemas.errors import DataDirectoryInUse, Misconfigured, NotRunning, ServiceFailed
