@@ -31,7 +31,7 @@ from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
 from streams.crash import crash_point
-from streams.positions import Batch, Positions
+from streams.positions import Batch, Positions, ousting
 from streams.producer import BatchProducer, Keyed
 from views.postgres import INTAKE_GENERATION, POSITIONS, translated
 
@@ -66,7 +66,11 @@ class Ingest:
     async def claim(self, partitions: Sequence[int]) -> None:
         self._journal_partitions = await self._producer.partitions(JOURNAL.name)
         self._subjects.forget_all()
-        async with translated(), self._pool.acquire() as connection:
+        async with (
+            translated(),
+            self._pool.acquire() as connection,
+            ousting(self._pool, connection),
+        ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
 
     async def reload(self, partitions: Sequence[int]) -> bool:

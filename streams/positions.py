@@ -3,14 +3,25 @@
 Postgres keeps one row per (generation, topic, partition). Claiming raises the row's epoch;
 whoever claimed before finds its epoch gone at the next commit and changes nothing. Committing
 moves `next` by compare-and-set on (next, epoch, erasures) inside the batch's own transaction.
+
+A former owner that froze in the middle of its transaction still holds the rows, for as long as it
+is frozen: Postgres takes it for a slow client. So whoever claims ends what is in its way.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from schemas.errors import Fenced
-from views.postgres import POSITIONS
+from views.postgres import POSITIONS, UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS: Final = 2.0
+"""A batch's transaction takes well below a second; a claim has 20 s (`streams.transport`)."""
 
 
 @dataclass(slots=True)
@@ -98,6 +109,29 @@ class Positions:
             one = self.held.get(batch.partition)
             if one is not None and one.next == batch.base:
                 one.next = batch.until
+
+
+@asynccontextmanager
+async def ousting(pool: Any, connection: Any) -> AsyncIterator[None]:
+    """Meanwhile, end every transaction that `connection` has waited `PATIENCE_SECONDS` for."""
+
+    async def oust() -> None:
+        while True:
+            await asyncio.sleep(PATIENCE_SECONDS)
+            try:
+                async with pool.acquire() as other:
+                    ended = await other.fetchval(POSITIONS.oust, connection.get_server_pid())
+            except UNAVAILABLE as error:
+                log.debug("nobody ousted: %s", type(error).__name__)
+            else:
+                if ended:
+                    log.warning("ended transactions of a former owner", extra={"count": ended})
+
+    task = asyncio.create_task(oust())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _held(row: Any) -> Held:

@@ -36,7 +36,7 @@ from streams.folding import (
     open_records,
     read_frames,
 )
-from streams.positions import Batch, Positions, sources_row
+from streams.positions import Batch, Positions, ousting, sources_row
 from streams.updates import MOVED_VIEWS, Moved, Relay, Row, encode_moves
 from views import engagement
 from views.postgres import POSITIONS, memory_queries, translated
@@ -73,7 +73,8 @@ class Project:
         async with translated(), self._pool.acquire() as connection:
             async with connection.transaction():
                 generation = await self._live_generation(connection)
-                await self.positions.claim(connection, generation, partitions)
+                async with ousting(self._pool, connection):
+                    await self.positions.claim(connection, generation, partitions)
             await self._relay.recover(connection, generation, partitions)
         await self._mirror.doubt(self.positions)
 

@@ -7,6 +7,10 @@ SELECT $1, $2, partition, 1 FROM unnest($3::int[]) AS partition ORDER BY partiti
 ON CONFLICT (generation, topic, partition) DO UPDATE SET epoch = p.epoch + 1
 RETURNING partition, next, epoch, erasures, sources;
 
+-- End what the session with pid $1 waits for; how many that were.
+-- name: oust
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM unnest(pg_blocking_pids($1)) AS pid;
+
 -- name: reload
 SELECT partition, next, epoch, erasures, sources FROM position
 WHERE generation = $1 AND topic = $2 AND partition = ANY ($3::int[]);
