@@ -53,6 +53,23 @@ async def check(connection: Any) -> None:
     _check_version(live)
 
 
+async def check_partitions(connection: Any, partitions: int) -> None:
+    """Remember the journal's partition count; raise `Misconfigured` when it was another before."""
+    await connection.execute(
+        "UPDATE generation SET journal_partitions = $1 WHERE journal_partitions IS NULL", partitions
+    )
+    known = await connection.fetchval(
+        "SELECT journal_partitions FROM generation WHERE status = 'live'"
+    )
+    if known is not None and known != partitions:
+        raise Misconfigured(
+            f"The views were folded from a journal of {known} partitions; now it has {partitions}.",
+            hint="A live topic keeps its partition count: a fan's newer records would go to another"
+            " partition than the older ones, and their order be lost. Restore the topic with"
+            f" {known} partitions, or build a new system with new topics and replay into it.",
+        )
+
+
 _UP: Final = "Run `fanmemory up`, or `fanmemory migrate` against your own Postgres."
 
 

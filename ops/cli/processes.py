@@ -8,6 +8,7 @@ import click
 from ops.cli import options
 from ops.secrets import with_secrets
 from ops.services import discover
+from ops.start import refuse_misfits
 from schemas import logs
 from schemas.settings import Settings
 
@@ -20,6 +21,7 @@ def worker(data: Path) -> None:
     Run as many as there are cores; they share the partitions.
     """
     settings = with_secrets(Settings(), data)
+    asyncio.run(refuse_misfits(settings))
     from streams.app import run_worker
 
     logs.configure("worker", settings.log_level)
@@ -32,6 +34,7 @@ def worker(data: Path) -> None:
 def api(data: Path, port: int | None) -> None:
     """Run the API process."""
     settings = with_secrets(Settings(), data)
+    asyncio.run(refuse_misfits(settings))
     from api.serve import run
 
     if port is not None:
