@@ -7,36 +7,56 @@ each of its words', so at run time concepts cost nothing.
 
 from collections import defaultdict
 from importlib import resources
+from typing import Final
 
 from analysis.features import GROUPS, extract
 from analysis.text import encode, word_letters
 
+LANGUAGES: Final = ("en", "es", "fr", "de", "pt", "it", "ar", "hi")
+"""The columns of `concepts.txt`."""
 
-def read_concepts(content: str) -> dict[str, list[str]]:
-    """Concept name -> its forms of all languages; a form is a word or a pair of words."""
-    concepts: dict[str, list[str]] = {}
+Concepts = dict[str, dict[str, list[str]]]
+"""Concept -> language -> its forms; a form is a word or a pair of words."""
+
+
+def read_concepts(content: str) -> Concepts:
+    """Read lines of `name | forms | forms …`, one column for each of `LANGUAGES`."""
+    concepts: Concepts = {}
     for line in content.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
-        name, *languages = line.split("|")
-        forms = {form.replace("_", " ") for forms in languages for form in forms.split()}
-        concepts[name.strip()] = sorted(forms)
+        name, *columns = line.split("|")
+        concepts[name.strip()] = {
+            language: [form.replace("_", " ") for form in forms.split()]
+            for language, forms in zip(LANGUAGES, columns, strict=True)
+        }
     return concepts
 
 
-def default_concepts() -> dict[str, list[str]]:
+def default_concepts() -> Concepts:
     """The concepts that come with the analyser: `concepts.txt`."""
     return read_concepts(resources.files(__package__).joinpath("concepts.txt").read_text("utf-8"))
 
 
-def concept_hashes(concepts: dict[str, list[str]]) -> dict[int, list[int]]:
+def forms_by_language(concepts: Concepts) -> list[tuple[str, str]]:
+    """(language, all forms of a concept in it)."""
+    return [
+        (language, " ".join(forms))
+        for languages in concepts.values()
+        for language, forms in languages.items()
+        if forms
+    ]
+
+
+def concept_hashes(concepts: Concepts) -> dict[int, list[int]]:
     """Hash of the word or pair feature -> the numbers of its concepts.
 
     A form that is neither one word nor two is an error of the file: ValueError names it.
     """
     members: defaultdict[int, list[int]] = defaultdict(list)
     words, pairs = GROUPS.index("words"), GROUPS.index("pairs")
-    for number, forms in enumerate(concepts.values()):
+    for number, languages in enumerate(concepts.values()):
+        forms = sorted({form for column in languages.values() for form in column})
         batch = encode(forms)
         found = extract(batch, word_letters(batch))
         for place, form in enumerate(forms):

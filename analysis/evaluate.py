@@ -88,7 +88,7 @@ def _sets(pairs: Pairs) -> dict[str, Any]:
     return {
         "texts": len(pairs),
         "macroF1": round(float(scores[occurs].mean()), 4),
-        "f1": {label: round(float(v), 4) for label, v in zip(EMOTIONS, scores, strict=True)},
+        "f1": dict(zip(EMOTIONS, scores.round(4).tolist(), strict=True)),
     }
 
 

@@ -114,12 +114,11 @@ def _tokens(
     # letter * G^place. A run of one mark adds its capped length.
     positions = np.flatnonzero(starts)
     members = spaced | alone | runs
-    place = (
-        np.arange(len(letters)) - positions[np.maximum(counts_before(starts)[1:] - 1, 0)]
-        if len(positions)
-        else np.zeros(len(letters), np.int64)
-    )
-    valued = np.where(members, letters * _POWERS[np.minimum(place, len(_POWERS) - 1)], 0)
+    place = np.zeros(len(letters), np.int64)
+    if len(positions):
+        place = np.arange(len(letters)) - positions[np.maximum(counts_before(starts)[1:] - 1, 0)]
+    powers = _POWERS[np.clip(place, 0, len(_POWERS) - 1)]
+    valued = np.where(members, letters * powers, 0)
     valued[runs & (place >= RUN_MAX)] = 0
     sums = np.add.reduceat(valued, positions) if len(positions) else np.empty(0, np.uint64)
     inner = counts_before(starts)[bounds]

@@ -5,6 +5,8 @@ The network: x are a text's features (each occurrence counts one), n their numbe
     units = tanh(scale / sqrt(n) * x E + c),   logits = units V + b      (sentiment, emotion)
     logits = scale / sqrt(n) * x L + d                                   (language)
 
+L only has rows for words and their letters: emoji, marks and word order would rather teach what
+each language's corpus happened to be about.
 Each task has its own softmax; a text without a task's label does not move that task. Every
 random number comes from one seeded generator and nothing runs in threads, so equal input gives
 equal bytes on one machine.
@@ -36,6 +38,8 @@ class Rows(NamedTuple):
     """Features of each text, unknown ones too."""
     weights: Floats
     """Per column: how strongly its group counts."""
+    spelling: NDArray[np.bool_]
+    """Per column: whether it may speak for a language."""
 
 
 class Task(NamedTuple):
@@ -129,8 +133,8 @@ def _row_sums(values: Floats, columns: Columns, starts: Integers) -> Floats:
 
 
 def _text_scale(rows: Rows, texts: Integers) -> Floats:
-    scale: Floats = (np.float32(SCALE) / np.sqrt(rows.sizes[texts]))[:, None]
-    return scale
+    scale = np.float32(SCALE) / np.sqrt(rows.sizes[texts])
+    return scale.astype(np.float32, copy=False)[:, None]
 
 
 def train(
@@ -194,6 +198,7 @@ def train(
                 scaled.take(step.by_column, axis=0), step.column_starts, axis=0
             )
             gradient *= rows.weights[used, None]
+            gradient[:, plan.units :] *= rows.spelling[used, None]
             square = squares[used] + gradient * gradient
             squares[used] = square
             embedding[used] -= rate * gradient / np.sqrt(square)

@@ -174,7 +174,7 @@ def per_message(flags: Flags, bounds: Positions) -> Positions:
 def word_letters(batch: Batch) -> Flags:
     """Code points inside a word: letters, digits, and an apostrophe between two letters."""
     kinds = batch.kinds
-    inside = (kinds == LETTER) | (kinds == DIGIT) | (kinds == IDEOGRAPH)
+    inside: Flags = (kinds == LETTER) | (kinds == DIGIT) | (kinds == IDEOGRAPH)
     quotes = np.flatnonzero(kinds == MARK)
     if quotes.size:
         quotes = quotes[np.isin(batch.codes[quotes], _APOSTROPHES)]

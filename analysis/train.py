@@ -11,6 +11,7 @@ Seeded and single-threaded: two runs on one machine give the same bytes.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from analysis import features
 from analysis.artefact import BUCKET_BITS, BUCKET_FEATURES_MAX, Artefact, Header
-from analysis.concepts import concept_hashes, default_concepts
+from analysis.characters import EMOJI, MARK, tables
+from analysis.concepts import concept_hashes, default_concepts, forms_by_language
 from analysis.corpus import (
     DIALOGUE_SOURCE,
     EMOTIONS,
@@ -29,9 +31,10 @@ from analysis.corpus import (
     digests,
     read_folder,
 )
-from analysis.features import GROUPS, Hashes
+from analysis.features import GROUPS, RUN_MAX, Hashes
 from analysis.model import Table, places
 from analysis.optimise import SCALE, Floats, Integers, Network, Plan, Rows, Task, product, train
+from analysis.taxonomy import default_taxonomy
 from analysis.text import encode, word_letters
 from analysis.tune import Labelled, tuned
 
@@ -47,12 +50,18 @@ _CHUNK: Final = 1000
 _GROUP_WEIGHTS: Final = {"chars2": 0.5, "chars3": 0.5, "chars4": 0.5, "chars5": 0.5}
 _CONCEPT_WEIGHT: Final = 2.0
 """Word features count 1, the many character n-grams half, the few concepts twice."""
-_SOURCE_IMPORTANCE: Final = {"xlmt-train": 3.0, DIALOGUE_SOURCE: 2.0}
+_SOURCE_IMPORTANCE: Final = {"xlmt-train": 3.0, DIALOGUE_SOURCE: 3.0}
 _BALANCE: Final = 0.5
 """Exponent of the inverse class frequency within a source and language; at most 4."""
+_LANGUAGE_BALANCE: Final = 0.7
+"""Exponent of a language's inverse frequency."""
+_WORDS: Final = GROUPS.index("words")
+_MARKS: Final = len(GROUPS)
+"""In training the tokens that are no words are a group of their own."""
 _LOVE_SOURCES: Final = ("goemotions", "emot-")
 """Corpora whose annotators had `love`; elsewhere `joy` stands for both."""
-_WEIGHT_MAX: Final = 127
+_WEIGHT_MAX: Final = 63
+"""7 bits a weight: half a step less precise than 8 bits costs nothing, and packs smaller."""
 _CLIP_QUANTILE: Final = 0.9999
 
 Tick = Callable[[str, int, int], None]
@@ -62,7 +71,9 @@ class Settings(NamedTuple):
     """What a training may vary; the defaults are the committed model's."""
 
     rows: int = 210_000
-    units: int = 24
+    units: int = 10
+    members: int = 3
+    """Networks of `units` each, from different seeds, whose logits are averaged."""
     epochs: int = 4
     first_units: int = 12
     first_epochs: int = 2
@@ -95,7 +106,7 @@ class _Hashed(NamedTuple):
 
 def train_folder(folder: Path, settings: Settings, tick: Tick) -> Artefact:
     """Train on a data folder. `tick(step, done, total)` reports progress."""
-    texts = _merged(folder)
+    texts = [*_merged(folder), *_word_lists()]
     learnt = np.flatnonzero([not text.held_out for text in texts])
     hashed = _hash([text.text for text in texts], tick)
     tasks, language = _tasks(texts)
@@ -109,7 +120,7 @@ def train_folder(folder: Path, settings: Settings, tick: Tick) -> Artefact:
         settings.dropout,
         settings.seed,
     )
-    first = train(rows, learnt, tasks, language, plan, lambda d, t: tick("choose", d, t))
+    first = train(rows, learnt, tasks, language, plan, partial(tick, "choose"))
     members = concept_hashes(default_concepts())
     wanted = np.concatenate((np.fromiter(members, np.uint64, len(members)), samples))
     worth = np.concatenate((np.full(len(members), np.inf), _worth(first, rows, settings)))
@@ -117,7 +128,12 @@ def train_folder(folder: Path, settings: Settings, tick: Tick) -> Artefact:
 
     rows, linked = _known(hashed, table, members, len(fingerprints))
     plan = plan._replace(units=settings.units, epochs=settings.epochs)
-    network = train(rows, learnt, tasks, language, plan, lambda d, t: tick("train", d, t))
+    networks = []
+    for number in range(settings.members):
+        member = plan._replace(seed=settings.seed + number)
+        step = f"train {number + 1} of {settings.members}"
+        networks.append(train(rows, learnt, tasks, language, member, partial(tick, step)))
+    network = _averaged(networks, settings.units)
     artefact = _rounded(network, rows, linked, settings, counts, fingerprints)
     header = msgspec.structs.replace(artefact.header, data=digests(data_files(folder)))
     held_out = [
@@ -153,9 +169,21 @@ def _merged(folder: Path) -> list[_Text]:
     return texts
 
 
+def _word_lists() -> list[_Text]:
+    """Our own word lists by language, which teach the language head alone."""
+    lists = [
+        (language, " ".join(term.removesuffix("*") for term in terms))
+        for languages in default_taxonomy().topics.values()
+        for language, terms in languages.items()
+    ]
+    lists += forms_by_language(default_concepts())
+    return [_Text(words, language, held_out=False) for language, words in lists]
+
+
 def _hash(texts: Sequence[str], tick: Tick) -> _Hashed:
     """Features of all texts; inside a text their order is that of the groups."""
     hashes, groups, sizes = [], [], []
+    marks = _mark_hashes()
     for first in range(0, len(texts), _CHUNK):
         batch = encode(texts[first : first + _CHUNK])
         found = features.extract(batch, word_letters(batch))
@@ -165,6 +193,7 @@ def _hash(texts: Sequence[str], tick: Tick) -> _Hashed:
             np.tile(np.arange(messages, dtype=np.int32), len(GROUPS)), counts.ravel()
         )
         group = np.repeat(np.arange(len(GROUPS), dtype=np.uint8), counts.sum(axis=1))
+        group[np.isin(found.hashes, marks) & (group == _WORDS)] = _MARKS
         order = np.argsort(owners, kind="stable")
         hashes.append(found.hashes[order])
         groups.append(group[order])
@@ -176,6 +205,14 @@ def _hash(texts: Sequence[str], tick: Tick) -> _Hashed:
     return _Hashed(
         np.concatenate(hashes), np.concatenate(groups), starts, lengths.astype(np.float32)
     )
+
+
+def _mark_hashes() -> Hashes:
+    """Tokens that are no words: a message's begin and end, runs of a mark or an emoji."""
+    signs = [chr(code) for code in np.flatnonzero(np.isin(tables().kind, (MARK, EMOJI))).tolist()]
+    batch = encode([sign * times for sign in signs for times in range(1, RUN_MAX + 1)])
+    found = features.extract(batch, word_letters(batch))
+    return np.unique(found.hashes[found.bounds[_WORDS, 0] : found.bounds[_WORDS, -1]])
 
 
 def _tasks(texts: Sequence[_Text]) -> tuple[list[Task], Task]:
@@ -206,8 +243,8 @@ def _tasks(texts: Sequence[_Text]) -> tuple[list[Task], Task]:
         if name is not None and not text.held_out:
             language.targets[row, LANGUAGES.index(name)] = 1.0
     known = language.targets.sum(axis=0)
-    rarity = np.sqrt(known.mean() / np.maximum(known, 1.0)).astype(np.float32)
-    language.importance[:] = language.targets @ rarity
+    rarity = ((known.mean() / np.maximum(known, 1.0)) ** _LANGUAGE_BALANCE).astype(np.float32)
+    language.importance[:] = (language.targets * rarity).sum(axis=1)
     return [sentiment, emotion], language
 
 
@@ -230,10 +267,6 @@ def _balance(texts: Sequence[_Text]) -> dict[tuple[str, str], list[float]]:
     }
 
 
-def _group_weights() -> Floats:
-    return np.array([_GROUP_WEIGHTS.get(group, 1.0) for group in GROUPS], np.float32)
-
-
 def _counted(hashed: _Hashed, learnt: Integers) -> tuple[Rows, Hashes]:
     """Rows over the features that at least `_COUNT_MIN` texts have, and one hash of each."""
     shift = np.uint64(64 - _COUNT_BITS)
@@ -247,16 +280,15 @@ def _counted(hashed: _Hashed, learnt: Integers) -> tuple[Rows, Hashes]:
     kept = counts >= _COUNT_MIN
     numbers = np.where(kept, np.cumsum(kept, dtype=np.int32) - 1, -1).astype(np.int32)
     samples = np.zeros(int(kept.sum()), np.uint64)
-    weights = np.zeros(len(samples), np.float32)
+    group_of = np.zeros(len(samples), np.uint8)
     found = np.empty(len(hashed.hashes), np.int32)
-    group_weights = _group_weights()
     for part in _slices(len(hashed.hashes)):
         number = numbers[(hashed.hashes[part] >> shift).astype(np.int64)]
         found[part] = number
         real = number >= 0
         samples[number[real]] = hashed.hashes[part][real]
-        weights[number[real]] = group_weights[hashed.groups[part][real]]
-    return _rows(found, hashed, weights), samples
+        group_of[number[real]] = hashed.groups[part][real]
+    return _rows(found, hashed, group_of), samples
 
 
 def _sizes_within(starts: Integers, part: slice) -> Integers:
@@ -269,12 +301,17 @@ def _slices(length: int) -> list[slice]:
     return [slice(first, min(first + step, length)) for first in range(0, length, step)]
 
 
-def _rows(found: NDArray[np.int32], hashed: _Hashed, weights: Floats) -> Rows:
-    """Rows without the entries that are -1."""
+def _rows(found: NDArray[np.int32], hashed: _Hashed, group_of: NDArray[np.uint8]) -> Rows:
+    """Rows without the entries that are -1; `group_of` tells each column's group."""
     real = found >= 0
     edges = np.zeros(len(found) + 1, np.int64)
     np.cumsum(real, out=edges[1:])
-    return Rows(found[real], edges[hashed.starts], hashed.sizes, weights)
+    names = [*GROUPS, "marks"]
+    weights = np.array([_GROUP_WEIGHTS.get(name, 1.0) for name in names], np.float32)
+    spelling = np.array([name == "words" or name.startswith("chars") for name in names])
+    return Rows(
+        found[real], edges[hashed.starts], hashed.sizes, weights[group_of], spelling[group_of]
+    )
 
 
 def _worth(network: Network, rows: Rows, settings: Settings) -> Floats:
@@ -308,6 +345,22 @@ def _chosen(
     return counts, chosen, Table(counts, chosen)
 
 
+def _averaged(networks: Sequence[Network], units: int) -> Network:
+    """One network whose logits are the mean of the given ones': their units side by side."""
+    share = np.float32(1.0 / len(networks))
+
+    def joined(parts: Sequence[Floats]) -> Floats:
+        languages = np.mean([part[..., units:] for part in parts], axis=0, dtype=np.float32)
+        return np.concatenate([*(part[..., :units] for part in parts), languages], axis=-1)
+
+    return Network(
+        joined([network.embedding for network in networks]),
+        joined([network.offsets for network in networks]),
+        np.concatenate([network.heads for network in networks]) * share,
+        np.mean([network.biases for network in networks], axis=0, dtype=np.float32),
+    )
+
+
 class _Links(NamedTuple):
     """Which row shares which concept's column."""
 
@@ -320,13 +373,11 @@ def _known(
 ) -> tuple[Rows, _Links]:
     """Rows over the table's features, with the concepts' columns behind them."""
     found = np.full(len(hashed.hashes), -1, np.int32)
-    weights = np.zeros(size, np.float32)
-    group_weights = _group_weights()
+    group_of = np.full(size, _WORDS, np.uint8)
     for part in _slices(len(hashed.hashes)):
         known, rows = table.find(hashed.hashes[part])
         found[part.start + known] = rows
-        weights[rows] = group_weights[hashed.groups[part][known]]
-    weights[weights == 0.0] = 1.0  # a concept's word that no training text has
+        group_of[rows] = hashed.groups[part][known]
 
     forms = np.fromiter(members, np.uint64, len(members))
     known, rows = table.find(forms)
@@ -338,13 +389,14 @@ def _known(
         for number in numbers
     ]
     links = _Links(*np.array(pairs, np.int64).T)
-    base = _rows(found, hashed, weights)
+    base = _rows(found, hashed, group_of)
     concepts = int(links.columns.max()) - size + 1
-    all_weights = np.append(weights, np.full(concepts, _CONCEPT_WEIGHT, np.float32))
-    return _linked(base, links, all_weights), links
+    weights = np.append(base.weights, np.full(concepts, _CONCEPT_WEIGHT, np.float32))
+    spelling = np.append(base.spelling, np.zeros(concepts, np.bool_))
+    return _linked(base._replace(weights=weights, spelling=spelling), links), links
 
 
-def _linked(base: Rows, links: _Links, weights: Floats) -> Rows:
+def _linked(base: Rows, links: _Links) -> Rows:
     """Give every text the columns of its words' concepts."""
     owners = np.repeat(np.arange(len(base.sizes)), np.diff(base.starts))
     columns, texts = [base.columns], [owners]
@@ -352,7 +404,7 @@ def _linked(base: Rows, links: _Links, weights: Floats) -> Rows:
     while remaining.size:
         _, firsts = np.unique(links.rows[remaining], return_index=True)
         picked = remaining[firsts]
-        column_of = np.full(len(weights), -1, np.int32)
+        column_of = np.full(len(base.weights), -1, np.int32)
         column_of[links.rows[picked]] = links.columns[picked]
         extra = column_of[base.columns]
         real = extra >= 0
@@ -363,7 +415,7 @@ def _linked(base: Rows, links: _Links, weights: Floats) -> Rows:
     order = np.argsort(owner, kind="stable")
     starts = np.zeros(len(base.sizes) + 1, np.int64)
     np.cumsum(np.bincount(owner, minlength=len(base.sizes)), out=starts[1:])
-    return Rows(np.concatenate(columns)[order], starts, base.sizes, weights)
+    return base._replace(columns=np.concatenate(columns)[order], starts=starts)
 
 
 def _rounded(
@@ -384,7 +436,7 @@ def _rounded(
     header = Header(
         features=features.VERSION,
         rows=size,
-        units=settings.units,
+        units=settings.units * settings.members,
         sentiments=SENTIMENTS,
         emotions=EMOTIONS,
         languages=LANGUAGES,

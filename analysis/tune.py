@@ -24,6 +24,10 @@ Floats = NDArray[np.float64]
 _STEPS: Final = (0.4, 0.2, 0.1)
 _GAIN_MIN: Final = 1e-4
 _TEMPERATURES: Final = tuple(0.6 + 0.05 * k for k in range(29))
+_SHARES: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_SHARE_COST_MAX: Final = 0.01
+_LOST_MAX: Final = 0.002
+"""Share of rightly recognised languages that may become unknown for being unsure."""
 _NEUTRAL: Final = SENTIMENTS.index("neutral")
 
 
@@ -180,25 +184,26 @@ def _sentiment_sure(probabilities: Floats, judge: Judge) -> float:
 
 
 def _emotion_share(probabilities: Floats, targets: Floats) -> float:
-    """The share of the strongest at which naming further emotions serves the macro-F1 best."""
+    """The lowest share of the strongest at which naming further emotions still costs the macro-F1
+    of the named sets no more than `_SHARE_COST_MAX`: a mixed feeling is worth telling."""
     neutral = EMOTIONS.index("neutral")
-    best_share, best_value = 1.0, -1.0
-    for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+    values = {}
+    for share in _SHARES:
         named = probabilities >= share * probabilities.max(axis=1, keepdims=True)
         calm = probabilities.argmax(axis=1) == neutral
         named[calm] = False
         named[:, neutral] = calm
         right = (named * targets).sum(axis=0)
-        value = float((2 * right / np.maximum(named.sum(axis=0) + targets.sum(axis=0), 1)).mean())
-        if value > best_value + _GAIN_MIN:
-            best_share, best_value = share, value
-    return best_share
+        sizes = named.sum(axis=0) + targets.sum(axis=0)
+        values[share] = float((2 * right / np.maximum(sizes, 1)).mean())
+    best = max(values.values())
+    return min(share for share, value in values.items() if value >= best - _SHARE_COST_MAX)
 
 
 def _language_sure(
     probabilities: Floats, texts: Sequence[Labelled], languages: Sequence[str]
 ) -> float:
-    """The highest threshold at which no more than 0.5 % of the texts lose their right language."""
+    """The highest threshold at which hardly a text loses its right language: `_LOST_MAX`."""
     decided = by_script(encode([text.text for text in texts]))
     open_texts = [
         n for n, text in enumerate(texts) if n not in decided and text.language in languages
@@ -207,4 +212,4 @@ def _language_sure(
     chosen = probabilities[open_texts]
     right = chosen.argmax(axis=1) == truth
     confident = np.sort(chosen.max(axis=1)[right])
-    return round(float(confident[int(0.005 * len(confident))]), 2)
+    return round(float(confident[int(_LOST_MAX * len(confident))]), 2)
