@@ -19,16 +19,20 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from ops.services.process import launcher
 from ops.system import environment
 from ops.topics import partitions_of
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter, decode_dead_letter
+from schemas.errors import CacheUnavailable, DatabaseUnavailable
 from schemas.settings import Settings
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
+from streams.app import GROUP
 from views.postgres import Store, open_pool
 from views.redis import Cache
 from views.state import FanState, decode
@@ -36,6 +40,16 @@ from views.state import FanState, decode
 POLL_SECONDS = 0.05
 WAIT_SECONDS_MAX = 30.0
 """Generous, for a busy machine: a test that passes never waits for it."""
+
+DOWN = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    KafkaError,
+    CacheUnavailable,
+    DatabaseUnavailable,
+)
+"""What is raised while a service does not answer."""
 
 Event = dict[str, Any]
 
@@ -158,9 +172,25 @@ class Pipeline:
         return worker
 
     def stop_workers(self) -> None:
+        """Ends them; pytest shows what they said when the test has failed."""
         for worker in self.workers:
-            worker.stop()
+            code = worker.stop()
+            print(f"{worker.log.name} ended with {code}", *worker.lines()[-12:], sep="\n")
         self.workers.clear()
+
+    async def forget_dead_workers(self) -> None:
+        """Tell Kafka that all workers are dead, which it would notice after their session."""
+        assert not any(worker.alive for worker in self.workers)
+        client = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_url)
+        await client.start()
+        try:
+            coordinator = await client.find_coordinator(GROUP)
+            (described,) = await client.describe_consumer_groups([GROUP], coordinator)
+            for member in described.groups[0][5]:
+                leave = LeaveGroupRequest(GROUP, member[0])
+                await client._send_request(leave, coordinator)
+        finally:
+            await client.close()
 
     # Kafka.
 
@@ -315,8 +345,8 @@ class Pipeline:
         while True:
             try:
                 found = await condition()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError):
-                found = None  # a service is down: that may be what the test waits out
+            except DOWN:
+                found = None  # that may be what the test waits out
             if found:
                 return found
             if time.monotonic() > deadline:
