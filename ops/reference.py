@@ -196,7 +196,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "topics": topics_table,
     "errors": errors_table,
     "fields": fields_table,
-    "journal": partial(struct_table, JournalRecord),
+    "record": partial(struct_table, JournalRecord),
     "entry": partial(struct_table, JournalEntry),
     "deadletter": partial(struct_table, DeadLetter),
     "update": partial(struct_table, MemoryUpdate),

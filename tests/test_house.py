@@ -1,0 +1,212 @@
+"""House rules that no linter knows."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import TOPICS
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("schemas", "analysis", "privacy", "views", "streams", "api", "ops")
+TEXT_BYTES_MAX = 2_000_000
+HERE = Path(__file__).relative_to(ROOT).as_posix()
+
+
+def tracked() -> list[str]:
+    """What git keeps; outside a working copy, what is in the rooms."""
+    ran = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if ran.returncode == 0:
+        return [name for name in ran.stdout.decode().split("\0") if name]
+    folders = (*ROOMS, "tests", "docs", "deploy", "requirements")
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*"))
+    return [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
+
+
+def texts() -> dict[str, str]:
+    """The text of every file that has one."""
+    found = {}
+    for name in tracked():
+        path = ROOT / name
+        if not path.is_file() or path.stat().st_size > TEXT_BYTES_MAX:
+            continue
+        try:
+            found[name] = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+    return found
+
+
+TEXTS = texts()
+SOURCES = {name: text for name, text in TEXTS.items() if name.endswith(".py")}
+MODULES = sorted(
+    name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    for name in SOURCES
+    if name.partition("/")[0] in ROOMS and not name.endswith("__main__.py")
+)
+
+
+def lines_with(pattern: str, files: dict[str, str]) -> list[str]:
+    """`file:line` of every match, this file aside."""
+    search = re.compile(pattern).search
+    return [
+        f"{name}:{number}"
+        for name, text in files.items()
+        if name != HERE
+        for number, line in enumerate(text.splitlines(), 1)
+        if search(line)
+    ]
+
+
+def test_nothing_names_this_machine_or_a_registry() -> None:
+    assert TEXTS
+    home = re.escape(str(Path.home()))
+    beside = re.escape(str(ROOT.parent))
+    # A root directory as a home or a parent would be in every path.
+    places = [place for place in (home, beside) if len(place) > 2 and place != "/root"]
+    pattern = "|".join((*(f"{place}/" for place in places), r"/root/", r"index-url", r"\.pypi\."))
+    assert lines_with(pattern, TEXTS) == []
+
+
+def test_the_locks_pin_by_hash_and_name_no_host() -> None:
+    locks = {name: text for name, text in TEXTS.items() if name.endswith(".lock")}
+    assert len(locks) >= 4
+    assert lines_with(r"://|--index|--find-links|--trusted", locks) == []
+    for name, text in locks.items():
+        if not name.startswith("requirements/"):
+            continue
+        pins = re.findall(r"^[a-z0-9][^\s\\]*==", text, re.MULTILINE)
+        assert pins
+        for part in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
+            assert "--hash=sha256:" in part, (name, part.partition("\n")[0])
+
+
+def test_nothing_is_left_to_be_done() -> None:
+    assert lines_with(r"\b(TODO|FIXME|XXX|HACK)\b", TEXTS) == []
+
+
+def test_no_error_is_swallowed_unseen() -> None:
+    found = []
+    for name, text in SOURCES.items():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            broad = node.type is None or (
+                isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+            )
+            silent = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+            if broad and silent:
+                found.append(f"{name}:{node.lineno}")
+    assert found == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    empty = [
+        name
+        for name, text in SOURCES.items()
+        if text.strip() and not ast.get_docstring(ast.parse(text))
+    ]
+    assert empty == []
+
+
+def test_every_exception_from_a_rule_says_which() -> None:
+    assert lines_with(r"#\s*(type: ignore|noqa)(?![\[:])", SOURCES) == []
+
+
+HANDS_ON = {"ops/chaos/fleet.py", "ops/services/process.py", "ops/supervisor.py"}
+"""What gives a child process its environment."""
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    rooms = {name: text for name, text in SOURCES.items() if name.partition("/")[0] in ROOMS}
+    readers = {where.partition(":")[0] for where in lines_with(r"os\.(environ|getenv)", rooms)}
+    assert readers <= HANDS_ON
+
+
+def test_topics_are_named_in_one_place() -> None:
+    names = {topic.name for topic in TOPICS}
+    found = []
+    for name, text in SOURCES.items():
+        room = name.partition("/")[0]
+        if room not in ("streams", "api", "privacy", "views") and not name.startswith("ops/"):
+            continue
+        docstrings = _docstrings(ast.parse(text))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                where = (node.lineno, node.col_offset)
+                if node.value in names and where not in docstrings:
+                    found.append(f"{name}:{node.lineno}")
+    assert found == []
+
+
+def _docstrings(tree: ast.AST) -> set[tuple[int, int]]:
+    return {
+        (node.value.lineno, node.value.col_offset)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+
+
+GUARD = """
+import builtins, importlib, json, os, socket, subprocess, sys, tempfile, threading
+
+sys.dont_write_bytecode = True
+done = []
+
+def watch(event, args):
+    if not done:
+        return
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        raise RuntimeError(f"opens {args[0]} for writing")
+    if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
+        if args[0] != os.devnull:
+            raise RuntimeError(f"opens {args[0]} for writing")
+    if event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen",
+                 "os.mkdir", "os.remove", "os.rename", "os.kill", "os.fork", "os.exec"):
+        raise RuntimeError(event)
+
+sys.addaudithook(watch)
+wrong = {}
+before = threading.active_count()
+for name in json.loads(sys.argv[1]):
+    done.append(name)
+    try:
+        importlib.import_module(name)
+    except RuntimeError as error:
+        wrong[name] = str(error)
+    done.clear()
+    if threading.active_count() > before:
+        wrong[name] = "starts a thread"
+        before = threading.active_count()
+print(json.dumps(wrong))
+"""
+
+
+def test_importing_a_module_does_nothing_else() -> None:
+    """No file written, no socket, no process, no thread; nor by what it imports."""
+    ran = subprocess.run(
+        [sys.executable, "-c", GUARD, json.dumps(MODULES)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1]) == {}
+    assert len(MODULES) > 50
+
+
+@pytest.mark.parametrize("script", [name for name in TEXTS if name in (".ci/run",)])
+def test_what_decides_stops_at_the_first_failure(script: str) -> None:
+    assert "set -euo pipefail" in TEXTS[script]
+    assert TEXTS[script].rstrip().endswith("make test")
