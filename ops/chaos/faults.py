@@ -24,14 +24,24 @@ from ops.services import EmbeddedServices
 from schemas.errors import ServiceFailed
 from schemas.settings import Settings
 
+START_SECONDS_MAX: Final = 120.0
+FIRST_RATE: Final = 100.0
+"""Events a second until the first fault."""
 SETTLE_SECONDS_MAX: Final = 30.0
 CRASH_SECONDS_MAX: Final = 90.0
 TAKE_OVER_SECONDS_MAX: Final = 45.0
 FENCE_SECONDS_MAX: Final = 15.0
 PAUSES_MAX: Final = 12
 """Pauses without a fence before the suite gives up seeing one."""
-PAUSE_BURST: Final = 4_000
-"""Events that keep a worker busy while it is put to sleep."""
+PAUSE_BURST: Final = 1_500
+"""Events that keep a worker busy while it is put to sleep: their way takes about 0.15 s."""
+SPARE_PAUSES: Final = 2
+"""Bursts kept for pauses after the plan, should none have shown the fence."""
+SPREAD_SECONDS: Final = 6.0
+"""Each step's share of the events comes at a rate that falls by 1/e in so long: never to nothing,
+however long the step takes, so that everything that is done happens while events flow."""
+RATE_MIN: Final = 20.0
+PACE_SECONDS: Final = 0.2
 IDLE_WORKER_SECONDS_MAX: Final = 60.0
 LANE_SECONDS_MAX: Final = 300.0
 """How long one step of the worker lane may hold up the services' lane."""
@@ -61,23 +71,27 @@ class Faults:
         self._rng = random.Random(seed)
         self._churn_rng = random.Random(seed)
         self._steps_done = 0
+        self._over = False
         self.done: Counter[str] = Counter()
         self.points_missed: list[str] = []
 
     async def run(self) -> None:
-        """Both lanes to their end, workers joining and leaving meanwhile."""
-        churn = asyncio.create_task(self._join_and_leave())
-        services = asyncio.create_task(self._run_services())
-        try:
-            await self._run_workers()
-            await services
-        finally:
-            churn.cancel()
-            services.cancel()
-            await asyncio.gather(churn, services, return_exceptions=True)
+        """Both lanes to their end, workers joining and leaving meanwhile.
+
+        Raises `ServiceFailed` when the system does not come to work in the first place.
+        """
+        self._emitter.rate = FIRST_RATE
+        if not await self._progress.every_partition_moves(START_SECONDS_MAX):
+            raise ServiceFailed("Not every partition has moved since the start.")
+        self._on_step("every partition moves")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_pace())
+            group.create_task(self._join_and_leave())
+            lanes = (self._run_workers(), self._run_services())
+            await asyncio.gather(*(group.create_task(lane) for lane in lanes))
+            self._over = True
 
     async def _run_workers(self) -> None:
-        started = time.monotonic()
         for step in self._plan.workers:
             if step.settle:
                 since = time.monotonic()
@@ -87,14 +101,19 @@ class Faults:
             await asyncio.sleep(self._rng.uniform(0.1, 1.5))
             await self._do_to_workers(step)
             self._steps_done += 1
-            self._pace((time.monotonic() - started) / self._steps_done)
         while not self.done["fences seen"] and self.done["pauses"] < PAUSES_MAX:
             await self._pause()
 
-    def _pace(self, step_seconds: float) -> None:
-        """Spread what is left to emit over the steps that are left."""
-        left = len(self._plan.workers) - self._steps_done
-        self._emitter.rate = self._emitter.left / max(1.0, left * step_seconds)
+    async def _keep_pace(self) -> None:
+        """Spread the events over the steps, bursts kept apart."""
+        steps = len(self._plan.workers)
+        pauses = SPARE_PAUSES + sum(step.fault == "pause" for step in self._plan.workers)
+        spread = self._emitter.left - pauses * PAUSE_BURST
+        while not self._over:
+            sent = self._emitter.sent - self.done["pauses"] * PAUSE_BURST
+            due = min(1.0, (self._steps_done + 1) / steps) * spread - sent
+            self._emitter.rate = max(RATE_MIN, due / SPREAD_SECONDS)
+            await asyncio.sleep(PACE_SECONDS)
 
     async def _do_to_workers(self, step: WorkerStep) -> None:
         if step.fault == "kill":
@@ -134,7 +153,7 @@ class Faults:
         try:
             log, before = worker.log, fences_seen(worker.log)
             self._emitter.burst(PAUSE_BURST)
-            await asyncio.sleep(self._rng.uniform(0.05, 0.5))
+            await asyncio.sleep(self._rng.uniform(0.02, 0.15))
             if not worker.send(signal.SIGSTOP):
                 return
             self._note("pauses", f"paused {worker.name}")
@@ -152,7 +171,7 @@ class Faults:
         """Every few seconds one more or one less."""
         rng = self._churn_rng
         least = len(self._fleet.workers)
-        while True:
+        while not self._over:
             await asyncio.sleep(rng.uniform(2.0, 5.0))
             idle = self._fleet.idle()
             if len(self._fleet.workers) > least and idle and rng.random() < 0.6:

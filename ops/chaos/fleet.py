@@ -6,12 +6,13 @@ because the next start of one worker may be armed with a crash point.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ops.services.process import launcher, open_log
 from ops.supervisor import ended_how
@@ -31,7 +32,8 @@ class Death:
 
     name: str
     how: str
-    log: Path
+    said: str
+    """The last error in its log."""
 
 
 class Worker:
@@ -113,7 +115,7 @@ class Worker:
                 self._crash_at = ""
                 self._crashed.set()
             elif pid not in self._killed:
-                self._fleet.deaths.append(Death(self.name, ended_how(code), self.log))
+                self._fleet.died(Death(self.name, ended_how(code), last_error(self.log)))
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _run_once(self) -> tuple[str, int, int]:
@@ -145,9 +147,12 @@ class Worker:
 class Fleet:
     """All workers of the run."""
 
-    def __init__(self, settings: Settings, data: Path) -> None:
+    def __init__(
+        self, settings: Settings, data: Path, on_step: Callable[[str], Any] = lambda _step: None
+    ) -> None:
         self._settings = settings
         self._logs = data / "logs"
+        self._on_step = on_step
         self._numbers = 0
         self.workers: dict[str, Worker] = {}
         self.deaths: list[Death] = []
@@ -173,11 +178,24 @@ class Fleet:
         self.workers.clear()
         await asyncio.gather(*(worker.leave() for worker in leaving))
 
-    def ends(self) -> Counter[str]:
-        """How workers ended that were not told to."""
-        return Counter(death.how for death in self.deaths)
+    def died(self, death: Death) -> None:
+        self.deaths.append(death)
+        self._on_step(f"{death.name} ended by itself ({death.how}): {death.said}")
 
 
 def fences_seen(log: Path) -> int:
     """How often the process that wrote this log was refused by the fence."""
     return log.read_bytes().count(FENCED)
+
+
+def last_error(log: Path) -> str:
+    """The last thing of level error in a log: message, class and place; it holds no content."""
+    for line in reversed(log.read_bytes().splitlines()):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if said.get("level") == "error":
+            place = (said.get("stack") or [""])[-1]
+            return " ".join(filter(None, (said["message"], said.get("error"), place)))
+    return "no error in its log"

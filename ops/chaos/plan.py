@@ -16,8 +16,12 @@ ServiceFault = Literal["kafka", "postgres", "valkey", "flush"]
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How often each fault is injected at least; a run with fewer fails."""
+    """How much is emitted, and how often each fault is injected at least.
 
+    A run with fewer faults fails.
+    """
+
+    events: int
     worker_kills: int
     crash_points: tuple[str, ...]
     pauses: int
@@ -30,6 +34,7 @@ class Amounts:
 
 
 FULL: Final = Amounts(
+    events=100_000,
     worker_kills=30,
     crash_points=POINTS,
     pauses=3,
@@ -41,6 +46,7 @@ FULL: Final = Amounts(
     leaves=10,
 )
 SHORT: Final = Amounts(
+    events=20_000,
     worker_kills=3,
     crash_points=("ingest.after_produce", "project.after_commit"),
     pauses=1,

@@ -15,12 +15,13 @@ Place = tuple[str, int]
 
 
 class Progress:
-    """Polls the position rows; `next` is what was last seen."""
+    """Polls the position rows; `next` and `folded` (events in the views) are what was last seen."""
 
     def __init__(self, store: Store, places: int) -> None:
         self._store = store
         self._places = places
         self.next: dict[Place, int] = {}
+        self.folded = 0
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -29,6 +30,7 @@ class Progress:
                 async with asyncio.timeout(5):
                     statuses = await self._store.positions()
                 self.next = {(one.topic, one.partition): one.next for one in statuses}
+                self.folded = sum(one.applied + one.duplicates for one in statuses)
             except (DatabaseUnavailable, TimeoutError):
                 pass  # Postgres is being killed: what was seen last still is the newest known
             await asyncio.sleep(POLL_SECONDS)

@@ -28,8 +28,6 @@ PARTITIONS: Final = 8
 JOURNAL_PARTITIONS: Final = 6
 SESSION_SECONDS: Final = 6.0
 """The shortest that Kafka's defaults allow: a killed worker's partitions stand still as long."""
-FIRST_RATE: Final = 300.0
-"""Events a second until the pace of the plan is known."""
 LAST_RATE: Final = 20_000.0
 STANDSTILL_SECONDS_MAX: Final = 90.0
 TOLD_SECONDS: Final = 3.0
@@ -59,7 +57,6 @@ async def run_chaos(
     data: Path,
     *,
     seed: int,
-    count: int,
     workers: int,
     amounts: Amounts,
     on_step: Callable[[str], Any] = lambda _step: None,
@@ -79,23 +76,27 @@ async def run_chaos(
             "session_seconds": SESSION_SECONDS,
         }
     )
-    emitted = list(events(seed, count, FANS))
+    emitted = list(events(seed, amounts.events, FANS))
     async with (
         running_services(settings, data, on_step) as (complete, services, _, _),
         _store(complete) as store,
     ):
-        fleet = Fleet(complete, services.data)
         emitter = Emitter(complete, emitted)
         progress = Progress(store, PARTITIONS + JOURNAL_PARTITIONS)
+
+        def tell(step: str) -> None:
+            on_step(f"{emitter.sent:7,} sent {progress.folded:7,} in the views  {step}")
+
+        fleet = Fleet(complete, services.data, tell)
         plan = make_plan(seed, amounts)
-        faults = Faults(plan, seed, complete, services, fleet, emitter, progress, on_step)
+        faults = Faults(plan, seed, complete, services, fleet, emitter, progress, tell)
         await emitter.start()
         try:
             for _ in range(workers):
                 fleet.join()
             await _with_flow(emitter, progress, faults)
-            on_step("all is emitted; draining")
-            account = await wait_until_folded(store, count, STANDSTILL_SECONDS_MAX)
+            tell("all is emitted; draining")
+            account = await wait_until_folded(store, amounts.events, STANDSTILL_SECONDS_MAX)
             await asyncio.sleep(TOLD_SECONDS)
             checks = await check_all(complete, emitter, emitted, account)
         finally:
@@ -116,7 +117,6 @@ async def run_chaos(
 
 async def _with_flow(emitter: Emitter, progress: Progress, faults: Faults) -> None:
     """Emit and watch while the plan is carried out, then emit what is left."""
-    emitter.rate = FIRST_RATE
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(progress.run())
         emitting = group.create_task(emitter.run())

@@ -1,11 +1,13 @@
 """`fanmemory chaos`: prove that nothing is lost and nothing counts twice, whatever is killed."""
 
 import asyncio
+import logging
 import secrets
 import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -16,12 +18,10 @@ from ops.chaos.plan import FULL, SHORT
 from ops.chaos.run import Verdict, run_chaos
 from ops.cli import options, print_json
 
-SHORT_EVENTS = 10_000
-
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), help="Repeat a run's plan and events.")
-@click.option("--events", type=click.IntRange(1000), help="[default: 100000; 10000 with --short]")
+@click.option("--events", type=click.IntRange(1000), help="[default: 100000; 20000 with --short]")
 @click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True)
 @click.option("--short", is_flag=True, help="A few faults of each kind, about a minute.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
@@ -37,10 +37,14 @@ def chaos(
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     console = Console(stderr=True)
     console.print(f"seed {seed}")
+    amounts = SHORT if short else FULL
+    if events is not None:
+        amounts = replace(amounts, events=events)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
     started = time.monotonic()
 
     def on_step(step: str) -> None:
-        console.print(f"{time.monotonic() - started:7.1f} s  {step}", highlight=False)
+        click.echo(f"{time.monotonic() - started:7.1f} s  {step}", err=True)
 
     data = Path(tempfile.mkdtemp(prefix="fanmemory-chaos-"))
     try:
@@ -48,9 +52,8 @@ def chaos(
             run_chaos(
                 data,
                 seed=seed,
-                count=events or (SHORT_EVENTS if short else 100_000),
                 workers=workers,
-                amounts=SHORT if short else FULL,
+                amounts=amounts,
                 on_step=on_step,
             )
         )
@@ -74,7 +77,7 @@ def describe(verdict: Verdict) -> dict[str, object]:
         "seconds": round(verdict.seconds, 1),
         "emitted": dict(verdict.emitted),
         "faults": dict(verdict.faults),
-        "deaths": [{"worker": death.name, "how": death.how} for death in verdict.deaths],
+        "deaths": [asdict(death) for death in verdict.deaths],
         "checks": [
             {"name": check.name, "passed": check.passed, "saw": check.saw}
             for check in verdict.checks
@@ -93,7 +96,11 @@ def show(verdict: Verdict) -> None:
     console = Console()
     console.print(table, highlight=False)
     for death in verdict.deaths:
-        console.print(f"[yellow]{death.name} ended by itself: {death.how}[/]", highlight=False)
+        console.print(
+            f"{death.name} ended by itself ({death.how}): {death.said}",
+            style="yellow",
+            markup=False,
+        )
     total = sum(verdict.emitted.values())
     outcome = "[bold green]passed[/]" if verdict.passed else "[bold red]FAILED[/]"
     console.print(
