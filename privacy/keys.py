@@ -6,7 +6,6 @@ a key management service would have to offer in its place.
 """
 
 import base64
-import binascii
 import os
 from hashlib import blake2b
 from typing import Final
@@ -42,7 +41,7 @@ class Keyring:
             name, _, encoded = part.partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:  # also for what is not ASCII
                 key = b""
             if not name or len(name) > 64 or len(key) != KEY_BYTES:
                 raise Misconfigured(
@@ -71,7 +70,7 @@ class Keyring:
             raise SealBroken("The keyring lacks the key that this was sealed under.")
         try:
             return wrapper.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short for a nonce
             raise SealBroken from None
 
     def derive(self, purpose: bytes) -> bytes:

@@ -7,6 +7,7 @@ the position row's `erasures` fence makes project drop it (`streams.project`).
 
 import uuid
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -118,4 +119,4 @@ def _keep(kept: dict[Key, Subject], fresh: dict[Key, Subject], limit: int) -> No
     if len(kept) + len(fresh) > limit:
         for key in list(kept)[: max(len(kept) // 2, len(kept) + len(fresh) - limit)]:
             del kept[key]
-    kept.update(fresh)
+    kept.update(islice(fresh.items(), limit))

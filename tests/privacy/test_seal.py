@@ -1,0 +1,73 @@
+"""Sealed bytes open only with their key, and only where they belong."""
+
+import os
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privacy.keys import new_key
+from privacy.seal import EVENT_KEY_BYTES, event_key, seal, unseal
+from schemas.errors import SealBroken
+
+KEY = new_key()
+CIPHER = AESGCM(KEY)
+TOPIC, SUBJECT = b"journal", os.urandom(16)
+EVENT = event_key(KEY, "e1")
+PLAIN = b"what the fan said"
+
+
+@given(st.binary(max_size=2000))
+def test_what_is_sealed_opens_to_the_same(plain: bytes) -> None:
+    sealed = seal(CIPHER, plain, TOPIC, SUBJECT, EVENT)
+    assert unseal(CIPHER, sealed, TOPIC, SUBJECT, EVENT) == plain
+
+
+def test_the_same_twice_looks_different() -> None:
+    first, second = (seal(CIPHER, PLAIN, TOPIC, SUBJECT, EVENT) for _ in range(2))
+    assert first != second
+    assert PLAIN not in first
+
+
+@pytest.mark.parametrize(
+    ("topic", "subject", "event"),
+    [
+        (b"other", SUBJECT, EVENT),
+        (TOPIC, os.urandom(16), EVENT),
+        (TOPIC, SUBJECT, event_key(KEY, "e2")),
+    ],
+    ids=["another topic", "another fan", "another event"],
+)
+def test_a_body_can_not_be_moved(topic: bytes, subject: bytes, event: bytes) -> None:
+    sealed = seal(CIPHER, PLAIN, TOPIC, SUBJECT, EVENT)
+    with pytest.raises(SealBroken):
+        unseal(CIPHER, sealed, topic, subject, event)
+
+
+def test_another_key_opens_nothing() -> None:
+    sealed = seal(CIPHER, PLAIN, TOPIC, SUBJECT, EVENT)
+    with pytest.raises(SealBroken):
+        unseal(AESGCM(new_key()), sealed, TOPIC, SUBJECT, EVENT)
+
+
+@given(st.integers(0, (12 + len(PLAIN) + 16) * 8 - 1))
+def test_any_bit_changed_is_noticed(bit: int) -> None:
+    changed = bytearray(seal(CIPHER, PLAIN, TOPIC, SUBJECT, EVENT))
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(SealBroken):
+        unseal(CIPHER, bytes(changed), TOPIC, SUBJECT, EVENT)
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_were_never_sealed_are_refused(sealed: bytes) -> None:
+    with pytest.raises(SealBroken):
+        unseal(CIPHER, sealed, TOPIC, SUBJECT, EVENT)
+
+
+def test_an_event_key_is_stable_for_its_fan_and_means_nothing_to_others() -> None:
+    assert event_key(KEY, "e1") == EVENT
+    assert len(EVENT) == EVENT_KEY_BYTES
+    assert event_key(new_key(), "e1") != EVENT
+    assert event_key(KEY, "E1") != EVENT
+    assert event_key(KEY, "é" * 128) != event_key(KEY, "é" * 127)

@@ -1,0 +1,54 @@
+"""The journal's frames: what ingest writes is read back, anything else is broken, not a crash."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import SealBroken
+from schemas.journal import (
+    FORMAT,
+    JournalEntry,
+    JournalRecord,
+    decode_entry,
+    decode_record,
+    encode_entry,
+    encode_record,
+)
+from schemas.text_features import TextFeatures
+
+RECORD = JournalRecord(FORMAT, 3, 12_345, b"k" * 16, b"sealed")
+
+
+def test_a_record_is_read_back() -> None:
+    assert decode_record(encode_record(RECORD)) == RECORD
+
+
+def test_an_entry_is_read_back() -> None:
+    features = TextFeatures("positive", 0.5, 0.9, {"joy": 1.0}, ("music",), {"casual": 1.0}, "en")
+    entry = JournalEntry("e", "message", 1, "fan", "ai", "Hi", text=features, model="m/1")
+    assert decode_entry(encode_entry(entry)) == entry
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_broken(value: bytes) -> None:
+    for decode in (decode_record, decode_entry):
+        try:
+            decode(value)
+        except SealBroken as broken:
+            assert "journal" in str(broken)
+
+
+@given(st.data())
+def test_any_byte_of_a_record_changed_is_read_or_broken(data: st.DataObject) -> None:
+    value = bytearray(encode_record(RECORD))
+    value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(SealBroken):
+        decode_record(bytes(value))
+
+
+def test_a_later_format_is_refused() -> None:
+    later = encode_record(JournalRecord(FORMAT + 1, 0, 0, b"", b""))
+    with pytest.raises(SealBroken, match="format"):
+        decode_record(later)
