@@ -10,17 +10,15 @@ from typing import Any, Final
 
 from ops.accounting import Account
 from ops.chaos.emitter import Emitter
+from ops.chaos.reader import ALLOWED, Reader
 from ops.chaos.topic import read_topic
 from ops.load import Event, Relationship, Totals, totals
-from privacy.keys import Keyring
-from privacy.subjects import Subjects
+from ops.verify import verify
 from schemas.positions import parse_position
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
+from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
 from schemas.updates import decode_update
-from streams.folding import distinct, fold_all, open_records, read_frames
 from views.postgres import connect
-from views.redis import Cache
 from views.state import decode
 
 EXAMPLES_MAX: Final = 3
@@ -39,23 +37,22 @@ class Check:
 class Row:
     """One fan as Postgres has it."""
 
-    subject: bytes
     version: int
     state: bytes
 
 
 async def check_all(
-    settings: Settings, emitter: Emitter, emitted: Sequence[Event], account: Account
+    settings: Settings,
+    emitter: Emitter,
+    reader: Reader,
+    emitted: Sequence[Event],
+    account: Account,
 ) -> list[Check]:
     """All of them; the system must be drained and quiet."""
     connection = await connect(settings.postgres_url)
     try:
         live = await connection.fetchval("SELECT generation FROM generation WHERE status = 'live'")
         fans = await _read_fans(connection, live)
-        history = await connection.fetch(
-            "SELECT subject, count(*) AS rows FROM interaction GROUP BY subject"
-        )
-        refolded = await _refold(settings, connection)
     finally:
         await connection.close()
     return [
@@ -63,10 +60,9 @@ async def check_all(
         *_check_account(emitted, account),
         await _check_dead_letters(settings, account),
         _check_totals(fans, totals(emitted)),
-        _check_refold(fans, refolded),
-        _check_history(fans, {row["subject"]: row["rows"] for row in history}),
-        await _check_cache(settings, fans),
+        await _check_verify(settings),
         await _check_updates(settings, fans),
+        *_check_reads(reader),
     ]
 
 
@@ -114,13 +110,10 @@ async def _check_dead_letters(settings: Settings, account: Account) -> Check:
 
 async def _read_fans(connection: Any, generation: int) -> dict[Relationship, Row]:
     rows = await connection.fetch(
-        "SELECT s.creator_id, s.fan_id, f.subject, f.version, f.state"  # noqa: S608 # our own name
+        "SELECT s.creator_id, s.fan_id, f.version, f.state"  # noqa: S608 # our own name
         f" FROM g{int(generation)}.fan_state f JOIN subject s USING (subject)"
     )
-    return {
-        (row["creator_id"], row["fan_id"]): Row(row["subject"], row["version"], row["state"])
-        for row in rows
-    }
+    return {(row["creator_id"], row["fan_id"]): Row(row["version"], row["state"]) for row in rows}
 
 
 def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:
@@ -136,63 +129,27 @@ def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship
     return Check("counts and revenue of every fan, from what was emitted", not wrong, saw)
 
 
-async def _refold(settings: Settings, connection: Any) -> dict[bytes, tuple[int, bytes]]:
-    """Every fan's (version, document) as a fresh fold of the whole journal has it."""
-    partitions: dict[int, list[Any]] = {}
-    async for record in read_topic(settings, JOURNAL.name):
-        partitions.setdefault(record.partition, []).append(record)
-    subjects = Subjects(Keyring.parse(settings.keyring.get_secret_value()), 1_000_000)
-    folded = {}
-    for records in partitions.values():
-        framed = read_frames(records, {})
-        known = await subjects.lookup(connection, {raw.key for raw, _ in framed.records})
-        opened = distinct(open_records(framed, known), framed.tallies)
-        for fan in fold_all(opened, {}, framed):
-            folded[fan.subject] = (fan.version, fan.document)
-    return folded
-
-
-def _check_refold(
-    fans: Mapping[Relationship, Row], refolded: Mapping[bytes, tuple[int, bytes]]
-) -> Check:
-    stored = {row.subject: (row.version, row.state) for row in fans.values()}
-    wrong = [s for s in stored.keys() | refolded.keys() if stored.get(s) != refolded.get(s)]
-    saw = f"{len(refolded):,} fans, byte for byte"
+async def _check_verify(settings: Settings) -> Check:
+    report = await verify(settings)
+    saw = (
+        f"{report.found:,} differences in {report.fans:,} fans, {report.events:,} history rows,"
+        f" {report.cached:,} cached fans"
+    )
+    examples = [f"{one.where} {one.field}" for one in report.differences[:EXAMPLES_MAX]]
     return Check(
-        "views equal a fresh fold of the journal",
-        not wrong,
-        f"{len(wrong):,} fans differ" if wrong else saw,
+        "`fanmemory verify`: everything equals a fresh fold of the journal",
+        report.found == 0 and report.fans > 0 and report.cached > 0,
+        f"{saw}: {', '.join(examples)}" if examples else saw,
     )
 
 
-def _check_history(fans: Mapping[Relationship, Row], rows: Mapping[bytes, int]) -> Check:
-    wanted = {row.subject: decode(row.state).engagement.interactions for row in fans.values()}
-    wrong = sum(rows.get(s) != wanted.get(s) for s in rows.keys() | wanted.keys())
-    return Check(
-        "history rows equal the interactions of the views",
-        not wrong,
-        f"{wrong:,} fans differ" if wrong else f"{sum(rows.values()):,} rows",
-    )
-
-
-async def _check_cache(settings: Settings, fans: Mapping[Relationship, Row]) -> Check:
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
-    cached = wrong = 0
-    try:
-        for (creator_id, fan_id), row in fans.items():
-            remembered = await cache.read(creator_id, fan_id)
-            if remembered is not None:
-                cached += 1
-                wrong += remembered.version != row.version
-                wrong += remembered.state != decode(row.state)
-    finally:
-        await cache.close()
-    return Check(
-        "what is cached equals the truth",
-        not wrong,
-        f"{wrong:,} of {cached:,} cached fans differ" if wrong else f"{cached:,} fans cached",
-    )
+def _check_reads(reader: Reader) -> list[Check]:
+    wrong = sum(count for status, count in reader.statuses.items() if status not in ALLOWED)
+    seen = ", ".join(f"{status}: {count:,}" for status, count in sorted(reader.statuses.items()))
+    return [
+        Check("contexts were read all the while", reader.statuses[200] > 0 and not wrong, seen),
+        _equal("contexts that went backwards", reader.went_back, 0),
+    ]
 
 
 async def _check_updates(settings: Settings, fans: Mapping[Relationship, Row]) -> Check:

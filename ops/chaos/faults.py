@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from ops.chaos.emitter import Emitter
 from ops.chaos.fleet import Fleet, Worker, fences_seen
-from ops.chaos.plan import Plan, ServiceStep, WorkerStep
+from ops.chaos.plan import Amounts, ServiceStep, WorkerStep, make_plan
 from ops.chaos.progress import Progress, wait_for
 from ops.services import EmbeddedServices
 from schemas.errors import ServiceFailed
@@ -48,11 +48,11 @@ LANE_SECONDS_MAX: Final = 300.0
 
 
 class Faults:
-    """Carries a plan out; `done` counts what was injected."""
+    """Carries the seed's plan out; `done` counts what was injected."""
 
     def __init__(
         self,
-        plan: Plan,
+        amounts: Amounts,
         seed: int,
         settings: Settings,
         services: EmbeddedServices,
@@ -61,7 +61,8 @@ class Faults:
         progress: Progress,
         on_step: Callable[[str], Any],
     ) -> None:
-        self._plan = plan
+        self._amounts = amounts
+        self._plan = make_plan(seed, amounts)
         self._settings = settings
         self._services = services
         self._fleet = fleet
@@ -101,7 +102,7 @@ class Faults:
             await asyncio.sleep(self._rng.uniform(0.1, 1.5))
             await self._do_to_workers(step)
             self._steps_done += 1
-        while not self.done["fences seen"] and self.done["pauses"] < PAUSES_MAX:
+        while self.done["fences seen"] < self._amounts.fences and self.done["pauses"] < PAUSES_MAX:
             await self._pause()
 
     async def _keep_pace(self) -> None:

@@ -64,16 +64,16 @@ class Worker:
     @property
     def works(self) -> bool:
         """Whether the process of the moment has been given partitions."""
-        if self.pid is None:
+        if self.pid is None or self.pid in self._killed:
             return False
         if not self._claimed:
             self._claimed = CLAIMED in self.log.read_bytes()
         return self._claimed
 
     def send(self, number: signal.Signals) -> bool:
-        """Send a signal to the process of the moment; False when there is none."""
+        """Send a signal to the process of the moment; False when there is none, or a dying one."""
         pid = self.pid
-        if pid is None:
+        if pid is None or pid in self._killed:
             return False
         if number == signal.SIGKILL:
             self._killed.add(pid)

@@ -25,6 +25,8 @@ class Amounts:
     worker_kills: int
     crash_points: tuple[str, ...]
     pauses: int
+    fences: int
+    """Of sleepers, seen in their logs: whether a sleeper was in the midst of a batch is luck."""
     kafka_kills: int
     postgres_kills: int
     valkey_kills: int
@@ -38,6 +40,7 @@ FULL: Final = Amounts(
     worker_kills=30,
     crash_points=POINTS,
     pauses=3,
+    fences=1,
     kafka_kills=5,
     postgres_kills=5,
     valkey_kills=5,
@@ -46,10 +49,11 @@ FULL: Final = Amounts(
     leaves=10,
 )
 SHORT: Final = Amounts(
-    events=20_000,
-    worker_kills=3,
-    crash_points=("ingest.after_produce", "project.after_commit"),
+    events=12_000,
+    worker_kills=2,
+    crash_points=("project.after_commit",),
     pauses=1,
+    fences=0,
     kafka_kills=1,
     postgres_kills=1,
     valkey_kills=1,

@@ -14,11 +14,15 @@ from ops.chaos.checks import Check, check_all
 from ops.chaos.emitter import Emitter
 from ops.chaos.faults import Faults
 from ops.chaos.fleet import Death, Fleet
-from ops.chaos.plan import Amounts, make_plan
-from ops.chaos.progress import Progress
+from ops.chaos.plan import Amounts
+from ops.chaos.progress import POLL_SECONDS, Progress
+from ops.chaos.reader import Reader
 from ops.load import Event, events
-from ops.system import running_services
+from ops.services.ports import free_port
+from ops.supervisor import Supervisor
+from ops.system import answers_ready, program, running_services
 from privacy.keys import Keyring
+from schemas.errors import ServiceFailed
 from schemas.settings import Settings
 from views.postgres import Store, open_pool
 
@@ -30,6 +34,9 @@ SESSION_SECONDS: Final = 6.0
 """The shortest that Kafka's defaults allow: a killed worker's partitions stand still as long."""
 LAST_RATE: Final = 20_000.0
 STANDSTILL_SECONDS_MAX: Final = 90.0
+CACHED_FANS: Final = 500
+"""Fans read once more at the end, so that there is a cache to be compared."""
+API_SECONDS_MAX: Final = 60.0
 TOLD_SECONDS: Final = 3.0
 """What the relay may take to publish the last updates."""
 
@@ -63,7 +70,7 @@ async def run_chaos(
 ) -> Verdict:
     """Run the suite on a new system below `data`, which must be empty.
 
-    Raises `DeadlineExceeded` when events stop moving for good, and whatever the services raise.
+    Raises `DeadlineExceeded` when events stop moving for good, and `ServiceFailed`.
     """
     started = time.monotonic()
     settings = Settings().model_copy(
@@ -74,6 +81,7 @@ async def run_chaos(
             "interactions_partitions": PARTITIONS,
             "journal_partitions": JOURNAL_PARTITIONS,
             "session_seconds": SESSION_SECONDS,
+            "api_port": free_port(),
         }
     )
     emitted = list(events(seed, amounts.events, FANS))
@@ -88,20 +96,26 @@ async def run_chaos(
             on_step(f"{emitter.sent:7,} sent {progress.folded:7,} in the views  {step}")
 
         fleet = Fleet(complete, services.data, tell)
-        plan = make_plan(seed, amounts)
-        faults = Faults(plan, seed, complete, services, fleet, emitter, progress, tell)
+        faults = Faults(amounts, seed, complete, services, fleet, emitter, progress, tell)
+        reader = Reader(complete, (event.relationship for event in emitted), seed)
+        supervisor = Supervisor()
         await emitter.start()
         try:
+            supervisor.add(program("api", "api", services.data, complete))
             for _ in range(workers):
                 fleet.join()
-            await _with_flow(emitter, progress, faults)
+            await _wait_for_api(complete)
+            await _with_flow(emitter, reader, progress, faults)
             tell("all is emitted; draining")
             account = await wait_until_folded(store, amounts.events, STANDSTILL_SECONDS_MAX)
             await asyncio.sleep(TOLD_SECONDS)
-            checks = await check_all(complete, emitter, emitted, account)
+            await reader.read_each(CACHED_FANS)
+            tell("all is in the views; checking")
+            checks = await check_all(complete, emitter, reader, emitted, account)
         finally:
+            await reader.close()
             await emitter.stop()
-            await fleet.stop()
+            await asyncio.gather(fleet.stop(), supervisor.stop())
     done = faults.done
     return Verdict(
         seed,
@@ -115,15 +129,24 @@ async def run_chaos(
     )
 
 
-async def _with_flow(emitter: Emitter, progress: Progress, faults: Faults) -> None:
-    """Emit and watch while the plan is carried out, then emit what is left."""
+async def _with_flow(emitter: Emitter, reader: Reader, progress: Progress, faults: Faults) -> None:
+    """Emit, read and watch while the plan is carried out, then emit what is left."""
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(progress.run())
+        watching = [group.create_task(progress.run()), group.create_task(reader.run())]
         emitting = group.create_task(emitter.run())
         await faults.run()
         emitter.rate = LAST_RATE
         await emitting
-        watching.cancel()
+        for task in watching:
+            task.cancel()
+
+
+async def _wait_for_api(settings: Settings) -> None:
+    deadline = time.monotonic() + API_SECONDS_MAX
+    while not await answers_ready(settings.api_host, settings.api_port):
+        if time.monotonic() > deadline:
+            raise ServiceFailed("The API is not ready.")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def check_faults(done: Counter[str], amounts: Amounts, points_missed: list[str]) -> list[Check]:
@@ -132,7 +155,7 @@ def check_faults(done: Counter[str], amounts: Amounts, points_missed: list[str])
         "worker kills": amounts.worker_kills,
         "crashes": len(amounts.crash_points),
         "pauses": amounts.pauses,
-        "fences seen": 1,
+        "fences seen": amounts.fences,
         "kafka kills": amounts.kafka_kills,
         "postgres kills": amounts.postgres_kills,
         "valkey kills": amounts.valkey_kills,

@@ -21,7 +21,7 @@ from ops.cli import options, print_json
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), help="Repeat a run's plan and events.")
-@click.option("--events", type=click.IntRange(1000), help="[default: 100000; 20000 with --short]")
+@click.option("--events", type=click.IntRange(1000), help="[default: 100000; 12000 with --short]")
 @click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True)
 @click.option("--short", is_flag=True, help="A few faults of each kind, about a minute.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
