@@ -14,6 +14,7 @@ from rich.table import Table
 from ops.cli import options, print_json
 
 COMMANDS: Final = {
+    "backlog": ("ops.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("ops.cli.bench:context", "Latency and throughput of context reads."),
     "pipeline": ("ops.cli.bench:pipeline", "Events a second into views, and until one is seen."),
 }
@@ -113,4 +114,35 @@ def pipeline(
     table.add_row("share of all cores used", f"{through['cpuShare']:.0%}")
     table.add_row(f"visible at {rate:.0f}/s: p50 ms", f"{visible['p50Ms']}")
     table.add_row(f"visible at {rate:.0f}/s: p99 ms", f"{visible['p99Ms']}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--events", default=1_000_000, show_default=True, help="Events that wait.")
+@click.option("--seconds", default=30.0, show_default=True, help="Length of each part.")
+@click.option("--slow", default=100.0, show_default=True, help="How much slower Postgres answers.")
+@options.as_json
+def backlog(events: int, seconds: float, slow: float, as_json: bool) -> None:
+    """Peak memory of a worker with a backlog, then with a slow Postgres besides."""
+    import uvloop
+
+    from ops.bench.backlog import measure
+
+    figures = uvloop.run(measure(events, seconds, slow))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{figures['events']:,} events waiting, one worker")
+    for column in ("Postgres", "peak MiB", "last MiB", "seconds", "events/s", "left", "restarts"):
+        table.add_column(column, justify="right")
+    for name, part in (("as it is", figures["plain"]), (f"{slow:g}x slower", figures["slowed"])):
+        table.add_row(
+            name,
+            f"{part['peakMiB']:,.1f}",
+            f"{part['lastMiB']:,.1f}",
+            f"{part['seconds']:,.1f}",
+            f"{part['eventsPerSecond']:,.0f}",
+            f"{part['eventsWaiting']:,}",
+            f"{part['restarts']}",
+        )
     Console().print(table)
