@@ -22,18 +22,20 @@ _FORM = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _LOCK: Final = 0x66616E6D656D  # "fanmem": one migration at a time in a database
 
 
-async def migrate(url: str) -> list[str]:
+async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
     """Bring a database up to date; returns the names of the migrations that it applied.
 
     Raises `Misconfigured` when an applied migration was edited afterwards, when the database is
-    newer than this code, or when the live views have another version; `DatabaseUnavailable`.
+    newer than this code, or when the live views have another version, unless it is `for_rebuild`,
+    which is about to replace them; `DatabaseUnavailable`.
     """
     async with translated():
         connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
             applied = await _apply(connection)
-            await _ensure_generation(connection)
+            if not for_rebuild:
+                await _ensure_generation(connection)
         finally:
             await connection.close()
     return applied

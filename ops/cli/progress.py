@@ -20,6 +20,7 @@ class Bar:
             console=Console(stderr=True),
             disable=hidden,
         )
+        self._label = label
         self._task = self._progress.add_task(label, total=None, speed="")
 
     def __enter__(self) -> Self:
@@ -35,7 +36,7 @@ class Bar:
         self._progress.stop()
 
     def begin(self, total: int, label: str | None = None) -> None:
-        self._progress.reset(self._task, total=total, description=label or "refolding")
+        self._progress.reset(self._task, total=total, description=label or self._label)
 
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)

@@ -1,6 +1,8 @@
 """`fanmemory rebuild`: fold every view again, beside the live ones, and switch."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from ops.cli.progress import Bar
 from ops.rebuild import Diff, Rebuilt, drop_former
 from ops.rebuild import diff as compare
 from ops.rebuild import rebuild as build
-from ops.secrets import with_secrets
+from ops.secrets import KEYRING_FILE, with_secrets
+from ops.services import EmbeddedServices, Endpoints
+from ops.services.lock import is_held
+from ops.system import embedded_names
 from schemas.settings import Settings
 
 
@@ -29,21 +34,42 @@ def rebuild(diff: bool, drop_old: bool, fresh: bool, data: Path, as_json: bool) 
     Events keep flowing and reads keep being answered meanwhile. Interrupted, it goes on where it
     stopped. The former generation stays until --drop-old.
     """
-    settings = with_secrets(Settings(), data)
-    if drop_old:
-        _show_dropped(asyncio.run(drop_former(settings)), as_json)
-        return
-    with Bar("rebuilding", hidden=as_json) as bar:
-        if diff:
-            changes = asyncio.run(
-                compare(settings, fresh=fresh, begin=bar.begin, progress=bar.advance)
-            )
+    with _running(data) as settings:
+        if drop_old:
+            _show_dropped(asyncio.run(drop_former(settings)), as_json)
+        elif diff:
+            with Bar("rebuilding", hidden=as_json) as bar:
+                changes = asyncio.run(
+                    compare(settings, fresh=fresh, begin=bar.begin, progress=bar.advance)
+                )
+            _show_diff(changes, as_json)
         else:
-            done = asyncio.run(build(settings, fresh=fresh, begin=bar.begin, progress=bar.advance))
-    if diff:
-        _show_diff(changes, as_json)
-    else:
-        _show(done, as_json)
+            with Bar("rebuilding", hidden=as_json) as bar:
+                done = asyncio.run(
+                    build(settings, fresh=fresh, begin=bar.begin, progress=bar.advance)
+                )
+            _show(done, as_json)
+
+
+@contextmanager
+def _running(data: Path) -> Iterator[Settings]:
+    """The settings of the system that runs, or of embedded services run for this command only.
+
+    `up` refuses views of another version, so it can't be what a rebuild needs to begin.
+    """
+    settings = Settings()
+    names = embedded_names(settings)
+    if not names or is_held(data) or not (data / KEYRING_FILE).exists():
+        yield with_secrets(settings, data)
+        return
+    with EmbeddedServices(data, names=names) as services:
+        found = services.endpoints
+        urls = Endpoints(
+            kafka=settings.kafka_url or found.kafka,
+            postgres_url=settings.postgres_url or found.postgres_url,
+            redis_url=settings.redis_url or found.redis_url,
+        )
+        yield with_secrets(settings, data, urls)
 
 
 def _show_dropped(generations: list[int], as_json: bool) -> None:

@@ -48,7 +48,7 @@ from privacy.subjects import Subjects
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
 from schemas.settings import Settings
 from schemas.topics import JOURNAL
-from views.migrate import create_generation
+from views.migrate import create_generation, migrate
 from views.postgres import connect, translated
 from views.redis import Cache
 from views.state import VIEW_VERSION
@@ -207,6 +207,8 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
         bounds = await journal.bounds()
     check_partitions(bounds, settings)
     check_whole(bounds, settings)
+    async with translated():
+        await migrate(settings.postgres_url, for_rebuild=True)
     connection = await connect(settings.postgres_url, command_timeout=600)
     try:
         async with translated():
