@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "backlog": ("ops.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("ops.cli.bench:context", "Latency and throughput of context reads."),
     "pipeline": ("ops.cli.bench:pipeline", "Events a second into views, and until one is seen."),
+    "rebuild": ("ops.cli.bench:rebuild", "How fast the journal is folded again."),
 }
 
 
@@ -145,4 +146,37 @@ def backlog(events: int, seconds: float, slow: float, as_json: bool) -> None:
             f"{part['eventsWaiting']:,}",
             f"{part['restarts']}",
         )
+    Console().print(table)
+
+
+@click.command()
+@click.option("--events", default=300_000, show_default=True, help="Synthetic events.")
+@click.option("--rounds", default=3, show_default=True, help="Rebuilds; the fastest counts.")
+@options.as_json
+def rebuild(events: int, rounds: int, as_json: bool) -> None:
+    """Events a second that a rebuild folds from the journal, with CPU by part."""
+    import uvloop
+
+    from ops.bench.rebuild import measure
+
+    figures = uvloop.run(measure(events, rounds))
+    if as_json:
+        print_json(figures)
+        return
+    best, alone = figures["rebuild"], figures["alone"]
+    table = Table(
+        title=f"{best['records']:,} records, {best['fans']:,} fans, {figures['cores']} cores",
+        show_header=False,
+    )
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("events a second", f"{best['eventsPerSecond']:,.0f}")
+    for part, micros in best["cpuMicrosPerEvent"].items():
+        table.add_row(f"CPU us per event: {part}", f"{micros}")
+    table.add_row("share of all cores used", f"{best['cpuShare']:.0%}")
+    table.add_row("events a second, had it all cores", f"{best['eventsPerSecondOfAllCores']:,.0f}")
+    table.add_row("one partition alone: reading, us", f"{alone['readMicrosPerEvent']}")
+    table.add_row("one partition alone: folding, us", f"{alone['foldMicrosPerEvent']}")
+    table.add_row("writers held back by the switch, ms", f"{best['switchMs']}")
+    table.add_row("differences that verify finds", f"{figures['differences']}")
     Console().print(table)
