@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, TypeVar
 
 from ops.accounting import Account, wait_until_folded
@@ -19,6 +20,7 @@ from ops.services.endpoints import load
 from schemas.context import MemoryContext
 from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
+from tests.forked import Forked
 from tests.pipeline import Pipeline
 from views.context import render_context
 
@@ -27,6 +29,9 @@ SECONDS_MAX = 120.0
 """Generous: the machine may be busy, and a test that passes never waits for it."""
 STOPPED_SECONDS_MAX = 40.0
 POLL_SECONDS = 0.1
+ALONE = {(name,) for name in ("demo", "up", "worker", "api", "verify", "rebuild")}
+"""Commands that start processes, or end theirs the hard way; so are those that read a pipe."""
+FORKED = Forked()
 
 Found = TypeVar("Found")
 
@@ -40,19 +45,38 @@ def fanmemory(
     *words: str, stdin: str | bytes | None = None, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; its output is decoded, its exit code not judged."""
-    ran = subprocess.run(
-        [*COMMAND, *words],
-        env=clean_environment(**environment),
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        cwd=cwd,
-        timeout=SECONDS_MAX,
-        check=False,
-    )
-    return subprocess.CompletedProcess(
-        ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode()
-    )
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    if words[:1] in ALONE or given is not None:
+        ran = subprocess.run(
+            [*COMMAND, *words],
+            env=clean_environment(**environment),
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            cwd=cwd,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        code, output, errors = ran.returncode, ran.stdout, ran.stderr
+    else:
+        code, output, errors = _forked(words, cwd, clean_environment(**environment))
+    return subprocess.CompletedProcess(words, code, output.decode(), errors.decode())
+
+
+def _forked(
+    words: tuple[str, ...], cwd: Path | None, environment: dict[str, str]
+) -> tuple[int, bytes, bytes]:
+    with TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "out", Path(folder) / "err"
+        output.touch()
+        errors.touch()
+        code = FORKED.run(
+            words=words,
+            environment=environment,
+            directory=str(cwd or Path.cwd()),
+            streams=[os.devnull, str(output), str(errors)],
+        )
+        return code, output.read_bytes(), errors.read_bytes()
 
 
 @dataclass
@@ -83,7 +107,10 @@ class Running:
     async def emit(self, *events: dict[str, Any] | bytes) -> Any:
         """Publish lines, wait until the views have them, and return what `emit` says."""
         lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in events]
-        told = self.json("emit", "-", stdin=b"\n".join(lines))
+        with NamedTemporaryFile(suffix=".jsonl") as file:
+            file.write(b"\n".join(lines))
+            file.flush()
+            told = self.json("emit", file.name)
         await self.drained()
         return told
 
