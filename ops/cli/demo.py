@@ -102,7 +102,7 @@ def show(system: System, shown: Shown) -> None:
     # One line, however narrow the terminal: it is to be copied whole.
     command = f"curl -s -H 'Authorization: Bearer {shown.token}' {shlex.quote(url)}"
     console.print(Text(command, style="green"), soft_wrap=True)
-    where = "" if system.data == Settings().data else f" --data {shlex.quote(str(system.data))}"
+    where = options.data_words(system.data)
     console.print(Text(f"\nWhat was refused, opened: fanmemory dlq --open{where}", "dim"))
 
 

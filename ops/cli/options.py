@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -14,3 +15,9 @@ data = click.option(
     help="Data directory of the embedded system.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def data_words(directory: Path) -> str:
+    """What a command that is shown for copying needs to find this directory."""
+    default = Settings().data.absolute()
+    return "" if directory.absolute() == default else f" --data {shlex.quote(str(directory))}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli import options, print_json
 from ops.services.endpoints import without_password
@@ -126,7 +127,8 @@ def show(system: "System") -> None:
         table.add_row(name, url)
     console = Console()
     console.print(table)
-    console.print("[dim]A token: `fanmemory token --creator ID`. Ctrl-C stops everything.[/]")
+    token = f"fanmemory token --creator ID{options.data_words(system.data)}"
+    console.print(Text(f"A token: {token}\nCtrl-C stops everything.", "dim"))
 
 
 @click.group()

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from ops.cli import COMMANDS
 from ops.cli import fanmemory as program
+from ops.cli.options import data_words
 from ops.demo import CREATOR, FAN
 from ops.reference import leaves
 from schemas.topics import TOPICS
@@ -293,3 +294,12 @@ def test_a_reader_that_goes_away_is_no_error(demonstrated: Running) -> None:
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait(60)
+
+
+def test_a_command_shown_for_copying_finds_the_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FANMEMORY_DATA", raising=False)
+    assert data_words(tmp_path / ".fanmemory") == ""
+    assert data_words(tmp_path / "my data") == f" --data '{tmp_path}/my data'"
+    monkeypatch.setenv("FANMEMORY_DATA", "my data")
+    assert data_words(tmp_path / "my data") == ""
