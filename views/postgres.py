@@ -4,6 +4,7 @@ Subjects travel as 16 raw bytes: the uuid codec of asyncpg would make an object 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from views.remembered import (
     open_stored,
 )
 from views.state import VIEW_VERSION
+
+log = logging.getLogger(__name__)
 
 _FOLDER: Final = Path(__file__).parent / "sql"
 POSITIONS: Final = load_queries(_FOLDER / "positions.sql")
@@ -186,13 +189,19 @@ class Store:
 
     async def _choose_generation(self) -> int:
         """The generation that this code can read."""
-        found = await self._pool.fetchval(POSITIONS.readable_generation, VIEW_VERSION)
+        found = await self._pool.fetchrow(POSITIONS.readable_generation, VIEW_VERSION)
         if found is None:
             raise Misconfigured(
                 f"There are no views of the version that this code reads ({VIEW_VERSION}).",
                 hint="Run `fanmemory rebuild`: it builds them beside the live ones.",
             )
-        self._generation = int(found)
+        if found["status"] != "live":
+            log.error(
+                "the live views are of another version than this code reads: it answers from the"
+                " former ones, as they stood at the switch; replace it",
+                extra={"operation": "readGeneration"},
+            )
+        self._generation = int(found["generation"])
         return self._generation
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:

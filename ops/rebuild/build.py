@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ops.journal import Raw, open_journal
 from ops.parallel import Progress
-from ops.refold import HELD_BYTES_MAX, Refold
+from ops.refold import HELD_BYTES_MAX, Bucket, Refold
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.errors import Fenced
@@ -116,7 +116,10 @@ async def _bulk(
     refold = Refold(partition, task.folder, held_bytes_max=task.held_bytes_max)
     await refold.read(journal, 0, task.until, progress)
     subjects = Subjects(keyring, limit=1 << 30)
+    queries = rebuild_queries(task.generation)
     async with connection.transaction():
+        rows = await connection.fetch(queries.quarantined_offsets, partition, task.until)
+        quarantined = {row["offset"] for row in rows}
         set_aside = list(refold.set_aside)
         async for bucket in refold.buckets(subjects, connection):
             await connection.copy_records_to_table(
@@ -125,11 +128,34 @@ async def _bulk(
                 columns=("subject", "version", "state"),
                 records=[(fan.subject, fan.version, fan.document) for fan in bucket.folded],
             )
+            if quarantined:
+                await _release(connection, queries, bucket, quarantined)
             set_aside += bucket.set_aside
             progress(0)
         after = Built(partition, task.until, refold.sources)
         await _move(connection, task.generation, task.built, after, refold.tally, set_aside)
     return after
+
+
+async def _release(connection: Any, queries: Any, bucket: Bucket, quarantined: set[int]) -> None:
+    """What was set aside when it was live, and is folded now, joins the history."""
+    failed = {one.offset for one in bucket.set_aside}
+    mended = [
+        one for one in bucket.history if one.offset in quarantined and one.offset not in failed
+    ]
+    if not mended:
+        return
+    await connection.execute(
+        queries.restore_history,
+        [one.subject for one in mended],
+        [one.event_key for one in mended],
+        [one.partition for one in mended],
+        [one.offset for one in mended],
+        [one.entry.time for one in mended],
+        [one.entry.kind == "message" for one in mended],
+        [one.body for one in mended],
+    )
+    await connection.execute(queries.release, mended[0].partition, [one.offset for one in mended])
 
 
 async def follow(

@@ -180,6 +180,26 @@ async def test_a_rebuild_mends_what_was_damaged(quiet: Pipeline) -> None:
     assert (await verify(quiet.settings, processes=1)).found == 0
 
 
+async def test_what_was_quarantined_and_can_be_folded_now_joins_views_and_history(
+    quiet: Pipeline,
+) -> None:
+    """As if its key had been missing from the keyring when it was live."""
+    before = await _states(quiet, 1)
+    (row,) = await quiet.fetch(
+        'DELETE FROM interaction WHERE partition = 1 AND "offset" = 7 RETURNING *'
+    )
+    await quiet.fetch(
+        'INSERT INTO quarantine (partition, "offset", subject, reason, value)'
+        " VALUES (1, 7, $1, 'sealed', '')",
+        row["subject"],
+    )
+    await quiet.fetch("UPDATE g1.fan_state SET version = 0 WHERE subject = $1", row["subject"])
+    await rebuild(quiet.settings, processes=1)
+    assert await _states(quiet, 2) == before
+    assert await quiet.fetch("SELECT * FROM quarantine") == []
+    assert (await verify(quiet.settings, processes=1)).found == 0
+
+
 async def test_diff_says_how_much_would_change_and_switches_nothing(quiet: Pipeline) -> None:
     (row,) = await quiet.fetch(
         """UPDATE g1.fan_state SET state = convert_to(jsonb_set(convert_from(state, 'UTF8')::jsonb,

@@ -49,5 +49,5 @@ SELECT generation, view_version FROM generation WHERE status = 'live' FOR SHARE;
 -- What code of one view version may read: the live generation, or after a switch to another
 -- version the former one as the switch left it, until that code is replaced.
 -- name: readable_generation
-SELECT generation FROM generation WHERE view_version = $1 AND status <> 'building'
+SELECT generation, status FROM generation WHERE view_version = $1 AND status <> 'building'
 ORDER BY status = 'live' DESC, generation DESC LIMIT 1;

@@ -65,3 +65,20 @@ DELETE FROM generation WHERE generation = $1 AND status <> 'live';
 
 -- name: count_fans
 SELECT count(*) FROM {generation}.fan_state;
+
+-- What could not be opened or folded when it was live.
+-- name: quarantined_offsets
+SELECT "offset" FROM quarantine WHERE partition = $1 AND "offset" < $2;
+
+-- It can be now: it takes its place in the history, before an equal event that came after it.
+-- name: restore_history
+INSERT INTO interaction AS i (subject, event_key, partition, "offset", time, message, body)
+SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
+    $6::boolean[], $7::bytea[])
+ON CONFLICT (subject, event_key) DO UPDATE SET partition = excluded.partition,
+    "offset" = excluded."offset", time = excluded.time, message = excluded.message,
+    body = excluded.body
+WHERE excluded."offset" < i."offset";
+
+-- name: release
+DELETE FROM quarantine WHERE partition = $1 AND "offset" = ANY ($2::bigint[]);
