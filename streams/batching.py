@@ -23,7 +23,13 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
-from schemas.errors import BrokerUnavailable, DatabaseUnavailable, DataLost, Fenced
+from schemas.errors import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    DataLost,
+    FanMemoryError,
+    Fenced,
+)
 from schemas.settings import Settings
 from streams.positions import Batch, Positions
 from views.postgres import UNAVAILABLE
@@ -88,8 +94,15 @@ class BatchLoop:
             except NOT_NOW as error:
                 attempt += 1
                 await self._pause("claim", attempt, error)
+            except Exception as error:
+                _explain(error)
+                raise
         self._gaps.clear()
-        await self._check_end(partitions)
+        try:
+            await self._check_end(partitions)
+        except DataLost as error:
+            _explain(error)
+            raise
         log.info("claimed", extra={"topic": self.positions.topic, "count": len(partitions)})
         return {partition: held.next for partition, held in self.positions.held.items()}
 
@@ -108,7 +121,8 @@ class BatchLoop:
                 await self._complete(await self._gather())
         except asyncio.CancelledError:
             raise
-        except BaseException:
+        except BaseException as error:
+            _explain(error)
             log.exception("the unit of work failed for good", extra={"topic": self.positions.topic})
             logging.shutdown()
             os._exit(1)
@@ -253,3 +267,9 @@ class BatchLoop:
                 await self._app.consumer.commit_advisory(self.positions.topic, offsets)
         except Exception as error:  # noqa: BLE001 # nothing depends on it, whatever it is
             log.debug("advisory commit: %s", type(error).__name__)
+
+
+def _explain(error: BaseException) -> None:
+    """Before a worker ends, say what its operator should do: our own errors know."""
+    if isinstance(error, FanMemoryError):
+        log.critical("%s %s", error, error.advice)

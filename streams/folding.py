@@ -157,17 +157,20 @@ def fold_all(
 def _fold_fan(
     subject: bytes, base: int, document: bytes, entries: list[Opened], framed: Framed
 ) -> Folded | None:
+    state: FanState | None
     try:
         state = decode(document) if document else None
         for one in entries:
             state = fold(state, one.entry, one.offset)
+        folded = encode(state)
     except Exception:  # noqa: BLE001 # whatever it is, only its record may be left out
         entries, state = _fold_singly(subject, document, entries, framed)
-    if state is None or not entries:
+        folded = encode(state)
+    if state is None:
         return None
     for one in entries:
         framed.tallies[one.partition].applied += 1
-    return Folded(subject, base, entries[-1].offset + 1, state, encode(state), entries)
+    return Folded(subject, base, entries[-1].offset + 1, state, folded, entries)
 
 
 def _fold_singly(
