@@ -9,12 +9,15 @@ from views.remembered import Stored
 
 
 async def warm(pipeline: Pipeline, fan: str) -> Stored:
-    """Put a fan's memory into the cache, as a read does."""
+    """Put a fan's memory into the cache, as a read does; the worker has said that it is pushed."""
     async with pipeline.stores() as (cache, store):
 
         async def filled() -> Stored | None:
             stored = await store.stored("creator", fan)
-            return stored if stored and await cache.fill("creator", fan, stored) else None
+            if stored is None or not await cache.fill("creator", fan, stored):
+                return None
+            published = await cache.published(stored.generation, stored.partition)
+            return stored if published is not None and published >= stored.version else None
 
         found = await pipeline.wait_for(filled)
         assert isinstance(found, Stored)
