@@ -1,6 +1,5 @@
 """`fanmemory`: every command is its own module, imported when it is called."""
 
-import importlib
 import json
 import logging
 import os
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from ops.cli.lazy import LazyGroup
 from schemas.errors import FanMemoryError
 
 COMMANDS: Final = {
@@ -35,29 +35,12 @@ COMMANDS: Final = {
     "verify": ("ops.cli.verify:verify", "Compare everything remembered with the journal."),
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
-"""Command -> where it is and its line in the help: listing commands imports none of them."""
 
 REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "redis": "Redis"}
 """Whose library an error comes from that no room of ours has given a name."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fan-memory")
 def fanmemory() -> None:
     """A streaming memory of every fan."""

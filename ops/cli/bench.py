@@ -3,7 +3,6 @@
 A command is a module below `ops.bench` and one line here, imported when it is called.
 """
 
-import importlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.cli import options, print_json
+from ops.cli.lazy import LazyGroup
 
 COMMANDS: Final = {
     "backlog": ("ops.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
@@ -21,23 +21,7 @@ COMMANDS: Final = {
 }
 
 
-class _Benches(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in sorted(COMMANDS.items())])
-
-
-@click.group(cls=_Benches)
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def bench() -> None:
     """Measure, and print figures. On embedded services of its own, removed afterwards."""
 
