@@ -69,11 +69,11 @@ def lines_with(pattern: str, files: dict[str, str]) -> list[str]:
 
 def test_nothing_names_this_machine_or_a_registry() -> None:
     assert TEXTS
-    home = re.escape(str(Path.home()))
-    beside = re.escape(str(ROOT.parent))
-    # A root directory as a home or a parent would be in every path.
-    places = [place for place in (home, beside) if len(place) > 2 and place != "/root"]
-    pattern = "|".join((*(f"{place}/" for place in places), r"/root/", r"index-url", r"\.pypi\."))
+    top = Path("/")
+    beside = [ROOT] if ROOT.parent == top else list(ROOT.parent.iterdir())
+    places = [place for place in (Path.home(), *beside) if place != top]
+    names = (re.escape(str(place)) + r"\b" for place in places)
+    pattern = "|".join((*names, r"index-url", r"\.pypi\."))
     assert lines_with(pattern, TEXTS) == []
 
 

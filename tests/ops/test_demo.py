@@ -92,7 +92,7 @@ def test_the_context_is_the_one_that_the_api_serves(demonstrated: Running) -> No
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         served = json.loads(answer.read())["data"]
-    assert served["recentMessages"] == told["recentMessages"]
+    assert all(message in served["recentMessages"] for message in told["recentMessages"])
     assert served["engagementMetrics"]["totalRevenue"] == told["engagementMetrics"]["totalRevenue"]
     assert served.keys() == told.keys()
 
