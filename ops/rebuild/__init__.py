@@ -32,12 +32,12 @@ import asyncpg
 from ops.journal import Bounds, Journal, check_partitions, check_whole, open_journal
 from ops.parallel import cores, on_processes
 from ops.rebuild.build import (
-    CLOSE_RECORDS,
     ROUNDS_MAX,
     Built,
     PartitionTask,
     build_partition,
     built,
+    close_enough,
     follow,
     rebuild_queries,
 )
@@ -310,10 +310,12 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
     Returns the erasures of each partition that are known to be forgotten.
     """
     rows: list[Any] = []
-    for _ in range(ROUNDS_MAX):
+    for round in range(ROUNDS_MAX):
         rows = await build.connection.fetch(build.queries.positions, build.live, JOURNAL.name)
         done = await _positions(build, build.generation)
         ranges = _ranges(rows, done)
+        if close_enough(sum(until - start for start, until in ranges.values()), round):
+            break
         raws = await journal.collect(ranges)
         for one in done:
             until = ranges[one.partition][1]
@@ -327,8 +329,6 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
                         until,
                         subjects,
                     )
-        if sum(map(len, raws.values())) <= CLOSE_RECORDS:
-            break
     await build.connection.execute(build.queries.forget_erased)
     return {row["partition"]: row["erasures"] for row in rows}
 

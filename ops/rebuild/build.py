@@ -29,7 +29,11 @@ from views.postgres import connect, memory_queries, schema_name, translated
 
 SQL: Final = Path(postgres.__file__).parent / "sql" / "rebuild.sql"
 CLOSE_RECORDS: Final = 500
-"""A partition so near to the live writer is close enough for the switch."""
+"""So near to the live writer is close."""
+CHASE_ROUNDS: Final = 4
+CHASED_RECORDS: Final = 20_000
+"""After some rounds behind a writer that runs as fast, this is close enough: what is left is folded
+under the switch's lock, in about a second."""
 ROUNDS_MAX: Final = 50
 BATCH_RECORDS: Final = 4_000
 
@@ -82,9 +86,9 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Built:
                 reached = await _bulk(task, journal, connection, keyring, progress)
             subjects = Subjects(keyring, limit=1 << 30)
             queries = rebuild_queries(task.generation)
-            for _ in range(ROUNDS_MAX):
+            for round in range(ROUNDS_MAX):
                 until = await _live_next(connection, queries, task.live, reached.partition)
-                if until - reached.next <= CLOSE_RECORDS:
+                if close_enough(until - reached.next, round):
                     break
                 async for raws in journal.read(reached.partition, reached.next, until):
                     for start in range(0, len(raws), BATCH_RECORDS):
@@ -102,6 +106,11 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Built:
             return reached
     finally:
         await connection.close()
+
+
+def close_enough(records: int, round: int) -> bool:
+    """Whether following the live writer for another round is not worth it."""
+    return records <= CLOSE_RECORDS or (round >= CHASE_ROUNDS and records <= CHASED_RECORDS)
 
 
 async def _live_next(connection: Any, queries: Any, live: int, partition: int) -> int:
