@@ -175,7 +175,12 @@ class Pipeline:
         """Ends them; pytest shows what they said when the test has failed."""
         for worker in self.workers:
             code = worker.stop()
-            print(f"{worker.log.name} ended with {code}", *worker.lines()[-12:], sep="\n")
+            print(
+                f"{worker.log.name} ended with {code}",
+                *worker.lines()[:14],
+                *worker.lines()[-8:],
+                sep="\n",
+            )
         self.workers.clear()
 
     async def forget_dead_workers(self) -> None:
@@ -309,6 +314,29 @@ class Pipeline:
             "SELECT fan_id, count(*) AS n FROM interaction JOIN subject USING (subject) GROUP BY 1"
         )
         return {row["fan_id"]: row["n"] for row in rows}
+
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[Any]:
+        """Hold a table so that nobody else reads or writes it; yields the holding connection."""
+        connection = await asyncpg.connect(self.settings.postgres_url)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                yield connection
+        finally:
+            await connection.close()
+
+    async def lock_awaited(self, table: str) -> None:
+        """Wait until a worker's statement waits for that table."""
+
+        async def waiting() -> bool:
+            rows = await self.fetch(
+                "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = $1::regclass",
+                table,
+            )
+            return bool(rows[0]["n"])
+
+        await self.wait_for(waiting)
 
     # Stores as the readers use them.
 

@@ -5,11 +5,7 @@ these tests don't depend on luck.
 """
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import asyncpg
 import pytest
 
 from schemas.topics import INTERACTIONS, JOURNAL
@@ -17,31 +13,6 @@ from tests.pipeline import Pipeline, Worker, message, mixed
 
 SESSION_SECONDS = 6.0
 """The shortest that Kafka allows."""
-
-
-@asynccontextmanager
-async def locked(pipeline: Pipeline, table: str) -> AsyncIterator[Any]:
-    """Hold a table so that nobody else reads or writes it; yields the holding connection."""
-    connection = await asyncpg.connect(pipeline.settings.postgres_url)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            yield connection
-    finally:
-        await connection.close()
-
-
-async def waits_for(pipeline: Pipeline, table: str) -> None:
-    """Until a worker's statement waits for that table."""
-
-    async def waiting() -> bool:
-        rows = await pipeline.fetch(
-            "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = $1::regclass",
-            table,
-        )
-        return bool(rows[0]["n"])
-
-    await pipeline.wait_for(waiting)
 
 
 async def epochs(pipeline: Pipeline, topic: str) -> dict[int, int]:
@@ -62,9 +33,9 @@ async def taken_over(pipeline: Pipeline, before: dict[int, int]) -> None:
 async def paused_while_it_waits_for(pipeline: Pipeline, first: Worker, table: str) -> Worker:
     """Pause the worker while it asks for `table`, and let another take everything over."""
     before = await epochs(pipeline, JOURNAL.name)
-    async with locked(pipeline, table):
+    async with pipeline.locked(table):
         await pipeline.publish(*mixed(fans=8, events=200))
-        await waits_for(pipeline, table)
+        await pipeline.lock_awaited(table)
         first.signal(signal.SIGSTOP)
     second = pipeline.start_worker(session_seconds=SESSION_SECONDS)
     await taken_over(pipeline, before)
@@ -106,9 +77,9 @@ async def test_a_claim_in_the_middle_of_a_batch_fences_it(pipeline: Pipeline) ->
     worker = pipeline.start_worker()
     await pipeline.claimed()
     for first, topic in ((0, INTERACTIONS.name), (20, JOURNAL.name)):
-        async with locked(pipeline, "position") as connection:
+        async with pipeline.locked("position") as connection:
             await pipeline.publish(*(message("fan", first + i) for i in range(20)))
-            await waits_for(pipeline, "position")
+            await pipeline.lock_awaited("position")
             # What another owner's claim does, while this owner's batch is under way.
             await connection.execute(
                 "UPDATE position SET epoch = epoch + 1 WHERE topic = $1", topic
