@@ -28,8 +28,6 @@ VERSION = 1
 GROUPS = ("words", "pairs", "skips", "chars2", "chars3", "chars4", "chars5", "shape")
 RUN_MAX = 3
 """A run of one mark or emoji is told apart up to this length: `!`, `!!`, `!!!`."""
-STRETCH_MAX = 2
-"""`soooo` is read as `soo`: a letter is kept at most this often in a row."""
 
 # Odd 64-bit constants of splitmix64 (Steele, Lea, Flood 2014) and multiples of the golden ratio.
 _A = np.uint64(0xBF58476D1CE4E5B9)
@@ -38,7 +36,7 @@ _G = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(31)
 _SALTS = np.arange(1, 16, dtype=np.uint64) * _G
 _BEGIN, _END, _LENGTH, _CAPITALS, _STRETCHED = range(1, 6)
-"""Tokens of our own use code points below the space, which never are letters."""
+"""Numbers of the tokens of our own: plain multiples of a constant, where words are mixed."""
 
 
 class Features(NamedTuple):
@@ -61,11 +59,10 @@ def _mixed(values: Hashes) -> Hashes:
 def extract(batch: Batch, inside: Flags) -> Features:
     """All features of a batch; `inside` comes from `text.word_letters`."""
     codes, kinds, bounds = batch.codes, batch.kinds, batch.bounds
-    messages = len(bounds) - 1
-
     same = np.zeros(len(codes), np.bool_)
     np.equal(codes[1:], codes[:-1], out=same[1:])
     same[bounds[1:-1]] = False
+    # `soooo` is read as `soo`: a letter is kept at most twice in a row.
     stretched = same & shifted(same) & (kinds == LETTER)
     capitals = tables().upper[batch.plain] & inside
     capitals &= shifted(capitals)
@@ -97,7 +94,6 @@ def extract(batch: Batch, inside: Flags) -> Features:
     hashes ^= hashes >> np.uint64(29)
     hashes *= _A
     hashes ^= hashes >> np.uint64(32)
-    assert len(group_bounds[0]) == messages + 1  # noqa: S101
     return Features(hashes, np.stack(group_bounds) + offsets[:, None], tokens)
 
 

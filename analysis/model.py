@@ -179,11 +179,11 @@ class Model:
 def _packed(weights: NDArray[np.int8]) -> Hashes:
     """(rows, words): three columns to a word."""
     rows, columns = weights.shape
-    words = -(-columns // _SUMS_PER_WORD)
-    padded = np.zeros((rows, words * _SUMS_PER_WORD), np.uint64)
-    padded[:, :columns] = (weights.astype(np.int16) + _WEIGHT_OFFSET).astype(np.uint64)
-    lanes = padded.reshape(rows, words, _SUMS_PER_WORD) << _SUM_SHIFTS
-    packed: Hashes = np.bitwise_or.reduce(lanes, axis=2)
+    packed = np.zeros((rows, -(-columns // _SUMS_PER_WORD)), np.uint64)
+    for column in range(columns):
+        word, lane = divmod(column, _SUMS_PER_WORD)
+        lifted = (weights[:, column].astype(np.int16) + _WEIGHT_OFFSET).astype(np.uint64)
+        packed[:, word] |= lifted << _SUM_SHIFTS[lane]
     return packed
 
 

@@ -1,0 +1,130 @@
+"""Topics: the default taxonomy, and a creator's own."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from analysis import TAXONOMY_VERSION, analyse
+from analysis.lexicon import Lexicon, bare_text
+from analysis.taxonomy import Taxonomy, TopicFinder, default_taxonomy
+from analysis.text import encode
+from schemas.errors import InvalidInput
+
+LANGUAGES = ("en", "es", "fr", "de", "pt", "it")
+
+
+def find(terms: dict[str, list[str]], *texts: str) -> list[list[str]]:
+    lexicon = Lexicon(terms)
+    batch = encode(texts)
+    found = lexicon.find(batch, bare_text(batch))
+    return [found.get(index, []) for index in range(len(texts))]
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "found"),
+    [
+        ("pizza", "I like pizza", True),
+        ("pizza", "PIZZA!", True),
+        ("pizza", "pizzas", False),
+        ("pizza*", "two pizzas", True),
+        ("pizza*", "superpizza", False),
+        ("café", "im Cafe", True),
+        ("cafe", "le café", True),
+        ("ice cream", "some ice-cream", True),
+        ("ice cream", "ice, and cream", False),
+        ("ice cream", "ice", False),
+        ("rock'n'roll", "Rock'n'Roll", True),
+        ("音楽", "私は音楽が好き", True),
+        ("👍", "ok👍🏽", True),
+        ("👨‍🍳", "the 👨🏽‍🍳", True),
+        ("a", "a", True),
+        ("...", "a ... b", False),
+    ],
+)
+def test_a_term_is_found_as_a_whole_word(term: str, text: str, found: bool) -> None:
+    assert find({term: ["x"]}, text) == [["x"] if found else []]
+
+
+def test_terms_may_overlap_and_share_words() -> None:
+    terms = {"new": ["new"], "new york": ["york"], "york city": ["city"]}
+    assert sorted(find(terms, "new york city")[0]) == ["city", "new", "york"]
+
+
+def test_a_phrase_does_not_run_over_a_message_s_end() -> None:
+    assert find({"ice cream": ["x"], "ice": ["ice"]}, "ice", "cream", "ice") == [
+        ["ice"],
+        [],
+        ["ice"],
+    ]
+
+
+def test_every_default_term_is_found_in_itself_and_names_its_topic() -> None:
+    terms = [
+        (topic, term.removesuffix("*"))
+        for topic, languages in default_taxonomy().topics.items()
+        for column in languages.values()
+        for term in column
+    ]
+    for (topic, term), found in zip(terms, analyse([t for _, t in terms]), strict=True):
+        assert topic in found.topics, term
+
+
+def test_the_default_taxonomy_speaks_six_languages_on_every_topic() -> None:
+    topics = default_taxonomy().topics
+    assert 40 <= len(topics) <= 60
+    for topic, languages in topics.items():
+        for language in LANGUAGES:
+            assert len(languages.get(language, [])) >= 1, (topic, language)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "so as we said, for the most part it is the same",
+        "das ist so eine Art, und wir sind da",
+        "on est là pour toi, car il le faut, et son frère aussi"[:37],
+        "como se dice, no es lo que era",
+        "per il resto non so che dire",
+    ],
+)
+def test_function_words_are_no_topics(text: str) -> None:
+    assert analyse([text])[0].topics == ()
+
+
+def test_equal_content_has_an_equal_version() -> None:
+    content = resources.files("analysis").joinpath("taxonomy.json").read_bytes()
+    spaced = json.dumps(json.loads(content), indent=7).encode()
+    assert Taxonomy.parse(spaced).version == Taxonomy.parse(content).version == TAXONOMY_VERSION
+    changed = json.loads(content)
+    changed["topics"]["music"]["en"].append("banjo")
+    assert Taxonomy.parse(json.dumps(changed).encode()).version != TAXONOMY_VERSION
+
+
+def test_a_taxonomy_file_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"topics": {"sailing": {"en": ["sail*"], "de": ["Segeln"]}}}')
+    batch = encode(["Sailing is fun", "wir segeln"])
+    finder = TopicFinder(Taxonomy.load(path))
+    assert finder.find(batch, bare_text(batch)) == {0: ("sailing",), 1: ("sailing",)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"topics": {}}',
+        b'{"topics": {"a": ["x"]}}',
+        b'{"topics": {"a": {"en": [1]}}}',
+        b'{"topics": {"a b": {"en": ["x"]}}}',
+        b'{"topics": {"a": {"en": ["x"]}}, "more": 1}',
+        json.dumps({"topics": {f"t{n}": {} for n in range(300)}}).encode(),
+        json.dumps({"topics": {"a": {"en": ["x"] * 20_001}}}).encode(),
+    ],
+)
+def test_a_wrong_taxonomy_is_refused_with_its_field(content: bytes) -> None:
+    with pytest.raises(InvalidInput, match="taxonomy"):
+        Taxonomy.parse(content)
