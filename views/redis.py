@@ -5,7 +5,8 @@ on, a fill never brings back an older version, and nothing is filled for a parti
 has not said how far it has pushed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -229,7 +230,7 @@ class Cache:
         for command in commands:
             pipeline.execute_command(*command)
         try:
-            return list(await pipeline.execute())
+            return list(await _cancellable(pipeline.execute()))
         except (RedisError, OSError, TimeoutError) as error:
             self._loaded = False  # it may have been restarted empty
             raise CacheUnavailable from error
@@ -240,13 +241,29 @@ class Cache:
 
     async def _call(self, *command: Any) -> Any:
         try:
-            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            return await _cancellable(
+                self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            )
         except ResponseError as error:
             if "Function not found" in str(error):
                 raise
             raise CacheUnavailable from error
         except (RedisError, OSError, TimeoutError) as error:
             raise CacheUnavailable from error
+
+
+async def _cancellable(reply: Awaitable[Any]) -> Any:
+    """Await redis-py, and notice a cancellation that it swallowed.
+
+    It sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives
+    just as the sending ends: a deadline would pass unnoticed, a task be told to stop and go on.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    result = await reply
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _stored(reply: Sequence[Any]) -> Stored:
