@@ -93,10 +93,15 @@ class Running:
         return str(self.second["endpoints"]["api_url"])
 
     def run(
-        self, *words: str, stdin: str | bytes | None = None, **environment: str
+        self,
+        *words: str,
+        stdin: str | bytes | None = None,
+        cwd: Path | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """A command on this system."""
-        return fanmemory(*words, stdin=stdin, FANMEMORY_DATA=str(self.data), **environment)
+        here = {"FANMEMORY_DATA": str(self.data)} | environment
+        return fanmemory(*words, stdin=stdin, cwd=cwd, **here)
 
     def json(self, *words: str, stdin: str | bytes | None = None) -> Any:
         """What a command that must succeed prints with `--json`."""
