@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
 from schemas.errors import (
@@ -32,6 +33,7 @@ from schemas.errors import (
 )
 from schemas.settings import Settings
 from streams.positions import Batch, Positions
+from streams.transport import Records
 from views.postgres import UNAVAILABLE
 
 log = logging.getLogger(__name__)
@@ -63,8 +65,8 @@ class Step(Protocol):
 class _Fetched(NamedTuple):
     partition: int
     assignment: int
-    records: Sequence[Any]
-    until: int
+    records: Records
+    """`streams.transport.Records`, with the stretch of the log that was read for them."""
 
 
 class BatchLoop:
@@ -76,7 +78,7 @@ class BatchLoop:
         self._settings = settings
         self._records_max = records_max
         self._queue: asyncio.Queue[_Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
-        self._gaps: dict[int, int] = {}
+        self._sought: dict[int, int] = {}
         self._committed_at = 0.0
         self._advisory: asyncio.Task[None] | None = None
 
@@ -97,7 +99,7 @@ class BatchLoop:
             except Exception as error:
                 _explain(error)
                 raise
-        self._gaps.clear()
+        self._sought.clear()
         try:
             await self._check_end(partitions)
         except DataLost as error:
@@ -109,10 +111,8 @@ class BatchLoop:
     async def feed(self, stream: Any) -> None:
         """The agent: passes fetches on. Never raises, never drops."""
         async for event in stream.events():
-            message, records = event.message, event.value
-            await self._queue.put(
-                _Fetched(message.partition, message.generation_id, records, records.until)
-            )
+            message = event.message
+            await self._queue.put(_Fetched(message.partition, message.generation_id, event.value))
 
     async def run(self) -> None:
         """Work until cancelled. An error that a retry can't mend ends the process."""
@@ -157,22 +157,27 @@ class BatchLoop:
         assignment = self._app.consumer_generation_id
         kept: dict[int, list[Any]] = {}
         reached: dict[int, int] = {}
-        for partition, fetched_in, records, until in fetched:
+        for partition, fetched_in, records in fetched:
             held = self.positions.held.get(partition)
             if held is None or fetched_in != assignment:
                 continue
             expected = reached.get(partition, held.next)
+            until = records.until
             if until <= expected:
                 continue
-            if records and records[0].offset < expected:
-                records = [record for record in records if record.offset >= expected]
-            first = records[0].offset if records else until
-            if first > expected and not await self._may_skip(partition, expected, first):
+            if records.start > expected:
+                await self._read_again(partition, expected, records.seek)
                 continue
-            kept.setdefault(partition, []).extend(records)
+            ours: Sequence[Any] = records
+            if records and records[0].offset < expected:
+                ours = [record for record in records if record.offset >= expected]
+            first = ours[0].offset if ours else until
+            if first > expected:
+                await self._check_hole(partition, expected, first)
+            kept.setdefault(partition, []).extend(ours)
             reached[partition] = until
         if self._app.consumer_generation_id != assignment:
-            return []  # claimed anew while we asked about a hole: these are other positions
+            return []  # claimed anew while we asked: these are other positions
         held_now = self.positions.held
         return [
             Batch(partition, held_now[partition].next, reached[partition], records)
@@ -180,30 +185,43 @@ class BatchLoop:
             if partition in held_now
         ]
 
-    async def _may_skip(self, partition: int, expected: int, first: int) -> bool:
-        """Whether the offsets from `expected` to `first` hold no records for us.
+    async def _read_again(self, partition: int, expected: int, seek: int) -> None:
+        """Go back: what was read from `expected` on was dropped on its way to us.
 
-        Transaction markers and aborted records leave such holes. So does reading from a wrong
-        place; so the place is read again first, and only a hole that is still there is believed.
+        Faust drops what comes while a rebalance begins or ends. Fetches that were under way when we
+        went back follow the same seek as the one that made us; they are dropped without another.
         """
-        if self._gaps.get(partition) == first:
-            del self._gaps[partition]
-            return True
-        if partition in self._gaps:
-            return False  # a later fetch that was under way when we sought back
+        if self._sought.get(partition) == seek:
+            return
+        self._sought[partition] = seek
+        try:
+            await self._app.consumer.seek_wait({TP(self.positions.topic, partition): expected})
+        except IllegalStateError:
+            log.debug("not ours any more: whoever claims it next reads from there")
+
+    async def _check_hole(self, partition: int, expected: int, first: int) -> None:
+        """The log was read from `expected` on, and had nothing for us before `first`: why?
+
+        Transaction markers and aborted records leave such holes. So does a log that was cut off
+        above our position. Raises `DataLost`, unless the operator takes the loss.
+        """
         tp = TP(self.positions.topic, partition)
-        earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
-        if earliest > expected:
-            if not self._settings.accept_data_loss:
-                raise DataLost
-            log.error(
-                "the log no longer reaches back to our position; going on as told",
-                extra={"topic": tp.topic, "partition": partition, "records": first - expected},
-            )
-            return True
-        self._gaps[partition] = first
-        await self._app.consumer.seek_wait({tp: expected})
-        return False
+        attempt = 0
+        while True:
+            try:
+                earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
+                break
+            except (KafkaError, TimeoutError) as error:
+                attempt += 1
+                await self._pause("check", attempt, error)
+        if earliest <= expected:
+            return
+        if not self._settings.accept_data_loss:
+            raise DataLost
+        log.error(
+            "the log no longer reaches back to our position; going on as told",
+            extra={"topic": tp.topic, "partition": partition, "count": first - expected},
+        )
 
     async def _check_end(self, partitions: Sequence[int]) -> None:
         """A log that ends before our position was made anew: everything in it would be missed."""

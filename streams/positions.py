@@ -65,9 +65,12 @@ class Positions:
 
         What somebody else has claimed is let go of.
         """
+        held = self.held
         rows = await connection.fetch(
             POSITIONS.reload, self.generation, self.topic, sorted(partitions)
         )
+        if self.held is not held:
+            return True  # claimed while we read: what we read is older than what is known
         ours = True
         for row in rows:
             known = self.held.get(row["partition"])

@@ -47,13 +47,17 @@ _fetching: ContextVar[bool] = ContextVar("_fetching", default=False)
 
 
 class Records(list[Any]):
-    """The records of one fetch of one partition, and up to where the log was read.
+    """The records of one fetch of one partition, and the stretch of the log that was read for them.
 
-    `until` lies behind more than the last record when transaction markers or aborted records, which
-    are never handed out, follow it. Such a fetch may bring no records at all.
+    All that the log has for us from `start` to before `until` is in it. The stretch is longer than
+    its records when there are transaction markers or aborted records, which are never handed
+    out. Such a fetch may bring no records at all.
     """
 
+    start: int
     until: int
+    seek: int
+    """Number of the seek that it follows: a fetch that was under way then has an earlier one."""
 
 
 class Fetch:
@@ -100,8 +104,9 @@ class _FetchSchema(faust.Schema[Any, Any]):
 class _Thread(driver.AIOKafkaConsumerThread):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._read: dict[TP, int] = {}
-        """Up to where each batched partition was read, since the last seek."""
+        self._read: dict[TP, tuple[Any, int, int]] = {}
+        """Of each batched partition: its assigned state, how far it was read, which seek."""
+        self._seeks = 0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -120,34 +125,43 @@ class _Thread(driver.AIOKafkaConsumerThread):
         fetched = dict(
             await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         )
-        subscription = consumer._fetcher._subscriptions.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None or not self.consumer.flow_active:
-            return fetched
-        for tp in assignment.tps:
-            if tp.topic not in _claims or tp not in active_partitions:
+        for tp in active_partitions:
+            place = _place(consumer, tp)
+            if tp.topic not in _claims or place is None or not place.has_valid_position:
                 continue
-            place = assignment.state_value(tp)
-            if not place.has_valid_position:
+            known, start, seek = self._read.get(tp, (None, 0, 0))
+            if tp in fetched:
+                records = Records(fetched[tp])
+                # Where an unknown stretch begins nobody can say: with its first record, then.
+                records.start = start if known is place else records[0].offset
+            elif known is place and start != place.position:
+                records = Records()
+                records.start = start
+            else:
                 continue
-            until = place.position
-            if tp in fetched or self._read.get(tp) != until:
-                self._read[tp] = until
-                records = fetched[tp] = Records(fetched.get(tp, ()))
-                records.until = until
+            records.until = place.position
+            records.seek = seek
+            fetched[tp] = records
+            # Also when Faust drops them, as it may: the next fetch begins behind them, which shows.
+            self._read[tp] = (place, place.position, seek)
         return fetched
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
-        self._forget(partitions)
+        self._seeks += 1
+        for tp, offset in partitions.items():
+            self._read[tp] = (_place(consumer, tp), offset, self._seeks)
         await super()._seek_wait(consumer, partitions)
 
     def seek(self, partition: TP, offset: int) -> None:
-        self._forget([partition])
+        self._read.pop(partition, None)
         super().seek(partition, offset)
 
-    def _forget(self, partitions: Iterable[TP]) -> None:
-        for tp in partitions:
-            self._read.pop(tp, None)
+
+def _place(consumer: Any, tp: TP) -> Any:
+    """What aiokafka knows of a partition in the assignment of now; None when it is not ours."""
+    subscription = consumer._fetcher._subscriptions.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    return assignment.state_value(tp) if assignment is not None and tp in assignment.tps else None
 
 
 class _Consumer(driver.Consumer):
