@@ -57,7 +57,7 @@ async def check_all(
         await connection.close()
     return [
         await _check_topic(emitter, emitted),
-        *_check_account(emitted, account),
+        *check_account(emitted, account),
         await _check_dead_letters(settings, account),
         _check_totals(fans, totals(emitted)),
         await _check_verify(settings),
@@ -75,7 +75,9 @@ async def _check_topic(emitter: Emitter, emitted: Sequence[Event]) -> Check:
     )
 
 
-def _check_account(emitted: Sequence[Event], account: Account) -> list[Check]:
+def check_account(emitted: Sequence[Event], account: Account) -> list[Check]:
+    """The counters of the commits, against what was emitted."""
+
     def counted(*natures: str) -> int:
         return sum(event.nature in natures for event in emitted)
 

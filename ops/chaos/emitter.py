@@ -128,5 +128,5 @@ class Emitter:
         return f"partitions differ ({sizes})"
 
 
-def _digest(key: bytes, value: bytes | None) -> bytes:
-    return blake2b(key + (b"\0" if value is None else b"\1" + value), digest_size=8).digest()
+def _digest(key: bytes | None, value: bytes | None) -> bytes:
+    return blake2b(repr((key, value)).encode(), digest_size=8).digest()
