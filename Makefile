@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test lint docs lock clean
+.PHONY: help install demo test chaos lint docs lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: install ## Run everything on embedded services and show it.
 
 test: install ## Run the tests on embedded services.
 	$(BIN)/python -m pytest
+
+chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
+	@$(BIN)/fanmemory chaos
 
 lint: install ## Lint, types, import rules.
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ MAKE = shutil.which("make") or "make"
 ELSEWHERE = {
     "demo": "every test of `demonstrated` runs it",
     "bench": "takes the whole machine for a minute",
-    "chaos": "has its own shorter run in tests/ops",
+    "chaos": "has its own shorter run in tests/test_chaos.py",
     "train": "needs the labelled texts",
     "evaluate": "needs the labelled texts",
 }
