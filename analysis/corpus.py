@@ -23,6 +23,7 @@ EMOTION_DEV: Final = "emotion_dev.tsv.xz"
 DIALOGUES: Final = "conversations.jsonl.gz"
 DIALOGUE_LABELS: Final = "conversation_labels.csv.gz"
 DIALOGUE_SOURCE: Final = "dialogue"
+_SENTIMENT_LABELS: Final = {"0": 0, "1": 1, "2": 2, "negative": 0, "positive": 2}
 _COLUMNS: Final = ["text", "label", "lang", "source"]
 
 
@@ -48,32 +49,29 @@ class _Utterance(msgspec.Struct):
 def read_table(path: Path, *, held_out: bool = False) -> Iterator[Example]:
     """Rows of a `text label lang source …` file, plain or xz; the labels tell which task it is.
 
-    Labels are 0, 1, 2 or the sentiments' names, or emotions joined by `|`. InvalidInput names the
-    line that is neither.
+    Labels are 0, 1, 2 or the sentiments' names, or emotions joined by `|`; `neutral` is a
+    sentiment where the file has other sentiments. InvalidInput names the line that is neither.
     """
     opener = lzma.open if path.suffix == ".xz" else open
     with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
         header = next(lines, "").rstrip("\n").split("\t")
-        if header[: len(_COLUMNS)] != _COLUMNS:
-            raise InvalidInput("file", f"the first line must begin with {' '.join(_COLUMNS)}")
-        for number, line in enumerate(lines, start=2):
-            cells = line.rstrip("\n").split("\t")
-            if len(cells) < len(_COLUMNS):
-                raise InvalidInput(f"line {number}", "columns are missing")
-            text, label, language, source = cells[: len(_COLUMNS)]
-            sentiment, emotions = _labels(label, number)
-            yield Example(text, sentiment, emotions, language, source, held_out)
-
-
-def _labels(label: str, number: int) -> tuple[int | None, frozenset[str] | None]:
-    if label in {"0", "1", "2"}:
-        return int(label), None
-    if label in {"negative", "positive"}:
-        return SENTIMENTS.index(label), None
-    emotions = frozenset(label.split("|"))
-    if not emotions <= set(EMOTIONS):
-        raise InvalidInput(f"line {number}", f"a label is 0, 1, 2 or of {' '.join(EMOTIONS)}")
-    return None, emotions
+        rows = [line.rstrip("\n").split("\t") for line in lines]
+    if header[: len(_COLUMNS)] != _COLUMNS:
+        raise InvalidInput("file", f"the first line must begin with {' '.join(_COLUMNS)}")
+    sentiments = dict(_SENTIMENT_LABELS)
+    if any(row[1] in sentiments for row in rows if len(row) > 1):
+        sentiments["neutral"] = SENTIMENTS.index("neutral")
+    for number, row in enumerate(rows, start=2):
+        if len(row) < len(_COLUMNS):
+            raise InvalidInput(f"line {number}", "columns are missing")
+        text, label, language, source = row[: len(_COLUMNS)]
+        if label in sentiments:
+            yield Example(text, sentiments[label], None, language, source, held_out)
+            continue
+        emotions = frozenset(label.split("|"))
+        if not emotions <= set(EMOTIONS):
+            raise InvalidInput(f"line {number}", f"a label is 0, 1, 2 or of {' '.join(EMOTIONS)}")
+        yield Example(text, None, emotions, language, source, held_out)
 
 
 def read_dialogues(messages: Path, labels: Path) -> Iterator[Example]:

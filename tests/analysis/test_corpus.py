@@ -22,6 +22,14 @@ def test_labels_tell_the_task(tmp_path: Path) -> None:
     assert (third.sentiment, third.emotions) == (None, {"joy", "love"})
 
 
+def test_neutral_is_a_sentiment_beside_other_sentiments(tmp_path: Path) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text(HEADER + "x\tneutral\ten\ts\ny\tnegative\ten\ts\n")
+    assert [example.sentiment for example in read_table(path)] == [1, 0]
+    path.write_text(HEADER + "x\tneutral\ten\ts\ny\tanger\ten\ts\n")
+    assert [example.emotions for example in read_table(path)] == [{"neutral"}, {"anger"}]
+
+
 def test_a_compressed_table_reads_like_a_plain_one(tmp_path: Path) -> None:
     content = (HEADER + "a\u2028b\t1\tde\ts\tB\n").encode()
     (tmp_path / "a.tsv").write_bytes(content)
