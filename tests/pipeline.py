@@ -5,6 +5,7 @@ deadline, and says what it saw instead when time is up.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -172,16 +173,18 @@ class Pipeline:
         return worker
 
     def stop_workers(self) -> None:
-        """Ends them; pytest shows what they said when the test has failed."""
+        """End every worker politely."""
         for worker in self.workers:
-            code = worker.stop()
-            print(
-                f"{worker.log.name} ended with {code}",
-                *worker.lines()[:14],
-                *worker.lines()[-8:],
-                sep="\n",
-            )
+            worker.stop()
         self.workers.clear()
+
+    async def end(self) -> None:
+        """Kill every worker; pytest shows what they said when the test has failed."""
+        for worker in self.workers:
+            worker.kill()
+            print(f"{worker.log.name}:", *worker.lines()[-20:], sep="\n")
+        with contextlib.suppress(*DOWN):
+            await self.forget_dead_workers()
 
     async def forget_dead_workers(self) -> None:
         """Tell Kafka that all workers are dead, which it would notice after their session."""

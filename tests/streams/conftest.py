@@ -25,7 +25,7 @@ async def pipeline(settings: Settings, tmp_path: Path) -> AsyncIterator[Pipeline
     try:
         yield made
     finally:
-        made.stop_workers()
+        await made.end()
 
 
 @pytest.fixture(scope="module")
@@ -42,4 +42,4 @@ async def running(
             await made.claimed()
             yield made
         finally:
-            made.stop_workers()
+            await made.end()

@@ -35,7 +35,7 @@ async def pipeline(
         await made.claimed()
         yield made
     finally:
-        made.stop_workers()
+        await made.end()
 
 
 @pytest.fixture
