@@ -100,7 +100,9 @@ class Journal:
             if silent >= SILENT_SECONDS_MAX:
                 raise BrokerUnavailable("The journal does not answer.")
 
-    async def collect(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, list[Raw]]:
+    async def collect(
+        self, ranges: Mapping[int, tuple[int, int]], seconds_max: float = SILENT_SECONDS_MAX
+    ) -> dict[int, list[Raw]]:
         """The records of short (from, up to) ranges of many partitions, all at once."""
         found: dict[int, list[Raw]] = {partition: [] for partition in ranges}
         open_ranges = {
@@ -116,7 +118,7 @@ class Journal:
         for tp in open_ranges:
             consumer.seek(tp, ranges[tp.partition][0])
         try:
-            async with asyncio.timeout(SILENT_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max):
                 while open_ranges:
                     fetched = await consumer.getmany(*open_ranges, timeout_ms=100)
                     for tp, records in fetched.items():
@@ -170,7 +172,7 @@ def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:
         )
 
 
-def check_partitions(bounds: dict[int, Bounds], settings: Settings) -> None:
+def check_count(bounds: dict[int, Bounds], settings: Settings) -> None:
     """Raise `Misconfigured` when the journal has another partition count than the settings."""
     if len(bounds) != settings.journal_partitions:
         raise Misconfigured(

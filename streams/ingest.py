@@ -22,7 +22,7 @@ from privacy.keys import Keyring
 from privacy.seal import event_key, seal
 from privacy.subjects import Subjects, journal_partition
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, Misconfigured
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_entry, encode_record
 from schemas.positions import Position
@@ -61,10 +61,16 @@ class Ingest:
         self._keyring = keyring
         self._producer = producer
         self._subjects = Subjects(keyring, settings.subject_cache_max)
-        self._journal_partitions = 0
+        self._journal_partitions = settings.journal_partitions
 
     async def claim(self, partitions: Sequence[int]) -> None:
-        self._journal_partitions = await self._producer.partitions(JOURNAL.name)
+        found = await self._producer.partitions(JOURNAL.name)
+        if found != self._journal_partitions:
+            # A fan's newer records would go to another partition than the older ones.
+            raise Misconfigured(
+                f"The journal has {found} partitions, the settings say {self._journal_partitions}.",
+                hint="A live topic keeps its partition count: restore it.",
+            )
         self._subjects.forget_all()
         async with (
             translated(),

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from ops.journal import Bounds, Journal, check_partitions, check_whole, open_journal
+from ops.journal import Bounds, Journal, check_count, check_whole, open_journal
 from ops.parallel import cores, on_processes
 from ops.rebuild.build import (
     ROUNDS_MAX,
@@ -48,7 +48,7 @@ from privacy.subjects import Subjects
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
 from schemas.settings import Settings
 from schemas.topics import JOURNAL
-from views.migrate import create_generation, migrate
+from views.migrate import check_partitions, create_generation, migrate
 from views.postgres import connect, translated
 from views.redis import Cache
 from views.state import VIEW_VERSION
@@ -205,7 +205,7 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
     """The build to go on with, or a new one, locked against another rebuild."""
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
-    check_partitions(bounds, settings)
+    check_count(bounds, settings)
     check_whole(bounds, settings)
     async with translated():
         await migrate(settings.postgres_url, for_rebuild=True)
@@ -214,6 +214,7 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
         async with translated():
             await _lock(connection)
             live, generation = await _choose(connection, fresh)
+            await check_partitions(connection, len(bounds))
             queries = rebuild_queries(generation)
             await connection.execute(
                 queries.begin_positions, generation, JOURNAL.name, list(bounds)
@@ -262,6 +263,7 @@ async def _build(
                 build.live,
                 build.generation,
                 one,
+                build.bounds[one.partition].first,
                 nexts.get(one.partition, 0),
                 Path(folder),
                 held_bytes_max,
@@ -354,7 +356,7 @@ async def _switch_locked(
         for row in await connection.fetch(queries.lock_positions, generation, JOURNAL.name)
     ]
     ranges = _ranges(live, done)
-    raws = await journal.collect(ranges)
+    raws = await journal.collect(ranges, LOCK_SECONDS_MAX)
     positions = [
         await follow(
             connection,

@@ -55,6 +55,8 @@ class PartitionTask:
     live: int
     generation: int
     built: Built
+    first: int
+    """Where the journal begins: 0, unless the loss of its beginning was accepted."""
     until: int
     """Where the live writer stood."""
     folder: Path
@@ -123,7 +125,7 @@ async def _bulk(
 ) -> Built:
     partition = task.built.partition
     refold = Refold(partition, task.folder, held_bytes_max=task.held_bytes_max)
-    await refold.read(journal, 0, task.until, progress)
+    await refold.read(journal, task.first, task.until, progress)
     subjects = Subjects(keyring, limit=1 << 30)
     queries = rebuild_queries(task.generation)
     async with connection.transaction():

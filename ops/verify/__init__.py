@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ops.journal import check_partitions, check_whole, open_journal
+from ops.journal import check_count, check_whole, open_journal
 from ops.parallel import cores, on_processes
 from ops.refold import HELD_BYTES_MAX
 from ops.verify.differences import COUNTERS, Difference, subject_text
@@ -102,7 +102,7 @@ async def verify(
                     for row in await connection.fetch(queries.positions, live, JOURNAL.name)
                 }
                 bounds = await journal.bounds()
-                check_partitions(bounds, settings)
+                check_count(bounds, settings)
                 check_whole(bounds, settings)
                 chosen = None if sample is None else await _sample(connection, queries, sample)
                 state_rows = await _counts(connection, queries.state_counts, len(bounds))
@@ -116,6 +116,7 @@ async def verify(
                             partition,
                             len(bounds),
                             rows.get(partition, UNCLAIMED),
+                            bounds[partition].first,
                             Path(folder),
                             chosen,
                             held_bytes_max,

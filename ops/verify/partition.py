@@ -53,6 +53,8 @@ class PartitionTask:
     partition: int
     partitions: int
     row: dict[str, Any]
+    first: int
+    """Where the journal begins: 0, unless the loss of its beginning was accepted."""
     folder: Path
     sample: frozenset[bytes] | None
     held_bytes_max: int = HELD_BYTES_MAX
@@ -138,7 +140,7 @@ class _Comparison:
         wanted = None if sample is None else sample.__contains__
         refold = Refold(task.partition, task.folder, wanted, task.held_bytes_max)
         async with open_journal(task.settings) as journal:
-            await refold.read(journal, 0, task.row["next"], self._progress)
+            await refold.read(journal, task.first, task.row["next"], self._progress)
         subjects = Subjects(self._keyring, limit=1 << 30)
         async for bucket in refold.buckets(subjects, self._connection):
             await self._compare_bucket(bucket)

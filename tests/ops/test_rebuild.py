@@ -18,16 +18,24 @@ from ops.verify import verify
 from schemas.errors import DataLost, Misconfigured
 from schemas.settings import Settings
 from schemas.topics import JOURNAL, MEMORY_UPDATES
+from streams.ingest import Ingest
+from streams.producer import BatchProducer
 from tests import services as helpers
 from tests.pipeline import Pipeline, mixed
 from views.migrate import migrate
-from views.postgres import POSITIONS
+from views.postgres import POSITIONS, open_pool
 from views.state import VIEW_VERSION
 
 FANS = 30
 EVENTS = 400
 DUPLICATES = 9
 RECORDS = EVENTS + DUPLICATES
+
+
+def _stop(pipeline: Pipeline) -> None:
+    """End the workers politely: what they have done is all committed and pushed."""
+    for worker in pipeline.workers:
+        worker.stop()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,7 @@ async def original(
             await made.publish(*events, *events[:DUPLICATES])
             await made.drained()
         finally:
-            made.stop_workers()
+            _stop(made)
         yield settings
 
 
@@ -323,7 +331,7 @@ async def test_views_of_another_version_are_refused_with_the_command_to_run(
         assert worker.said("older:1")
         assert worker.said("fanmemory rebuild")
     finally:
-        quiet.stop_workers()
+        _stop(quiet)
     done = await rebuild(quiet.settings, processes=1)
     assert done.view_version == VIEW_VERSION
     assert await migrate(quiet.settings.postgres_url) == []
@@ -346,9 +354,24 @@ async def test_another_partition_count_is_refused(quiet: Pipeline) -> None:
         assert "FANMEMORY_JOURNAL_PARTITIONS=4" in refused.value.advice
 
 
+async def test_ingest_refuses_a_journal_that_has_grown(quiet: Pipeline) -> None:
+    """A rebalance is when a running worker would notice it, and would place fans anew."""
+    settings = quiet.settings.model_copy(update={"journal_partitions": 3})
+    pool = await open_pool(settings.postgres_url)
+    producer = BatchProducer(settings.kafka_url, "test")
+    try:
+        with pytest.raises(Misconfigured, match="has 4 partitions"):
+            await Ingest(settings, pool, quiet.keyring, producer).claim([0])
+    finally:
+        await producer.stop()
+        await pool.close()
+
+
 async def test_a_partition_count_that_changed_is_refused_at_start(quiet: Pipeline) -> None:
     """Also when the settings were changed together with the topic."""
     await quiet.fetch("UPDATE generation SET journal_partitions = 3")
+    with pytest.raises(Misconfigured, match="3 partitions; now it has 4"):
+        await rebuild(quiet.settings, processes=1)
     with pytest.raises(Misconfigured, match="3 partitions; now it has 4") as refused:
         await refuse_misfits(quiet.settings)
     assert "order" in refused.value.advice
