@@ -60,7 +60,7 @@ which half are English."""
 _COUNT_BITS: Final = 25
 _COUNT_MIN: Final = 3
 _CHUNK: Final = 1000
-_GROUP_WEIGHTS: Final = {"chars2": 0.5, "chars3": 0.5, "chars4": 0.5, "chars5": 0.5}
+_GROUP_WEIGHTS: Final = {"chars3": 0.5, "chars4": 0.5, "chars5": 0.5}
 _CONCEPT_WEIGHT: Final = 2.0
 """Word features count 1, the many character n-grams half, the few concepts twice."""
 _SOURCE_IMPORTANCE: Final = {"xlmt-train": 4.0, DIALOGUE_SOURCE: 2.0}
