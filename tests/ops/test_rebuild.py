@@ -1,6 +1,7 @@
 """Rebuild on a system at rest: the same bytes, resumable, refusing what it must."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from ops.services import Endpoints
 from ops.start import refuse_misfits
 from ops.topics import admin
 from ops.verify import verify
-from schemas.errors import DataLost, Misconfigured
+from privacy.subjects import Subjects
+from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
 from schemas.settings import Settings
 from schemas.topics import JOURNAL, MEMORY_UPDATES
 from streams.ingest import Ingest
 from streams.producer import BatchProducer
+from streams.project import Project
+from streams.updates import Relay
 from tests import services as helpers
 from tests.pipeline import Pipeline, mixed
-from views.migrate import migrate
+from views.migrate import create_generation, migrate
 from views.postgres import POSITIONS, open_pool
 from views.state import VIEW_VERSION
 
@@ -310,6 +314,41 @@ async def test_a_switch_waits_for_a_claim_that_is_under_way(quiet: Pipeline) -> 
     assert (await running).generation == 2
     epochs = await quiet.fetch("SELECT epoch FROM position WHERE generation = 2")
     assert all(row["epoch"] > 1 for row in epochs)
+
+
+async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pipeline) -> None:
+    settings = quiet.settings
+    switching = await asyncpg.connect(settings.postgres_url)
+    switch = switching.transaction()
+    await switch.start()
+    await switching.execute("UPDATE generation SET status = 'former'")
+    await create_generation(switching, 2, "live")
+
+    async def waiting() -> bool:
+        rows = await quiet.fetch(
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND query LIKE '%FOR SHARE%'"
+        )
+        return bool(rows[0]["n"])
+
+    pool = await open_pool(settings.postgres_url)
+    async with quiet.stores() as (cache, _):
+        subjects = Subjects(quiet.keyring, 10)
+        teller = BatchProducer(settings.kafka_url, "test")
+        project = Project(pool, cache, Relay(settings, pool, teller, subjects), subjects)
+        claim = asyncio.create_task(project.claim([0]))
+        await quiet.wait_for(waiting)
+        await switch.commit()
+        with contextlib.suppress(DatabaseUnavailable):  # its statement began before the switch
+            await claim
+        await project.claim([0])
+        assert project.positions.generation == 2
+        rows = await quiet.fetch(
+            "SELECT epoch FROM position WHERE generation = 1 AND partition = 0"
+        )
+        assert [row["epoch"] for row in rows] == [1]
+    await switching.close()
+    await pool.close()
 
 
 async def test_views_of_another_version_are_refused_with_the_command_to_run(
