@@ -299,9 +299,12 @@ async def _switch(build: _Build, journal: Journal) -> _Switched:
                 swept = await _come_closer(build, journal, subjects)
                 async with build.connection.transaction():
                     return await _switch_locked(build, journal, subjects, swept)
-        except (DatabaseUnavailable, asyncpg.LockNotAvailableError):
+        except (DatabaseUnavailable, asyncpg.LockNotAvailableError) as error:
             if attempt == SWITCHES_MAX or build.connection.is_closed():
-                raise
+                raise DatabaseUnavailable(
+                    "The switch did not get the locks that it needs.",
+                    hint="Run `fanmemory rebuild` again: it goes on from what is built.",
+                ) from error
             await asyncio.sleep(0.2 * attempt)
     raise DatabaseUnavailable
 
