@@ -73,10 +73,13 @@ def tone_weights(
         counts["formal"] = counts.get("formal", 0.0) + FORMAL_SURFACE
     elif casual:
         counts["casual"] = counts.get("casual", 0.0) + CASUAL_SURFACE
+    if len(counts) == 1:
+        return {tone: _weight(count) for tone, count in counts.items()}
     strongest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return {tone: _weight(count) for tone, count in strongest}
 
 
+@cache
 def _weight(count: float) -> float:
     return round(1.0 - float(2.0**-count), 4)
 
