@@ -118,13 +118,13 @@ def backlog(events: int, seconds: float, slow: float, as_json: bool) -> None:
         print_json(figures)
         return
     table = Table(title=f"{figures['events']:,} events waiting, one worker")
-    for column in ("Postgres", "peak MiB", "last MiB", "seconds", "events/s", "left", "restarts"):
+    for column in ("Postgres", "peak MiB", "by quarter", "seconds", "events/s", "left", "restarts"):
         table.add_column(column, justify="right")
     for name, part in (("as it is", figures["plain"]), (f"{slow:g}x slower", figures["slowed"])):
         table.add_row(
             name,
             f"{part['peakMiB']:,.1f}",
-            f"{part['lastMiB']:,.1f}",
+            " ".join(f"{peak:.0f}" for peak in part["quartersMiB"]),
             f"{part['seconds']:,.1f}",
             f"{part['eventsPerSecond']:,.0f}",
             f"{part['eventsWaiting']:,}",
