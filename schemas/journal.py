@@ -64,7 +64,7 @@ def decode_record(value: bytes) -> JournalRecord:
     """Raises `SealBroken` for anything that ingest did not write."""
     try:
         record = _decode_record(value)
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         raise SealBroken("A journal record does not have the form that ingest writes.") from None
     if record.format != FORMAT:
         raise SealBroken("A journal record has a format that this version does not know.")
@@ -75,5 +75,5 @@ def decode_entry(plain: bytes) -> JournalEntry:
     """Raises `SealBroken` for anything that ingest did not write."""
     try:
         return _decode_entry(plain)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise SealBroken("A journal entry does not have the form that ingest writes.") from None

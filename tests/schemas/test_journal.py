@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.errors import SealBroken
@@ -32,6 +32,7 @@ def test_an_entry_is_read_back() -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x93\xa3\x00\x00\x80")  # a text that is not UTF-8
 def test_any_bytes_are_read_or_broken(value: bytes) -> None:
     for decode in (decode_record, decode_entry):
         try:
