@@ -2,7 +2,8 @@
 
 The steps of a unit, and what a crash between any two of them costs:
 
-1. Gather what is queued, up to a bound: small at low load, large in a backlog. (Nothing.)
+1. Gather what is queued, up to a bound: small at low load, large in a backlog, and smaller again
+   when units take long. (Nothing.)
 2. Drop fetches of an earlier assignment, trim what lies below our position. (Nothing.)
 3. `step.apply`: everything that matters, ending in one commit. (The unit is done again, and
    finds its records below the position or recognises them.)
@@ -39,6 +40,13 @@ from views.postgres import UNAVAILABLE
 log = logging.getLogger(__name__)
 
 QUEUED_FETCHES_MAX = 8
+FIRST_RECORDS = 1_000
+"""Records of the first unit: whether the outside is fast is not known yet."""
+QUICK_SECONDS = 1.0
+"""A unit that took less than this doubles the next, up to the configured size."""
+SLOW_SECONDS = 5.0
+"""One that took longer halves the next, down to a single fetch: with Postgres 100 times as slow a
+full unit would take longer than the watchdog waits, and be begun again for ever."""
 ADVISORY_COMMIT_SECONDS = 1.0
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
@@ -77,6 +85,7 @@ class BatchLoop:
         self._step = step
         self._settings = settings
         self._records_max = records_max
+        self._size = min(FIRST_RECORDS, records_max)
         self._queue: asyncio.Queue[_Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
         self._sought: dict[int, int] = {}
         self._committed_at = 0.0
@@ -118,7 +127,12 @@ class BatchLoop:
         """Work until cancelled. An error that a retry can't mend ends the process."""
         try:
             while True:
-                await self._complete(await self._gather())
+                fetched = await self._gather()
+                started = time.monotonic()
+                await self._complete(fetched)
+                self._size = next_size(
+                    self._size, time.monotonic() - started, FIRST_RECORDS, self._records_max
+                )
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -130,7 +144,7 @@ class BatchLoop:
     async def _gather(self) -> list[_Fetched]:
         fetched = [await self._queue.get()]
         records = len(fetched[0].records)
-        while records < self._records_max and not self._queue.empty():
+        while records < self._size and not self._queue.empty():
             fetched.append(self._queue.get_nowait())
             records += len(fetched[-1].records)
         return fetched
@@ -285,6 +299,15 @@ class BatchLoop:
                 await self._app.consumer.commit_advisory(self.positions.topic, offsets)
         except Exception as error:  # noqa: BLE001 # nothing depends on it, whatever it is
             log.debug("advisory commit: %s", type(error).__name__)
+
+
+def next_size(size: int, seconds: float, least: int, most: int) -> int:
+    """How many records the next unit may have, after one of up to `size` that took `seconds`."""
+    if seconds > SLOW_SECONDS:
+        size //= 2
+    elif seconds < QUICK_SECONDS:
+        size *= 2
+    return max(min(least, most), min(size, most))
 
 
 def _explain(error: BaseException) -> None:
