@@ -56,6 +56,7 @@ UNAVAILABLE: Final = (
     asyncpg.SerializationError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What means «not now»: trying again can help."""
 
