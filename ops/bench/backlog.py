@@ -20,7 +20,7 @@ from aiokafka.partitioner import murmur2
 from ops.accounting import Account, account
 from ops.bench.proxy import slowed
 from ops.load import Event, Mix, events
-from ops.supervisor import Supervisor
+from ops.supervisor import Restart, Supervisor
 from ops.system import program, running_services
 from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
@@ -99,7 +99,8 @@ async def _watch(
 ) -> dict[str, Any]:
     """One worker for `seconds`, or until nothing waits any more."""
     before = await account(store)
-    supervisor = Supervisor()
+    restarts: list[Restart] = []
+    supervisor = Supervisor(on_restart=restarts.append)
     supervisor.add(program("worker", "worker", data, settings))
     try:
         await _begun(store, before)
@@ -124,7 +125,7 @@ async def _watch(
         "eventsFolded": folded,
         "eventsPerSecond": round(folded / took, 1),
         "eventsWaiting": published - last.folded - last.dead_letters,
-        "restarts": sum(supervisor.restarts.values()),
+        "restarts": [restart.reason for restart in restarts],
     }
 
 

@@ -128,7 +128,7 @@ def backlog(events: int, seconds: float, slow: float, as_json: bool) -> None:
             f"{part['seconds']:,.1f}",
             f"{part['eventsPerSecond']:,.0f}",
             f"{part['eventsWaiting']:,}",
-            f"{part['restarts']}",
+            ", ".join(part["restarts"]) or "none",
         )
     Console().print(table)
 
