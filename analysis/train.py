@@ -10,6 +10,7 @@
 Seeded and single-threaded: two runs on one machine give the same bytes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,8 @@ _CONCEPT_WEIGHT: Final = 2.0
 _SOURCE_IMPORTANCE: Final = {"xlmt-train": 4.0, DIALOGUE_SOURCE: 2.0}
 _BALANCE: Final = 0.5
 """Exponent of the inverse class frequency within a source and language; at most 4."""
+_RARITY: Final = 0.5
+"""Exponent of a language's inverse size, so that English does not take every row of the table."""
 _LANGUAGE_BALANCE: Final = 0.7
 """Exponent of a language's inverse frequency."""
 _WORDS: Final = GROUPS.index("words")
@@ -136,7 +139,8 @@ def train_folder(folder: Path, settings: Settings, tick: Tick) -> Artefact:
     first = train(rows, learnt, tasks, language, plan, partial(tick, "choose"))
     members = concept_hashes(default_concepts())
     wanted = np.concatenate((np.fromiter(members, np.uint64, len(members)), samples))
-    worth = np.concatenate((np.full(len(members), np.inf), _worth(first, rows, settings)))
+    values = _worth(first, rows, settings, _rarity(texts))
+    worth = np.concatenate((np.full(len(members), np.inf), values))
     counts, fingerprints, table = _chosen(wanted, worth, settings.rows)
 
     rows, linked = _known(hashed, table, members, len(fingerprints))
@@ -347,14 +351,27 @@ def _rows(found: NDArray[np.int32], hashed: _Hashed, group_of: NDArray[np.uint8]
     )
 
 
-def _worth(network: Network, rows: Rows, settings: Settings) -> Floats:
+def _rarity(texts: Sequence[_Text]) -> Floats:
+    """How much a text counts when features are chosen: less, the more its language has."""
+    sizes = Counter(text.language for text in texts)
+    mean = len(texts) / len(sizes)
+    counts = [(mean / sizes[text.language]) ** _RARITY for text in texts]
+    return np.array(counts, np.float32)
+
+
+def _worth(network: Network, rows: Rows, settings: Settings, rarity: Floats) -> Floats:
     """How much a feature moves the logits over all texts that have it."""
-    counts = np.bincount(rows.columns, minlength=len(rows.weights)).astype(np.float32)
+    seen = np.zeros(len(rows.weights))
+    for first in range(0, len(rarity), 10 * _CHUNK):
+        edges = rows.starts[first : first + 10 * _CHUNK + 1]
+        counts = np.repeat(rarity[first : first + 10 * _CHUNK], np.diff(edges))
+        columns = rows.columns[edges[0] : edges[-1]]
+        seen += np.bincount(columns, weights=counts, minlength=len(seen))
     embedding = network.embedding * rows.weights[:, None]
     units = settings.first_units
     moved = product(embedding[:, :units], network.heads)
     worth: Floats = (moved**2).sum(axis=1) + 0.1 * (embedding[:, units:] ** 2).sum(axis=1)
-    worth *= counts
+    worth *= seen.astype(np.float32)
     return worth
 
 
