@@ -99,20 +99,19 @@ def by_script(batch: Batch) -> dict[int, str]:
     A message of a script that is not known here is `und`; one in Latin letters is left out.
     """
     letters = (batch.kinds == LETTER) | (batch.kinds == IDEOGRAPH)
-    if not (letters & (batch.plain > _LATIN_LAST)).any():
+    foreign = letters & (batch.plain > _LATIN_LAST)
+    places = np.flatnonzero(foreign)
+    if not places.size:
         return {}
     messages = len(batch.bounds) - 1
-    owner = np.repeat(np.arange(messages), np.diff(batch.bounds))[letters]
-    plain = batch.plain[letters]
-    scripts = _table()[plain]
+    owners = np.searchsorted(batch.bounds, places, side="right") - 1
     width = len(LANGUAGES_BY_SCRIPT) + 1
-    counts = np.bincount(owner * width + scripts, minlength=messages * width)
-    counts = counts.reshape(messages, width)
-    latin = np.bincount(owner[plain <= _LATIN_LAST], minlength=messages)
-    total = counts.sum(axis=1)
-    foreign = total - latin
+    cells = owners * width + _table()[batch.plain[places]]
+    counts = np.bincount(cells, minlength=messages * width).reshape(messages, width)
+    shares = per_message(foreign, batch.bounds)
+    total = per_message(letters, batch.bounds)
     found: dict[int, str] = {}
-    for index in np.flatnonzero((foreign > 0) & (foreign >= SCRIPT_SHARE_MIN * total)).tolist():
+    for index in np.flatnonzero((shares > 0) & (shares >= SCRIPT_SHARE_MIN * total)).tolist():
         found[index] = _decide(counts[index].tolist())
     return found
 
