@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -95,11 +96,10 @@ def show(verdict: Verdict) -> None:
         table.add_row("[green]ok[/]" if check.passed else "[bold red]NO[/]", check.name, check.saw)
     console = Console()
     console.print(table, highlight=False)
-    for death in verdict.deaths:
+    ends = Counter((death.how, death.said) for death in verdict.deaths)
+    for (how, said), count in ends.most_common():
         console.print(
-            f"{death.name} ended by itself ({death.how}): {death.said}",
-            style="yellow",
-            markup=False,
+            f"{count} workers ended by themselves ({how}): {said}", style="yellow", markup=False
         )
     total = sum(verdict.emitted.values())
     outcome = "[bold green]passed[/]" if verdict.passed else "[bold red]FAILED[/]"
