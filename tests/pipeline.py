@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
+from ops.accounting import Account
 from ops.services.process import launcher
 from ops.system import environment
 from ops.topics import partitions_of
@@ -53,28 +54,6 @@ DOWN = (
 """What is raised while a service does not answer."""
 
 Event = dict[str, Any]
-
-
-@dataclass
-class Accounting:
-    """The counters of every position row, added up."""
-
-    accepted: int = 0
-    dead_letters: int = 0
-    applied: int = 0
-    duplicates: int = 0
-    repeats: int = 0
-    forgotten: int = 0
-    quarantined: int = 0
-
-    @property
-    def taken_in(self) -> int:
-        return self.accepted + self.dead_letters
-
-    @property
-    def settled(self) -> int:
-        """What project has done with the accepted ones."""
-        return self.applied + self.duplicates + self.forgotten + self.quarantined
 
 
 def message(fan: str, number: int, *, at: int | None = None, **more: Any) -> Event:
@@ -286,10 +265,10 @@ class Pipeline:
         finally:
             await connection.close()
 
-    async def accounting(self) -> Accounting:
-        columns = ", ".join(f"coalesce(sum({f.name}), 0)::bigint" for f in fields(Accounting))
+    async def accounting(self) -> Account:
+        columns = ", ".join(f"coalesce(sum({f.name}), 0)::bigint" for f in fields(Account))
         rows = await self.fetch(f"SELECT {columns} FROM position")
-        return Accounting(*rows[0])
+        return Account(*rows[0])
 
     async def lag(self) -> dict[str, int]:
         """Records between each topic's ends and the positions in Postgres."""
@@ -355,12 +334,12 @@ class Pipeline:
 
     # Waiting.
 
-    async def drained(self, seconds_max: float = WAIT_SECONDS_MAX) -> Accounting:
+    async def drained(self, seconds_max: float = WAIT_SECONDS_MAX) -> Account:
         """Wait until everything published has been taken in and settled; returns the counts."""
 
-        async def settled() -> Accounting | None:
+        async def settled() -> Account | None:
             found = await self.accounting()
-            done = found.taken_in >= self.sent and found.settled >= found.accepted
+            done = found.read >= self.sent and found.folded >= found.accepted
             return found if done else None
 
         return await self.wait_for(settled, seconds_max, self.accounting)
@@ -386,14 +365,14 @@ class Pipeline:
                 raise AssertionError(f"waited {seconds_max} s in vain; saw {saw}; logs {tails}")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def caught_up(self, seconds_max: float = WAIT_SECONDS_MAX) -> Accounting:
+    async def caught_up(self, seconds_max: float = WAIT_SECONDS_MAX) -> Account:
         """Wait until no lag is left; for when it is unknown how often a record was sent."""
 
-        async def settled() -> Accounting | None:
+        async def settled() -> Account | None:
             if sum((await self.lag()).values()):
                 return None
             found = await self.accounting()
-            return found if found.settled == found.accepted else None
+            return found if found.folded == found.accepted else None
 
         return await self.wait_for(settled, seconds_max, self.lag)
 

@@ -36,12 +36,6 @@ DUPLICATES = 9
 RECORDS = EVENTS + DUPLICATES
 
 
-def _stop(pipeline: Pipeline) -> None:
-    """End the workers politely: what they have done is all committed and pushed."""
-    for worker in pipeline.workers:
-        worker.stop()
-
-
 @pytest.fixture(scope="module")
 async def original(
     services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
@@ -57,7 +51,7 @@ async def original(
             await made.publish(*events, *events[:DUPLICATES])
             await made.drained()
         finally:
-            _stop(made)
+            made.stop_workers()
         yield settings
 
 
@@ -370,7 +364,7 @@ async def test_views_of_another_version_are_refused_with_the_command_to_run(
         assert worker.said("older:1")
         assert worker.said("fanmemory rebuild")
     finally:
-        _stop(quiet)
+        quiet.stop_workers()
     done = await rebuild(quiet.settings, processes=1)
     assert done.view_version == VIEW_VERSION
     assert await migrate(quiet.settings.postgres_url) == []

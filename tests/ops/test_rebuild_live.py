@@ -19,19 +19,13 @@ FANS = 24
 READ_SECONDS = 0.005
 
 
-def _stop(pipeline: Pipeline) -> None:
-    """End the workers politely: what they have done is all committed and pushed."""
-    for worker in pipeline.workers:
-        worker.stop()
-
-
 @pytest.fixture
 async def pipeline(settings: Settings, tmp_path: Path) -> AsyncIterator[Pipeline]:
     made = Pipeline(settings, tmp_path)
     try:
         yield made
     finally:
-        _stop(made)
+        made.stop_workers()
 
 
 class Reader:

@@ -30,12 +30,6 @@ WARM = 8
 """Fans whose memory is cached."""
 
 
-def _stop(pipeline: Pipeline) -> None:
-    """End the workers politely: what they have done is all committed and pushed."""
-    for worker in pipeline.workers:
-        worker.stop()
-
-
 @pytest.fixture(scope="module")
 async def quiet(
     services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
@@ -70,7 +64,7 @@ async def quiet(
             worker.stop()
             yield made
         finally:
-            _stop(made)
+            made.stop_workers()
 
 
 async def _projected(pipeline: Pipeline) -> None:
@@ -416,7 +410,7 @@ async def test_a_running_system_raises_no_false_alarm(
             report = await verify(settings, processes=1)
             assert (report.found, report.applied) == (0, first)
         finally:
-            _stop(pipeline)
+            pipeline.stop_workers()
 
 
 async def _keep_publishing(pipeline: Pipeline, first: int, count: int) -> int:
