@@ -4,6 +4,7 @@ import asyncio
 import math
 import uuid
 
+import asyncpg
 import pytest
 
 from privacy.keys import Keyring
@@ -75,7 +76,18 @@ async def test_equal_misses_in_flight_share_one_read(api: Client) -> None:
     await _flush(api.settings)
     reads = await _counter(api, "memory_database_reads_total")
     shared = await _counter(api, "memory_database_reads_shared_total")
-    answers = await asyncio.gather(*(api.get("context") for _ in range(20)))
+    postgres = await asyncpg.connect(api.settings.postgres_url)
+    try:
+        # Held up in Postgres, the first read is surely still in flight when another comes.
+        async with postgres.transaction():
+            await postgres.execute("LOCK TABLE g1.fan_state IN ACCESS EXCLUSIVE MODE")
+            asking = asyncio.gather(*(api.get("context") for _ in range(20)))
+            async with asyncio.timeout(api.settings.database_seconds_max - 0.5):
+                while await _counter(api, "memory_database_reads_shared_total") == shared:
+                    await asyncio.sleep(0.01)
+        answers = await asking
+    finally:
+        await postgres.close()
     assert {answer.status for answer in answers} == {200}
     reads = await _counter(api, "memory_database_reads_total") - reads
     shared = await _counter(api, "memory_database_reads_shared_total") - shared
