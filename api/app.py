@@ -15,8 +15,8 @@ from api.auth import Authenticator
 from api.metrics import ApiMetrics
 from api.middleware import Answered, Bounded, Observed
 from api.parts import opened
+from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.settings import Settings
 
 PREFIX = "/api/of-memory"
 

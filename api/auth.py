@@ -13,8 +13,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from infra.settings import Settings
 from schemas.errors import Forbidden, Misconfigured, Unauthenticated
-from schemas.settings import Settings
 
 ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32

@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from api.envelopes import plain
 from api.parts import Parts, parts_of
+from infra.breaker import Breaker
 from schemas.errors import FanMemoryError
-from views.resilience import Breaker
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

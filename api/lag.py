@@ -14,10 +14,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
-from schemas.settings import Settings
 from schemas.topics import INTERACTIONS, JOURNAL
-from views.postgres import PartitionStatus, Store
+from stores.store import PartitionStatus, Store
 
 KEEP_SECONDS: Final = 1.0
 LOOK_SECONDS_MAX: Final = 1.5

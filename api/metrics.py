@@ -18,9 +18,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from api.lag import PartitionLag
+from infra.breaker import STATES, Breaker
 from schemas.errors import FanMemoryError
-from views.memory import FanMemory
-from views.resilience import STATES, Breaker
+from stores.reader import FanMemory
 
 BUCKETS: Final = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,

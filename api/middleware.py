@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.envelopes import CORRELATION_HEADER, failure, new_correlation_id
 from api.metrics import UNMATCHED, ApiMetrics
+from infra.settings import Settings
 from schemas.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -23,7 +24,6 @@ from schemas.errors import (
     Overloaded,
     RouteNotFound,
 )
-from schemas.settings import Settings
 
 QUIET_ROUTES: Final = frozenset(("/health/live", "/health/ready", "/metrics"))
 """Asked every few seconds by machines: logged at DEBUG unless they fail."""

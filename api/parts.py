@@ -9,12 +9,13 @@ from api.auth import Authenticator, Principal
 from api.lag import LagReader
 from api.metrics import ApiMetrics
 from api.publisher import Publisher
+from infra.postgres import open_pool
+from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import Forbidden
-from schemas.settings import Settings
-from views.memory import FanMemory
-from views.postgres import Store, open_pool
-from views.redis import Cache
+from stores.cache import Cache
+from stores.reader import FanMemory
+from stores.store import Store
 
 POOL_SIZE_MAX = 8
 """Postgres connections of one API process: a miss holds one for about 0.3 ms."""

@@ -17,11 +17,11 @@ import pybreaker
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from infra.breaker import Breaker, watch
+from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
 from schemas.positions import Position
-from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
-from views.resilience import Breaker, watch
 
 CONNECT_PAUSE_SECONDS: Final = 0.5
 CONNECT_SECONDS_MAX: Final = 1.0

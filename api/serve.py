@@ -16,8 +16,8 @@ import uvloop
 
 from api.app import create_app
 from api.protocol import BoundedHttp
+from infra.settings import Settings
 from schemas.errors import ServiceFailed
-from schemas.settings import Settings
 
 BACKLOG: Final = 1024
 GC_THRESHOLD: Final = 20_000

@@ -5,7 +5,7 @@ import time
 from joserfc import jwt
 
 from api.auth import ALGORITHM, signing_key
-from schemas.settings import Settings
+from infra.settings import Settings
 
 
 def issue_token(

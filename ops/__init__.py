@@ -1,1 +1,1 @@
-
+"""How it is run on a machine: commands, embedded services, the supervisor, doctor, demo."""

@@ -19,7 +19,8 @@ from typing import Any, Literal
 import asyncpg
 import redis.asyncio
 
-from ops import topics
+from admin import topics
+from infra.settings import Settings
 from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
 from ops.services import discover, kafka, postgres, valkey
 from ops.services.endpoints import FILE_NAME, without_password
@@ -30,8 +31,7 @@ from ops.services.ports import is_free
 from ops.system import answers_ready, embedded_names
 from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
-from schemas.settings import Settings
-from views import migrate
+from stores import migrate
 
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_MIN = 1 << 30

@@ -19,8 +19,9 @@ import msgspec
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from admin.topics import configuration
+from infra.settings import Settings
 from ops.cli import fanmemory
-from ops.topics import configuration
 from schemas.dead_letters import DeadLetter
 from schemas.errors import FanMemoryError
 from schemas.events import (
@@ -35,7 +36,6 @@ from schemas.events import (
     Wire,
 )
 from schemas.journal import JournalEntry, JournalRecord
-from schemas.settings import Settings
 from schemas.topics import DAY_MS, TOPICS, UNLIMITED
 from schemas.updates import MemoryUpdate
 

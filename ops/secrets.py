@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from infra.settings import Settings
 from ops.services import discover
 from ops.services.endpoints import Endpoints, create_private
-from schemas.settings import Settings
 
 KEY_BYTES = 32  # AES-256
 KEYRING_FILE = "keyring"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from ops import topics
+from admin import topics
+from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
 from ops.services import endpoints as endpoints_file
@@ -18,8 +19,7 @@ from ops.services.ports import free_port, is_free
 from ops.services.process import tail
 from ops.supervisor import Program, Restart, Supervisor
 from schemas.errors import FanMemoryError, ServiceFailed
-from schemas.settings import Settings
-from views.migrate import migrate
+from stores.migrate import migrate
 
 API_READY_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05

@@ -2,7 +2,7 @@
 
 Ingest resolves relationships to subjects and makes new ones; project and the readers resolve
 subjects back. Both keep a bounded number in memory. What they keep can be older than an erasure:
-the position row's `erasures` fence makes project drop it (`streams.project`).
+the position row's `erasures` fence makes project drop it (`streams.projection`).
 """
 
 import uuid
@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.sql import load_queries
 from privacy.keys import Keyring, new_key
-from schemas.sql import load_queries
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "subjects.sql")
 

@@ -11,19 +11,20 @@ import faust
 import mode
 import uvloop
 
+from infra import failpoints
+from infra.postgres import new_pool
+from infra.producer import BatchProducer
+from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
-from schemas.settings import Settings
 from schemas.topics import INTERACTIONS, JOURNAL
-from streams import crash, transport
+from stores.cache import Cache
+from stores.outbox import Relay
+from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
-from streams.producer import BatchProducer
-from streams.project import Project
-from streams.updates import Relay
+from streams.projection import Projection
 from streams.watchdog import Watchdog
-from views.postgres import new_pool
-from views.redis import Cache
 
 GROUP: Final = "fanmemory"
 DAY_SECONDS: Final = 86_400.0
@@ -37,7 +38,7 @@ GC_THRESHOLD: Final = 50_000
 
 def run_worker(settings: Settings) -> None:
     """Run one worker until it is told to stop; exits the process, with 1 after a crash."""
-    crash.arm(settings.crash_at)
+    failpoints.arm(settings.fail_at)
     gc.set_threshold(GC_THRESHOLD)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
@@ -60,11 +61,11 @@ def build_app(settings: Settings) -> Any:
     )
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
     producer = BatchProducer(settings.kafka_url, "fanmemory-ingest")
-    teller = BatchProducer(settings.kafka_url, "fanmemory-updates")
+    updates_producer = BatchProducer(settings.kafka_url, "fanmemory-updates")
     subjects = Subjects(keyring, settings.subject_cache_max)
-    relay = Relay(settings, pool, teller, subjects)
+    relay = Relay(settings, pool, updates_producer, subjects)
     ingest = Ingest(settings, pool, keyring, producer)
-    project = Project(pool, cache, relay, subjects)
+    project = Projection(pool, cache, relay, subjects)
 
     app = _faust_app(settings)
     loops = []
@@ -83,7 +84,7 @@ def build_app(settings: Settings) -> Any:
 
     async def close_resources() -> None:
         await producer.stop()
-        await teller.stop()
+        await updates_producer.stop()
         await cache.close()
         await pool.close()
 

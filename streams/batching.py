@@ -25,6 +25,8 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
+from infra.postgres import UNAVAILABLE
+from infra.settings import Settings
 from schemas.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
@@ -32,10 +34,8 @@ from schemas.errors import (
     FanMemoryError,
     Fenced,
 )
-from schemas.settings import Settings
-from streams.positions import Batch, Positions
+from stores.positions import Batch, Positions
 from streams.transport import Records
-from views.postgres import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 

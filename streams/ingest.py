@@ -18,6 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
+from infra.failpoints import fail_point
+from infra.postgres import database_errors
+from infra.producer import BatchProducer, Keyed
+from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.seal import event_key, seal
 from privacy.subjects import Subjects, journal_partition
@@ -26,14 +30,11 @@ from schemas.errors import InvalidInput, Misconfigured
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_entry, encode_record
 from schemas.positions import Position
-from schemas.settings import Settings
 from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from streams.crash import crash_point
-from streams.positions import Batch, Positions, ousting
-from streams.producer import BatchProducer, Keyed
-from views.postgres import INTAKE_GENERATION, POSITIONS, translated
+from stores.generations import INTAKE_GENERATION
+from stores.positions import POSITION_SQL, Batch, Positions, terminating_blockers
 
 log = logging.getLogger(__name__)
 
@@ -73,29 +74,29 @@ class Ingest:
             )
         self._subjects.forget_all()
         async with (
-            translated(),
+            database_errors(),
             self._pool.acquire() as connection,
-            ousting(self._pool, connection),
+            terminating_blockers(self._pool, connection),
         ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()
-        async with translated(), self._pool.acquire() as connection:
+        async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.reload(connection, partitions)
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         intake = self._validate(batches)
-        async with translated(), self._pool.acquire() as connection:
+        async with database_errors(), self._pool.acquire() as connection:
             subjects = await self._subjects.resolve(
                 connection, ((event.creator_id, event.fan_id) for _, event in intake.accepted)
             )
         self._seal(intake, subjects)
-        crash_point("ingest.before_produce")
+        fail_point("ingest.before_produce")
         await self._producer.send(JOURNAL.name, intake.journal)
-        crash_point("ingest.between_produces")
+        fail_point("ingest.between_produces")
         await self._producer.send(DEAD_LETTERS.name, intake.dead_letters)
-        crash_point("ingest.after_produce")
+        fail_point("ingest.after_produce")
         await self._commit(batches, intake)
 
     def _validate(self, batches: Sequence[Batch]) -> _Intake:
@@ -147,8 +148,8 @@ class Ingest:
             journal.setdefault(partition, []).append((subject.id, encode_record(record)))
 
     async def _commit(self, batches: Sequence[Batch], intake: _Intake) -> None:
-        crash_point("ingest.before_commit")
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        fail_point("ingest.before_commit")
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             await self.positions.advance(connection, batches)
             counts = []
             for batch in batches:
@@ -162,8 +163,8 @@ class Ingest:
                         dead,
                     )
                 )
-            await connection.executemany(POSITIONS.count_intake, counts)
-        crash_point("ingest.after_commit")
+            await connection.executemany(POSITION_SQL.count_intake, counts)
+        fail_point("ingest.after_commit")
 
 
 def _entry(position: Position, event: Interaction, text: TextFeatures | None) -> JournalEntry:

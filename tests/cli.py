@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, TypeVar
 
-from ops.accounting import Account, wait_until_folded
+from admin.accounting import Account, wait_until_folded
+from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services.endpoints import load
 from schemas.context import MemoryContext
-from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
 from tests.forked import Forked
 from tests.pipeline import Pipeline

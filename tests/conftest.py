@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
 from ops.services import EmbeddedServices, Endpoints
-from schemas.settings import Settings
 from tests import cli
 from tests import services as helpers
 

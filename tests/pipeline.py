@@ -24,19 +24,20 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from ops.accounting import Account
+from admin.accounting import Account
+from admin.topics import partitions_of
+from infra.postgres import open_pool
+from infra.settings import Settings
 from ops.services.process import launcher
 from ops.system import environment
-from ops.topics import partitions_of
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.errors import CacheUnavailable, DatabaseUnavailable
-from schemas.settings import Settings
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
+from stores.cache import Cache
+from stores.store import Store
 from streams.app import GROUP
-from views.postgres import Store, open_pool
-from views.redis import Cache
 from views.state import FanState, decode
 
 POLL_SECONDS = 0.05

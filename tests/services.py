@@ -15,11 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import redis.asyncio
 
-from ops import topics
+from admin import topics
+from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services import EmbeddedServices, Endpoints
-from schemas.settings import Settings
-from views.migrate import migrate
+from stores.migrate import migrate
 
 TEMPLATE_DATABASE = "fanmemory_template"
 

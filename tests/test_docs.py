@@ -17,16 +17,16 @@ from typing import NamedTuple
 import click
 import pytest
 
+from admin.emit import read_lines
 from api.auth import signing_key
+from infra.settings import Settings
 from ops.cli import fanmemory
 from ops.demo import SAMPLE
-from ops.emit import read_lines
 from ops.reference import TABLES, leaves, rewritten, tables_in
 from ops.services.endpoints import load
 from ops.services.ports import free_port
 from privacy.keys import Keyring
 from schemas.events import parse_interaction
-from schemas.settings import Settings
 from schemas.topics import TOPICS
 from tests.cli import COMMAND, STOPPED_SECONDS_MAX, Running, clean_environment, eventually
 
@@ -41,7 +41,7 @@ MAKE = shutil.which("make") or "make"
 ELSEWHERE = {
     "demo": "every test of `demonstrated` runs it",
     "bench": "takes the whole machine for a minute",
-    "chaos": "has its own shorter run in tests/test_chaos.py",
+    "chaos": "has its own shorter run in tests/lab/test_chaos.py",
     "train": "needs the labelled texts",
     "evaluate": "needs the labelled texts",
 }

@@ -17,8 +17,8 @@ from schemas.errors import FanMemoryError
 COMMANDS: Final = {
     "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
     "api": ("ops.cli.processes:api", "Run the API process."),
-    "bench": ("ops.cli.bench:bench", "Measure, and print figures."),
-    "chaos": ("ops.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
+    "bench": ("lab.cli.bench:bench", "Measure, and print figures."),
+    "chaos": ("lab.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
     "context": ("ops.cli.context:context", "Print what is remembered of a fan."),
     "demo": ("ops.cli.demo:demo", "Run everything and show it on sample conversations."),
     "dlq": ("ops.cli.dlq:dlq", "Show what was refused, and why."),

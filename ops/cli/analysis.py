@@ -14,10 +14,10 @@ from rich.table import Table
 
 from analysis import Analyser, Taxonomy, default_model
 from analysis.artefact import pack, unpack
-from analysis.corpus import Example, read_table
-from analysis.evaluate import evaluate as judge
 from analysis.model import Model
-from analysis.train import Settings, train_folder
+from analysis.training.corpus import Example, read_table
+from analysis.training.evaluate import evaluate as judge
+from analysis.training.train import Settings, train_folder
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
 from schemas.text_features import TextFeatures

@@ -8,15 +8,16 @@ import click
 import msgspec
 from rich.console import Console
 
+from infra.postgres import open_pool
+from infra.settings import Settings
 from ops.cli import options
 from ops.secrets import with_secrets
 from ops.show import show_context
 from privacy.keys import Keyring
 from schemas.context import MemoryContext
 from schemas.errors import FanNotFound
-from schemas.settings import Settings
+from stores.store import Store
 from views.context import render_context
-from views.postgres import Store, open_pool
 
 
 @click.command()

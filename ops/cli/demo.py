@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from admin.emit import read_lines
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.services import stop_on_signals
 from ops.demo import CREATOR, FAN, SAMPLE, Shown, run_sample
-from ops.emit import read_lines
 from ops.show import show_context
 from ops.system import System, running_system
-from schemas.settings import Settings
 
 
 @click.command()

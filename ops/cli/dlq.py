@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from admin.dead_letters import opened, read_newest
+from infra.settings import Settings
 from ops.cli import options, print_json
-from ops.dead_letters import opened, read_newest
 from ops.secrets import with_secrets
 from ops.services import discover
 from ops.show import printable
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter
 from schemas.errors import SealBroken
-from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
 
 CANT_OPEN = "the keyring lacks its key, or it was altered"

@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from admin.emit import Emitted, read_lines, shifted, to_now_ms
+from admin.emit import emit as publish
+from infra.settings import Settings
 from ops.cli import options, print_json
-from ops.emit import Emitted, read_lines, shifted, to_now_ms
-from ops.emit import emit as publish
 from ops.services import discover
-from schemas.settings import Settings
 
 STDIN: Final = Path("/dev/stdin")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from schemas.settings import Settings
+from infra.settings import Settings
 
 data = click.option(
     "--data",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
+from admin.preflight import preflight
+from infra import logs
+from infra.settings import Settings
 from ops.cli import options
 from ops.secrets import with_secrets
 from ops.services import discover
-from ops.start import refuse_misfits
-from schemas import logs
-from schemas.settings import Settings
 
 
 @click.command()
@@ -21,7 +21,7 @@ def worker(data: Path) -> None:
     Run as many as there are cores; they share the partitions.
     """
     settings = with_secrets(Settings(), data)
-    asyncio.run(refuse_misfits(settings))
+    asyncio.run(preflight(settings))
     from streams.app import run_worker
 
     logs.configure("worker", settings.log_level)
@@ -34,7 +34,7 @@ def worker(data: Path) -> None:
 def api(data: Path, port: int | None) -> None:
     """Run the API process."""
     settings = with_secrets(Settings(), data)
-    asyncio.run(refuse_misfits(settings))
+    asyncio.run(preflight(settings))
     from api.serve import run
 
     if port is not None:
@@ -47,7 +47,7 @@ def api(data: Path, port: int | None) -> None:
 @options.data
 def migrate(data: Path) -> None:
     """Bring the database schema up to date; safe to run again."""
-    from views.migrate import migrate as run
+    from stores.migrate import migrate as run
 
     applied = asyncio.run(run(discover.postgres_url(data, Settings())))
     for name in applied:

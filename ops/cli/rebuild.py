@@ -10,16 +10,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from admin.rebuild import Diff, Rebuilt, drop_former
+from admin.rebuild import diff as compare
+from admin.rebuild import rebuild as build
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
-from ops.rebuild import Diff, Rebuilt, drop_former
-from ops.rebuild import diff as compare
-from ops.rebuild import rebuild as build
 from ops.secrets import KEYRING_FILE, with_secrets
 from ops.services import EmbeddedServices, Endpoints
 from ops.services.lock import is_held
 from ops.system import embedded_names
-from schemas.settings import Settings
 
 
 @click.command()

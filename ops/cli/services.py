@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.services.endpoints import without_password
 from ops.services.lock import holder, is_held
-from schemas.settings import Settings
 
 if TYPE_CHECKING:  # slow to import, and only `up` needs them
     from ops.supervisor import Restart

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.secrets import with_jwt_secret
-from schemas.settings import Settings
 
 
 @click.command()

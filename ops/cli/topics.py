@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ops import topics as cluster
+from admin import topics as cluster
+from admin.topics import TopicState
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.services import discover
-from ops.topics import TopicState
-from schemas.settings import Settings
 from schemas.topics import DAY_MS, UNLIMITED
 
 

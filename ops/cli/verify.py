@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from admin.verify import Difference, Report
+from admin.verify import verify as compare
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
 from ops.secrets import with_secrets
-from ops.verify import Difference, Report
-from ops.verify import verify as compare
-from schemas.settings import Settings
 
 SHOWN_MAX = 50
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from admin import dead_letters
+from admin.accounting import Account, account, wait_until_folded
+from admin.emit import Emitted, emit, read_lines, shifted, to_now_ms
 from api.tokens import issue_token
-from ops import dead_letters
-from ops.accounting import Account, account, wait_until_folded
-from ops.emit import Emitted, emit, read_lines, shifted, to_now_ms
+from infra.postgres import open_pool
 from ops.system import System
 from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
 from schemas.dead_letters import DeadLetter
 from schemas.errors import FanNotFound
+from stores.store import Store
 from views.context import render_context, render_score
-from views.postgres import Store, open_pool
 
 SAMPLE: Final = Path(__file__).parent / "sample.jsonl"
 CREATOR: Final = "luna"

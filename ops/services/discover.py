@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from infra.settings import Settings
 from ops.services.endpoints import Endpoints, load
 from ops.services.lock import is_held
 from schemas.errors import NotRunning
-from schemas.settings import Settings
 
 
 def default_data_dir() -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis import Analyser, default_model
-from analysis.corpus import (
+from analysis.training.corpus import (
     DIALOGUE_LABELS,
     DIALOGUES,
     EMOTION_DEV,
@@ -18,7 +18,7 @@ from analysis.corpus import (
     read_dialogues,
     read_table,
 )
-from analysis.evaluate import evaluate
+from analysis.training.evaluate import evaluate
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(

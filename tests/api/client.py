@@ -13,8 +13,8 @@ import uvicorn
 
 from api.app import create_app
 from api.tokens import issue_token
+from infra.settings import Settings
 from schemas.journal import JournalEntry
-from schemas.settings import Settings
 from schemas.text_features import TextFeatures
 from schemas.times import MINUTE_MS
 

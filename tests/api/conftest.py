@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ops.bench.seed import seed
+from lab.bench.seed import seed
 from ops.services import Endpoints
 from tests import services as helpers
 from tests.api.client import CREATOR, FAN, Client, conversation, running_api

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from api.auth import Authenticator
 from api.tokens import issue_token
+from infra.settings import Settings
 from schemas.errors import Forbidden, Misconfigured, Unauthenticated
-from schemas.settings import Settings
 
 SECRET = "s" * 32
 NOW = 1_700_000_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas import logs
+from infra import logs
 from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
 
 

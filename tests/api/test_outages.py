@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ops import topics
-from ops.bench.seed import seed
+from admin import topics
+from infra.settings import Settings
+from lab.bench.seed import seed
 from ops.secrets import with_secrets
 from ops.services import EmbeddedServices
-from schemas.settings import Settings
+from stores.migrate import migrate
 from tests.api.client import CREATOR, FAN, Answer, Client, conversation, running_api
-from views.migrate import migrate
 
 OTHER = "fan_not_cached"
 EVENT = {"fanId": FAN, "creatorId": CREATOR, "type": "like", "timestamp": "2024-11-12T10:30:00Z"}

@@ -12,7 +12,7 @@ import pytest
 
 from api.protocol import HEAD_BYTES_MAX, BoundedHttp
 from api.serve import serve
-from schemas.settings import Settings
+from infra.settings import Settings
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -7,11 +7,11 @@ import uuid
 import asyncpg
 import pytest
 
+from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.settings import Settings
 from schemas.times import MINUTE_MS, render_time
+from stores.cache import Cache
 from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
-from views.redis import Cache
 
 CONTEXT_FIELDS = {
     "": [

@@ -16,9 +16,9 @@ import pytest
 
 from api.serve import serve
 from api.tokens import issue_token
+from infra.settings import Settings
 from ops.services.ports import free_port
 from schemas.errors import ServiceFailed
-from schemas.settings import Settings
 
 
 @dataclass

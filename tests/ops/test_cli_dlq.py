@@ -3,9 +3,9 @@
 import base64
 import json
 
-from ops.dead_letters import opened, read_newest
+from admin.dead_letters import opened, read_newest
+from infra.settings import Settings
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
 from tests.cli import Running
 from tests.pipeline import Pipeline

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from admin.emit import read_lines
 from ops.demo import CREATOR, FAN, SAMPLE, STANDSTILL_SECONDS_MAX
-from ops.emit import read_lines
 from schemas.events import KINDS
 from tests.cli import COMMAND, Running, clean_environment, eventually, fanmemory
 

@@ -21,14 +21,14 @@ import pytest
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from ops import topics
+from admin import topics
+from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services import NAMES, EmbeddedServices, Endpoints, discover, postgres
 from ops.services.jars import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
 from ops.services.process import launcher
 from schemas.errors import DataDirectoryInUse, Misconfigured, NotRunning, ServiceFailed
-from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
 
 ORPHANS_GONE_SECONDS_MAX = 10.0

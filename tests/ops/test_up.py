@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from infra.settings import Settings
 from ops.services import Endpoints
 from ops.services.endpoints import load, without_password
 from ops.services.ports import free_port
-from schemas.settings import Settings
 from tests import services as helpers
 
 READY_SECONDS_MAX = 60.0

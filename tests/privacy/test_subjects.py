@@ -6,10 +6,10 @@ import os
 
 import pytest
 
+from infra.postgres import connect
 from privacy.keys import Keyring
 from privacy.subjects import Subjects, journal_partition
 from schemas.errors import SealBroken
-from views.postgres import connect
 
 KEYRING = Keyring.parse("k:" + base64.b64encode(os.urandom(32)).decode())
 

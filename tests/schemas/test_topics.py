@@ -2,7 +2,7 @@
 
 import re
 
-from schemas.settings import Settings
+from infra.settings import Settings
 from schemas.topics import DAY_MS, DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS, UNLIMITED
 
 

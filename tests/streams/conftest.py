@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from infra.settings import Settings
 from ops.services import Endpoints
-from schemas.settings import Settings
 from tests import services as helpers
 from tests.pipeline import Pipeline
 

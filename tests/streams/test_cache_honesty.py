@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from stores.snapshot import SealedSnapshot
 from tests.pipeline import Pipeline, Worker, message, purchase
-from views.remembered import Stored
 
 
-async def warm(pipeline: Pipeline, fan: str) -> Stored:
+async def warm(pipeline: Pipeline, fan: str) -> SealedSnapshot:
     """Put a fan's memory into the cache, as a read does; the worker has said that it is pushed."""
     async with pipeline.stores() as (cache, store):
 
-        async def filled() -> Stored | None:
+        async def filled() -> SealedSnapshot | None:
             stored = await store.stored("creator", fan)
             if stored is None or not await cache.fill("creator", fan, stored):
                 return None
@@ -20,7 +20,7 @@ async def warm(pipeline: Pipeline, fan: str) -> Stored:
             return stored if published is not None and published >= stored.version else None
 
         found = await pipeline.wait_for(filled)
-        assert isinstance(found, Stored)
+        assert isinstance(found, SealedSnapshot)
         return found
 
 
@@ -44,7 +44,7 @@ async def honest(pipeline: Pipeline, fan: str) -> None:
     await pipeline.wait_for(agreed, instead=lambda: told(pipeline, fan))
 
 
-@pytest.mark.parametrize("point", ["project.after_commit", "project.after_push"])
+@pytest.mark.parametrize("point", ["projection.after_commit", "projection.after_push"])
 async def test_a_crash_around_the_push_leaves_nothing_stale(pipeline: Pipeline, point: str) -> None:
     first = pipeline.start_worker()
     await pipeline.publish(message("fan", 1))
@@ -52,12 +52,12 @@ async def test_a_crash_around_the_push_leaves_nothing_stale(pipeline: Pipeline, 
     before = await warm(pipeline, "fan")
     first.kill()
     await pipeline.forget_dead_workers()
-    crashing = pipeline.start_worker(crash_at=point)
+    crashing = pipeline.start_worker(fail_at=point)
     await pipeline.publish(message("fan", 2))
     assert crashing.process.wait(30) == -9
     await pipeline.forget_dead_workers()
     cached, stored = await told(pipeline, "fan")
-    if point == "project.after_commit":
+    if point == "projection.after_commit":
         # The window: Postgres has moved and the cache has not heard of it.
         assert cached == before.version < stored
     pipeline.start_worker()

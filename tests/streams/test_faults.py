@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from ops import topics
+from admin import topics
+from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services import EmbeddedServices
 from schemas.errors import DatabaseUnavailable
-from schemas.settings import Settings
+from stores.migrate import migrate
+from stores.reader import FanMemory
 from tests.pipeline import Flow, Pipeline, Worker, message
-from views.memory import FanMemory
-from views.migrate import migrate
 
 GOES_ON_SECONDS_MAX = 30.0
 """From a service's return until new events are applied, on a machine that does other things too."""

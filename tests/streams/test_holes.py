@@ -10,9 +10,9 @@ from typing import Any
 
 from faust.types import TP
 
-from schemas.settings import Settings
+from infra.settings import Settings
+from stores.positions import Held, Positions
 from streams.batching import BatchLoop, _Fetched
-from streams.positions import Held, Positions
 from streams.transport import Records
 
 TOPIC = "interactions"

@@ -5,6 +5,7 @@ import secrets
 
 import msgspec
 
+from infra.postgres import connect
 from privacy.seal import event_key, seal, unseal
 from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.journal import (
@@ -18,7 +19,6 @@ from schemas.journal import (
 )
 from schemas.topics import JOURNAL
 from tests.pipeline import Pipeline, message, mixed
-from views.postgres import connect
 from views.state import FanState, encode, fold
 
 SOURCE = 9

@@ -13,7 +13,7 @@ from faust.transport import drivers
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from schemas.settings import Settings
+from infra.settings import Settings
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from streams import app as apps
 from streams import transport

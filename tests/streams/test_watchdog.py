@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from streams.positions import Held, Positions
+from stores.positions import Held, Positions
 from streams.watchdog import Watchdog
 from tests.pipeline import Pipeline, message
 

@@ -1,0 +1,1 @@
+"""What an operator asks for: topics, the journal, verify, rebuild, dead letters, accounting."""

@@ -1,0 +1,184 @@
+"""Reading the journal from its beginning, apart from any worker: what verify and rebuild share.
+
+No consumer group, no commits: whoever reads says from where to where.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from admin.topics import admin
+from infra.settings import Settings
+from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
+from schemas.topics import JOURNAL
+
+FETCH_BYTES: Final = 4_194_304
+"""Of one partition in one answer: large, since nobody waits for the first record."""
+FETCH_RECORDS: Final = 10_000
+SILENT_SECONDS_MAX: Final = 30.0
+"""So long without a record that must be there: the broker is away."""
+
+
+class Raw(NamedTuple):
+    """One journal record as Kafka has it."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+
+
+class Bounds(NamedTuple):
+    """The offsets of one partition: `first` is there, `end` is the next to be written."""
+
+    first: int
+    end: int
+
+
+class Journal:
+    """A reader; one at a time may read. Every method raises `BrokerUnavailable`."""
+
+    def __init__(self, settings: Settings, consumer: Any) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._next = -1
+        """Where the consumer stands in the partition it is assigned to."""
+
+    async def bounds(self) -> dict[int, Bounds]:
+        """What there is of every partition. Raises `Misconfigured` when there is no journal."""
+        try:
+            async with asyncio.timeout(SILENT_SECONDS_MAX):
+                async with admin(self._settings) as client:
+                    (described,) = await client.describe_topics([JOURNAL.name])
+                if not described["partitions"]:
+                    raise Misconfigured(
+                        "There is no journal.", hint="Run `fanmemory topics create`."
+                    )
+                numbers = sorted(each["partition"] for each in described["partitions"])
+                tps = [TopicPartition(JOURNAL.name, number) for number in numbers]
+                first = await self._consumer.beginning_offsets(tps)
+                end = await self._consumer.end_offsets(tps)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        return {tp.partition: Bounds(first[tp], end[tp]) for tp in tps}
+
+    async def read(self, partition: int, start: int, until: int) -> AsyncIterator[list[Raw]]:
+        """The records from offset `start` up to, but without, `until`, in lists."""
+        if start >= until:
+            return
+        tp = TopicPartition(JOURNAL.name, partition)
+        consumer = self._consumer
+        if consumer.assignment() != {tp}:
+            consumer.assign([tp])
+            self._next = -1
+        if self._next != start:
+            consumer.seek(tp, start)
+        silent = 0.0
+        while True:
+            try:
+                fetched = await consumer.getmany(timeout_ms=1000, max_records=FETCH_RECORDS)
+            except (KafkaError, OSError) as error:
+                raise BrokerUnavailable from error
+            records = [
+                Raw(partition, record.offset, record.key or b"", record.value or b"")
+                for record in fetched.get(tp, ())
+            ]
+            if records:
+                silent = 0.0
+                beyond = records[-1].offset >= until
+                yield [raw for raw in records if raw.offset < until] if beyond else records
+            else:
+                silent += 1.0
+            # The position also passes offsets that hold no record.
+            self._next = await consumer.position(tp)
+            if self._next >= until:
+                return
+            if silent >= SILENT_SECONDS_MAX:
+                raise BrokerUnavailable("The journal does not answer.")
+
+    async def collect(
+        self, ranges: Mapping[int, tuple[int, int]], seconds_max: float = SILENT_SECONDS_MAX
+    ) -> dict[int, list[Raw]]:
+        """The records of short (from, up to) ranges of many partitions, all at once."""
+        found: dict[int, list[Raw]] = {partition: [] for partition in ranges}
+        open_ranges = {
+            TopicPartition(JOURNAL.name, partition): until
+            for partition, (start, until) in ranges.items()
+            if start < until
+        }
+        if not open_ranges:
+            return found
+        consumer = self._consumer
+        self._next = -1
+        consumer.assign(list(open_ranges))
+        for tp in open_ranges:
+            consumer.seek(tp, ranges[tp.partition][0])
+        try:
+            async with asyncio.timeout(seconds_max):
+                while open_ranges:
+                    fetched = await consumer.getmany(*open_ranges, timeout_ms=100)
+                    for tp, records in fetched.items():
+                        found[tp.partition] += [
+                            Raw(tp.partition, record.offset, record.key or b"", record.value or b"")
+                            for record in records
+                            if record.offset < open_ranges[tp]
+                        ]
+                    for tp, until in list(open_ranges.items()):
+                        if await consumer.position(tp) >= until:
+                            del open_ranges[tp]
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        return found
+
+
+@asynccontextmanager
+async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
+    """A connected reader; raises `BrokerUnavailable`."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_url,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=4 * FETCH_BYTES,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+    try:
+        async with asyncio.timeout(SILENT_SECONDS_MAX):
+            await consumer.start()
+            # Its own task must have begun: stopping cancels it, and if it never ran, us with it.
+            await asyncio.sleep(0)
+    except (KafkaError, OSError, TimeoutError) as error:
+        await consumer.stop()
+        raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
+    try:
+        yield Journal(settings, consumer)
+    finally:
+        await consumer.stop()
+
+
+def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:
+    """Raise `DataLost` when the journal no longer reaches back to its beginning."""
+    cut = [partition for partition, (first, _) in bounds.items() if first > 0]
+    if cut and not settings.accept_data_loss:
+        raise DataLost(
+            "The beginning of the journal is gone, in partitions "
+            + ", ".join(map(str, cut))
+            + ": the views can't be folded from it again.",
+        )
+
+
+def check_count(bounds: dict[int, Bounds], settings: Settings) -> None:
+    """Raise `Misconfigured` when the journal has another partition count than the settings."""
+    if len(bounds) != settings.journal_partitions:
+        raise Misconfigured(
+            f"The journal has {len(bounds)} partitions, the settings say"
+            f" {settings.journal_partitions}.",
+            hint="A live topic keeps its partition count: a fan's newer records would be folded"
+            " in another partition than the older ones, and their order lost. Set"
+            f" FANMEMORY_JOURNAL_PARTITIONS={len(bounds)}.",
+        )

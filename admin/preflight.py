@@ -1,0 +1,51 @@
+"""What is refused at the start of a process, with what to do: stores that this code would spoil.
+
+Only what is there is judged. A store that is down is no reason not to start: the process waits for
+it, and cached reads are answered meanwhile.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from admin.topics import admin
+from infra.postgres import connect, database_errors
+from infra.settings import Settings
+from schemas.errors import BrokerUnavailable, DatabaseUnavailable, Misconfigured
+from schemas.topics import JOURNAL
+from stores import migrate
+from stores.generations import check_partitions
+
+LOOK_SECONDS_MAX: Final = 5.0
+
+
+async def preflight(settings: Settings) -> None:
+    """Raise `Misconfigured` when schema, view version or partition count don't fit this code."""
+    try:
+        async with database_errors():
+            connection = await connect(settings.postgres_url, command_timeout=LOOK_SECONDS_MAX)
+            try:
+                await migrate.check(connection)
+                partitions = await _journal_partitions(settings)
+                if partitions:
+                    await check_partitions(connection, partitions)
+            finally:
+                connection.terminate()
+    except DatabaseUnavailable:
+        return
+
+
+async def _journal_partitions(settings: Settings) -> int:
+    """How many the journal has; 0 when Kafka does not say. Raises `Misconfigured`."""
+    partitions = 0
+    with contextlib.suppress(BrokerUnavailable, TimeoutError):
+        async with asyncio.timeout(LOOK_SECONDS_MAX), admin(settings) as client:
+            (described,) = await client.describe_topics([JOURNAL.name])
+            partitions = len(described["partitions"])
+    if partitions and partitions != settings.journal_partitions:
+        raise Misconfigured(
+            f"The journal has {partitions} partitions, the settings say"
+            f" {settings.journal_partitions}.",
+            hint=f"Set FANMEMORY_JOURNAL_PARTITIONS={partitions}.",
+        )
+    return partitions

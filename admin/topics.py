@@ -1,0 +1,236 @@
+"""Create and check the topics of `schemas.topics` on a cluster, embedded or not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from infra.settings import Settings
+from schemas.errors import BrokerUnavailable, Misconfigured
+from schemas.topics import TOPICS, Topic
+
+REQUEST_MS_MAX = 15_000
+# The controller answers before every broker has heard of a change.
+SETTLED_SECONDS_MAX = 15.0
+CREATION_SECONDS_MAX = 5.0  # brokers that are just starting can't take replicas yet
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which a topic of the cluster is not as `schemas.topics` has it."""
+
+    topic: str
+    what: str
+    is_: str
+    should_be: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as the cluster has it; `partitions` is 0 when it is missing."""
+
+    topic: Topic
+    partitions: int
+    replicas: int
+    differences: tuple[Difference, ...]
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    """How many partitions the topic has to have."""
+    return int(getattr(settings, topic.partitions))
+
+
+def configuration(topic: Topic) -> dict[str, str]:
+    """The topic's own configuration, in Kafka's words."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms),
+        "retention.bytes": "-1",
+        "max.message.bytes": str(topic.message_bytes_max),
+        "message.timestamp.type": "CreateTime",
+    }
+
+
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[Any]:
+    """A connected admin client; raises BrokerUnavailable when no broker answers."""
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_url, request_timeout_ms=REQUEST_MS_MAX
+    )
+    try:
+        await client.start()
+        yield client
+    except (KafkaConnectionError, OSError) as error:
+        raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka answers {type(error).__name__}.") from error
+    finally:
+        await client.close()
+
+
+async def create(settings: Settings) -> list[str]:
+    """Create the topics that are missing; returns their names. Never changes one that exists.
+
+    Raises Misconfigured when an existing topic differs, BrokerUnavailable, or KafkaError.
+    """
+    async with admin(settings) as client:
+        created = await _create(client, TOPICS, settings)
+        states = await _settled(client, settings)
+    differences = [difference for state in states for difference in state.differences]
+    if differences:
+        first = differences[0]
+        raise Misconfigured(
+            f"Topic {first.topic}: {first.what} is {first.is_}, should be {first.should_be}.",
+            hint=first.advice,
+        )
+    return created
+
+
+async def check(settings: Settings) -> list[TopicState]:
+    """Every topic as the cluster has it, with what differs."""
+    async with admin(settings) as client:
+        return await _states(client, settings)
+
+
+async def recreate(settings: Settings) -> None:
+    """Delete every topic of ours and make it anew. Destroys the log: for tests and benches."""
+    async with admin(settings) as client:
+        present = set(await client.list_topics()) & {topic.name for topic in TOPICS}
+        if present:
+            response = await client.delete_topics(sorted(present))
+            for _, code in response.topic_error_codes:
+                if code:
+                    raise for_code(code)
+            await _gone(client, present)
+        await _create(client, TOPICS, settings)
+        await _settled(client, settings)
+
+
+async def _gone(client: Any, names: set[str]) -> None:
+    deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
+    while names & set(await client.list_topics()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise BrokerUnavailable("The topics were not deleted in time.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _create(client: Any, topics: Sequence[Topic], settings: Settings) -> list[str]:
+    """Ask for all of them: what exists answers so. Returns the names of the new ones."""
+    deadline = asyncio.get_running_loop().time() + CREATION_SECONDS_MAX
+    created = []
+    wanted = {topic.name: topic for topic in topics}
+    while wanted:
+        response = await client.create_topics(
+            [
+                NewTopic(
+                    name=topic.name,
+                    num_partitions=partitions_of(topic, settings),
+                    replication_factor=settings.replication_factor,
+                    topic_configs=configuration(topic),
+                )
+                for topic in wanted.values()
+            ]
+        )
+        for name, code, *message in response.topic_errors:
+            if code in (0, TopicAlreadyExistsError.errno):
+                del wanted[name]
+                created += [name] if code == 0 else []
+            elif asyncio.get_running_loop().time() > deadline:
+                raise _creation_error(name, code, message)
+        if wanted:
+            await asyncio.sleep(POLL_SECONDS)
+    return created
+
+
+def _creation_error(name: str, code: int, message: Sequence[str]) -> Exception:
+    kind: type[KafkaError] = for_code(code)
+    detail = message[0] if message and message[0] else kind.__name__
+    return Misconfigured(
+        f"Topic {name} could not be created: {detail}",
+        hint="Check FANMEMORY_REPLICATION_FACTOR and the rights of this client.",
+    )
+
+
+async def _settled(client: Any, settings: Settings) -> list[TopicState]:
+    """The states once every topic is visible with all its leaders."""
+    deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
+    names = {topic.name for topic in TOPICS}
+    while True:
+        found = [
+            topic
+            for topic in await client.describe_topics(sorted(names))
+            if topic["error_code"] == 0 and all(p["leader"] >= 0 for p in topic["partitions"])
+        ]
+        if len(found) == len(names):
+            return await _states(client, settings)
+        if asyncio.get_running_loop().time() > deadline:
+            raise BrokerUnavailable("The topics have no leaders yet.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _states(client: Any, settings: Settings) -> list[TopicState]:
+    present = set(await client.list_topics())
+    names = [topic.name for topic in TOPICS if topic.name in present]
+    described = {}
+    configured: dict[str, dict[str, str]] = {}
+    if names:
+        described = {topic["topic"]: topic for topic in await client.describe_topics(names)}
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        for response in await client.describe_configs(wanted):
+            for _, _, _, name, entries in response.resources:
+                configured[name] = {entry[0]: entry[1] for entry in entries}
+    return [
+        _state(topic, settings, described.get(topic.name), configured.get(topic.name, {}))
+        for topic in TOPICS
+    ]
+
+
+def _state(
+    topic: Topic, settings: Settings, described: Any, configured: dict[str, str]
+) -> TopicState:
+    if described is None:
+        missing = Difference(
+            topic.name, "the topic", "missing", "there", "Run `fanmemory topics create`."
+        )
+        return TopicState(topic, 0, 0, (missing,))
+    differences = []
+    partitions = len(described["partitions"])
+    should_be = partitions_of(topic, settings)
+    if partitions != should_be:
+        differences.append(
+            Difference(
+                topic.name, "partitions", str(partitions), str(should_be), _repartition(topic)
+            )
+        )
+    differences += [
+        Difference(
+            topic.name, key, str(configured.get(key)), value, _reconfigure(topic, key, value)
+        )
+        for key, value in configuration(topic).items()
+        if configured.get(key) != value
+    ]
+    replicas = min((len(p["replicas"]) for p in described["partitions"]), default=0)
+    return TopicState(topic, partitions, replicas, tuple(differences))
+
+
+def _repartition(topic: Topic) -> str:
+    return (
+        "A live topic keeps its partition count: a key would move to another partition while its"
+        " older records stay behind, and its order would be lost. Set"
+        f" FANMEMORY_{topic.partitions.upper()} to what the topic has; to have more, build a new"
+        " system with new topics and replay into it."
+    )
+
+
+def _reconfigure(topic: Topic, key: str, value: str) -> str:
+    return (
+        "Kafka's own tool changes it: `kafka-configs.sh --alter --entity-type topics"
+        f" --entity-name {topic.name} --add-config {key}={value}`."
+    )

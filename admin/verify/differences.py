@@ -1,0 +1,123 @@
+"""What can differ, and where inside a document. Pure; names places and numbers, never content."""
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from schemas.errors import Misconfigured
+from stores.folding import OpenedRecord, Tally
+from stores.snapshot import MESSAGES_MAX, Fragment
+from views.state import decode
+
+Where = Literal["state", "history", "cache", "position"]
+
+_ROW: Final = struct.Struct(">iqq?")
+COUNTERS: Final = ("applied", "duplicates", "repeats", "forgotten", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as the journal says."""
+
+    where: Where
+    partition: int
+    subject: str
+    """The subject's id, or empty for a whole partition."""
+    field: str
+    """Path within the document, or the name of a counter; never a key that came from an event."""
+    expected: int | None = None
+    """Of counts and versions only, as refolded from the journal."""
+    actual: int | None = None
+
+
+def subject_text(subject: bytes) -> str:
+    return str(UUID(bytes=subject))
+
+
+def history_digest(rows: Iterable[OpenedRecord]) -> bytes:
+    """As `history_of` in `verify.sql` reckons it."""
+    digest = hashlib.sha256()
+    for row in sorted(rows, key=lambda one: one.event_key):
+        digest.update(row.event_key)
+        digest.update(
+            _ROW.pack(row.partition, row.offset, row.entry.time, row.entry.kind == "message")
+        )
+        digest.update(row.body)
+    return digest.digest()
+
+
+def newest_fragments(rows: Iterable[OpenedRecord]) -> list[Fragment]:
+    """The messages that a reader gets, oldest first."""
+    messages = [
+        Fragment(row.entry.time, row.offset, row.event_key, row.body)
+        for row in rows
+        if row.entry.kind == "message"
+    ]
+    messages.sort(key=lambda fragment: (fragment.time, fragment.offset))
+    return messages[-MESSAGES_MAX:]
+
+
+def same_fragments(one: Sequence[Fragment], other: Sequence[Fragment]) -> bool:
+    """Equal in everything but the time, which the cache keeps only as the order."""
+    return len(one) == len(other) and all(
+        (a.offset, a.event_key, a.body) == (b.offset, b.event_key, b.body)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def differing_fields(expected: bytes, actual: bytes) -> list[str]:
+    """Paths of the fields in which two state documents differ."""
+    if expected == actual:
+        return []
+    try:
+        found = list(_walk(decode(expected), decode(actual), ""))
+    except Misconfigured:
+        return ["(not a state of this view version)"]
+    return found or ["(the same values in other bytes)"]
+
+
+def _walk(expected: Any, actual: Any, path: str) -> Iterable[str]:
+    for field in msgspec.structs.fields(type(expected)):
+        one, other = getattr(expected, field.name), getattr(actual, field.name)
+        below = f"{path}.{field.name}" if path else field.name
+        if isinstance(one, msgspec.Struct) and type(one) is type(other):
+            yield from _walk(one, other, below)
+        elif one != other:
+            yield below
+
+
+def counter_differences(
+    partition: int, row: Any, tally: Tally, sources: Sequence[int], *, sampled: bool
+) -> list[Difference]:
+    """The position row's counters against the refold's.
+
+    An erasure turns what was applied into what is forgotten, so with erasures only the sum holds.
+    A sample opens only some records: it knows the repeats and the sources.
+    """
+    found = []
+    expected: dict[str, int]
+    if sampled:
+        expected = {"repeats": tally.repeats}
+    elif row["erasures"]:
+        expected = {"repeats": tally.repeats}
+        names = [name for name in COUNTERS if name != "repeats"]
+        once = sum(getattr(tally, name) for name in names)
+        actual = sum(row[name] for name in names)
+        if once != actual:
+            field = "+".join(names)
+            found.append(Difference("position", partition, "", field, once, actual))
+    else:
+        expected = {name: getattr(tally, name) for name in COUNTERS}
+    found += [
+        Difference("position", partition, "", name, count, row[name])
+        for name, count in expected.items()
+        if row[name] != count
+    ]
+    if list(row["sources"]) != list(sources):
+        found.append(Difference("position", partition, "", "sources"))
+    return found

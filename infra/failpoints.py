@@ -1,0 +1,40 @@
+"""Fail points: named places where the fault suite ends a worker, to prove that no place is unsafe.
+
+`FANMEMORY_FAIL_AT=NAME` ends the process, as kill -9 would, the first time it passes there.
+"""
+
+import os
+import signal
+from typing import Final
+
+POINTS: Final = (
+    "ingest.before_produce",
+    "ingest.between_produces",
+    "ingest.after_produce",
+    "ingest.before_commit",
+    "ingest.after_commit",
+    "projection.after_advance",
+    "projection.after_history",
+    "projection.after_fold",
+    "projection.before_commit",
+    "projection.after_commit",
+    "projection.after_push",
+    "projection.after_publish",
+    "updates.before_send",
+    "updates.after_send",
+)
+
+_armed = ""
+
+
+def arm(name: str) -> None:
+    """Choose the point; the empty name disarms. Raises `ValueError` for an unknown one."""
+    global _armed
+    if name and name not in POINTS:
+        raise ValueError("unknown fail point: one of " + ", ".join(POINTS))
+    _armed = name
+
+
+def fail_point(name: str) -> None:
+    if name == _armed:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,171 @@
+"""Logs: JSON lines on stderr, the same fields from every process.
+
+    {"timestamp": …, "level": "info|warn|error", "service": …, "operation": …, "message": …,
+     "correlationId": …, "duration": ms, "error": class, "stack": ["file:line function", …]}
+
+A log never holds what a fan or a creator wrote, their ids, a token or a key. Our own lines keep to
+that by what they are given. Lines of other libraries are rebuilt from their template: arguments
+that may carry anything (texts of errors, objects, bytes) are replaced by the name of their type.
+For the same reason an error is logged as its class and the places it passed, never its text.
+"""
+
+import logging
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from schemas.times import render_time
+
+ROOMS: Final = (
+    "schemas",
+    "infra",
+    "analysis",
+    "views",
+    "privacy",
+    "stores",
+    "admin",
+    "streams",
+    "api",
+    "ops",
+    "lab",
+)
+"""Roots of our logger names (`logging.getLogger(__name__)`); everything else is a third party."""
+FIELDS: Final = frozenset(
+    ("operation", "correlationId", "duration", "status", "route", "method", "reason", "topic",
+     "partition", "position", "lag", "count", "attempt", "state", "breaker", "pid", "code", "url")
+)  # fmt: skip
+"""What `extra` may add to a line. Anything else is left out, so an id can't slip in by accident."""
+
+REPEATS_MAX: Final = 3
+REPEAT_SECONDS: Final = 30.0
+_TEMPLATES_MAX: Final = 512
+_TEXT_MAX: Final = 300
+_ITEMS_MAX: Final = 16
+_FRAMES_MAX: Final = 24
+
+_LEVELS = {"WARNING": "warn", "CRITICAL": "error"}
+_encode = msgspec.json.Encoder().encode
+
+
+def configure(service: str, level: str = "INFO") -> None:
+    """Send all logging of this process to stderr as JSON lines; replaces earlier handlers.
+
+    `level` is for our own lines; other libraries are heard from WARNING (or `level`, if higher).
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service))
+    handler.addFilter(Repeats())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level)
+    logging.captureWarnings(True)
+
+
+class JsonLines(logging.Formatter):
+    """One record as one line of JSON."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self.service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        ours = is_ours(record)
+        line: dict[str, Any] = {
+            "timestamp": render_time(int(record.created * 1000)),
+            "level": _LEVELS.get(record.levelname, record.levelname.lower()),
+            "service": self.service,
+            "logger": record.name,
+            "message": record.getMessage() if ours else _third_party(record),
+        }
+        if ours:
+            line.update((key, value) for key, value in vars(record).items() if key in FIELDS)
+        suppressed = getattr(record, "suppressed", 0)
+        if suppressed:
+            line["suppressed"] = suppressed
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = _chain(record.exc_info[1])
+            line["stack"] = _places(record.exc_info[1])
+        return _encode(line).decode()
+
+
+class Repeats(logging.Filter):
+    """Lets a third party say the same thing `REPEATS_MAX` times per `REPEAT_SECONDS`.
+
+    A client that reconnects to a dead broker writes hundreds of lines a second. The next line that
+    passes says in `suppressed` how many did not. Sameness is judged by logger, level and template.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if is_ours(record):
+            return True
+        key = (record.name, record.levelno, str(record.msg)[:_TEXT_MAX])
+        now = time.monotonic()
+        since, count = self._seen.get(key, (now, 0))
+        if now - since > REPEAT_SECONDS:
+            if count > REPEATS_MAX:
+                record.suppressed = count - REPEATS_MAX
+            since, count = now, 0
+        if key not in self._seen and len(self._seen) >= _TEMPLATES_MAX:
+            self._seen.pop(next(iter(self._seen)))
+        self._seen[key] = (since, count + 1)
+        return count < REPEATS_MAX
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in ROOMS
+
+
+def _third_party(record: logging.LogRecord) -> str:
+    template = str(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__
+    if not record.args:
+        return template[:_TEXT_MAX]
+    args = record.args
+    try:
+        if isinstance(args, dict):
+            text = template % {key: _safe(value) for key, value in args.items()}
+        else:
+            text = template % tuple(_safe(arg) for arg in args)
+    except (TypeError, ValueError, KeyError):
+        text = template
+    return text[:_TEXT_MAX]
+
+
+def _safe(arg: object, depth: int = 3) -> object:
+    """Numbers, short strings and containers of them; of anything else only the type's name."""
+    if arg is None or isinstance(arg, bool | int | float):
+        return arg
+    if isinstance(arg, str):
+        return arg[:_TEXT_MAX]
+    if isinstance(arg, tuple | list | set | frozenset) and depth:
+        return [_safe(part, depth - 1) for part in list(arg)[:_ITEMS_MAX]]
+    if isinstance(arg, dict) and depth:
+        items = list(arg.items())[:_ITEMS_MAX]
+        return {str(_safe(key, 0)): _safe(value, depth - 1) for key, value in items}
+    return f"<{type(arg).__name__}>"
+
+
+def _chain(error: BaseException) -> str:
+    """Class names of the error and its causes, outermost first."""
+    names: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(names) < _ITEMS_MAX:
+        names.append(type(current).__name__)
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    return " < ".join(names)
+
+
+def _places(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_MAX:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

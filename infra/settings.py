@@ -1,0 +1,94 @@
+"""All settings: one frozen object, read once at start from `FANMEMORY_*` variables.
+
+It stands in the lowest room because every room is handed it. `docs/operations.md` shows the same
+table, and a test holds the two equal. View constants are not settings: they belong to the
+version of the view.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every field's description gives its unit and the reason for its default."""
+
+    model_config = SettingsConfigDict(env_prefix="FANMEMORY_", frozen=True, extra="ignore")
+
+    data: Path = Field(
+        Path(".fanmemory"), description="data directory of the embedded services, and their name"
+    )
+    kafka_url: str = Field("", description="host:port list of the brokers; empty: embedded")
+    postgres_url: str = Field("", description="postgresql:// URL; empty: embedded")
+    redis_url: str = Field("", description="redis:// URL; empty: embedded")
+    keyring: SecretStr = Field(
+        SecretStr(""),
+        description="`id:base64` key-encryption keys, comma separated, newest first;"
+        " empty: one made in the data directory",
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(""),
+        description="HS256 secret of API tokens; empty: one made in the data directory",
+    )
+    jwt_issuer: str = Field("fanmemory", description="the only accepted `iss`")
+    jwt_audience: str = Field("fanmemory-api", description="the only accepted `aud`")
+
+    interactions_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
+    journal_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
+    replication_factor: int = Field(1, ge=1, le=7, description="of new topics; 3 in production")
+
+    workers: int = Field(2, ge=1, le=64, description="worker processes of `up`; one per core")
+    fetch_records_max: int = Field(1000, ge=1, description="records of one partition in one fetch")
+    batch_records_max: int = Field(8000, ge=1, description="records in one transaction")
+    subject_cache_max: int = Field(100_000, ge=1, description="subjects with keys kept per process")
+    session_seconds: float = Field(
+        10.0, ge=6, le=30, description="a worker silent this long loses its partitions"
+    )
+    fail_at: str = Field("", description="named fail point, for the fault suite only")
+    stall_seconds_max: float = Field(
+        60.0, gt=0, description="a worker with lag whose position stands still this long exits"
+    )
+    retry_seconds_max: float = Field(2.0, gt=0, description="longest pause between attempts")
+    accept_data_loss: bool = Field(
+        False, description="go on although the log no longer reaches back to the position"
+    )
+
+    cache_ttl_seconds: int = Field(86_400, ge=1, description="of cached documents")
+    api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: int = Field(8080, ge=0, le=65535, description="0: any free port")
+    request_seconds_max: float = Field(5.0, gt=0, description="deadline of one HTTP request")
+    body_bytes_max: int = Field(
+        262_144, ge=1024, description="largest request body; an event may be this large"
+    )
+    requests_in_flight_max: int = Field(
+        512, ge=1, description="requests served at once by one API process; more get 503"
+    )
+    history_entries_max: int = Field(
+        20_000, ge=1, description="interactions of a fan that asOf and explain fold in one request"
+    )
+    tokens_cached_max: int = Field(10_000, ge=1, description="verified tokens kept per process")
+    cache_fills_max: int = Field(
+        64, ge=1, description="writes to the cache after a miss in flight; more are dropped"
+    )
+    cache_seconds_max: float = Field(
+        1.0, gt=0, description="budget of one cache read with its retries; then Postgres is asked"
+    )
+    cache_failures_max: int = Field(3, ge=1, description="failed reads that open its circuit")
+    cache_window_seconds: float = Field(5.0, gt=0, description="window of those failures")
+    cache_reset_seconds: float = Field(30.0, gt=0, description="until an open circuit is tried")
+    database_seconds_max: float = Field(
+        3.0, gt=0, description="budget of one database read with its retries; below the deadline"
+    )
+    database_failures_max: int = Field(5, ge=1, description="failed reads that open its circuit")
+    database_window_seconds: float = Field(10.0, gt=0, description="window of those failures")
+    database_reset_seconds: float = Field(60.0, gt=0, description="until an open circuit is tried")
+    ping_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="between pings of a dependency whose circuit is open; also their limit",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="logs are JSON lines on stderr"
+    )

@@ -1,0 +1,1 @@
+"""How it is proved and measured: load, the fault suite, benches. Not in the image."""

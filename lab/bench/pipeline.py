@@ -1,0 +1,149 @@
+"""How many events a second become durable views, and how soon one is seen.
+
+A whole system of its own (workers, API, embedded services; everything on this machine, the load
+included):
+
+- **throughput**: all events are sent as fast as the broker takes them; the clock runs from the
+  first one sent to the last one committed. CPU per event is split by part, so it says what bounds;
+- **visible**: events flow at `rate` a second; beside them, several times a second, one is POSTed
+  to the API and its fan's context asked for with `minPosition`. Latency is from the start of the
+  POST to the context that contains it.
+"""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from admin.accounting import wait_until_folded
+from admin.emit import emit, event_key, read_lines
+from api.tokens import issue_token
+from infra.postgres import open_pool
+from infra.settings import Settings
+from lab.bench.cpu import CpuMeter
+from lab.load import Mix, events
+from ops.system import System, running_system
+from privacy.keys import Keyring
+from schemas.errors import ServiceFailed
+from schemas.times import render_time
+from stores.store import Store
+
+FANS: Final = 20_000
+WARM_UP_EVENTS: Final = 4_000
+STANDSTILL_SECONDS_MAX: Final = 60.0
+PROBES_PER_SECOND: Final = 20.0
+CREATOR: Final = "probe"
+
+
+async def measure(
+    count: int, inputs: Sequence[Path], rate: float, seconds: float, workers: int
+) -> dict[str, Any]:
+    """All figures; of `inputs` when there are any, else of `count` synthetic events."""
+    with tempfile.TemporaryDirectory(prefix="fanmemory-bench-") as folder:
+        async with running_system(Settings(), Path(folder), workers=workers, api_port=0) as system:
+            keyring = Keyring.parse(system.settings.keyring.get_secret_value())
+            pool = await open_pool(system.settings.postgres_url, size_max=2)
+            try:
+                store = Store(pool, keyring, system.settings.journal_partitions)
+                lines = _lines(count, inputs)
+                return {
+                    "workers": workers,
+                    "throughput": await _throughput(system, store, lines),
+                    "visible": await _visible(system, rate, seconds),
+                }
+            finally:
+                await pool.close()
+
+
+def _lines(count: int, inputs: Sequence[Path]) -> list[bytes]:
+    if inputs:
+        return [line for path in inputs for line in read_lines(path)]
+    clean = Mix(duplicates=0.01, late=0.01, bad=0.0)
+    return [event.value for event in events(1, count, FANS, clean) if event.value]
+
+
+async def _throughput(system: System, store: Store, lines: list[bytes]) -> dict[str, Any]:
+    warm = [event.value for event in events(2, WARM_UP_EVENTS, FANS, Mix(0, 0, 0)) if event.value]
+    await emit(system.settings, warm)
+    before = await wait_until_folded(store, len(warm), STANDSTILL_SECONDS_MAX)
+    pids = {name: pid for name, pid in system.services.pids().items() if pid}
+    workers = {n: pid for n, pid in system.supervisor.pids().items() if n.startswith("worker")}
+    meter = CpuMeter({**workers, **pids, "load and polling": os.getpid()})
+    started = time.perf_counter()
+    emitting = asyncio.create_task(emit(system.settings, lines))
+    await asyncio.sleep(0)
+    after = await wait_until_folded(store, before.read + len(lines), STANDSTILL_SECONDS_MAX)
+    seconds = time.perf_counter() - started
+    emitted = await emitting
+    # This process's own tree has all others as children: what is left is the load itself.
+    cpu = meter.seconds()
+    children = sum(used for name, used in cpu.items() if name != "load and polling")
+    cpu["load and polling"] = max(0.0, cpu["load and polling"] - children)
+    cpu["workers"] = sum(cpu.pop(name) for name in workers)
+    return {
+        "events": emitted.sent,
+        "fans": len({event_key(line) for line in lines}),
+        "seconds": round(seconds, 3),
+        "eventsPerSecond": round(emitted.sent / seconds, 1),
+        "emitSeconds": round(emitted.seconds, 3),
+        "duplicates": after.duplicates - before.duplicates,
+        "cpuMicrosPerEvent": {
+            name: round(used / emitted.sent * 1e6, 1) for name, used in sorted(cpu.items())
+        },
+        "cpuShare": round(sum(cpu.values()) / (seconds * (os.cpu_count() or 1)), 3),
+    }
+
+
+async def _visible(system: System, rate: float, seconds: float) -> dict[str, Any]:
+    flow = [
+        event.value for event in events(3, int(rate * seconds), FANS, Mix(0, 0, 0)) if event.value
+    ]
+    flowing = asyncio.create_task(emit(system.settings, flow, rate=rate))
+    headers = {"Authorization": f"Bearer {issue_token(system.settings, CREATOR, 'bench', 3600)}"}
+    async with aiohttp.ClientSession(system.endpoints.api_url, headers=headers) as session:
+        await _probe(session, 0)
+        probes = []
+        for number in range(1, int(seconds * PROBES_PER_SECOND)):
+            probes.append(asyncio.create_task(_probe(session, number)))
+            await asyncio.sleep(1 / PROBES_PER_SECOND)
+        latencies = sorted(await asyncio.gather(*probes))
+    await flowing
+    return {
+        "rate": rate,
+        "probes": len(latencies),
+        "p50Ms": round(latencies[len(latencies) // 2], 2),
+        "p99Ms": round(latencies[int(len(latencies) * 0.99)], 2),
+        "maxMs": round(latencies[-1], 2),
+    }
+
+
+async def _probe(session: aiohttp.ClientSession, number: int) -> float:
+    """Milliseconds from offering an event to seeing it."""
+    fan = f"probe-{number % 50}"
+    event = {
+        "creatorId": CREATOR,
+        "fanId": fan,
+        "type": "message",
+        "content": f"are you there? {number}",
+        "timestamp": render_time(time.time_ns() // 1_000_000),
+    }
+    started = time.perf_counter()
+    async with session.post("/api/of-memory/interaction", json=event) as reply:
+        if reply.status != 200:
+            raise ServiceFailed(f"POST was answered with {reply.status}.")
+        position = (await reply.json())["position"]
+    query = {"creatorId": CREATOR, "fanId": fan, "minPosition": position}
+    async with session.get("/api/of-memory/context", params=query) as reply:
+        body = await reply.json()
+        elapsed = (time.perf_counter() - started) * 1000
+        if reply.status != 200:
+            raise ServiceFailed(f"GET was answered with {reply.status}.")
+    seen = [message["content"] for message in body["data"]["recentMessages"]]
+    if event["content"] not in seen:
+        raise ServiceFailed("A context with minPosition lacks the event.")
+    return elapsed

@@ -1,0 +1,168 @@
+"""The checks: what must be true after the faults, each against something independent of it.
+
+The emitted events are the reference: the topic, the counters, the dead letters, the totals per fan,
+a fresh fold of the journal, the cache and the updates are held against them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from admin.accounting import Account
+from admin.verify import verify
+from infra.postgres import connect
+from infra.settings import Settings
+from lab.chaos.emitter import Emitter
+from lab.chaos.reader import ALLOWED, Reader
+from lab.chaos.topic import read_topic
+from lab.load import Event, Relationship, Totals, totals
+from schemas.positions import parse_position
+from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
+from schemas.updates import decode_update
+from views.state import decode
+
+EXAMPLES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be true, and what was seen."""
+
+    name: str
+    passed: bool
+    saw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fan as Postgres has it."""
+
+    version: int
+    state: bytes
+
+
+async def check_all(
+    settings: Settings,
+    emitter: Emitter,
+    reader: Reader,
+    emitted: Sequence[Event],
+    account: Account,
+) -> list[Check]:
+    """All of them; the system must be drained and quiet."""
+    connection = await connect(settings.postgres_url)
+    try:
+        live = await connection.fetchval("SELECT generation FROM generation WHERE status = 'live'")
+        fans = await _read_fans(connection, live)
+    finally:
+        await connection.close()
+    return [
+        await _check_topic(emitter, emitted),
+        *check_account(emitted, account),
+        await _check_dead_letters(settings, account),
+        _check_totals(fans, totals(emitted)),
+        await _check_verify(settings),
+        await _check_updates(settings, fans),
+        *_check_reads(reader),
+    ]
+
+
+async def _check_topic(emitter: Emitter, emitted: Sequence[Event]) -> Check:
+    difference = await emitter.account()
+    return Check(
+        "what was emitted is in the topic, once, in order",
+        difference is None,
+        difference or f"{len(emitted):,} records",
+    )
+
+
+def check_account(emitted: Sequence[Event], account: Account) -> list[Check]:
+    """The counters of the commits, against what was emitted."""
+
+    def counted(*natures: str) -> int:
+        return sum(event.nature in natures for event in emitted)
+
+    return [
+        Check(
+            "accepted = applied + duplicates + forgotten + quarantined",
+            account.accepted == account.folded,
+            f"{account.accepted:,} = {account.applied:,} + {account.duplicates:,} +"
+            f" {account.forgotten:,} + {account.quarantined:,}"
+            f" ({account.repeats:,} repeats by ingest not counted)",
+        ),
+        Check(
+            "accepted + dead letters = emitted",
+            account.read == len(emitted),
+            f"{account.accepted:,} + {account.dead_letters:,} of {len(emitted):,}",
+        ),
+        _equal("applied = fresh and late ones", account.applied, counted("fresh", "late")),
+        _equal("duplicates = emitted again", account.duplicates, counted("duplicate")),
+        _equal("dead letters = bad ones", account.dead_letters, counted("bad")),
+        _equal("nothing forgotten or quarantined", account.forgotten + account.quarantined, 0),
+    ]
+
+
+def _equal(name: str, saw: int, wanted: int) -> Check:
+    return Check(name, saw == wanted, f"{saw:,}" if saw == wanted else f"{saw:,}, not {wanted:,}")
+
+
+async def _check_dead_letters(settings: Settings, account: Account) -> Check:
+    keys = {record.key async for record in read_topic(settings, DEAD_LETTERS.name)}
+    return _equal("distinct dead letters in the topic", len(keys), account.dead_letters)
+
+
+async def _read_fans(connection: Any, generation: int) -> dict[Relationship, Row]:
+    rows = await connection.fetch(
+        "SELECT s.creator_id, s.fan_id, f.version, f.state"  # noqa: S608 # our own name
+        f" FROM g{int(generation)}.fan_state f JOIN subject s USING (subject)"
+    )
+    return {(row["creator_id"], row["fan_id"]): Row(row["version"], row["state"]) for row in rows}
+
+
+def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:
+    seen = {}
+    for who, row in fans.items():
+        sums = decode(row.state).engagement
+        seen[who] = Totals(sums.interactions, sums.messages, sums.purchases, sums.revenue)
+    wrong = [who for who in seen.keys() | wanted.keys() if seen.get(who) != wanted.get(who)]
+    saw = f"{len(wanted):,} fans, {sum(one.revenue for one in wanted.values()) / 100:,.2f} revenue"
+    if wrong:
+        examples = [(who, seen.get(who), wanted.get(who)) for who in sorted(wrong)[:EXAMPLES_MAX]]
+        saw = f"{len(wrong):,} fans differ: {examples}"
+    return Check("counts and revenue of every fan, from what was emitted", not wrong, saw)
+
+
+async def _check_verify(settings: Settings) -> Check:
+    report = await verify(settings)
+    saw = (
+        f"{report.found:,} differences in {report.fans:,} fans, {report.events:,} history rows,"
+        f" {report.cached:,} cached fans"
+    )
+    examples = [f"{one.where} {one.field}" for one in report.differences[:EXAMPLES_MAX]]
+    return Check(
+        "`fanmemory verify`: everything equals a fresh fold of the journal",
+        report.found == 0 and report.fans > 0 and report.cached > 0,
+        f"{saw}: {', '.join(examples)}" if examples else saw,
+    )
+
+
+def _check_reads(reader: Reader) -> list[Check]:
+    wrong = sum(count for status, count in reader.statuses.items() if status not in ALLOWED)
+    seen = ", ".join(f"{status}: {count:,}" for status, count in sorted(reader.statuses.items()))
+    return [
+        Check("contexts were read all the while", reader.statuses[200] > 0 and not wrong, seen),
+        _equal("contexts that went backwards", reader.went_back, 0),
+    ]
+
+
+async def _check_updates(settings: Settings, fans: Mapping[Relationship, Row]) -> Check:
+    told: dict[Relationship, int] = {}
+    async for record in read_topic(settings, MEMORY_UPDATES.name):
+        update = decode_update(record.value)
+        who = (update.creator_id, update.fan_id)
+        told[who] = max(told.get(who, 0), parse_position(update.version).offset + 1)
+    wrong = sum(told.get(who) != row.version for who, row in fans.items())
+    return Check(
+        "the last move of every fan was told",
+        not wrong,
+        f"{wrong:,} fans were not told of" if wrong else f"{len(told):,} fans",
+    )

@@ -1,0 +1,132 @@
+"""The emitter: every event into `interactions` exactly once, whatever happens to the broker.
+
+One idempotent producer for the whole run, which repeats a batch for as long as it takes; the broker
+recognises repeats by producer and sequence, also after kill -9. `account` reads the topic back
+and holds it against what was sent, record by record: the suite does not rest on the producer's
+word.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from infra.settings import Settings
+from lab.chaos.topic import read_topic
+from lab.load import Event
+from schemas.topics import INTERACTIONS
+
+TICK_SECONDS: Final = 0.02
+BATCH_BYTES: Final = 262_144
+OUTAGE_SECONDS_MAX: Final = 300.0
+"""How long the broker may be away before the run is given up."""
+
+
+class Emitter:
+    """Publishes a list of events in order, at a rate that its owner moves."""
+
+    def __init__(self, settings: Settings, events: Sequence[Event]) -> None:
+        self._settings = settings
+        self._events = events
+        self._partitions = settings.interactions_partitions
+        self._producer: Any = None
+        self._sent: dict[int, list[bytes]] = {p: [] for p in range(self._partitions)}
+        self._allowed = 0.0
+        self._hurry = asyncio.Event()
+        self.rate = 0.0
+        """Events a second."""
+        self.sent = 0
+        """Events that the broker has acknowledged."""
+
+    @property
+    def left(self) -> int:
+        return len(self._events) - self.sent
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_url,
+            client_id="fanmemory-chaos",
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",
+            max_batch_size=BATCH_BYTES,
+            # Also a batch's time to live while its partition has no leader.
+            request_timeout_ms=int(OUTAGE_SECONDS_MAX * 1000),
+            retry_backoff_ms=50,
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def run(self) -> None:
+        """Publish until everything is out."""
+        last = time.monotonic()
+        while self.left:
+            now = time.monotonic()
+            # After an outage the rate goes on; what was missed does not pile up.
+            self._allowed += self.rate * min(now - last, 10 * TICK_SECONDS)
+            last = now
+            count = min(int(self._allowed), self.left)
+            if count:
+                self._allowed -= count
+                await self._send(self._events[self.sent : self.sent + count])
+                self.sent += count
+            else:
+                await self._tick()
+
+    def burst(self, count: int) -> None:
+        """Publish so many at once."""
+        self._allowed += count
+        self._hurry.set()
+
+    async def _tick(self) -> None:
+        self._hurry.clear()
+        try:
+            await asyncio.wait_for(self._hurry.wait(), TICK_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _send(self, events: Iterable[Event]) -> None:
+        batches: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        for event in events:
+            key = ":".join(event.relationship).encode()
+            partition = int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
+            batches.setdefault(partition, []).append((key, event.value))
+        await asyncio.gather(*(self._send_to(*batch) for batch in batches.items()))
+
+    async def _send_to(self, partition: int, records: list[tuple[bytes, bytes | None]]) -> None:
+        now = int(time.time() * 1000)
+        batch = self._producer.create_batch()
+        for key, value in records:
+            if batch.append(key=key, value=value, timestamp=now) is None:
+                await self._deliver(batch, partition)
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=now)
+        await self._deliver(batch, partition)
+        self._sent[partition] += [_digest(*record) for record in records]
+
+    async def _deliver(self, batch: Any, partition: int) -> None:
+        async with asyncio.timeout(OUTAGE_SECONDS_MAX):
+            topic = INTERACTIONS.name
+            await (await self._producer.send_batch(batch, topic, partition=partition))
+
+    async def account(self) -> str | None:
+        """What differs between what was sent and what the topic holds; None when nothing does."""
+        held: dict[int, list[bytes]] = {partition: [] for partition in self._sent}
+        async for record in read_topic(self._settings, INTERACTIONS.name):
+            held[record.partition].append(_digest(record.key, record.value))
+        wrong = [partition for partition in held if held[partition] != self._sent[partition]]
+        if not wrong:
+            return None
+        sizes = ", ".join(f"{p}: {len(self._sent[p])} sent, {len(held[p])} held" for p in wrong)
+        return f"partitions differ ({sizes})"
+
+
+def _digest(key: bytes | None, value: bytes | None) -> bytes:
+    return blake2b(repr((key, value)).encode(), digest_size=8).digest()

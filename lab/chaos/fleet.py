@@ -1,0 +1,201 @@
+"""The fleet: worker processes that the suite kills, pauses and arms, each start in its own log.
+
+A supervisor of its own, because the suite has to tell a death that it caused from any other, and
+because the next start of one worker may be armed with a crash point.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from infra.settings import Settings
+from ops.services.process import launcher, open_log
+from ops.supervisor import ended_how
+from ops.system import program
+
+RESTART_SECONDS: Final = 0.2
+LEAVE_SECONDS_MAX: Final = 20.0
+"""How long a worker that was asked to leave may take; then it is killed, and counted as such."""
+CLAIMED: Final = b'"message":"claimed"'
+FENCED: Final = b'"message":"fenced"'
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker that ended without having been told to."""
+
+    name: str
+    how: str
+    said: str
+    """The last error in its log."""
+
+
+class Worker:
+    """One place in the fleet: a process, and after its end the next one."""
+
+    def __init__(self, name: str, settings: Settings, logs: Path, fleet: "Fleet") -> None:
+        self.name = name
+        self.busy = False
+        """Something is being done to it: leave it alone."""
+        self.log = logs / f"{name}.0.log"
+        self._settings = settings
+        self._logs = logs
+        self._fleet = fleet
+        self._crash_at = ""
+        self._crashed = asyncio.Event()
+        self._killed: set[int] = set()
+        self._starts = 0
+        self._claimed = False
+        self._leaving = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.create_task(self._keep_running())
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    @property
+    def works(self) -> bool:
+        """Whether the process of the moment has been given partitions."""
+        if self.pid is None or self.pid in self._killed:
+            return False
+        if not self._claimed:
+            self._claimed = CLAIMED in self.log.read_bytes()
+        return self._claimed
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal to the process of the moment; False when there is none, or a dying one."""
+        pid = self.pid
+        if pid is None or pid in self._killed:
+            return False
+        if number == signal.SIGKILL:
+            self._killed.add(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+
+    async def fail_at(self, point: str, seconds_max: float) -> bool:
+        """Kill it, arm its next start, and wait until that one has killed itself."""
+        self._crash_at = point
+        self._crashed.clear()
+        self.send(signal.SIGKILL)
+        try:
+            await asyncio.wait_for(self._crashed.wait(), seconds_max)
+        except TimeoutError:
+            return False
+        finally:
+            self._crash_at = ""
+        return True
+
+    async def leave(self) -> None:
+        """Ask it to stop for good."""
+        self._leaving = True
+        self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._task), LEAVE_SECONDS_MAX)
+        except TimeoutError:
+            self._fleet.slow_leavers += 1
+            self.send(signal.SIGKILL)
+            await self._task
+
+    async def _keep_running(self) -> None:
+        while not self._leaving:
+            armed, code, pid = await self._run_once()
+            if self._leaving:
+                return
+            if code == -signal.SIGKILL and pid not in self._killed and armed:
+                self._crash_at = ""
+                self._crashed.set()
+            elif pid not in self._killed:
+                self._fleet.died(Death(self.name, ended_how(code), last_error(self.log)))
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _run_once(self) -> tuple[str, int, int]:
+        armed = self._crash_at
+        self._starts += 1
+        self._claimed = False
+        settings = self._settings.model_copy(update={"fail_at": armed})
+        wanted = program(f"{self.name}.{self._starts}", "worker", self._logs.parent, settings)
+        self.log = wanted.log
+        log = open_log(wanted.log)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launcher(signal.SIGKILL),
+                *wanted.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **wanted.environment},
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        self._process = process
+        if self._leaving:
+            self.send(signal.SIGTERM)
+        return armed, await process.wait(), process.pid
+
+
+class Fleet:
+    """All workers of the run."""
+
+    def __init__(
+        self, settings: Settings, data: Path, on_step: Callable[[str], Any] = lambda _step: None
+    ) -> None:
+        self._settings = settings
+        self._logs = data / "logs"
+        self._on_step = on_step
+        self._numbers = 0
+        self.workers: dict[str, Worker] = {}
+        self.deaths: list[Death] = []
+        self.slow_leavers = 0
+
+    def join(self) -> Worker:
+        self._numbers += 1
+        name = f"worker-{self._numbers}"
+        worker = Worker(name, self._settings, self._logs, self)
+        self.workers[name] = worker
+        return worker
+
+    async def leave(self, worker: Worker) -> None:
+        del self.workers[worker.name]
+        await worker.leave()
+
+    def idle(self) -> list[Worker]:
+        """Workers at work, to which nothing else is being done."""
+        return [one for one in self.workers.values() if not one.busy and one.works]
+
+    async def stop(self) -> None:
+        leaving = list(self.workers.values())
+        self.workers.clear()
+        await asyncio.gather(*(worker.leave() for worker in leaving))
+
+    def died(self, death: Death) -> None:
+        self.deaths.append(death)
+        self._on_step(f"{death.name} ended by itself ({death.how}): {death.said}")
+
+
+def fences_seen(log: Path) -> int:
+    """How often the process that wrote this log was refused by the fence."""
+    return log.read_bytes().count(FENCED)
+
+
+def last_error(log: Path) -> str:
+    """The last thing of level error in a log: message, class and place; it holds no content."""
+    for line in reversed(log.read_bytes().splitlines()):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if said.get("level") == "error":
+            place = (said.get("stack") or [""])[-1]
+            return " ".join(filter(None, (said["message"], said.get("error"), place)))
+    return "no error in its log"

@@ -1,0 +1,117 @@
+"""The plan: what will be done to the system, in an order drawn from the seed. Pure.
+
+Two lanes run side by side, so that faults of workers and of services overlap: the seed gives the
+order within each, the clock of the run how they interleave.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from infra.failpoints import POINTS
+
+WorkerFault = Literal["kill", "crash", "pause"]
+ServiceFault = Literal["kafka", "postgres", "valkey", "flush"]
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much is emitted, and how often each fault is injected at least.
+
+    A run with fewer faults fails.
+    """
+
+    events: int
+    worker_kills: int
+    crash_points: tuple[str, ...]
+    pauses: int
+    fences: int
+    """Of sleepers, seen in their logs: whether a sleeper was in the midst of a batch is luck."""
+    kafka_kills: int
+    postgres_kills: int
+    valkey_kills: int
+    flushes: int
+    joins: int
+    leaves: int
+
+
+FULL: Final = Amounts(
+    events=100_000,
+    worker_kills=30,
+    crash_points=POINTS,
+    pauses=3,
+    fences=1,
+    kafka_kills=5,
+    postgres_kills=5,
+    valkey_kills=5,
+    flushes=3,
+    joins=10,
+    leaves=10,
+)
+SHORT: Final = Amounts(
+    events=12_000,
+    worker_kills=2,
+    crash_points=("projection.after_commit",),
+    pauses=1,
+    fences=0,
+    kafka_kills=1,
+    postgres_kills=1,
+    valkey_kills=1,
+    flushes=1,
+    joins=1,
+    leaves=1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStep:
+    """Something done to workers. `settle`: wait first until every partition moves again."""
+
+    fault: WorkerFault
+    settle: bool
+    point: str = ""
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStep:
+    """Something done to a service, `at` this share of the worker lane."""
+
+    fault: ServiceFault
+    at: float
+    down_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Both lanes, in order."""
+
+    workers: tuple[WorkerStep, ...]
+    services: tuple[ServiceStep, ...]
+
+
+def make_plan(seed: int, amounts: Amounts) -> Plan:
+    """Arming a crash point kills the worker first, which counts as one of the kills."""
+    rng = random.Random(seed)
+    workers = [WorkerStep("crash", settle=True, point=point) for point in amounts.crash_points]
+    workers += [WorkerStep("pause", settle=True) for _ in range(amounts.pauses)]
+    kills = amounts.worker_kills - len(amounts.crash_points)
+    while kills > 0:
+        # At every third, two at once; and at every third, before the last ones have recovered.
+        count = min(kills, rng.choice((1, 1, 2)))
+        workers.append(WorkerStep("kill", settle=rng.random() < 0.67, workers=count))
+        kills -= count
+    rng.shuffle(workers)
+    often: dict[ServiceFault, int] = {
+        "kafka": amounts.kafka_kills,
+        "postgres": amounts.postgres_kills,
+        "valkey": amounts.valkey_kills,
+        "flush": amounts.flushes,
+    }
+    faults = [fault for fault, count in often.items() for _ in range(count)]
+    rng.shuffle(faults)
+    services = [
+        ServiceStep(fault, (number + rng.random()) / len(faults), rng.uniform(0.0, 3.0))
+        for number, fault in enumerate(faults)
+    ]
+    return Plan(tuple(workers), tuple(services))

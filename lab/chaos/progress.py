@@ -1,0 +1,57 @@
+"""Progress: where every partition stands, as Postgres says, outages included."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from schemas.errors import DatabaseUnavailable
+from stores.store import Store
+
+POLL_SECONDS: Final = 0.2
+
+Place = tuple[str, int]
+"""(topic, partition)"""
+
+
+class Progress:
+    """Polls the position rows; `next` and `folded` (events in the views) are what was last seen."""
+
+    def __init__(self, store: Store, places: int) -> None:
+        self._store = store
+        self._places = places
+        self.next: dict[Place, int] = {}
+        self.folded = 0
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(5):
+                    statuses = await self._store.positions()
+                self.next = {(one.topic, one.partition): one.next for one in statuses}
+                self.folded = sum(one.applied + one.duplicates for one in statuses)
+            except (DatabaseUnavailable, TimeoutError):
+                pass  # Postgres is being killed: what was seen last still is the newest known
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def every_partition_moves(self, seconds_max: float) -> bool:
+        """Wait until each partition has moved on from where it stands now."""
+        before = dict(self.next)
+        return await wait_for(
+            lambda: (
+                len(self.next) == self._places
+                and all(at > before.get(place, 0) for place, at in self.next.items())
+            ),
+            seconds_max,
+        )
+
+
+async def wait_for(condition: Callable[[], Any], seconds_max: float) -> bool:
+    """Poll until it is true; False when time is up."""
+    deadline = time.monotonic() + seconds_max
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True

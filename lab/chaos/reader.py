@@ -1,0 +1,87 @@
+"""The reader: asks the API for fans' contexts all the while, one after another.
+
+What a reader may see while things are killed: a context, 404 for a fan not yet known, 503 or 504
+when neither store answers. What it may not: any other error, or a context that goes backwards.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from api.app import PREFIX
+from api.tokens import issue_token
+from infra.settings import Settings
+from lab.load import Relationship
+
+READS_PER_SECOND: Final = 25.0
+ANSWER_SECONDS_MAX: Final = 15.0
+TOKEN_SECONDS: Final = 6 * 3600
+ALLOWED: Final = frozenset({200, 404, 503, 504})
+
+
+class Reader:
+    """Reads random fans' contexts and remembers what it saw."""
+
+    def __init__(self, settings: Settings, fans: Iterable[Relationship], seed: int) -> None:
+        self._settings = settings
+        self._fans = sorted(set(fans))
+        self._rng = random.Random(seed)
+        self._tokens: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._seen: dict[Relationship, int] = {}
+        self.statuses: Counter[int] = Counter()
+        """Answers by HTTP status; 0 for none at all."""
+        self.went_back = 0
+        """Contexts with fewer interactions than an earlier one of the same fan."""
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self.read(self._rng.choice(self._fans))
+            await asyncio.sleep(1 / READS_PER_SECOND)
+
+    async def read_each(self, count: int) -> None:
+        """Read so many different fans once, so that the cache holds them."""
+        for fan in self._rng.sample(self._fans, min(count, len(self._fans))):
+            await self.read(fan)
+
+    async def read(self, fan: Relationship) -> None:
+        """One context."""
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(ANSWER_SECONDS_MAX)
+            url = f"http://{self._settings.api_host}:{self._settings.api_port}"
+            self._session = aiohttp.ClientSession(url, timeout=timeout)
+        headers = {"Authorization": f"Bearer {self._token(fan[0])}"}
+        query = {"creatorId": fan[0], "fanId": fan[1]}
+        try:
+            path = f"{PREFIX}/context"
+            async with self._session.get(path, params=query, headers=headers) as answer:
+                status, body = answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
+            status, body = 0, b""
+        self.statuses[status] += 1
+        if status == 200:
+            interactions = _interactions(body)
+            self.went_back += interactions < self._seen.get(fan, 0)
+            self._seen[fan] = interactions
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _token(self, creator_id: str) -> str:
+        token = self._tokens.get(creator_id)
+        if token is None:
+            token = issue_token(self._settings, creator_id, "chaos", TOKEN_SECONDS)
+            self._tokens[creator_id] = token
+        return token
+
+
+def _interactions(body: bytes) -> int:
+    answer: Any = msgspec.json.decode(body)
+    return int(answer["data"]["personalityProfile"]["interactionCount"])

@@ -1,0 +1,47 @@
+"""Reading a whole topic, from its beginning to its end of the moment."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+from infra.settings import Settings
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings, topic: str) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=settings.kafka_url,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
+    """The end of every partition."""
+    async with _consumer(settings, topic) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+    return {place.partition: end for place, end in ends.items()}
+
+
+async def read_topic(settings: Settings, topic: str) -> AsyncIterator[Any]:
+    """Every record that is there now, each partition in order."""
+    async with _consumer(settings, topic) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        left = {place for place, end in ends.items() if end > 0}
+        while left:
+            for place, records in (await consumer.getmany(*left, timeout_ms=1000)).items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        yield record
+            for place in list(left):
+                if await consumer.position(place) >= ends[place]:
+                    left.remove(place)

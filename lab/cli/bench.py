@@ -1,0 +1,166 @@
+"""`fanmemory bench …`: every figure in the docs comes from one of these. Each prints what it ran.
+
+A command is a module below `lab.bench` and one line here, imported when it is called.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ops.cli import options, print_json
+from ops.cli.lazy import LazyGroup
+
+COMMANDS: Final = {
+    "backlog": ("lab.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
+    "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
+    "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
+    "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+def bench() -> None:
+    """Measure, and print figures. On embedded services of its own, removed afterwards."""
+
+
+@click.command()
+@click.option("--rate", default=300.0, show_default=True, help="Reads a second, open loop.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of each part.")
+@options.as_json
+def context(rate: float, seconds: float, as_json: bool) -> None:
+    """Latency and throughput of context reads over HTTP."""
+    import uvloop
+
+    from lab.bench.context import measure
+
+    figures = uvloop.run(measure(rate, seconds))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{figures['fans']} fans, contexts up to {figures['contextBytes']:,} bytes")
+    for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms"):
+        table.add_column(column, justify="right")
+    for name in ("miss", "cached", "score", "most"):
+        table.add_row(name, *_row(figures[name]))
+    console = Console()
+    console.print(table)
+    most = figures["most"]
+    console.print(
+        f"[dim]most: {most['connections']} connections, closed loop;"
+        f" {most['cpuMicrosPerRequest']} us of API CPU a request[/]"
+    )
+
+
+def _row(load: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{load['requests']:,}",
+        f"{load['perSecond']:,.0f}",
+        f"{load['p50Ms']:.2f}",
+        f"{load['p99Ms']:.2f}",
+        f"{load['maxMs']:.2f}",
+    )
+
+
+@click.command()
+@click.option("--events", default=200_000, show_default=True, help="Synthetic events.")
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Files of InteractionEvents instead.",
+)
+@click.option("--rate", default=200.0, show_default=True, help="Events a second, for latency.")
+@click.option("--seconds", default=15.0, show_default=True, help="Length of that part.")
+@click.option("--workers", default=2, show_default=True)
+@options.as_json
+def pipeline(
+    events: int, inputs: tuple[Path, ...], rate: float, seconds: float, workers: int, as_json: bool
+) -> None:
+    """Throughput into durable views, and latency from an event to its being seen."""
+    import uvloop
+
+    from lab.bench.pipeline import measure
+
+    figures = uvloop.run(measure(events, inputs, rate, seconds, workers))
+    if as_json:
+        print_json(figures)
+        return
+    through, visible = figures["throughput"], figures["visible"]
+    table = Table(title=f"{through['events']:,} events, {workers} workers", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("events a second", f"{through['eventsPerSecond']:,.0f}")
+    for part, micros in through["cpuMicrosPerEvent"].items():
+        table.add_row(f"CPU us per event: {part}", f"{micros}")
+    table.add_row("share of all cores used", f"{through['cpuShare']:.0%}")
+    table.add_row(f"visible at {rate:.0f}/s: p50 ms", f"{visible['p50Ms']}")
+    table.add_row(f"visible at {rate:.0f}/s: p99 ms", f"{visible['p99Ms']}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--events", default=1_000_000, show_default=True, help="Events that wait.")
+@click.option("--seconds", default=30.0, show_default=True, help="Length of each part.")
+@click.option("--slow", default=100.0, show_default=True, help="How much slower Postgres answers.")
+@options.as_json
+def backlog(events: int, seconds: float, slow: float, as_json: bool) -> None:
+    """Peak memory of a worker with a backlog, then with a slow Postgres besides."""
+    import uvloop
+
+    from lab.bench.backlog import measure
+
+    figures = uvloop.run(measure(events, seconds, slow))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{figures['events']:,} events waiting, one worker")
+    for column in ("Postgres", "peak MiB", "by quarter", "seconds", "events/s", "left", "restarts"):
+        table.add_column(column, justify="right")
+    for name, part in (("as it is", figures["plain"]), (f"{slow:g}x slower", figures["slowed"])):
+        table.add_row(
+            name,
+            f"{part['peakMiB']:,.1f}",
+            " ".join(f"{peak:.0f}" for peak in part["quartersMiB"]),
+            f"{part['seconds']:,.1f}",
+            f"{part['eventsPerSecond']:,.0f}",
+            f"{part['eventsWaiting']:,}",
+            ", ".join(part["restarts"]) or "none",
+        )
+    Console().print(table)
+
+
+@click.command()
+@click.option("--events", default=300_000, show_default=True, help="Synthetic events.")
+@click.option("--rounds", default=3, show_default=True, help="Rebuilds; the fastest counts.")
+@options.as_json
+def rebuild(events: int, rounds: int, as_json: bool) -> None:
+    """Events a second that a rebuild folds from the journal, with CPU by part."""
+    import uvloop
+
+    from lab.bench.rebuild import measure
+
+    figures = uvloop.run(measure(events, rounds))
+    if as_json:
+        print_json(figures)
+        return
+    best, alone = figures["rebuild"], figures["alone"]
+    table = Table(
+        title=f"{best['records']:,} records, {best['fans']:,} fans, {figures['cores']} cores",
+        show_header=False,
+    )
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("events a second", f"{best['eventsPerSecond']:,.0f}")
+    for part, micros in best["cpuMicrosPerEvent"].items():
+        table.add_row(f"CPU us per event: {part}", f"{micros}")
+    table.add_row("share of all cores used", f"{best['cpuShare']:.0%}")
+    table.add_row("events a second, had it all cores", f"{best['eventsPerSecondOfAllCores']:,.0f}")
+    table.add_row("one partition alone: reading, us", f"{alone['readMicrosPerEvent']}")
+    table.add_row("one partition alone: folding, us", f"{alone['foldMicrosPerEvent']}")
+    table.add_row("writers held back by the switch, ms", f"{best['switchMs']}")
+    table.add_row("differences that verify finds", f"{figures['differences']}")
+    Console().print(table)

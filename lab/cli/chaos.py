@@ -1,0 +1,109 @@
+"""`fanmemory chaos`: prove that nothing is lost and nothing counts twice, whatever is killed."""
+
+import asyncio
+import logging
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lab.chaos.plan import FULL, SHORT
+from lab.chaos.run import Verdict, run_chaos
+from ops.cli import options, print_json
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0), help="Repeat a run's plan and events.")
+@click.option("--events", type=click.IntRange(1000), help="[default: 100000; 12000 with --short]")
+@click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True)
+@click.option("--short", is_flag=True, help="A few faults of each kind, about a minute.")
+@click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
+@options.as_json
+def chaos(
+    seed: int | None, events: int | None, workers: int, short: bool, keep: bool, as_json: bool
+) -> None:
+    """Kill, pause and flush everything while events flow; then check every promise.
+
+    Runs on services and a data directory of its own. Exit code 1 when anything is not as it must
+    be, or when a fault was not injected.
+    """
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    console = Console(stderr=True)
+    console.print(f"seed {seed}")
+    amounts = SHORT if short else FULL
+    if events is not None:
+        amounts = replace(amounts, events=events)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
+    started = time.monotonic()
+
+    def on_step(step: str) -> None:
+        click.echo(f"{time.monotonic() - started:7.1f} s  {step}", err=True)
+
+    data = Path(tempfile.mkdtemp(prefix="fanmemory-chaos-"))
+    try:
+        verdict = asyncio.run(
+            run_chaos(
+                data,
+                seed=seed,
+                workers=workers,
+                amounts=amounts,
+                on_step=on_step,
+            )
+        )
+    finally:
+        if keep:
+            console.print(f"data in {data}")
+        else:
+            shutil.rmtree(data, ignore_errors=True)
+    if as_json:
+        print_json(describe(verdict))
+    else:
+        show(verdict)
+    sys.exit(not verdict.passed)
+
+
+def describe(verdict: Verdict) -> dict[str, object]:
+    """The verdict for machines."""
+    return {
+        "seed": verdict.seed,
+        "passed": verdict.passed,
+        "seconds": round(verdict.seconds, 1),
+        "emitted": dict(verdict.emitted),
+        "faults": dict(verdict.faults),
+        "deaths": [asdict(death) for death in verdict.deaths],
+        "checks": [
+            {"name": check.name, "passed": check.passed, "saw": check.saw}
+            for check in verdict.checks
+        ],
+    }
+
+
+def show(verdict: Verdict) -> None:
+    """The verdict for people."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", style="dim")
+    for check in verdict.checks:
+        table.add_row("[green]ok[/]" if check.passed else "[bold red]NO[/]", check.name, check.saw)
+    console = Console()
+    console.print(table, highlight=False)
+    ends = Counter((death.how, death.said) for death in verdict.deaths)
+    for (how, said), count in ends.most_common():
+        console.print(
+            f"{count} workers ended by themselves ({how}): {said}", style="yellow", markup=False
+        )
+    total = sum(verdict.emitted.values())
+    outcome = "[bold green]passed[/]" if verdict.passed else "[bold red]FAILED[/]"
+    console.print(
+        f"{outcome}: {total:,} events in {verdict.seconds:.0f} s, seed {verdict.seed}",
+        highlight=False,
+    )

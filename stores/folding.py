@@ -1,0 +1,201 @@
+"""Folding a batch: from journal records to the new states of the fans they concern. Pure.
+
+A record that a fold can't take must not stop the others: it is set aside with its reason, and the
+fan's state is folded again from where it stood, without it. `fanmemory verify` and
+`fanmemory rebuild` use this module too, so they set the same records aside.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from privacy.seal import unseal
+from privacy.subjects import Subject
+from schemas.errors import SealBroken
+from schemas.journal import JournalEntry, JournalRecord, decode_entry, decode_record
+from schemas.topics import JOURNAL
+from views.state import FanState, decode, encode, fold
+
+JOURNAL_NAME = JOURNAL.name.encode()
+
+
+class OpenedRecord(NamedTuple):
+    """One record that is to be folded."""
+
+    partition: int
+    offset: int
+    subject: bytes
+    event_key: bytes
+    body: bytes
+    entry: JournalEntry
+
+
+class Quarantined(NamedTuple):
+    """One record that could not be opened or folded, for the quarantine."""
+
+    partition: int
+    offset: int
+    subject: bytes | None
+    reason: str
+    value: bytes
+
+
+class Folded(NamedTuple):
+    """One fan's move from `base` to `version`, with the entries that made it."""
+
+    subject: bytes
+    base: int
+    version: int
+    state: FanState
+    document: bytes
+    opened: list[OpenedRecord]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one partition's records."""
+
+    applied: int = 0
+    duplicates: int = 0
+    repeats: int = 0
+    forgotten: int = 0
+    quarantined: int = 0
+
+
+@dataclass(slots=True)
+class FramedBatch:
+    """The records of a batch whose frames were read: what may still be sealed."""
+
+    records: list[tuple[Any, JournalRecord]] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    sources: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Per journal partition: highest source offset per interactions partition, after the batch."""
+
+
+def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]) -> FramedBatch:
+    """Read the clear frames and drop what ingest produced again.
+
+    `sources` is what was known before, per journal partition; it is not changed.
+    """
+    framed = FramedBatch()
+    for raw in records:
+        partition = raw.partition
+        tally = framed.tallies.get(partition)
+        if tally is None:
+            tally = framed.tallies[partition] = Tally()
+            framed.sources[partition] = dict(sources.get(partition, ()))
+        try:
+            record = decode_record(raw.value or b"")
+            if len(raw.key or b"") != 16:
+                raise SealBroken("A journal record's key is not a subject.")
+        except SealBroken as broken:
+            framed.quarantined.append(_unreadable(raw, None, broken))
+            tally.quarantined += 1
+            continue
+        seen = framed.sources[partition]
+        if record.source_offset <= seen.get(record.source_partition, -1):
+            tally.repeats += 1
+            continue
+        seen[record.source_partition] = record.source_offset
+        framed.records.append((raw, record))
+    return framed
+
+
+def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list[OpenedRecord]:
+    """Open what its subject's key still opens; what has no key left is forgotten, not an error."""
+    opened = []
+    for raw, record in framed.records:
+        subject = subjects.get(raw.key)
+        if subject is None:
+            framed.tallies[raw.partition].forgotten += 1
+            continue
+        try:
+            plain = unseal(
+                subject.cipher, record.sealed, JOURNAL_NAME, subject.id, record.event_key
+            )
+            entry = decode_entry(plain)
+        except SealBroken as broken:
+            framed.quarantined.append(_unreadable(raw, raw.key, broken))
+            framed.tallies[raw.partition].quarantined += 1
+            continue
+        opened.append(
+            OpenedRecord(
+                raw.partition, raw.offset, subject.id, record.event_key, record.sealed, entry
+            )
+        )
+    return opened
+
+
+def distinct(opened: Iterable[OpenedRecord], tallies: Mapping[int, Tally]) -> list[OpenedRecord]:
+    """Of the same event twice in one batch the first counts."""
+    first: dict[tuple[bytes, bytes], OpenedRecord] = {}
+    for one in opened:
+        if first.setdefault((one.subject, one.event_key), one) is not one:
+            tallies[one.partition].duplicates += 1
+    return list(first.values())
+
+
+def fold_all(
+    opened: Iterable[OpenedRecord], states: Mapping[bytes, tuple[int, bytes]], framed: FramedBatch
+) -> list[Folded]:
+    """Fold each fan's entries onto its stored (version, document); sorted by subject.
+
+    Sorted, so that every transaction locks rows in the same order.
+    """
+    per_fan: dict[bytes, list[OpenedRecord]] = {}
+    for one in opened:
+        per_fan.setdefault(one.subject, []).append(one)
+    folded = []
+    for subject in sorted(per_fan):
+        stored = states.get(subject)
+        base, document = stored if stored is not None else (0, b"")
+        fan = _fold_fan(subject, base, document, per_fan[subject], framed)
+        if fan is not None:
+            folded.append(fan)
+    return folded
+
+
+def _fold_fan(
+    subject: bytes, base: int, document: bytes, entries: list[OpenedRecord], framed: FramedBatch
+) -> Folded | None:
+    state: FanState | None
+    try:
+        state = decode(document) if document else None
+        for one in entries:
+            state = fold(state, one.entry, one.offset)
+        folded = encode(state)
+    except Exception:  # noqa: BLE001 # whatever it is, only its record may be left out
+        entries, state = _fold_singly(subject, document, entries, framed)
+        folded = encode(state)
+    if state is None:
+        return None
+    for one in entries:
+        framed.tallies[one.partition].applied += 1
+    return Folded(subject, base, entries[-1].offset + 1, state, folded, entries)
+
+
+def _fold_singly(
+    subject: bytes, document: bytes, entries: list[OpenedRecord], framed: FramedBatch
+) -> tuple[list[OpenedRecord], FanState | None]:
+    taken: list[OpenedRecord] = []
+    for one in entries:
+        try:
+            state = decode(document) if document else None
+            document = encode(fold(state, one.entry, one.offset))
+            taken.append(one)
+        except Exception as error:  # noqa: BLE001 # see above
+            framed.tallies[one.partition].quarantined += 1
+            framed.quarantined.append(
+                Quarantined(one.partition, one.offset, subject, _name(error), one.body)
+            )
+    return taken, decode(document) if taken else None
+
+
+def _unreadable(raw: Any, subject: bytes | None, broken: SealBroken) -> Quarantined:
+    return Quarantined(raw.partition, raw.offset, subject, str(broken), raw.value or b"")
+
+
+def _name(error: Exception) -> str:
+    """The kind of error only: its text could quote what was folded."""
+    return f"fold raised {type(error).__name__}"

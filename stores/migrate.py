@@ -1,0 +1,42 @@
+"""Bring a database up to date: our migrations under one lock, then generation 1 of the views.
+
+A start with views of another version than the live generation's is refused: changing a fold is a
+rebuild, never an edit in place.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from infra import migrations
+from infra.postgres import database_errors
+from stores.generations import check_version, ensure_live
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = 0x66616E6D656D  # "fanmem": one migration at a time in a database
+
+
+async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
+    """Apply what a database lacks; returns the names of the migrations that were applied.
+
+    Raises `Misconfigured` when an applied migration was edited afterwards, when the database is
+    newer than this code, or when the live views have another version, unless it is `for_rebuild`,
+    which is about to replace them; `DatabaseUnavailable`.
+    """
+    async with database_errors():
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+            applied = await migrations.apply(connection, MIGRATIONS)
+            if not for_rebuild:
+                await ensure_live(connection)
+        finally:
+            await connection.close()
+    return applied
+
+
+async def check(connection: Any) -> None:
+    """Raise `Misconfigured` unless the database is what this code expects."""
+    await migrations.check(connection, MIGRATIONS)
+    await check_version(connection)

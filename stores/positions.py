@@ -1,0 +1,155 @@
+"""Positions: which partitions this process holds, how far they have got, and the fence.
+
+Postgres keeps one row per (generation, topic, partition). Claiming raises the row's epoch;
+whoever claimed before finds its epoch gone at the next commit and changes nothing. Committing
+moves `next` by compare-and-set on (next, epoch, erasures) inside the batch's own transaction.
+
+A former owner that froze in the middle of its transaction still holds the rows, for as long as it
+is frozen: Postgres takes it for a slow client. So whoever claims ends what is in its way.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from infra.postgres import UNAVAILABLE
+from infra.sql import load_queries
+from schemas.errors import Fenced
+
+log = logging.getLogger(__name__)
+
+POSITION_SQL: Final = load_queries(Path(__file__).parent / "sql" / "positions.sql")
+
+BLOCKER_SECONDS_MAX: Final = 2.0
+"""A batch's transaction takes well below a second; a claim has 20 s (`streams.transport`)."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One partition as this process knows it."""
+
+    partition: int
+    next: int
+    epoch: int
+    erasures: int
+    sources: dict[int, int] = field(default_factory=dict)
+    """Highest offset of each `interactions` partition that was folded here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition: `base` is the position before, `until` after."""
+
+    partition: int
+    base: int
+    until: int
+    records: Sequence[Any]
+
+
+class Positions:
+    """The partitions of one topic that this process holds."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.generation = 0
+        self.held: dict[int, Held] = {}
+
+    async def claim(self, connection: Any, generation: int, partitions: Sequence[int]) -> None:
+        """Take these partitions over, and let go of all others."""
+        rows = await connection.fetch(POSITION_SQL.claim, generation, self.topic, partitions)
+        self.generation = generation
+        self.held = {row["partition"]: _held(row) for row in rows}
+
+    async def reload(self, connection: Any, partitions: Iterable[int]) -> bool:
+        """Read rows again after a doubtful commit; False when somebody else has claimed one.
+
+        What somebody else has claimed is let go of.
+        """
+        held = self.held
+        rows = await connection.fetch(
+            POSITION_SQL.reload, self.generation, self.topic, sorted(partitions)
+        )
+        if self.held is not held:
+            return True  # claimed while we read: what we read is older than what is known
+        ours = True
+        for row in rows:
+            known = self.held.get(row["partition"])
+            if known is None:
+                continue
+            if row["epoch"] == known.epoch:
+                self.held[row["partition"]] = _held(row)
+            else:
+                del self.held[row["partition"]]
+                ours = False
+        return ours
+
+    async def advance(self, connection: Any, batches: Sequence[Batch]) -> None:
+        """Move the rows, first of all, inside the caller's transaction.
+
+        Raises `Fenced` when any row is not as we know it; the transaction must be rolled back.
+        """
+        batches = sorted(batches, key=lambda batch: batch.partition)
+        try:
+            held = [self.held[batch.partition] for batch in batches]
+        except KeyError:
+            raise Fenced from None
+        status = await connection.execute(
+            POSITION_SQL.advance,
+            self.generation,
+            self.topic,
+            [batch.partition for batch in batches],
+            [batch.base for batch in batches],
+            [batch.until for batch in batches],
+            [one.epoch for one in held],
+            [one.erasures for one in held],
+        )
+        if status != f"UPDATE {len(batches)}":
+            raise Fenced
+
+    def moved(self, batches: Sequence[Batch]) -> None:
+        """Remember what was committed."""
+        for batch in batches:
+            one = self.held.get(batch.partition)
+            if one is not None and one.next == batch.base:
+                one.next = batch.until
+
+
+@asynccontextmanager
+async def terminating_blockers(pool: Any, connection: Any) -> AsyncIterator[None]:
+    """Meanwhile, end every transaction that `connection` has waited `BLOCKER_SECONDS_MAX` for."""
+
+    async def terminate_blockers() -> None:
+        while True:
+            await asyncio.sleep(BLOCKER_SECONDS_MAX)
+            try:
+                async with pool.acquire() as other:
+                    ended = await other.fetchval(
+                        POSITION_SQL.terminate_blockers, connection.get_server_pid()
+                    )
+            except UNAVAILABLE as error:
+                log.debug("nobody ousted: %s", type(error).__name__)
+            else:
+                if ended:
+                    log.warning("ended transactions of a former owner", extra={"count": ended})
+
+    task = asyncio.create_task(terminate_blockers())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _held(row: Any) -> Held:
+    sources = {source: offset for source, offset in enumerate(row["sources"]) if offset >= 0}
+    return Held(row["partition"], row["next"], row["epoch"], row["erasures"], sources)
+
+
+def sources_row(sources: dict[int, int]) -> list[int]:
+    """The `sources` column: -1 where nothing of an interactions partition was folded."""
+    if not sources:
+        return []
+    return [sources.get(source, -1) for source in range(max(sources) + 1)]

@@ -1,0 +1,315 @@
+"""FanMemory: one fan's memory, cache first, Postgres on a miss. What the API and agents read from.
+
+How a read goes:
+1. Redis is asked, within its budget. A hit is rendered for now.
+2. On a miss, or with Redis unwell, Postgres is asked, within its budget. Equal misses in flight
+   share one read.
+3. What Postgres gave goes back to Redis without anybody waiting for it. Redis refuses what may be
+   stale (`stores.cache`), so a lost or late fill costs latency only.
+
+While Postgres is down, what is cached still answers, and the rest is `DatabaseUnavailable`, never
+a made-up empty memory: an answer that is wrong is worse than none.
+
+Reading one's own write: `at_least` waits until the views contain what was accepted at a position,
+then reads from where that was seen. The cache's word holds for the cache, whose published position
+follows its pushes. Postgres may be ahead of the cache, so its word holds for Postgres
+only, and such a read joins no read that had begun before.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import pybreaker
+
+from infra.breaker import Breaker, BreakerStats, Guard, watch
+from infra.settings import Settings
+from privacy.keys import Keyring
+from schemas.context import EngagementScore, MemoryContext
+from schemas.errors import (
+    CacheUnavailable,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    FanNotFound,
+    InvalidInput,
+    SealBroken,
+)
+from schemas.journal import JournalEntry
+from schemas.positions import Position
+from schemas.topics import INTERACTIONS
+from stores.cache import Cache
+from stores.snapshot import SealedSnapshot, Snapshot, open_snapshot
+from stores.store import Store
+from views.context import render_context, render_score
+
+CACHE_POLL_SECONDS: Final = 0.01
+STORE_POLL_SECONDS: Final = 0.05
+"""Postgres is asked five times more rarely than Redis: its answer costs five times more."""
+
+CACHE_TURNS: Final = 28
+"""Commands to Redis at once: below the 32 connections of the cache's pool. It refuses more, and a
+refusal would look like an outage. A turn takes 0.2 ms, so a burst of 500 waits 4 ms."""
+
+Source = Literal["cache", "store"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """Since the start of the process."""
+
+    cache_requests: int = 0
+    cache_hits: int = 0
+    cache_errors: int = 0
+    """Reads that Redis did not answer; neither hit nor miss."""
+    store_reads: int = 0
+    shared_reads: int = 0
+    """Misses answered by another one's read of the same fan."""
+    fills: int = 0
+    fills_dropped: int = 0
+
+
+class FanMemory:
+    """Reads of fans' memory. Belongs to one event loop; `start` it and `close` it there."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        store: Store,
+        keyring: Keyring,
+        settings: Settings,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.counts = ReadCounts()
+        self._cache = cache
+        self._store = store
+        self._keyring = keyring
+        self._settings = settings
+        self._now = now
+        self.cache_guard = Guard(
+            Breaker(
+                "memory-cache",
+                failures_max=settings.cache_failures_max,
+                window_seconds=settings.cache_window_seconds,
+                reset_seconds=settings.cache_reset_seconds,
+            ),
+            CacheUnavailable,
+            settings.cache_seconds_max,
+        )
+        self.store_guard = Guard(
+            Breaker(
+                "memory-database",
+                failures_max=settings.database_failures_max,
+                window_seconds=settings.database_window_seconds,
+                reset_seconds=settings.database_reset_seconds,
+            ),
+            DatabaseUnavailable,
+            settings.database_seconds_max,
+        )
+        self._cache_turns = asyncio.Semaphore(CACHE_TURNS)
+        self._flights: dict[tuple[str, str], asyncio.Task[SealedSnapshot | None]] = {}
+        self._reads: set[asyncio.Task[SealedSnapshot | None]] = set()
+        self._fills: set[asyncio.Task[None]] = set()
+        self._watches: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to ping dependencies whose circuit is open."""
+        pings: list[tuple[Breaker, Callable[[], Awaitable[object]]]] = [
+            (self.cache_guard.breaker, self._cache.ping),
+            (self.store_guard.breaker, self._store.live_generation),
+        ]
+        for breaker, ping in pings:
+            task = asyncio.create_task(watch(breaker, ping, self._settings.ping_seconds))
+            self._watches.append(task)
+
+    async def close(self) -> None:
+        """End the background work; the stores belong to whoever opened them."""
+        tasks: list[asyncio.Task[Any]] = [*self._watches, *self._fills, *self._reads]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def breakers(self) -> dict[str, BreakerStats]:
+        """`database` and `cache`, as the reference names them."""
+        return {
+            "database": self.store_guard.breaker.stats(),
+            "cache": self.cache_guard.breaker.stats(),
+        }
+
+    def statistics(self) -> dict[str, int]:
+        return asdict(self.counts) | {
+            "cache_retries": self.cache_guard.retries,
+            "store_retries": self.store_guard.retries,
+        }
+
+    async def context(
+        self,
+        creator_id: str,
+        fan_id: str,
+        *,
+        at_least: Position | None = None,
+        seconds: float | None = None,
+    ) -> MemoryContext:
+        """The whole memory of a fan, decayed to now.
+
+        Raises `FanNotFound`, `DatabaseUnavailable`, and with `at_least` `DeadlineExceeded` when
+        the views have not reached it after `seconds` (default: the request's deadline).
+        """
+        found = await self._recall(creator_id, fan_id, at_least, seconds)
+        return render_context(creator_id, fan_id, found.state, found.entries, self._now())
+
+    async def score(
+        self,
+        creator_id: str,
+        fan_id: str,
+        *,
+        at_least: Position | None = None,
+        seconds: float | None = None,
+    ) -> EngagementScore:
+        """The engagement score now; raises like `context`."""
+        found = await self._recall(creator_id, fan_id, at_least, seconds)
+        return render_score(creator_id, fan_id, found.state, self._now())
+
+    async def history(
+        self, creator_id: str, fan_id: str, entries_max: int
+    ) -> list[tuple[int, JournalEntry]]:
+        """(journal offset, entry) of everything remembered of a fan, in log order.
+
+        Raises `FanNotFound`, and `InvalidInput` for a fan of more than `entries_max`.
+        """
+        entries = await self.store_guard.call(
+            lambda: self._store.history(creator_id, fan_id, entries_max + 1)
+        )
+        if not entries:
+            raise FanNotFound
+        if len(entries) > entries_max:
+            raise InvalidInput("fanId", f"has more than {entries_max} interactions")
+        return entries
+
+    async def wait_until(
+        self, creator_id: str, fan_id: str, position: Position, seconds: float
+    ) -> Source:
+        """Wait until the fan's views contain what was accepted at `position`.
+
+        Returns the store that said so: read from that one. Raises `DeadlineExceeded`.
+        """
+        if position.topic != INTERACTIONS.name:
+            raise InvalidInput("minPosition", f"must be a position in {INTERACTIONS.name}")
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        ask_store_at = 0.0
+        while True:
+            known = await self._cache_reached(creator_id, fan_id, position)
+            if known:
+                return "cache"
+            if known is None or ask_store_at:
+                # The cache can't tell, or has been behind for a while.
+                if clock() >= ask_store_at:
+                    if await self._store_reached(creator_id, fan_id, position):
+                        return "store"
+                    ask_store_at = clock() + STORE_POLL_SECONDS
+            else:
+                ask_store_at = clock() + STORE_POLL_SECONDS
+            if clock() + CACHE_POLL_SECONDS >= deadline:
+                raise DeadlineExceeded("The views have not reached minPosition in time.")
+            await asyncio.sleep(CACHE_POLL_SECONDS)
+
+    async def _recall(
+        self, creator_id: str, fan_id: str, at_least: Position | None, seconds: float | None
+    ) -> Snapshot:
+        source: Source = "cache"
+        if at_least is not None:
+            limit = self._settings.request_seconds_max if seconds is None else seconds
+            source = await self.wait_until(creator_id, fan_id, at_least, limit)
+        if source == "cache":
+            cached = await self._read_cache(creator_id, fan_id)
+            if cached is not None:
+                return cached
+        stored = await self._read_store(creator_id, fan_id, share=at_least is None)
+        if stored is None:
+            raise FanNotFound
+        return open_snapshot(stored, self._keyring)
+
+    async def _read_cache(self, creator_id: str, fan_id: str) -> Snapshot | None:
+        counts = self.counts
+        counts.cache_requests += 1
+        try:
+            async with self._cache_turns:
+                found = await self.cache_guard.call(lambda: self._cache.read(creator_id, fan_id))
+        except CacheUnavailable:
+            counts.cache_errors += 1
+            return None
+        except SealBroken:
+            # Altered, or of a keyring that this process has not: Postgres has the truth.
+            counts.cache_errors += 1
+            log.warning("a cached memory can't be opened", extra={"operation": "readCache"})
+            return None
+        if found is not None:
+            counts.cache_hits += 1
+        return found
+
+    async def _read_store(self, creator_id: str, fan_id: str, share: bool) -> SealedSnapshot | None:
+        key = (creator_id, fan_id)
+        flight = self._flights.get(key) if share else None
+        if flight is None:
+            flight = asyncio.create_task(self._fetch(creator_id, fan_id))
+            if share:
+                self._flights[key] = flight
+                flight.add_done_callback(lambda _: self._flights.pop(key, None))
+            self._reads.add(flight)
+            flight.add_done_callback(self._landed)
+        else:
+            self.counts.shared_reads += 1
+        # Whoever began the read may hang up without taking it from the others.
+        return await asyncio.shield(flight)
+
+    def _landed(self, flight: "asyncio.Task[SealedSnapshot | None]") -> None:
+        self._reads.discard(flight)
+        if not flight.cancelled():
+            flight.exception()  # taken, even if everyone who waited has hung up
+
+    async def _fetch(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
+        self.counts.store_reads += 1
+        stored = await self.store_guard.call(lambda: self._store.stored(creator_id, fan_id))
+        if stored is not None:
+            self._fill_later(creator_id, fan_id, stored)
+        return stored
+
+    def _fill_later(self, creator_id: str, fan_id: str, stored: SealedSnapshot) -> None:
+        if len(self._fills) >= self._settings.cache_fills_max:
+            self.counts.fills_dropped += 1
+            return
+        task = asyncio.create_task(self._fill(creator_id, fan_id, stored))
+        self._fills.add(task)
+        task.add_done_callback(self._fills.discard)
+
+    async def _fill(self, creator_id: str, fan_id: str, stored: SealedSnapshot) -> None:
+        try:
+            async with self._cache_turns, asyncio.timeout(self._settings.cache_seconds_max):
+                await self.cache_guard.breaker.call(
+                    lambda: self._cache.fill(creator_id, fan_id, stored)
+                )
+            self.counts.fills += 1
+        except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
+            self.counts.fills_dropped += 1
+
+    async def _cache_reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
+        try:
+            async with self._cache_turns:
+                return await self.cache_guard.call(
+                    lambda: self._cache.reached(creator_id, fan_id, position)
+                )
+        except CacheUnavailable:
+            return None
+
+    async def _store_reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
+        try:
+            return await self.store_guard.call(
+                lambda: self._store.reached(creator_id, fan_id, position)
+            )
+        except DatabaseUnavailable:
+            return False  # it may be back before the deadline

@@ -1,0 +1,105 @@
+-- The whole schema, as the migrations leave it: for reading. `fanmemory migrate` makes it, and
+-- `tests/stores/test_migrate.py` holds the two equal. Times are milliseconds since the epoch, UTC.
+
+-- Which migrations were applied; an edited one is noticed by its digest.
+CREATE TABLE migration (
+    number     integer PRIMARY KEY,
+    name       text NOT NULL,
+    sha256     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One complete build of all views. Exactly one is live; rebuild makes the next beside it.
+CREATE TABLE generation (
+    generation   integer PRIMARY KEY,
+    view_version text NOT NULL,
+    status       text NOT NULL CHECK (status IN ('building', 'live', 'former')),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    live_at      timestamptz,
+    -- A fan's place in the journal depends on the count, so it never changes.
+    journal_partitions integer
+);
+CREATE UNIQUE INDEX generation_live ON generation ((true)) WHERE status = 'live';
+
+-- How far each partition has got, and the fence: whoever moves `next` must know the row's epoch
+-- and erasures. Generation 0 is ingest (topic interactions); the others are builds of the views.
+CREATE TABLE position (
+    generation   integer NOT NULL,
+    topic        text NOT NULL,
+    partition    integer NOT NULL,
+    next         bigint NOT NULL DEFAULT 0,
+    epoch        bigint NOT NULL DEFAULT 0,
+    erasures     bigint NOT NULL DEFAULT 0,
+    -- sources[p + 1]: highest offset of interactions partition p that was folded here.
+    sources      bigint[] NOT NULL DEFAULT '{}',
+    -- What became of the records below `next`. Ingest counts accepted and dead_letters, a build
+    -- the others: accepted = applied + duplicates + forgotten + quarantined; repeats are extra.
+    accepted     bigint NOT NULL DEFAULT 0,
+    dead_letters bigint NOT NULL DEFAULT 0,
+    applied      bigint NOT NULL DEFAULT 0,
+    duplicates   bigint NOT NULL DEFAULT 0,
+    repeats      bigint NOT NULL DEFAULT 0,
+    forgotten    bigint NOT NULL DEFAULT 0,
+    quarantined  bigint NOT NULL DEFAULT 0,
+    -- Event time of the newest folded record, and when it was folded.
+    moved_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (generation, topic, partition)
+) WITH (fillfactor = 50);
+
+-- The only place that knows who a subject is. Deleting the row is the erasure.
+CREATE TABLE subject (
+    subject     uuid PRIMARY KEY,
+    creator_id  text NOT NULL,
+    fan_id      text NOT NULL,
+    kek         text NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (creator_id, fan_id)
+);
+
+-- History and exact dedupe: the sealed body as it stands in the journal.
+CREATE TABLE interaction (
+    subject   uuid NOT NULL,
+    event_key bytea NOT NULL,
+    partition integer NOT NULL,
+    "offset"  bigint NOT NULL,
+    time      bigint NOT NULL,
+    message   boolean NOT NULL,
+    body      bytea NOT NULL,
+    PRIMARY KEY (subject, event_key)
+);
+-- Sealed bytes don't compress.
+ALTER TABLE interaction ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX interaction_recent ON interaction (subject, time DESC, "offset" DESC) WHERE message;
+CREATE INDEX interaction_place ON interaction (partition, "offset");
+
+-- What a batch still has to tell, one row per partition of a batch.
+CREATE TABLE outbox (
+    partition integer NOT NULL,
+    next      bigint NOT NULL,
+    updates   bytea NOT NULL,
+    PRIMARY KEY (partition, next)
+);
+
+-- Records that could not be folded: kept sealed, counted, alarmed.
+CREATE TABLE quarantine (
+    partition integer NOT NULL,
+    "offset"  bigint NOT NULL,
+    subject   uuid,
+    reason    text NOT NULL,
+    value     bytea NOT NULL,
+    at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (partition, "offset")
+);
+
+-- Each generation has a schema of its own: g1, g2, ...
+CREATE SCHEMA g1;
+CREATE TABLE g1.fan_state (
+    subject uuid PRIMARY KEY,
+    -- Journal offset + 1 of the newest folded record: larger is newer.
+    version bigint NOT NULL,
+    state   bytea NOT NULL
+) WITH (fillfactor = 70);
+-- The same for people: the state as jsonb.
+CREATE VIEW g1.fan_state_readable AS
+SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM g1.fan_state;

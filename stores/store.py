@@ -1,0 +1,178 @@
+"""The readers' side of Postgres: one fan's memory, its history, and how far the views have got."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from infra.postgres import database_errors
+from privacy.keys import Keyring
+from privacy.seal import unseal
+from privacy.subjects import journal_partition
+from schemas.errors import DatabaseUnavailable, Misconfigured
+from schemas.journal import JournalEntry, decode_entry
+from schemas.positions import Position
+from schemas.topics import INTERACTIONS, JOURNAL
+from stores.positions import POSITION_SQL
+from stores.queries import memory_queries
+from stores.snapshot import (
+    JOURNAL_NAME,
+    MESSAGES_MAX,
+    Fragment,
+    SealedSnapshot,
+    Snapshot,
+    open_snapshot,
+)
+from views.state import VIEW_VERSION
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One position row, for people and metrics."""
+
+    generation: int
+    topic: str
+    partition: int
+    next: int
+    sources: tuple[int, ...]
+    accepted: int
+    dead_letters: int
+    applied: int
+    duplicates: int
+    repeats: int
+    forgotten: int
+    quarantined: int
+    moved_ms: int
+    """When the row last moved, ms since the epoch."""
+
+
+class Store:
+    """Reads from Postgres. Every method raises `DatabaseUnavailable` when it does not answer."""
+
+    def __init__(self, pool: Any, keyring: Keyring, journal_partitions: int) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._partitions = journal_partitions
+        self._generation = 0
+
+    async def stored(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
+        """One consistent version of a fan's memory, sealed; None for an unknown fan."""
+        async with database_errors():
+            for _ in range(3):
+                generation = self._generation or await self._choose_generation()
+                try:
+                    row = await self._pool.fetchrow(
+                        memory_queries(generation).read_fan,
+                        creator_id,
+                        fan_id,
+                        MESSAGES_MAX,
+                        VIEW_VERSION,
+                    )
+                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                    row = {"readable": None}
+                if row is not None and row["readable"] == generation:
+                    return self._row(row, generation)
+                # A rebuild has switched generations: read from the new one.
+                if await self._choose_generation() == generation and row is None:
+                    return None
+        raise DatabaseUnavailable("The generation changed while reading.")
+
+    async def read(self, creator_id: str, fan_id: str) -> Snapshot | None:
+        """The same, opened."""
+        stored = await self.stored(creator_id, fan_id)
+        return None if stored is None else open_snapshot(stored, self._keyring)
+
+    async def live_generation(self) -> int:
+        async with database_errors():
+            row = await self._pool.fetchrow(POSITION_SQL.live_generation)
+        if row is None:
+            raise Misconfigured("No generation of the views is live.")
+        return int(row["generation"])
+
+    async def _choose_generation(self) -> int:
+        """The generation that this code can read."""
+        found = await self._pool.fetchrow(POSITION_SQL.readable_generation, VIEW_VERSION)
+        if found is None:
+            raise Misconfigured(
+                f"There are no views of the version that this code reads ({VIEW_VERSION}).",
+                hint="Run `fanmemory rebuild`: it builds them beside the live ones.",
+            )
+        if found["status"] != "live":
+            log.error(
+                "the live views are of another version than this code reads: it answers from the"
+                " former ones, as they stood at the switch; replace it",
+                extra={"operation": "readGeneration"},
+            )
+        self._generation = int(found["generation"])
+        return self._generation
+
+    async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
+        """Whether what was accepted at `position` is in this fan's views."""
+        if position.topic != INTERACTIONS.name:
+            return False
+        async with database_errors():
+            generation = self._generation or await self._choose_generation()
+            row = await self._pool.fetchrow(
+                memory_queries(generation).read_sources,
+                creator_id,
+                fan_id,
+                JOURNAL.name,
+                self._partitions,
+                generation,
+            )
+        if row is None or len(row["sources"]) <= position.partition:
+            return False
+        return bool(row["sources"][position.partition] >= position.offset)
+
+    async def positions(self) -> list[PartitionStatus]:
+        """Every partition of ingest and of the live generation."""
+        async with database_errors():
+            rows = await self._pool.fetch(POSITION_SQL.statuses)
+        return [PartitionStatus(**{**row, "sources": tuple(row["sources"])}) for row in rows]
+
+    async def history(
+        self, creator_id: str, fan_id: str, limit: int
+    ) -> list[tuple[int, JournalEntry]]:
+        """(journal offset, entry) of a fan's first `limit` applied interactions, in log order."""
+        async with database_errors():
+            rows = await self._pool.fetch(
+                memory_queries(self._generation).read_history, creator_id, fan_id, limit
+            )
+        if not rows:
+            return []
+        subject = rows[0]["subject"]
+        cipher = AESGCM(self._keyring.unwrap(subject, rows[0]["kek"], rows[0]["wrapped_key"]))
+        return [
+            (
+                row["offset"],
+                decode_entry(unseal(cipher, row["body"], JOURNAL_NAME, subject, row["event_key"])),
+            )
+            for row in rows
+        ]
+
+    def _row(self, row: Any, generation: int) -> SealedSnapshot:
+        fragments = [
+            Fragment(time, offset, key, body)
+            for time, offset, key, body in zip(
+                row["times"] or (),
+                row["offsets"] or (),
+                row["event_keys"] or (),
+                row["bodies"] or (),
+                strict=True,
+            )
+        ]
+        fragments.reverse()
+        return SealedSnapshot(
+            row["subject"],
+            row["kek"],
+            row["wrapped_key"],
+            journal_partition(row["subject"], self._partitions),
+            generation,
+            row["version"],
+            row["state"],
+            fragments,
+        )

@@ -1,0 +1,113 @@
+"""Creating and checking topics on the real broker."""
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from admin import topics
+from infra.settings import Settings
+from schemas.errors import BrokerUnavailable, Misconfigured
+from schemas.topics import JOURNAL, TOPICS, UNLIMITED
+
+NAMES = [topic.name for topic in TOPICS]
+
+
+async def delete(settings: Settings, names: list[str]) -> None:
+    """Delete topics and wait until the broker has forgotten them."""
+    async with topics.admin(settings) as client:
+        await client.delete_topics(names)
+        async with asyncio.timeout(10):
+            while set(names) & set(await client.list_topics()):
+                await asyncio.sleep(0.02)
+
+
+async def test_topics_are_as_the_table_has_them_after_creation(settings: Settings) -> None:
+    states = await topics.check(settings)
+    assert [state.topic for state in states] == list(TOPICS)
+    assert all(state.differences == () for state in states)
+    assert all(state.partitions == 4 and state.replicas == 1 for state in states)
+
+
+async def test_creating_again_creates_nothing(settings: Settings) -> None:
+    assert await topics.create(settings) == []
+
+
+async def test_two_that_create_at_once_both_succeed(settings: Settings) -> None:
+    await delete(settings, NAMES)
+    created = await asyncio.gather(*(topics.create(settings) for _ in range(4)))
+    assert set().union(*created) == set(NAMES)
+    assert all(state.differences == () for state in await topics.check(settings))
+
+
+async def test_what_is_missing_is_said_and_only_that_is_created(settings: Settings) -> None:
+    await delete(settings, [JOURNAL.name])
+    missing = [state for state in await topics.check(settings) if state.differences]
+    assert [(state.topic, state.differences[0].is_) for state in missing] == [(JOURNAL, "missing")]
+    assert await topics.create(settings) == [JOURNAL.name]
+
+
+async def test_another_partition_count_of_a_live_topic_is_refused_with_the_reason(
+    settings: Settings,
+) -> None:
+    wanted = settings.model_copy(update={"journal_partitions": 6})
+    with pytest.raises(Misconfigured, match="partitions is 4, should be 6") as caught:
+        await topics.create(wanted)
+    assert "FANMEMORY_JOURNAL_PARTITIONS" in caught.value.advice
+    (difference,) = [d for state in await topics.check(wanted) for d in state.differences]
+    assert (difference.topic, difference.what) == (JOURNAL.name, "partitions")
+    assert all(state.partitions == 4 for state in await topics.check(settings))
+
+
+async def test_a_journal_that_would_forget_is_refused(settings: Settings) -> None:
+    async with topics.admin(settings) as client:
+        await client.alter_configs(
+            [
+                ConfigResource(
+                    ConfigResourceType.TOPIC,
+                    JOURNAL.name,
+                    topics.configuration(JOURNAL) | {"retention.ms": "1000"},
+                )
+            ]
+        )
+    async with asyncio.timeout(10):
+        while not [d for state in await topics.check(settings) for d in state.differences]:
+            await asyncio.sleep(0.02)
+    with pytest.raises(Misconfigured, match=f"retention.ms is 1000, should be {UNLIMITED}"):
+        await topics.create(settings)
+
+
+async def test_recreating_empties_every_topic(settings: Settings) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_url, acks="all")
+    await producer.start()
+    await producer.send_and_wait(JOURNAL.name, b"old", partition=0)
+    await producer.stop()
+    await topics.recreate(settings)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_url, acks="all")
+    await producer.start()
+    assert (await producer.send_and_wait(JOURNAL.name, b"new", partition=0)).offset == 0
+    await producer.stop()
+
+
+async def test_topics_of_others_are_left_alone(settings: Settings) -> None:
+    async with topics.admin(settings) as client:
+        await client.create_topics([NewTopic("somebody-elses", 1, 1)])
+    await topics.recreate(settings)
+    async with topics.admin(settings) as client:
+        assert "somebody-elses" in await client.list_topics()
+        await client.delete_topics(["somebody-elses"])
+
+
+async def test_too_few_brokers_for_the_replicas_is_said(settings: Settings) -> None:
+    await delete(settings, NAMES)
+    with pytest.raises(Misconfigured, match="could not be created") as caught:
+        await topics.create(settings.model_copy(update={"replication_factor": 3}))
+    assert "FANMEMORY_REPLICATION_FACTOR" in caught.value.advice
+
+
+async def test_no_broker_is_said_without_a_long_wait() -> None:
+    async with asyncio.timeout(30):
+        with pytest.raises(BrokerUnavailable):
+            await topics.check(Settings(kafka_url="127.0.0.1:9"))

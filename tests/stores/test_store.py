@@ -1,0 +1,136 @@
+"""What readers get from Postgres: one version, the live generation, the newest messages."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from infra.postgres import open_pool
+from infra.settings import Settings
+from lab.bench.seed import seed
+from ops.services.ports import free_port
+from privacy.keys import Keyring
+from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.positions import Position
+from stores.queries import memory_queries
+from stores.store import Store
+from tests.views.interactions import NOON, message, purchase, remember
+
+HISTORY = [*(message(NOON + i, event_id=f"e{i}") for i in range(60)), purchase(NOON + 60)]
+
+
+@pytest.fixture
+async def pool(store_settings: Settings) -> AsyncIterator[Any]:
+    made = await open_pool(store_settings.postgres_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def store(store_settings: Settings, pool: Any) -> Store:
+    await seed(store_settings, {("creator", "fan"): HISTORY, ("other", "fan"): HISTORY[:1]})
+    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    return Store(pool, keyring, store_settings.journal_partitions)
+
+
+async def test_a_fan_is_read_as_one_version(store: Store) -> None:
+    read = await store.read("creator", "fan")
+    assert read is not None
+    assert read.state.engagement == remember(*HISTORY).engagement
+    assert [entry.event_id for entry in read.entries] == [f"e{i}" for i in range(10, 60)]
+    assert read.version == read.state.position + 1
+
+
+async def test_no_creator_sees_anothers_fan(store: Store) -> None:
+    other = await store.read("other", "fan")
+    assert other is not None
+    assert other.state.engagement.messages == 1
+    assert await store.read("creator", "nobody") is None
+    assert await store.read("nobody", "fan") is None
+
+
+async def test_the_history_is_in_the_order_of_the_log(store: Store) -> None:
+    history = await store.history("creator", "fan", 1000)
+    assert [entry.event_id for _, entry in history] == [entry.event_id for entry in HISTORY]
+    assert [offset for offset, _ in history] == sorted(offset for offset, _ in history)
+    assert len(await store.history("creator", "fan", 5)) == 5
+    assert await store.history("creator", "nobody", 5) == []
+
+
+async def test_another_keyring_opens_nothing(store: Store, pool: Any) -> None:
+    wrong = Keyring.parse("other:" + base64.b64encode(os.urandom(32)).decode())
+    with pytest.raises(SealBroken, match="keyring lacks"):
+        await Store(pool, wrong, 4).read("creator", "fan")
+
+
+async def test_a_body_moved_to_another_event_is_noticed(store: Store, pool: Any) -> None:
+    await pool.execute(
+        "UPDATE interaction SET body = (SELECT body FROM interaction ORDER BY time LIMIT 1)"
+    )
+    with pytest.raises(SealBroken):
+        await store.read("creator", "fan")
+
+
+async def test_readers_follow_a_switch_of_generations(store: Store, pool: Any) -> None:
+    assert await store.read("creator", "fan") is not None
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE generation SET status = 'former'")
+        await connection.execute(
+            "INSERT INTO generation (generation, view_version, status)"
+            " SELECT 2, view_version, 'live' FROM generation"
+        )
+        await connection.execute("ALTER SCHEMA g1 RENAME TO g2")
+    read = await store.read("creator", "fan")
+    assert read is not None
+    assert read.generation == 2
+
+
+async def test_a_position_is_reached_when_its_source_was_folded(store: Store, pool: Any) -> None:
+    await pool.execute("UPDATE position SET sources = '{5,-1}' WHERE topic = 'journal'")
+    assert await store.reached("creator", "fan", Position("interactions", 0, 5))
+    assert not await store.reached("creator", "fan", Position("interactions", 0, 6))
+    assert not await store.reached("creator", "fan", Position("interactions", 1, 0))
+    assert not await store.reached("creator", "fan", Position("interactions", 2, 0))
+    assert not await store.reached("creator", "fan", Position("journal", 0, 1))
+
+
+async def test_a_newest_place_stays_the_only_live_generation(pool: Any) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await pool.execute(
+            "INSERT INTO generation (generation, view_version, status) VALUES (7, 'x', 'live')"
+        )
+
+
+async def test_history_returns_exactly_the_duplicates(pool: Any) -> None:
+    """The statement that decides what counts once; also twice within one batch."""
+    subject = os.urandom(16)
+    keys = [os.urandom(16) for _ in range(3)]
+
+    async def insert(*wanted: bytes) -> list[bytes]:
+        count = len(wanted)
+        rows = await pool.fetch(
+            memory_queries(1).insert_history,
+            *([subject] * count, list(wanted), [0] * count, list(range(count)), [0] * count),
+            *([True] * count, [b"body"] * count),
+        )
+        return sorted(row["event_key"] for row in rows)
+
+    assert await insert(keys[0], keys[1]) == []
+    assert await insert(keys[1], keys[2]) == [keys[1]]
+    assert await insert(*keys) == sorted(keys)
+    fresh = os.urandom(16)
+    assert await insert(fresh, fresh) == [fresh]
+
+
+async def test_a_database_that_is_not_there_is_told_so() -> None:
+    keyring = Keyring.parse("k:" + base64.b64encode(os.urandom(32)).decode())
+    pool = await open_pool(f"postgresql://nobody:x@127.0.0.1:{free_port()}/nothing")
+    store = Store(pool, keyring, 4)
+    for read in (store.read("c", "f"), store.history("c", "f", 1), store.positions()):
+        with pytest.raises(DatabaseUnavailable):
+            await asyncio.wait_for(read, 10)
+    await pool.close()
