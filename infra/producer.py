@@ -45,10 +45,11 @@ class BatchProducer:
         if producer is not None:
             await _stop(producer)
 
-    async def send(self, topic: str, batches: Mapping[int, Sequence[Keyed]]) -> None:
+    async def send(self, topic: str, batches: Mapping[int, Sequence[Keyed]]) -> dict[int, int]:
         """Publish records per partition; returns when the broker has them all.
 
-        Raises `BrokerUnavailable`; then any prefix of each partition's records may be there.
+        What it returns is the offset of each partition's last record. Raises `BrokerUnavailable`;
+        then any prefix of each partition's records may be there.
         """
         producer = await self._ready()
         sends = [
@@ -57,10 +58,10 @@ class BatchProducer:
             if records
         ]
         if not sends:
-            return
+            return {}
         try:
             async with asyncio.timeout(DELIVERY_SECONDS_MAX):
-                await asyncio.gather(*sends)
+                return dict(await asyncio.gather(*sends))
         except (KafkaError, OSError, TimeoutError) as error:
             for send in sends:
                 send.cancel()
@@ -101,7 +102,10 @@ class BatchProducer:
             return self._producer
 
 
-async def _send(producer: Any, topic: str, partition: int, records: Sequence[Keyed]) -> None:
+async def _send(
+    producer: Any, topic: str, partition: int, records: Sequence[Keyed]
+) -> tuple[int, int]:
+    """The partition, and the offset of the last of its records."""
     now = int(time.time() * 1000)
     batch = producer.create_batch()
     for key, value in records:
@@ -109,12 +113,14 @@ async def _send(producer: Any, topic: str, partition: int, records: Sequence[Key
             await _deliver(producer, batch, topic, partition)
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=now)
-    await _deliver(producer, batch, topic, partition)
+    return partition, await _deliver(producer, batch, topic, partition)
 
 
-async def _deliver(producer: Any, batch: Any, topic: str, partition: int) -> None:
+async def _deliver(producer: Any, batch: Any, topic: str, partition: int) -> int:
+    """The offset of the batch's last record."""
     acknowledged = await producer.send_batch(batch, topic, partition=partition)
-    await acknowledged
+    written = await acknowledged
+    return int(written.offset + batch.record_count() - 1)
 
 
 async def _stop(producer: Any) -> None:
