@@ -5,16 +5,15 @@ parser is msgspec's (0.9 us for this shape): it already refuses NaN, infinities,
 malformed UTF-8. What it lets pass is looked for here: NUL, duplicate keys, depth, bounds.
 """
 
-import json
-import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
 from schemas.errors import InvalidInput
+from schemas.refusals import explain, refuse_duplicate_keys
 from schemas.times import MINUTE_MS, from_datetime
 
 Kind = Literal["message", "purchase", "tip", "like", "view"]
@@ -78,10 +77,7 @@ _decode = msgspec.json.Decoder(Wire).decode
 _encode_metadata = msgspec.json.Encoder().encode
 _control = re.compile("[\x00-\x1f\x7f-\x9f]").search
 _key_marks = re.compile(rb'"\s*:').findall
-_surrogate = re.compile("[\ud800-\udfff]").search
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Wire))
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 def parse_interaction(value: bytes, record_time: int) -> Interaction:
@@ -105,9 +101,9 @@ def _parse(value: bytes, record_time: int) -> Interaction:
     try:
         wire = _decode(value)
     except msgspec.DecodeError as error:
-        raise _refusal(error, value) from None
+        raise explain(error, value, _FIELDS, KINDS) from None
     if len(_key_marks(value)) != _keys_expected(wire):
-        _refuse_duplicate_keys(value)
+        refuse_duplicate_keys(value, _FIELDS)
     _check_id("fanId", wire.fan_id)
     _check_id("creatorId", wire.creator_id)
     if wire.event_id is not None:
@@ -242,81 +238,3 @@ def _keys_expected(wire: Wire) -> int:
     if wire.metadata is not None:
         count += 1 + _keys(wire.metadata)
     return count
-
-
-_number = float
-"""For integers too: `int` raises beyond 4300 digits, and nobody reads these."""
-
-
-class _Twice(dict[str, Any]):
-    """An object in which `key` was given more than once."""
-
-    key: str
-
-
-def _refuse_duplicate_keys(value: bytes) -> None:
-    def mark(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) == len(pairs):
-            return found
-        twice = _Twice(found)
-        names = [name for name, _ in pairs]
-        twice.key = next(name for name in names if names.count(name) > 1)
-        return twice
-
-    event = json.loads(value, object_pairs_hook=mark, parse_int=_number)
-    if isinstance(event, _Twice):
-        raise InvalidInput(_known(event.key), "must not be given twice")
-    for name, child in event.items():
-        if _any(child, lambda part: isinstance(part, _Twice)):
-            raise InvalidInput(_known(name), "must not hold a key twice")
-
-
-def _blame(value: bytes) -> InvalidInput | None:
-    """The field of what msgspec refuses without a path: numbers and texts outside JSON."""
-    try:
-        event = json.loads(value, parse_int=_number)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(event, dict):
-        return None
-    for name, child in event.items():
-        if _any(child, lambda part: isinstance(part, float) and not math.isfinite(part)):
-            return InvalidInput(_known(name), "must be a finite number")
-        if _any(child, lambda part: isinstance(part, str) and _surrogate(part) is not None):
-            return InvalidInput(_known(name), "must not contain lone surrogates")
-    return None
-
-
-def _any(value: Any, test: Callable[[Any], bool]) -> bool:
-    if test(value):
-        return True
-    if isinstance(value, dict):
-        return any(_any(part, test) for item in value.items() for part in item)
-    return isinstance(value, list) and any(_any(part, test) for part in value)
-
-
-def _known(name: str) -> str:
-    """Only the contract's own names are repeated: an unknown one may be anything."""
-    return name if name in _FIELDS else "$"
-
-
-def _refusal(error: msgspec.DecodeError, value: bytes) -> InvalidInput:
-    """Our words for msgspec's: it quotes unknown enum values, which may be personal."""
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        reason = "must be valid JSON: " + text.removeprefix("JSON is malformed: ")
-        return _blame(value) or InvalidInput("$", reason)
-    missing = _MISSING.search(text)
-    path = _PATH.search(text)
-    field = path[1] if path else "$"
-    if missing:
-        return InvalidInput(missing[1], "is required")
-    reason = _PATH.sub("", text)
-    if field == "type":
-        reason = "must be one of " + ", ".join(KINDS)
-    elif "enum" in reason:
-        reason = "must be one of the documented values"
-    elif field == "timestamp":
-        reason = "must be an RFC 3339 time with a zone, such as 2024-11-12T10:30:00Z"
-    return InvalidInput(field.partition("[")[0] or "$", reason[:1].lower() + reason[1:])
