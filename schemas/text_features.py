@@ -4,7 +4,7 @@ Written once by ingest and read by every fold and every replay, so a change here
 journal format (`schemas.journal.FORMAT`), never an edit in place.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -51,3 +51,7 @@ class TextFeatures(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Carries a link to, or a mark of, a GIF."""
     link: bool = False
     """Carries a web link."""
+
+
+NO_TEXT: Final = TextFeatures()
+"""Of an interaction without a text."""

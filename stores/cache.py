@@ -20,7 +20,6 @@ from schemas.errors import CacheUnavailable
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 from stores.snapshot import (
-    MESSAGES_MAX,
     Fragment,
     SealedSnapshot,
     Snapshot,
@@ -28,6 +27,7 @@ from stores.snapshot import (
     member_fragment,
     open_snapshot,
 )
+from views.messages import MESSAGES_MAX
 from views.state import VIEW_VERSION
 
 _LIBRARY: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")

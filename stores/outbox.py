@@ -20,7 +20,6 @@ from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
 from privacy.subjects import Subject, Subjects
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
-from schemas.events import Kind, Sender
 from schemas.positions import Position
 from schemas.times import render_time
 from schemas.topics import JOURNAL, MEMORY_UPDATES
@@ -30,19 +29,6 @@ from stores.queries import memory_queries
 log = logging.getLogger(__name__)
 
 QUEUED_ROWS_MAX: Final = 64
-
-_COUNTED: Final = ("engagementMetrics", "personalityProfile")
-_PAID: Final = ("emotionalState", "engagementMetrics", "personalityProfile", "preferences")
-MOVED_VIEWS: Final[dict[tuple[Kind, Sender], tuple[str, ...]]] = {
-    ("message", "fan"): (*_PAID, "recentMessages"),
-    ("message", "creator"): (*_COUNTED, "recentMessages"),
-    **{(kind, sender): _PAID for kind in ("purchase", "tip") for sender in ("fan", "creator")},
-    **{
-        (kind, sender): (*_COUNTED, "preferences")
-        for kind in ("like", "view")
-        for sender in ("fan", "creator")
-    },
-}
 
 
 class Moved(NamedTuple):

@@ -13,9 +13,6 @@ from schemas.journal import JournalEntry, decode_entry
 from schemas.topics import JOURNAL
 from views import state as states
 
-MESSAGES_MAX: Final = 50
-"""`recentMessages` of the contract."""
-
 JOURNAL_NAME: Final = JOURNAL.name.encode()
 
 

@@ -19,12 +19,12 @@ from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
     JOURNAL_NAME,
-    MESSAGES_MAX,
     Fragment,
     SealedSnapshot,
     Snapshot,
     open_snapshot,
 )
+from views.messages import MESSAGES_MAX
 from views.state import VIEW_VERSION
 
 log = logging.getLogger(__name__)

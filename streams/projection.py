@@ -37,12 +37,12 @@ from stores.folding import (
     open_records,
     read_frames,
 )
-from stores.outbox import MOVED_VIEWS, Moved, Relay, Row, encode_moves
+from stores.outbox import Moved, Relay, Row, encode_moves
 from stores.positions import POSITION_SQL, Batch, Positions, sources_row, terminating_blockers
 from stores.queries import memory_queries
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from views import engagement
-from views.state import VIEW_VERSION
+from views.state import VIEW_VERSION, moved
 
 log = logging.getLogger(__name__)
 
@@ -240,13 +240,11 @@ class Projection:
 
 
 def _moved(fan: Folded) -> Moved:
-    kinds = {(one.entry.kind, one.entry.sender) for one in fan.opened}
-    views = {view for kind in kinds for view in MOVED_VIEWS[kind]}
     newest = fan.opened[-1].entry.time
     return Moved(
         fan.subject,
         fan.version,
-        tuple(sorted(views)),
+        moved((one.entry for one in fan.opened), first=fan.base == 0),
         engagement.score(fan.state.engagement, newest),
         newest,
     )

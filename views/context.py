@@ -8,29 +8,26 @@ from collections.abc import Sequence
 
 from schemas.context import EngagementScore, MemoryContext
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from schemas.times import render_time
 from views import emotional_state, engagement, messages, personality, preferences
-from views.state import FanState
+from views.state import Fan, FanState
 
 
 def render_context(
     creator_id: str, fan_id: str, state: FanState, entries: Sequence[JournalEntry], now: int
 ) -> MemoryContext:
     """All five documents at `now` (ms). `entries`: the last 50 messages, oldest first."""
-    metrics = engagement.render(creator_id, fan_id, state.engagement, state.responses, now)
+    fan = Fan(state, entries)
+    who = Relationship(creator_id, fan_id)
+    metrics = engagement.render(fan, who, now)
     return MemoryContext(
         fan_id=fan_id,
         creator_id=creator_id,
-        recent_messages=messages.render(creator_id, fan_id, entries),
-        personality_profile=personality.render(
-            fan_id, state.personality, state.engagement, state.responses
-        ),
-        preferences=preferences.render(
-            fan_id, state.preferences, state.engagement, state.personality, now
-        ),
-        emotional_state=emotional_state.render(
-            state.emotional_state, engagement.level(metrics.engagement_score)
-        ),
+        recent_messages=messages.render(fan, who, now),
+        personality_profile=personality.render(fan, who, now),
+        preferences=preferences.render(fan, who, now),
+        emotional_state=emotional_state.render(fan, who, now),
         engagement_metrics=metrics,
         last_interaction=metrics.last_interaction or metrics.created_at,
     )

@@ -23,16 +23,23 @@ Order: everything else is exact in any order, the emotions to rounding.
 
 from bisect import bisect_right
 from math import exp2
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
-from schemas.context import EmotionalState, EngagementLevel, SentimentAt
+from schemas.context import EmotionalState, SentimentAt
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import Emotion, Sentiment, TextFeatures
+from schemas.relationship import Relationship
+from schemas.text_features import NO_TEXT, Emotion, Sentiment
 from schemas.times import DAY_MS, render_time
+from views import engagement
 from views.decay import ROUNDING, grid, largest, reaches, shrink, shrink_all
 
+if TYPE_CHECKING:
+    from views.state import Fan
+
+DOCUMENT: Final = "emotionalState"
 VERSION: Final = 1
 
 HISTORY_MAX: Final = 20
@@ -44,7 +51,6 @@ HALF_LIFE_MS: Final = 7 * DAY_MS
 DOMINANT_MAX: Final = 3
 DOMINANT_SHARE_MIN: Final = 0.15
 
-NO_TEXT: Final = TextFeatures()
 _EMOTIONS: Final = frozenset(get_args(Emotion))
 _WEIGHTS: Final = tuple(RATIO**k for k in range(HISTORY_MAX + 1))
 _MARK: Final[dict[Sentiment, str]] = {"positive": "+", "neutral": "0", "negative": "-"}
@@ -91,6 +97,11 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     _remember(state, time, score if -1.0 <= score <= 1.0 else 0.0, _MARK[label])
     if text.emotions:
         _feel(state, time, text.emotions)
+
+
+def moved_by(kind: Kind, sender: Sender) -> bool:
+    """All but creator messages: a like or a view can lift `engagementLevel`."""
+    return kind != "message" or sender == "fan"
 
 
 def _remember(state: State, time: int, score: float, mark: str) -> None:
@@ -157,7 +168,8 @@ def dominant_emotions(state: State) -> tuple[str, ...]:
     )
 
 
-def render(state: State, level: EngagementLevel) -> EmotionalState:
+def render(fan: "Fan", who: Relationship, now: int) -> EmotionalState:
+    state = fan.state.emotional_state
     return EmotionalState(
         current_sentiment=sentiment(state),
         sentiment_history=tuple(
@@ -165,7 +177,7 @@ def render(state: State, level: EngagementLevel) -> EmotionalState:
             for mark, time in zip(state.labels, state.times, strict=True)
         ),
         dominant_emotions=dominant_emotions(state),
-        engagement_level=level,
+        engagement_level=engagement.level(engagement.score(fan.state.engagement, now)),
         last_positive_interaction=render_time(state.last_positive) if state.last_positive else None,
         last_negative_interaction=render_time(state.last_negative) if state.last_negative else None,
     )

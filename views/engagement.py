@@ -20,16 +20,22 @@ the response time follow log order.
 """
 
 from math import exp2, expm1, log1p
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from schemas.context import EngagementLevel, EngagementMetrics
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from schemas.times import DAY_MS, render_time
 from views import responses
 from views.decay import decayed, grid, shrink
 
+if TYPE_CHECKING:
+    from views.state import Fan
+
+DOCUMENT: Final = "engagementMetrics"
 VERSION: Final = 1
 
 HALF_LIFE_MS: Final = 14 * DAY_MS
@@ -81,7 +87,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
         state.messages += 1
         if entry.sender == "fan":
             scale = exp2((time - as_of) / HALF_LIFE_MS)
-            state.activity += scale
+            state.activity += MESSAGE_WEIGHT * scale
             state.fan_messages += scale
         return
     amount = entry.amount or 0
@@ -97,6 +103,11 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     else:
         points = VIEW_WEIGHT
     state.activity += points * exp2((time - as_of) / HALF_LIFE_MS)
+
+
+def moved_by(kind: Kind, sender: Sender) -> bool:
+    """Every event moves `updatedAt`."""
+    return True
 
 
 def _move(state: State, time: int) -> None:
@@ -135,17 +146,16 @@ def revenue(state: State) -> float:
     return state.revenue / 100
 
 
-def render(
-    creator_id: str, fan_id: str, state: State, answers: responses.State, now: int
-) -> EngagementMetrics:
+def render(fan: "Fan", who: Relationship, now: int) -> EngagementMetrics:
+    state = fan.state.engagement
     return EngagementMetrics(
-        fan_id=fan_id,
-        creator_id=creator_id,
+        fan_id=who.fan_id,
+        creator_id=who.creator_id,
         engagement_score=score(state, now),
         total_messages=state.messages,
         total_purchases=state.purchases,
         total_revenue=revenue(state),
-        avg_response_time_seconds=responses.mean_seconds(answers),
+        avg_response_time_seconds=responses.mean_seconds(fan.state.responses),
         last_interaction=render_time(state.last_interaction),
         created_at=render_time(state.created_at),
         updated_at=render_time(state.updated_at),

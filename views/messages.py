@@ -6,25 +6,32 @@ read by index. `sentiment` and `topics` are the analyser's and stand at both sen
 and, when known, `author`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from heapq import nlargest
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from schemas.context import ConversationMessage
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import TextFeatures
+from schemas.relationship import Relationship
+from schemas.text_features import NO_TEXT
 from schemas.times import render_time
 
-RECENT_MAX: Final = 50
+if TYPE_CHECKING:
+    from views.state import Fan
 
-_NO_TEXT: Final = TextFeatures()
+DOCUMENT: Final = "recentMessages"
+
+MESSAGES_MAX: Final = 50
+"""Also what the stores keep at hand for one fan."""
+
 _decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def newest(
-    history: Iterable[tuple[int, JournalEntry]], limit: int = RECENT_MAX
+    history: Iterable[tuple[int, JournalEntry]], limit: int = MESSAGES_MAX
 ) -> list[JournalEntry]:
     """The newest messages of (position, entry) pairs by (event time, position), oldest first."""
     messages = ((entry.time, at, entry) for at, entry in history if entry.kind == "message")
@@ -32,15 +39,18 @@ def newest(
     return [entry for _, _, entry in reversed(latest)]
 
 
-def render(
-    creator_id: str, fan_id: str, entries: Sequence[JournalEntry]
-) -> tuple[ConversationMessage, ...]:
-    """`entries`: messages in the order in which they are to be shown."""
-    return tuple(_message(creator_id, fan_id, entry) for entry in entries)
+def moved_by(kind: Kind, sender: Sender) -> bool:
+    """Every message, of both senders."""
+    return kind == "message"
+
+
+def render(fan: "Fan", who: Relationship, now: int) -> tuple[ConversationMessage, ...]:
+    creator_id, fan_id = who
+    return tuple(_message(creator_id, fan_id, entry) for entry in fan.recent)
 
 
 def _message(creator_id: str, fan_id: str, entry: JournalEntry) -> ConversationMessage:
-    text = entry.text or _NO_TEXT
+    text = entry.text or NO_TEXT
     metadata = _decode_metadata(entry.metadata) if entry.metadata else {}
     metadata.setdefault("language", text.language)
     if entry.author is not None:

@@ -25,17 +25,23 @@ follows log order.
 """
 
 from math import exp2, expm1, sqrt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from schemas.context import Length, PersonalityProfile, Punctuation, ResponseSpeed
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import TextFeatures, Tone
+from schemas.relationship import Relationship
+from schemas.text_features import NO_TEXT, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, render_time
-from views import engagement, responses
+from views import responses
 from views.decay import evict_smallest, grid, largest, reaches, shrink, shrink_all
 
+if TYPE_CHECKING:
+    from views.state import Fan
+
+DOCUMENT: Final = "personalityProfile"
 VERSION: Final = 1
 
 HALF_LIFE_MS: Final = 30 * DAY_MS
@@ -54,7 +60,6 @@ MODERATE_MS: Final = 2 * HOUR_MS
 QUARTILE_RATIO_MAX: Final = 12.0
 CONFIDENCE_SCALE: Final = 20.0
 
-_NO_TEXT: Final = TextFeatures()
 _TONES: Final[tuple[Tone, ...]] = ("casual", "friendly", "formal", "flirty")
 _LAST_BIN_MS: Final = responses.GAP_MS_MAX
 _FIRST_BIN_MS: Final = responses.EDGES_MS[0] / 2
@@ -93,7 +98,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 def fold(state: State, entry: JournalEntry, position: int) -> None:
     if entry.kind != "message" or entry.sender != "fan":
         return
-    text = entry.text or _NO_TEXT
+    text = entry.text or NO_TEXT
     time = entry.time
     state.messages += 1
     if time > state.last_message:
@@ -117,6 +122,11 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     if text.emojis:
         state.with_emoji += scale
         _count_emojis(state.emojis, text.emojis, scale)
+
+
+def moved_by(kind: Kind, sender: Sender) -> bool:
+    """Every event moves `interactionCount`."""
+    return True
 
 
 def _move(state: State, time: int) -> None:
@@ -171,10 +181,10 @@ def punctuation(state: State) -> Punctuation:
     return "formal" if 100 * state.formal > FORMAL_PERCENT_MIN * count else "casual"
 
 
-def response_speed(answers: responses.State) -> ResponseSpeed:
-    if answers.count < RESPONSES_MIN:
+def response_speed(state: responses.State) -> ResponseSpeed:
+    if state.count < RESPONSES_MIN:
         return "moderate"
-    first, median, third = (responses.quantile_bin(answers, quarters) for quarters in (1, 2, 3))
+    first, median, third = (responses.quantile_bin(state, quarters) for quarters in (1, 2, 3))
     if _MIDDLES[third] > QUARTILE_RATIO_MAX * _MIDDLES[first]:
         return "variable"
     middle = _MIDDLES[median]  # thresholds are edges of bins, so any inner point decides
@@ -187,21 +197,22 @@ def response_speed(answers: responses.State) -> ResponseSpeed:
 
 def confidence(state: State) -> float:
     """How much the profile rests on, in [0, 1]."""
-    return -expm1(-state.messages / CONFIDENCE_SCALE)
+    # Not `-expm1(…)`: that is -0.0 without messages.
+    return 0.0 - expm1(-state.messages / CONFIDENCE_SCALE)
 
 
-def render(
-    fan_id: str, state: State, metrics: engagement.State, answers: responses.State
-) -> PersonalityProfile:
+def render(fan: "Fan", who: Relationship, now: int) -> PersonalityProfile:
+    state = fan.state.personality
+    engagement = fan.state.engagement
     return PersonalityProfile(
-        fan_id=fan_id,
+        fan_id=who.fan_id,
         tone=tone(state),
         emoji_frequency=emoji_frequency(state),
         message_length_preference=message_length(state),
         punctuation_style=punctuation(state),
         preferred_emojis=tuple(largest(state.emojis, EMOJIS_SHOWN_MAX)),
-        response_speed=response_speed(answers),
+        response_speed=response_speed(fan.state.responses),
         confidence_score=confidence(state),
-        last_calibrated=render_time(state.last_message or metrics.created_at),
-        interaction_count=metrics.interactions,
+        last_calibrated=render_time(state.last_message or engagement.created_at),
+        interaction_count=engagement.interactions,
     )

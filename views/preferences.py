@@ -31,17 +31,23 @@ types of purchases, which is enough to find the at most two that have half of th
 """
 
 from math import exp2, expm1, log
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from schemas.context import CommunicationPreferences, FanPreferences
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import TextFeatures
+from schemas.relationship import Relationship
+from schemas.text_features import NO_TEXT
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from views import engagement, personality
 from views.decay import decayed, evict_smallest, grid, largest, reaches, shrink, shrink_all
 
+if TYPE_CHECKING:
+    from views.state import Fan
+
+DOCUMENT: Final = "preferences"
 VERSION: Final = 1
 
 HALF_LIFE_MS: Final = 60 * DAY_MS
@@ -82,7 +88,6 @@ LIKES_EMOJIS_MIN: Final = 0.3
 GIFS_MIN: Final = 2
 GIF_PERCENT_MIN: Final = 10
 
-_NO_TEXT: Final = TextFeatures()
 _WINDOWS: Final = 24 // WINDOW_HOURS
 _WINDOW_MS: Final = WINDOW_HOURS * HOUR_MS
 _WINDOW_NAMES: Final = tuple(
@@ -172,8 +177,13 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
             evict_smallest(content)
 
 
+def moved_by(kind: Kind, sender: Sender) -> bool:
+    """Every event: `lastUpdated` may be `createdAt`, which any late event moves."""
+    return True
+
+
 def _fold_message(state: State, entry: JournalEntry) -> None:
-    text = entry.text or _NO_TEXT
+    text = entry.text or NO_TEXT
     time = entry.time
     if time > state.updated_at:
         state.updated_at = time
@@ -293,8 +303,8 @@ def preferred_window(state: State) -> str | None:
     return _WINDOW_NAMES[state.windows.index(max(state.windows))]
 
 
-def message_frequency(metrics: engagement.State, now: int) -> str:
-    rate = engagement.fan_messages(metrics, now) * RATE_PER_DAY
+def message_frequency(state: engagement.State, now: int) -> str:
+    rate = engagement.fan_messages(state, now) * RATE_PER_DAY
     if reaches(rate, SEVERAL_PER_DAY):
         return "several_per_day"
     if reaches(rate, DAILY):
@@ -308,22 +318,22 @@ def likes_gifs(state: State) -> bool:
     return state.gifs >= GIFS_MIN or 100 * state.gifs >= GIF_PERCENT_MIN * state.messages
 
 
-def render(
-    fan_id: str, state: State, metrics: engagement.State, writing: personality.State, now: int
-) -> FanPreferences:
-    now = engagement.not_before_newest(metrics, now)
+def render(fan: "Fan", who: Relationship, now: int) -> FanPreferences:
+    state = fan.state.preferences
+    emojis = personality.emoji_frequency(fan.state.personality)
+    now = engagement.not_before_newest(fan.state.engagement, now)
     fade = exp2((state.as_of - now) / HALF_LIFE_MS)
     return FanPreferences(
-        fan_id=fan_id,
+        fan_id=who.fan_id,
         content_preferences=_scores(state.content, CONTENT_SCALE, fade),
         topic_interests=_scores(state.topics, TOPIC_SCALE, fade),
         purchase_patterns=purchase_patterns(state, now),
         communication_preferences=CommunicationPreferences(
             preferred_response_time=preferred_window(state),
-            message_frequency=message_frequency(metrics, now),
-            preferred_message_length=personality.message_length(writing),
-            likes_emojis=reaches(personality.emoji_frequency(writing), LIKES_EMOJIS_MIN),
+            message_frequency=message_frequency(fan.state.engagement, now),
+            preferred_message_length=personality.message_length(fan.state.personality),
+            likes_emojis=reaches(emojis, LIKES_EMOJIS_MIN),
             likes_gifs=likes_gifs(state),
         ),
-        last_updated=render_time(state.updated_at or metrics.created_at),
+        last_updated=render_time(state.updated_at or fan.state.engagement.created_at),
     )

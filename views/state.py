@@ -1,21 +1,24 @@
 """FanState: everything remembered of one subject as one JSON document, a pure fold of the journal.
 
-It is the registry of views: adding a view is one module (`VERSION`, `State`, `fold`, and what
-renders it) and one line in `FanState`. Names are written out in the stored JSON because a SQL view
-shows it to people; fields at their defaults are left out. It never holds a text of the fan.
+It is also the registry of views. Adding one is one module (`VERSION`, `State`, `fold`, `DOCUMENT`,
+`render`, `moved_by`), its field in `FanState` and its line in `PARTS` and in `VIEWS`. Names are
+written out in the stored JSON because a SQL view shows it to people; fields at their defaults are
+left out. It never holds a text of the fan.
 
 A state is bounded for any input: every map and list has a cap and every key a longest length.
 """
 
-import sys
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from schemas.errors import Misconfigured
+from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
+from views import emotional_state, engagement, messages, personality, preferences, responses
 from views.emotional_state import State as EmotionalState
 from views.engagement import State as Engagement
 from views.personality import State as Personality
@@ -36,24 +39,62 @@ class FanState(msgspec.Struct, gc=False):
     preferences: Preferences = msgspec.field(default_factory=Preferences)
 
 
-def _view_modules() -> dict[str, ModuleType]:
-    """Each part's type lives in its view's module, so the fields of `FanState` name the views."""
-    return {
-        field.name: sys.modules[field.type.__module__]
-        for field in msgspec.structs.fields(FanState)
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
-    }
+class Fan(NamedTuple):
+    """One fan's memory as views render it."""
+
+    state: FanState
+    recent: Sequence[JournalEntry]
+    """The newest `views.messages.MESSAGES_MAX` messages, oldest first: rows of the history."""
 
 
-VIEWS: Final = _view_modules()
-"""Name of the part in `FanState` -> module of its view."""
+class Part(Protocol):
+    """A module whose `State` is a part of `FanState`."""
 
-VIEW_VERSION: Final = " ".join(f"{name}:{module.VERSION}" for name, module in VIEWS.items())
+    @property
+    def VERSION(self) -> int: ...  # noqa: N802 # a constant of the module
+
+    @property
+    def State(self) -> type[msgspec.Struct]: ...  # noqa: N802
+
+    @property
+    def fold(self) -> Callable[[Any, JournalEntry, int], None]: ...
+
+
+class View(Protocol):
+    """A module that renders one of the documents that readers get."""
+
+    @property
+    def DOCUMENT(self) -> str: ...  # noqa: N802
+    def moved_by(self, kind: Kind, sender: Sender) -> bool:
+        """Whether such an event can change the document, as rendered at the event's time."""
+
+    def render(self, fan: Fan, who: Relationship, now: int) -> object:
+        """The document at `now` (ms); a `now` before the newest event counts as that event's."""
+
+
+PARTS: Final[dict[str, Part]] = {
+    "responses": responses,
+    "engagement": engagement,
+    "emotional_state": emotional_state,
+    "personality": personality,
+    "preferences": preferences,
+}
+"""Part of `FanState` -> the module that folds it, in the order of folding."""
+
+VIEWS: Final[dict[str, View]] = {
+    "messages": messages,
+    "personality": personality,
+    "preferences": preferences,
+    "emotional_state": emotional_state,
+    "engagement": engagement,
+}
+"""Name -> module of what is rendered, in the order of the public document. `messages` folds nothing
+(its state is the history), `responses` renders nothing (two others do)."""
+
+VIEW_VERSION: Final = " ".join(f"{name}:{module.VERSION}" for name, module in PARTS.items())
 """Stored with each generation; a stored version other than this one needs a rebuild."""
 
-_FOLDS: Final[tuple[tuple[str, Callable[[Any, JournalEntry, int], None]], ...]] = tuple(
-    (name, module.fold) for name, module in VIEWS.items()
-)
+_FOLDS: Final = tuple((name, module.fold) for name, module in PARTS.items())
 _decode = msgspec.json.Decoder(FanState).decode
 
 encode: Final = msgspec.json.Encoder().encode
@@ -84,3 +125,19 @@ def decode(data: bytes) -> FanState:
             "A stored state does not have the form of this view version.",
             hint="Run `fanmemory rebuild`.",
         ) from None
+
+
+@cache
+def _documents_moved_by(kind: Kind, sender: Sender) -> frozenset[str]:
+    return frozenset(view.DOCUMENT for view in VIEWS.values() if view.moved_by(kind, sender))
+
+
+def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
+    """Names of the documents that these events can have changed, sorted.
+
+    `first`: nothing was remembered of the fan before, so every document is new.
+    """
+    if first:
+        return tuple(sorted(view.DOCUMENT for view in VIEWS.values()))
+    kinds = {(entry.kind, entry.sender) for entry in entries}
+    return tuple(sorted(frozenset().union(*(_documents_moved_by(*kind) for kind in kinds))))

@@ -11,7 +11,8 @@ import msgspec
 
 from schemas.errors import Misconfigured
 from stores.folding import OpenedRecord, Tally
-from stores.snapshot import MESSAGES_MAX, Fragment
+from stores.snapshot import Fragment
+from views.messages import MESSAGES_MAX
 from views.state import decode
 
 Where = Literal["state", "history", "cache", "position"]

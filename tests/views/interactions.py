@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
-from views.state import FanState, fold
+from views import messages
+from views.state import Fan, FanState, fold
 
 NOON = 1_731_412_800_000
 """2024-11-12T12:00:00Z, a Tuesday."""
+WHO = Relationship("creator", "fan")
 YEAR_1990 = 631_152_000_000
 YEAR_2100 = 4_102_444_800_000
 
@@ -62,6 +65,11 @@ def remember(*entries: JournalEntry) -> FanState:
         state = fold(state, entry, position)
     assert state is not None
     return state
+
+
+def known(*entries: JournalEntry) -> Fan:
+    """What a view renders after these events, in log order."""
+    return Fan(remember(*entries), messages.newest(enumerate(entries)))
 
 
 TOPICS = ("cars", "food", "gaming", "music", "travel")

@@ -8,17 +8,17 @@ from pytest import mark
 
 from schemas import context
 from views import explain
-from views.state import VIEWS, FanState
+from views.state import PARTS, FanState
 
 PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
 NAMES = set(re.findall(r"`([^`]+)`", PAGE))
 
 
-@mark.parametrize("part", VIEWS)
+@mark.parametrize("part", PARTS)
 def test_the_page_names_every_field_of_the_stored_state(part):
     stored = PAGE.partition("## The stored state")[2]
     row = next(line for line in stored.splitlines() if line.startswith(f"| `{part}` |"))
-    assert {field.name for field in fields(VIEWS[part].State)} <= set(re.findall(r"`(\w+)`", row))
+    assert {field.name for field in fields(PARTS[part].State)} <= set(re.findall(r"`(\w+)`", row))
 
 
 @mark.parametrize(

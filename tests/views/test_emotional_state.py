@@ -7,7 +7,7 @@ from pytest import approx, mark
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
 from tests.views import reference
-from tests.views.interactions import NOON, like, message, purchase, remember, tip
+from tests.views.interactions import NOON, WHO, known, like, message, purchase, remember, tip
 from views import emotional_state
 
 
@@ -21,7 +21,7 @@ def state_of(*entries):
 
 
 def rendered(*entries):
-    return emotional_state.render(state_of(*entries), "low")
+    return emotional_state.render(known(*entries), WHO, NOON)
 
 
 @mark.parametrize(

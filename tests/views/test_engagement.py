@@ -9,8 +9,10 @@ from pytest import approx, mark
 from schemas.times import DAY_MS
 from tests.views.interactions import (
     NOON,
+    WHO,
     YEAR_2100,
     histories,
+    known,
     like,
     message,
     purchase,
@@ -22,8 +24,7 @@ from views import engagement
 
 
 def rendered(*entries, now=NOON):
-    state = remember(*entries)
-    return engagement.render("creator", "fan", state.engagement, state.responses, now)
+    return engagement.render(known(*entries), WHO, now)
 
 
 @mark.parametrize(

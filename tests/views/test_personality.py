@@ -6,15 +6,14 @@ from pytest import approx, mark
 
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from tests.views.interactions import NOON, like, message, remember
+from tests.views.interactions import NOON, WHO, known, like, message, remember
 from views import personality
 
 DAYS_30 = 30 * DAY_MS
 
 
 def rendered(*entries):
-    state = remember(*entries)
-    return personality.render("fan", state.personality, state.engagement, state.responses)
+    return personality.render(known(*entries), WHO, NOON)
 
 
 def said(time=NOON, **features):

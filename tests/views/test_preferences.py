@@ -9,15 +9,14 @@ from pytest import approx, mark
 
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, HOUR_MS
-from tests.views.interactions import NOON, like, message, purchase, remember, tip, view
+from tests.views.interactions import NOON, WHO, known, like, message, purchase, remember, tip, view
 from views import preferences
 
 DAYS_60 = 60 * DAY_MS
 
 
 def rendered(*entries, now=NOON):
-    state = remember(*entries)
-    return preferences.render("fan", state.preferences, state.engagement, state.personality, now)
+    return preferences.render(known(*entries), WHO, now)
 
 
 def patterns(*entries, now=NOON):
