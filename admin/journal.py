@@ -170,15 +170,3 @@ def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:
             + ", ".join(map(str, cut))
             + ": the views can't be folded from it again.",
         )
-
-
-def check_count(bounds: dict[int, Bounds], settings: Settings) -> None:
-    """Raise `Misconfigured` when the journal has another partition count than the settings."""
-    if len(bounds) != settings.journal_partitions:
-        raise Misconfigured(
-            f"The journal has {len(bounds)} partitions, the settings say"
-            f" {settings.journal_partitions}.",
-            hint="A live topic keeps its partition count: a fan's newer records would be folded"
-            " in another partition than the older ones, and their order lost. Set"
-            f" FANMEMORY_JOURNAL_PARTITIONS={len(bounds)}.",
-        )

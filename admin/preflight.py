@@ -11,10 +11,10 @@ from typing import Final
 from admin.topics import admin
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, DatabaseUnavailable, Misconfigured
+from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import JOURNAL
 from stores import migrate
-from stores.generations import check_partitions
+from stores.generations import remember_partitions, require_partitions
 
 LOOK_SECONDS_MAX: Final = 5.0
 
@@ -28,7 +28,7 @@ async def preflight(settings: Settings) -> None:
                 await migrate.check(connection)
                 partitions = await _journal_partitions(settings)
                 if partitions:
-                    await check_partitions(connection, partitions)
+                    await remember_partitions(connection, partitions)
             finally:
                 connection.terminate()
     except DatabaseUnavailable:
@@ -42,10 +42,6 @@ async def _journal_partitions(settings: Settings) -> int:
         async with asyncio.timeout(LOOK_SECONDS_MAX), admin(settings) as client:
             (described,) = await client.describe_topics([JOURNAL.name])
             partitions = len(described["partitions"])
-    if partitions and partitions != settings.journal_partitions:
-        raise Misconfigured(
-            f"The journal has {partitions} partitions, the settings say"
-            f" {settings.journal_partitions}.",
-            hint=f"Set FANMEMORY_JOURNAL_PARTITIONS={partitions}.",
-        )
+    if partitions:
+        require_partitions(partitions, settings.journal_partitions)
     return partitions

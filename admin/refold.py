@@ -23,12 +23,12 @@ from stores.folding import (
     Folded,
     FramedBatch,
     Quarantined,
-    Tally,
     distinct,
     fold_all,
     open_records,
     read_frames,
 )
+from stores.tally import Tally
 
 BUCKET_RECORDS: Final = 20_000
 """About so many records are opened at once: some 30 MB."""

@@ -13,8 +13,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.keys import NONCE_BYTES
 from schemas.errors import SealBroken
+from schemas.journal import JournalEntry, decode_entry, encode_entry
+from schemas.topics import JOURNAL
 
 EVENT_KEY_BYTES = 16
+_JOURNAL_NAME = JOURNAL.name.encode()
 
 
 def event_key(key: bytes, event_id: str) -> bytes:
@@ -35,3 +38,13 @@ def unseal(cipher: AESGCM, sealed: bytes, topic: bytes, subject: bytes, event: b
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], topic + subject + event)
     except (InvalidTag, ValueError):
         raise SealBroken from None
+
+
+def seal_entry(cipher: AESGCM, subject: bytes, event: bytes, entry: JournalEntry) -> bytes:
+    """The sealed body of one interaction, as journal, history and cache keep it."""
+    return seal(cipher, encode_entry(entry), _JOURNAL_NAME, subject, event)
+
+
+def open_entry(cipher: AESGCM, subject: bytes, event: bytes, body: bytes) -> JournalEntry:
+    """Open such a body; raises `SealBroken` when anything was altered or belongs elsewhere."""
+    return decode_entry(unseal(cipher, body, _JOURNAL_NAME, subject, event))

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from privacy.seal import unseal
+from privacy.seal import open_entry
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
-from schemas.journal import JournalEntry, JournalRecord, decode_entry, decode_record
-from schemas.topics import JOURNAL
+from schemas.journal import JournalEntry, JournalRecord, decode_record
+from stores.tally import Tally
 from views.state import FanState, decode, encode, fold
-
-JOURNAL_NAME = JOURNAL.name.encode()
 
 
 class OpenedRecord(NamedTuple):
@@ -49,17 +47,6 @@ class Folded(NamedTuple):
     state: FanState
     document: bytes
     opened: list[OpenedRecord]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of one partition's records."""
-
-    applied: int = 0
-    duplicates: int = 0
-    repeats: int = 0
-    forgotten: int = 0
-    quarantined: int = 0
 
 
 @dataclass(slots=True)
@@ -111,10 +98,7 @@ def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list
             framed.tallies[raw.partition].forgotten += 1
             continue
         try:
-            plain = unseal(
-                subject.cipher, record.sealed, JOURNAL_NAME, subject.id, record.event_key
-            )
-            entry = decode_entry(plain)
+            entry = open_entry(subject.cipher, subject.id, record.event_key, record.sealed)
         except SealBroken as broken:
             framed.quarantined.append(_unreadable(raw, raw.key, broken))
             framed.tallies[raw.partition].quarantined += 1

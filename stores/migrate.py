@@ -11,7 +11,7 @@ import asyncpg
 
 from infra import migrations
 from infra.postgres import database_errors
-from stores.generations import check_version, ensure_live
+from stores import generations
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x66616E6D656D  # "fanmem": one migration at a time in a database
@@ -30,7 +30,7 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
             applied = await migrations.apply(connection, MIGRATIONS)
             if not for_rebuild:
-                await ensure_live(connection)
+                await generations.ensure_live(connection)
         finally:
             await connection.close()
     return applied
@@ -39,4 +39,4 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
 async def check(connection: Any) -> None:
     """Raise `Misconfigured` unless the database is what this code expects."""
     await migrations.check(connection, MIGRATIONS)
-    await check_version(connection)
+    generations.require_version(await generations.live(connection))

@@ -19,6 +19,7 @@ from typing import Any, Final
 from infra.postgres import UNAVAILABLE
 from infra.sql import load_queries
 from schemas.errors import Fenced
+from stores.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,17 @@ class Batch:
     base: int
     until: int
     records: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One position row as it stands."""
+
+    partition: int
+    next: int
+    epoch: int
+    erasures: int
+    sources: dict[int, int]
 
 
 class Positions:
@@ -143,9 +155,94 @@ async def terminating_blockers(pool: Any, connection: Any) -> AsyncIterator[None
         task.cancel()
 
 
+async def rows(
+    connection: Any, generation: int, topic: str, *, locked: bool = False
+) -> dict[int, Row]:
+    """Partition -> row of one generation, in order; `locked` against its writer, for a switch."""
+    query = POSITION_SQL.lock_rows if locked else POSITION_SQL.rows
+    found = [_row(row) for row in await connection.fetch(query, generation, topic)]
+    return {row.partition: row for row in found}
+
+
+async def begin(connection: Any, generation: int, topic: str, partitions: Sequence[int]) -> None:
+    """Make the rows of a build, where there are none yet."""
+    await connection.execute(POSITION_SQL.begin, generation, topic, partitions)
+
+
+async def move_built(connection: Any, generation: int, topic: str, before: Row, until: int) -> None:
+    """Move a row that only a rebuild writes; raises `Fenced` when another one has moved it."""
+    status = await connection.execute(
+        POSITION_SQL.move_built, generation, topic, before.partition, before.next, until
+    )
+    if status != "UPDATE 1":
+        raise Fenced("Another rebuild has moved the position of this build.")
+
+
+async def hand_over(
+    connection: Any, topic: str, former: int, next: int, known: Iterable[Row]
+) -> None:
+    """At a switch: fence the former generation's writer, and let the next one go on from its
+    epochs and erasures. `known` are the former rows, locked by the caller."""
+    known = list(known)
+    await connection.execute(
+        POSITION_SQL.adopt,
+        next,
+        topic,
+        [row.partition for row in known],
+        [row.epoch for row in known],
+        [row.erasures for row in known],
+    )
+    await connection.execute(POSITION_SQL.fence, former, topic)
+
+
+async def drop(connection: Any, generation: int) -> None:
+    """Delete the rows of a generation that is dropped."""
+    await connection.execute(POSITION_SQL.drop, generation)
+
+
+async def count_intake(
+    connection: Any, generation: int, topic: str, counts: Iterable[tuple[int, int, int]]
+) -> None:
+    """Add (partition, accepted, dead letters) to the rows, in the transaction that moves them."""
+    await connection.executemany(
+        POSITION_SQL.count_intake, [(generation, topic, *count) for count in counts]
+    )
+
+
+async def count_folded(
+    connection: Any,
+    generation: int,
+    topic: str,
+    counts: Iterable[tuple[int, dict[int, int], Tally]],
+) -> None:
+    """Add what became of each partition's records to its row, in the transaction that moves it.
+
+    (partition, sources, tally): `sources` are the highest source offsets after the records; they
+    replace what stood there.
+    """
+    await connection.executemany(
+        POSITION_SQL.count_folded,
+        [
+            (generation, topic, partition, sources_row(sources), *tally.as_row())
+            for partition, sources, tally in counts
+        ],
+    )
+
+
 def _held(row: Any) -> Held:
-    sources = {source: offset for source, offset in enumerate(row["sources"]) if offset >= 0}
-    return Held(row["partition"], row["next"], row["epoch"], row["erasures"], sources)
+    return Held(
+        row["partition"], row["next"], row["epoch"], row["erasures"], _sources(row["sources"])
+    )
+
+
+def _row(row: Any) -> Row:
+    return Row(
+        row["partition"], row["next"], row["epoch"], row["erasures"], _sources(row["sources"])
+    )
+
+
+def _sources(column: Sequence[int]) -> dict[int, int]:
+    return {source: offset for source, offset in enumerate(column) if offset >= 0}
 
 
 def sources_row(sources: dict[int, int]) -> list[int]:

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.keys import Keyring
-from privacy.seal import EVENT_KEY_BYTES, unseal
-from schemas.journal import JournalEntry, decode_entry
-from schemas.topics import JOURNAL
+from privacy.seal import EVENT_KEY_BYTES, open_entry
+from schemas.journal import JournalEntry
 from views import state as states
-
-JOURNAL_NAME: Final = JOURNAL.name.encode()
 
 
 class Fragment(msgspec.Struct, frozen=True, gc=False):
@@ -54,10 +50,7 @@ class Snapshot:
 def open_snapshot(stored: SealedSnapshot, keyring: Keyring) -> Snapshot:
     """Raises `SealBroken` when a body or key was altered."""
     cipher = AESGCM(keyring.unwrap(stored.subject, stored.kek, stored.wrapped_key))
-    entries = [
-        decode_entry(unseal(cipher, f.body, JOURNAL_NAME, stored.subject, f.event_key))
-        for f in stored.fragments
-    ]
+    entries = [open_entry(cipher, stored.subject, f.event_key, f.body) for f in stored.fragments]
     return Snapshot(
         stored.subject,
         stored.partition,

@@ -9,16 +9,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.postgres import database_errors
 from privacy.keys import Keyring
-from privacy.seal import unseal
+from privacy.seal import open_entry
 from privacy.subjects import journal_partition
-from schemas.errors import DatabaseUnavailable, Misconfigured
-from schemas.journal import JournalEntry, decode_entry
+from schemas.errors import DatabaseUnavailable
+from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS, JOURNAL
+from stores import generations
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
-    JOURNAL_NAME,
     Fragment,
     SealedSnapshot,
     Snapshot,
@@ -88,26 +88,18 @@ class Store:
 
     async def live_generation(self) -> int:
         async with database_errors():
-            row = await self._pool.fetchrow(POSITION_SQL.live_generation)
-        if row is None:
-            raise Misconfigured("No generation of the views is live.")
-        return int(row["generation"])
+            return generations.require_live(await generations.live(self._pool)).number
 
     async def _choose_generation(self) -> int:
         """The generation that this code can read."""
-        found = await self._pool.fetchrow(POSITION_SQL.readable_generation, VIEW_VERSION)
-        if found is None:
-            raise Misconfigured(
-                f"There are no views of the version that this code reads ({VIEW_VERSION}).",
-                hint="Run `fanmemory rebuild`: it builds them beside the live ones.",
-            )
-        if found["status"] != "live":
+        found = await generations.readable(self._pool)
+        if found.status != "live":
             log.error(
                 "the live views are of another version than this code reads: it answers from the"
                 " former ones, as they stood at the switch; replace it",
                 extra={"operation": "readGeneration"},
             )
-        self._generation = int(found["generation"])
+        self._generation = found.number
         return self._generation
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
@@ -149,7 +141,7 @@ class Store:
         return [
             (
                 row["offset"],
-                decode_entry(unseal(cipher, row["body"], JOURNAL_NAME, subject, row["event_key"])),
+                open_entry(cipher, subject, row["event_key"], row["body"]),
             )
             for row in rows
         ]

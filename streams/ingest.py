@@ -23,22 +23,21 @@ from infra.postgres import database_errors
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
-from privacy.seal import event_key, seal
+from privacy.seal import event_key, seal_entry
 from privacy.subjects import Subjects, journal_partition
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.errors import InvalidInput, Misconfigured
+from schemas.errors import InvalidInput
 from schemas.events import Interaction, parse_interaction
-from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_entry, encode_record
+from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.positions import Position
 from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from stores.generations import INTAKE_GENERATION
-from stores.positions import POSITION_SQL, Batch, Positions, terminating_blockers
+from stores.generations import INTAKE_GENERATION, require_partitions
+from stores.positions import Batch, Positions, count_intake, terminating_blockers
 
 log = logging.getLogger(__name__)
 
-JOURNAL_NAME = JOURNAL.name.encode()
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 
 
@@ -66,12 +65,7 @@ class Ingest:
 
     async def claim(self, partitions: Sequence[int]) -> None:
         found = await self._producer.partitions(JOURNAL.name)
-        if found != self._journal_partitions:
-            # A fan's newer records would go to another partition than the older ones.
-            raise Misconfigured(
-                f"The journal has {found} partitions, the settings say {self._journal_partitions}.",
-                hint="A live topic keeps its partition count: restore it.",
-            )
+        require_partitions(found, self._journal_partitions)
         self._subjects.forget_all()
         async with (
             database_errors(),
@@ -142,7 +136,7 @@ class Ingest:
                 position.partition,
                 position.offset,
                 key,
-                seal(subject.cipher, encode_entry(entry), JOURNAL_NAME, subject.id, key),
+                seal_entry(subject.cipher, subject.id, key, entry),
             )
             partition = journal_partition(subject.id, self._journal_partitions)
             journal.setdefault(partition, []).append((subject.id, encode_record(record)))
@@ -154,16 +148,8 @@ class Ingest:
             counts = []
             for batch in batches:
                 dead = len(intake.dead_letters.get(batch.partition, ()))
-                counts.append(
-                    (
-                        INTAKE_GENERATION,
-                        INTERACTIONS.name,
-                        batch.partition,
-                        len(batch.records) - dead,
-                        dead,
-                    )
-                )
-            await connection.executemany(POSITION_SQL.count_intake, counts)
+                counts.append((batch.partition, len(batch.records) - dead, dead))
+            await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
         fail_point("ingest.after_commit")
 
 

@@ -25,8 +25,9 @@ from typing import Any
 from infra.failpoints import fail_point
 from infra.postgres import database_errors
 from privacy.subjects import Subjects
-from schemas.errors import DatabaseUnavailable, Misconfigured
+from schemas.errors import DatabaseUnavailable
 from schemas.topics import JOURNAL
+from stores import generations, history, quarantine, states
 from stores.cache import Cache
 from stores.folding import (
     Folded,
@@ -38,11 +39,11 @@ from stores.folding import (
     read_frames,
 )
 from stores.outbox import Moved, Relay, Row, encode_moves
-from stores.positions import POSITION_SQL, Batch, Positions, sources_row, terminating_blockers
+from stores.positions import Batch, Positions, count_folded, terminating_blockers
 from stores.queries import memory_queries
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from views import engagement
-from views.state import VIEW_VERSION, moved
+from views.state import moved
 
 log = logging.getLogger(__name__)
 
@@ -118,21 +119,11 @@ class Projection:
             await self._cache_writer.refresh()
 
     async def _live_generation(self, connection: Any) -> int:
-        """Locks it against a switch until the caller's transaction ends.
-
-        A claim of a generation that a rebuild has just made a former one would let two writers
-        fold the same records: each into views of its own, but into one history.
-        """
-        row = await connection.fetchrow(POSITION_SQL.lock_live_generation)
-        if row is None:
+        """Locks it against a switch until the caller's transaction ends."""
+        live = await generations.lock_live(connection)
+        if live is None:
             raise DatabaseUnavailable("The live generation is changing.")
-        if row["view_version"] != VIEW_VERSION:
-            raise Misconfigured(
-                f"The live views are {row['view_version']}, this code folds {VIEW_VERSION}.",
-                hint="After an update of this code run `fanmemory rebuild`; after a rebuild by"
-                " other code run that code.",
-            )
-        return int(row["generation"])
+        return generations.require_version(live).number
 
     async def _write(
         self,
@@ -141,51 +132,33 @@ class Projection:
         framed: FramedBatch,
         opened: list[OpenedRecord],
     ) -> list[Folded]:
-        queries = memory_queries(self.positions.generation)
+        generation = self.positions.generation
         await self.positions.advance(connection, batches)
         fail_point("projection.after_advance")
-        fresh = await self._insert_history(connection, queries, framed, opened)
+        fresh = await self._insert_history(connection, framed, opened)
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
-        states = {
-            row["subject"]: (row["version"], row["state"])
-            for row in await connection.fetch(queries.read_states, ids)
-        }
-        folded = fold_all(fresh, states, framed)
+        folded = fold_all(fresh, await states.read(connection, generation, ids), framed)
         fail_point("projection.after_fold")
-        await connection.execute(
-            queries.upsert_states,
-            [fan.subject for fan in folded],
-            [fan.version for fan in folded],
-            [fan.document for fan in folded],
-        )
+        await states.write(connection, generation, states.state_rows(folded))
         if framed.quarantined:
             log.error("records quarantined", extra={"count": len(framed.quarantined)})
-            await connection.executemany(queries.insert_quarantine, framed.quarantined)
-        await connection.executemany(POSITION_SQL.count_folded, self._counts(batches, framed))
+            await quarantine.insert(connection, framed.quarantined)
+        counts = [
+            (batch.partition, framed.sources[batch.partition], framed.tallies[batch.partition])
+            for batch in batches
+            if batch.records
+        ]
+        await count_folded(connection, generation, JOURNAL.name, counts)
         return folded
 
     async def _insert_history(
-        self, connection: Any, queries: Any, framed: FramedBatch, opened: list[OpenedRecord]
+        self, connection: Any, framed: FramedBatch, opened: list[OpenedRecord]
     ) -> list[OpenedRecord]:
         """The entries that were not there yet."""
-        if not opened:
+        known = await history.insert(connection, history.history_rows(opened))
+        if not known:
             return opened
-        # In the order of the primary key: neighbouring rows share pages, and nobody deadlocks.
-        rows = sorted(opened, key=lambda one: (one.subject, one.event_key))
-        duplicates = await connection.fetch(
-            queries.insert_history,
-            [one.subject for one in rows],
-            [one.event_key for one in rows],
-            [one.partition for one in rows],
-            [one.offset for one in rows],
-            [one.entry.time for one in rows],
-            [one.entry.kind == "message" for one in rows],
-            [one.body for one in rows],
-        )
-        if not duplicates:
-            return opened
-        known = {(row["subject"], row["event_key"]) for row in duplicates}
         fresh = []
         for one in opened:
             if (one.subject, one.event_key) in known:
@@ -193,27 +166,6 @@ class Projection:
             else:
                 fresh.append(one)
         return fresh
-
-    def _counts(self, batches: Sequence[Batch], framed: FramedBatch) -> list[tuple[Any, ...]]:
-        counts = []
-        for batch in batches:
-            if not batch.records:
-                continue
-            tally = framed.tallies[batch.partition]
-            counts.append(
-                (
-                    self.positions.generation,
-                    JOURNAL.name,
-                    batch.partition,
-                    sources_row(framed.sources[batch.partition]),
-                    tally.applied,
-                    tally.duplicates,
-                    tally.repeats,
-                    tally.forgotten,
-                    tally.quarantined,
-                )
-            )
-        return counts
 
     async def _write_outbox(
         self, connection: Any, batches: Sequence[Batch], folded: Sequence[Folded]

@@ -29,33 +29,33 @@ from typing import Any, Final
 
 import asyncpg
 
-from admin.journal import Bounds, Journal, check_count, check_whole, open_journal
+from admin.journal import Bounds, Journal, check_whole, open_journal
 from admin.parallel import cores, on_processes
 from admin.rebuild.build import (
     ROUNDS_MAX,
-    Built,
     PartitionTask,
     build_partition,
-    built,
     close_enough,
     follow,
-    rebuild_queries,
 )
 from admin.rebuild.differences import ViewChange, differences
 from admin.refold import HELD_BYTES_MAX
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
+from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
 from schemas.topics import JOURNAL
+from stores import generations, positions, states
 from stores.cache import Cache
-from stores.generations import check_partitions, create_generation
 from stores.migrate import migrate
+from stores.positions import Row
 from views.state import VIEW_VERSION
 
 __all__ = ["Diff", "Rebuilt", "ViewChange", "diff", "drop_former", "rebuild"]
 
+_QUERIES: Final = load_queries(Path(__file__).with_name("rebuild.sql"))
 _LOCK: Final = 0x66616E7265  # "fanre": one rebuild at a time in a database
 SWITCHES_MAX: Final = 10
 """Attempts at the switch: a deadlock with the live writer's rows undoes one."""
@@ -101,7 +101,6 @@ class Diff:
 @dataclass(frozen=True, slots=True)
 class _Build:
     connection: Any
-    queries: Any
     settings: Settings
     live: int
     generation: int
@@ -131,7 +130,7 @@ async def rebuild(
             switched = await _switch(build, journal)
         told = await _tell_cache(build, switched.positions)
         records = sum(one.next for one in switched.positions)
-        fans = await build.connection.fetchval(build.queries.count_fans)
+        fans = await states.count(build.connection, build.generation)
         return Rebuilt(
             generation=build.generation,
             former=build.live,
@@ -177,9 +176,9 @@ async def drop_former(settings: Settings) -> list[int]:
         async with database_errors():
             await _lock(connection)
             former = [
-                int(row["generation"])
-                for row in await connection.fetch(rebuild_queries(0).generations)
-                if row["status"] == "former"
+                each.number
+                for each in await generations.all_generations(connection)
+                if each.status == "former"
             ]
             for generation in former:
                 async with connection.transaction():
@@ -190,15 +189,13 @@ async def drop_former(settings: Settings) -> list[int]:
 
 
 async def _lock(connection: Any) -> None:
-    if not await connection.fetchval(rebuild_queries(0).lock, _LOCK):
+    if not await connection.fetchval(_QUERIES.lock, _LOCK):
         raise Misconfigured("Another rebuild is running.", hint="Wait for it, or stop it first.")
 
 
 async def _drop(connection: Any, generation: int) -> None:
-    queries = rebuild_queries(generation)
-    await connection.execute(queries.drop_schema)
-    await connection.execute(queries.drop_positions, generation)
-    await connection.execute(queries.drop_generation, generation)
+    await positions.drop(connection, generation)
+    await generations.drop(connection, generation)
 
 
 @asynccontextmanager
@@ -206,7 +203,7 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
     """The build to go on with, or a new one, locked against another rebuild."""
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
-    check_count(bounds, settings)
+    generations.require_partitions(len(bounds), settings.journal_partitions)
     check_whole(bounds, settings)
     async with database_errors():
         await migrate(settings.postgres_url, for_rebuild=True)
@@ -215,33 +212,28 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
         async with database_errors():
             await _lock(connection)
             live, generation = await _choose(connection, fresh)
-            await check_partitions(connection, len(bounds))
-            queries = rebuild_queries(generation)
-            await connection.execute(
-                queries.begin_positions, generation, JOURNAL.name, list(bounds)
-            )
-        yield _Build(connection, queries, settings, live, generation, bounds)
+            await generations.remember_partitions(connection, len(bounds))
+            await positions.begin(connection, generation, JOURNAL.name, list(bounds))
+        yield _Build(connection, settings, live, generation, bounds)
     finally:
         await connection.close()
 
 
 async def _choose(connection: Any, fresh: bool) -> tuple[int, int]:
     """(live generation, the one to build): an unfinished build of this code's views goes on."""
-    rows = await connection.fetch(rebuild_queries(0).generations)
-    live = next((row["generation"] for row in rows if row["status"] == "live"), None)
-    if live is None:
-        raise Misconfigured("No generation of the views is live.", hint="Run `fanmemory up`.")
-    for row in rows:
-        if row["status"] != "building":
+    live = generations.require_live(await generations.live(connection)).number
+    known = await generations.all_generations(connection)
+    for each in known:
+        if each.status != "building":
             continue
-        if row["view_version"] == VIEW_VERSION and not fresh:
-            return int(live), int(row["generation"])
+        if each.view_version == VIEW_VERSION and not fresh:
+            return live, each.number
         async with connection.transaction():
-            await _drop(connection, row["generation"])
-    generation = rows[-1]["generation"] + 1
+            await _drop(connection, each.number)
+    next = known[-1].number + 1
     async with connection.transaction():
-        await create_generation(connection, generation, "building")
-    return int(live), int(generation)
+        await generations.create(connection, next, "building")
+    return live, next
 
 
 async def _build(
@@ -253,10 +245,8 @@ async def _build(
 ) -> int:
     """Bring every partition close to the live writer; returns how much was done before."""
     async with database_errors():
-        live = await _positions(build, build.live)
-        done = await _positions(build, build.generation)
-    nexts = {one.partition: one.next for one in live}
-    begin(sum(max(0, nexts.get(one.partition, 0) - one.next) for one in done))
+        live, done = await _rows(build)
+    begin(sum(until - start for start, until in _ranges(live, done).values()))
     with tempfile.TemporaryDirectory(prefix="fanmemory-rebuild-") as folder:
         tasks = [
             PartitionTask(
@@ -265,26 +255,29 @@ async def _build(
                 build.generation,
                 one,
                 build.bounds[one.partition].first,
-                nexts.get(one.partition, 0),
+                live[one.partition].next if one.partition in live else 0,
                 Path(folder),
                 held_bytes_max,
             )
-            for one in done
+            for one in done.values()
         ]
         await on_processes(build_partition, tasks, processes=processes, progress=progress)
     async with database_errors():
-        await build.connection.execute(build.queries.forget_erased)
-    return sum(one.next for one in done)
+        await states.forget_erased(build.connection, build.generation)
+    return sum(one.next for one in done.values())
 
 
-async def _positions(build: _Build, generation: int) -> list[Built]:
-    rows = await build.connection.fetch(build.queries.positions, generation, JOURNAL.name)
-    return [built(row) for row in rows]
+async def _rows(build: _Build, *, locked: bool = False) -> tuple[dict[int, Row], dict[int, Row]]:
+    """The position rows of the live generation, and of the one that is built."""
+    connection = build.connection
+    live = await positions.rows(connection, build.live, JOURNAL.name, locked=locked)
+    done = await positions.rows(connection, build.generation, JOURNAL.name, locked=locked)
+    return live, done
 
 
 @dataclass(frozen=True, slots=True)
 class _Switched:
-    positions: Sequence[Built]
+    positions: Sequence[Row]
     seconds: float
     records: int
 
@@ -315,15 +308,14 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
 
     Returns the erasures of each partition that are known to be forgotten.
     """
-    rows: list[Any] = []
+    live: dict[int, Row] = {}
     for round in range(ROUNDS_MAX):
-        rows = await build.connection.fetch(build.queries.positions, build.live, JOURNAL.name)
-        done = await _positions(build, build.generation)
-        ranges = _ranges(rows, done)
+        live, done = await _rows(build)
+        ranges = _ranges(live, done)
         if close_enough(sum(until - start for start, until in ranges.values()), round):
             break
         raws = await journal.collect(ranges)
-        for one in done:
+        for one in done.values():
             until = ranges[one.partition][1]
             if one.next < until:
                 async with build.connection.transaction(isolation="repeatable_read"):
@@ -335,33 +327,32 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
                         until,
                         subjects,
                     )
-    await build.connection.execute(build.queries.forget_erased)
-    return {row["partition"]: row["erasures"] for row in rows}
+    await states.forget_erased(build.connection, build.generation)
+    return {row.partition: row.erasures for row in live.values()}
 
 
-def _ranges(live: Sequence[Any], done: Sequence[Built]) -> dict[int, tuple[int, int]]:
+def _ranges(live: Mapping[int, Row], done: Mapping[int, Row]) -> dict[int, tuple[int, int]]:
     """What is left to fold: partition -> (from, up to)."""
-    nexts = {row["partition"]: row["next"] for row in live}
-    return {one.partition: (one.next, max(one.next, nexts.get(one.partition, 0))) for one in done}
+    return {
+        partition: (one.next, max(one.next, live[partition].next if partition in live else 0))
+        for partition, one in done.items()
+    }
 
 
 async def _switch_locked(
     build: _Build, journal: Journal, subjects: Subjects, swept: Mapping[int, int]
 ) -> _Switched:
     """Everything of step 3; the caller's transaction."""
-    connection, queries, generation = build.connection, build.queries, build.generation
+    connection, generation = build.connection, build.generation
     started = time.perf_counter()
     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS_MAX}s'")
-    if await connection.fetchval(queries.lock_live_generation) != build.live:
+    found = await generations.lock_live(connection, for_switch=True)
+    if found is None or found.number != build.live:
         raise Misconfigured("Another generation went live meanwhile.", hint="Run it again.")
-    live = await connection.fetch(queries.lock_positions, build.live, JOURNAL.name)
-    done = [
-        built(row)
-        for row in await connection.fetch(queries.lock_positions, generation, JOURNAL.name)
-    ]
+    live, done = await _rows(build, locked=True)
     ranges = _ranges(live, done)
     raws = await journal.collect(ranges, LOCK_SECONDS_MAX)
-    positions = [
+    reached = [
         await follow(
             connection,
             generation,
@@ -370,31 +361,22 @@ async def _switch_locked(
             ranges[one.partition][1],
             subjects,
         )
-        for one in done
+        for one in done.values()
     ]
-    if any(row["erasures"] != swept.get(row["partition"], 0) for row in live):
-        await connection.execute(queries.forget_erased)
-    await connection.execute(
-        queries.adopt,
-        generation,
-        JOURNAL.name,
-        [row["partition"] for row in live],
-        [row["epoch"] for row in live],
-        [row["erasures"] for row in live],
-    )
-    await connection.execute(queries.fence, build.live, JOURNAL.name)
-    await connection.execute(queries.retire, build.live)
-    await connection.execute(queries.promote, generation)
-    return _Switched(positions, time.perf_counter() - started, sum(map(len, raws.values())))
+    if any(row.erasures != swept.get(row.partition, 0) for row in live.values()):
+        await states.forget_erased(connection, generation)
+    await positions.hand_over(connection, JOURNAL.name, build.live, generation, live.values())
+    await generations.switch(connection, build.live, generation)
+    return _Switched(reached, time.perf_counter() - started, sum(map(len, raws.values())))
 
 
-async def _tell_cache(build: _Build, positions: Sequence[Built]) -> bool:
+async def _tell_cache(build: _Build, reached: Sequence[Row]) -> bool:
     """Readers of the cache go over at once; without it, when the workers next commit."""
     settings = build.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
     try:
-        for one in positions:
+        for one in reached:
             await cache.publish(build.generation, one.partition, one.next, one.sources)
         await cache.drop_former(build.generation)
     except CacheUnavailable:

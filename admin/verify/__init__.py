@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from admin.journal import check_count, check_whole, open_journal
+from admin.journal import check_whole, open_journal
 from admin.parallel import cores, on_processes
 from admin.refold import HELD_BYTES_MAX
-from admin.verify.differences import COUNTERS, Difference, subject_text
+from admin.verify.differences import Difference, subject_text
 from admin.verify.partition import (
     SQL,
     PartitionResult,
@@ -29,11 +29,12 @@ from infra.postgres import connect, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
-from schemas.errors import DataLost, Misconfigured
+from schemas.errors import DataLost
 from schemas.topics import JOURNAL
+from stores import generations
 from stores.cache import Cache
 from stores.generations import schema_name
-from views.state import VIEW_VERSION
+from stores.tally import COUNTERS
 
 ORPHAN_SECONDS: Final = 2.0
 """A cached fan whom Postgres does not know for so long is not one being erased."""
@@ -96,14 +97,14 @@ async def verify(
         try:
             async with database_errors(), connection.transaction(isolation="repeatable_read"):
                 snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
-                live = await _live(connection)
+                live = generations.require_version(await generations.live(connection)).number
                 queries = load_queries(SQL, generation=schema_name(live))
                 rows = {
                     row["partition"]: {**row}
                     for row in await connection.fetch(queries.positions, live, JOURNAL.name)
                 }
                 bounds = await journal.bounds()
-                check_count(bounds, settings)
+                generations.require_partitions(len(bounds), settings.journal_partitions)
                 check_whole(bounds, settings)
                 chosen = None if sample is None else await _sample(connection, queries, sample)
                 state_rows = await _counts(connection, queries.state_counts, len(bounds))
@@ -161,19 +162,6 @@ async def verify(
         found=sum(result.found for result in results) + len(orphans),
         differences=(*(one for result in results for one in result.differences), *orphans),
     )
-
-
-async def _live(connection: Any) -> int:
-    queries = load_queries(SQL, generation="")
-    row = await connection.fetchrow(queries.live_generation)
-    if row is None:
-        raise Misconfigured("No generation of the views is live.", hint="Run `fanmemory up`.")
-    if row["view_version"] != VIEW_VERSION:
-        raise Misconfigured(
-            f"The live views are {row['view_version']}, this code folds {VIEW_VERSION}.",
-            hint="Run `fanmemory rebuild`, or verify with the code that folds the live views.",
-        )
-    return int(row["generation"])
 
 
 async def _sample(connection: Any, queries: Any, size: int) -> frozenset[bytes]:

@@ -10,15 +10,15 @@ from uuid import UUID
 import msgspec
 
 from schemas.errors import Misconfigured
-from stores.folding import OpenedRecord, Tally
+from stores.folding import OpenedRecord
 from stores.snapshot import Fragment
+from stores.tally import COUNTERS, Tally
 from views.messages import MESSAGES_MAX
 from views.state import decode
 
 Where = Literal["state", "history", "cache", "position"]
 
 _ROW: Final = struct.Struct(">iqq?")
-COUNTERS: Final = ("applied", "duplicates", "repeats", "forgotten", "quarantined")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.subjects import Subject, Subjects, journal_partition
 from stores.cache import Cache
-from stores.folding import Folded, OpenedRecord, Tally
+from stores.folding import Folded, OpenedRecord
 from stores.generations import schema_name
 from stores.positions import sources_row
 from stores.snapshot import SealedSnapshot
 from stores.store import Store
+from stores.tally import Tally
 
 SQL: Final = Path(__file__).with_name("verify.sql")
 CHUNK_FANS: Final = 500

@@ -1,8 +1,5 @@
 -- What verify compares with its own fold. {generation} is the schema of the live generation.
 
--- name: live_generation
-SELECT generation, view_version FROM generation WHERE status = 'live';
-
 -- name: positions
 SELECT partition, next, erasures, sources, applied, duplicates, repeats, forgotten, quarantined
 FROM position WHERE generation = $1 AND topic = $2 ORDER BY partition;

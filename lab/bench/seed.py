@@ -6,22 +6,24 @@ log in between. The database and the cache must be those of a new, empty system.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from infra.postgres import connect
 from infra.settings import Settings
 from privacy.keys import Keyring
-from privacy.seal import event_key, seal
+from privacy.seal import event_key, seal_entry
 from privacy.subjects import Subject, Subjects, journal_partition
-from schemas.journal import JournalEntry, encode_entry
+from schemas.journal import JournalEntry
 from schemas.topics import JOURNAL
+from stores import history, positions, states
 from stores.cache import Cache
-from stores.positions import POSITION_SQL
-from stores.queries import memory_queries
-from stores.snapshot import JOURNAL_NAME
+from stores.generations import FIRST_GENERATION
+from stores.history import HistoryRow
+from stores.positions import Batch, Positions
+from stores.states import StateRow
+from stores.tally import Tally
 from views.state import FanState, encode, fold
 
-GENERATION: Final = 1
 Relationship = tuple[str, str]
 
 
@@ -34,23 +36,20 @@ async def seed(settings: Settings, histories: Mapping[Relationship, Sequence[Jou
     try:
         subjects = await Subjects(keyring, len(histories)).resolve(connection, histories)
         partitions = range(settings.journal_partitions)
-        await connection.fetch(POSITION_SQL.claim, GENERATION, JOURNAL.name, list(partitions))
+        journal = Positions(JOURNAL.name)
+        await journal.claim(connection, FIRST_GENERATION, list(partitions))
         total = 0
         by_partition = sorted(histories, key=lambda pair: _place(subjects[pair], settings))
         for partition, pairs in groupby(by_partition, lambda p: _place(subjects[p], settings)):
             chosen = {pair: histories[pair] for pair in pairs}
             async with connection.transaction():
-                count = await _write(connection, partition, subjects, chosen)
+                count = await _write(connection, journal, partition, subjects, chosen)
             total += count
-        for partition in partitions:
-            row = await connection.fetchrow(
-                POSITION_SQL.reload, GENERATION, JOURNAL.name, [partition]
-            )
-            await cache.publish(GENERATION, partition, row["next"], {0: total - 1})
-            await connection.execute(
-                POSITION_SQL.count_folded,
-                *(GENERATION, JOURNAL.name, partition, [total - 1], row["next"], 0, 0, 0, 0),
-            )
+        sources = {0: total - 1}
+        for held in journal.held.values():
+            await cache.publish(FIRST_GENERATION, held.partition, held.next, sources)
+            counts = [(held.partition, sources, Tally(applied=held.next))]
+            await positions.count_folded(connection, FIRST_GENERATION, JOURNAL.name, counts)
     finally:
         await connection.close()
         await cache.close()
@@ -63,33 +62,30 @@ def _place(subject: Subject, settings: Settings) -> int:
 
 async def _write(
     connection: Any,
+    journal: Positions,
     partition: int,
     subjects: Mapping[Relationship, Subject],
     histories: Mapping[Relationship, Sequence[JournalEntry]],
 ) -> int:
-    queries = memory_queries(GENERATION)
     offset = 0
-    history: list[tuple[Any, ...]] = []
-    states: list[tuple[bytes, int, bytes]] = []
+    events: list[HistoryRow] = []
+    fans: list[StateRow] = []
     for pair, entries in histories.items():
         subject = subjects[pair]
         state: FanState | None = None
         for entry in entries:
             key = event_key(subject.key, entry.event_id)
-            body = seal(subject.cipher, encode_entry(entry), JOURNAL_NAME, subject.id, key)
+            body = seal_entry(subject.cipher, subject.id, key, entry)
             is_message = entry.kind == "message"
-            history.append((subject.id, key, partition, offset, entry.time, is_message, body))
+            row = (subject.id, key, partition, offset, entry.time, is_message, body)
+            events.append(HistoryRow(*row))
             state = fold(state, entry, offset)
             offset += 1
         if state is not None:
-            states.append((subject.id, offset, encode(state)))
-    if history:
-        await connection.fetch(queries.insert_history, *map(list, zip(*history, strict=True)))
-        await connection.execute(queries.upsert_states, *map(list, zip(*states, strict=True)))
-    claimed = await connection.fetchrow(POSITION_SQL.reload, GENERATION, JOURNAL.name, [partition])
-    await connection.execute(
-        POSITION_SQL.advance,
-        *(GENERATION, JOURNAL.name, [partition], [claimed["next"]], [offset]),
-        *([claimed["epoch"]], [claimed["erasures"]]),
-    )
+            fans.append(StateRow(subject.id, offset, encode(state)))
+    await history.insert(connection, sorted(events))
+    await states.write(connection, FIRST_GENERATION, sorted(fans))
+    batch = Batch(partition, journal.held[partition].next, offset, ())
+    await journal.advance(connection, [batch])
+    journal.moved([batch])
     return offset

@@ -6,12 +6,14 @@ a fresh fold of the journal, the cache and the updates are held against them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from admin.accounting import Account
 from admin.verify import verify
 from infra.postgres import connect
 from infra.settings import Settings
+from infra.sql import load_queries
 from lab.chaos.emitter import Emitter
 from lab.chaos.reader import ALLOWED, Reader
 from lab.chaos.topic import read_topic
@@ -19,8 +21,10 @@ from lab.load import Event, Relationship, Totals, totals
 from schemas.positions import parse_position
 from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
 from schemas.updates import decode_update
+from stores import generations
 from views.state import decode
 
+SQL: Final = Path(__file__).with_name("checks.sql")
 EXAMPLES_MAX: Final = 3
 
 
@@ -51,8 +55,8 @@ async def check_all(
     """All of them; the system must be drained and quiet."""
     connection = await connect(settings.postgres_url)
     try:
-        live = await connection.fetchval("SELECT generation FROM generation WHERE status = 'live'")
-        fans = await _read_fans(connection, live)
+        live = generations.require_live(await generations.live(connection))
+        fans = await _read_fans(connection, live.number)
     finally:
         await connection.close()
     return [
@@ -111,10 +115,8 @@ async def _check_dead_letters(settings: Settings, account: Account) -> Check:
 
 
 async def _read_fans(connection: Any, generation: int) -> dict[Relationship, Row]:
-    rows = await connection.fetch(
-        "SELECT s.creator_id, s.fan_id, f.version, f.state"  # noqa: S608 # our own name
-        f" FROM g{int(generation)}.fan_state f JOIN subject s USING (subject)"
-    )
+    queries = load_queries(SQL, generation=generations.schema_name(generation))
+    rows = await connection.fetch(queries.fans)
     return {(row["creator_id"], row["fan_id"]): Row(row["version"], row["state"]) for row in rows}
 
 

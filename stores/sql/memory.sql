@@ -1,27 +1,5 @@
 -- What project writes and readers read. {generation} is the schema of one generation.
 
--- Only the duplicates come back: rare, so the common case returns nothing (3 us per event less).
--- name: insert_history
-WITH fresh AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-        $6::boolean[], $7::bytea[])
-        AS f (subject, event_key, partition, "offset", time, message, body)
-), inserted AS (
-    INSERT INTO interaction (subject, event_key, partition, "offset", time, message, body)
-    SELECT * FROM fresh
-    ON CONFLICT DO NOTHING
-    RETURNING subject, event_key
-)
-SELECT subject, event_key FROM fresh EXCEPT ALL SELECT subject, event_key FROM inserted;
-
--- name: read_states
-SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
-
--- name: upsert_states
-INSERT INTO {generation}.fan_state AS f (subject, version, state)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
-ON CONFLICT (subject) DO UPDATE SET version = excluded.version, state = excluded.state;
-
 -- name: insert_outbox
 INSERT INTO outbox (partition, next, updates)
 SELECT * FROM unnest($1::int[], $2::bigint[], $3::bytea[]);
@@ -32,10 +10,6 @@ WHERE o.partition = x.partition AND o.next <= x.next;
 
 -- name: read_outbox
 SELECT partition, next, updates FROM outbox WHERE partition = ANY ($1::int[]) ORDER BY next;
-
--- name: insert_quarantine
-INSERT INTO quarantine (partition, "offset", subject, reason, value)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
 -- Who was folded at or after a position: the cache may have missed them.
 -- name: folded_since

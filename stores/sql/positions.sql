@@ -39,15 +39,37 @@ FROM position
 WHERE generation = 0 OR generation = (SELECT generation FROM generation WHERE status = 'live')
 ORDER BY topic, partition;
 
--- name: live_generation
-SELECT generation, view_version FROM generation WHERE status = 'live';
+-- The rows of a build that begins: it may have been begun before.
+-- name: begin
+INSERT INTO position (generation, topic, partition)
+SELECT $1, $2, partition FROM unnest($3::int[]) AS partition
+ON CONFLICT DO NOTHING;
 
--- For a claim: a switch of generations waits for it, and it for a switch.
--- name: lock_live_generation
-SELECT generation, view_version FROM generation WHERE status = 'live' FOR SHARE;
+-- The rows of one generation.
+-- name: rows
+SELECT partition, next, epoch, erasures, sources FROM position
+WHERE generation = $1 AND topic = $2 ORDER BY partition;
 
--- What code of one view version may read: the live generation, or after a switch to another
--- version the former one as the switch left it, until that code is replaced.
--- name: readable_generation
-SELECT generation, status FROM generation WHERE view_version = $1 AND status <> 'building'
-ORDER BY status = 'live' DESC, generation DESC LIMIT 1;
+-- The same, held against their writer until the transaction ends.
+-- name: lock_rows
+SELECT partition, next, epoch, erasures, sources FROM position
+WHERE generation = $1 AND topic = $2 ORDER BY partition FOR UPDATE;
+
+-- Moves a row that only the rebuild writes: nobody else may have moved it meanwhile.
+-- name: move_built
+UPDATE position SET next = $5, moved_at = now()
+WHERE generation = $1 AND topic = $2 AND partition = $3 AND next = $4;
+
+-- Whoever still writes this generation changes nothing from here on.
+-- name: fence
+UPDATE position SET epoch = epoch + 1 WHERE generation = $1 AND topic = $2;
+
+-- The next generation's rows go on from the former one's epochs and erasures.
+-- name: adopt
+UPDATE position AS p SET epoch = greatest(p.epoch, x.epoch) + 1, erasures = x.erasures
+FROM unnest($3::int[], $4::bigint[], $5::bigint[]) AS x (partition, epoch, erasures)
+WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition;
+
+-- The rows of a generation that is dropped.
+-- name: drop
+DELETE FROM position WHERE generation = $1;

@@ -22,7 +22,7 @@ from ops.services import Endpoints
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL, MEMORY_UPDATES
-from stores.generations import create_generation
+from stores import generations
 from stores.migrate import migrate
 from stores.outbox import Relay
 from stores.positions import POSITION_SQL
@@ -269,7 +269,7 @@ async def test_one_rebuild_at_a_time(quiet: Pipeline) -> None:
         holder = await asyncpg.connect(quiet.settings.postgres_url)
         try:
             async with holder.transaction():
-                await holder.fetch(POSITION_SQL.lock_live_generation)
+                await generations.lock_live(holder)
                 running = asyncio.create_task(rebuild(quiet.settings, processes=1, begin=begin))
                 await entered.wait()
                 await go_on.wait()
@@ -292,7 +292,8 @@ async def test_a_switch_waits_for_a_claim_that_is_under_way(quiet: Pipeline) -> 
     connection = await asyncpg.connect(quiet.settings.postgres_url)
     claim = connection.transaction()
     await claim.start()
-    live = await connection.fetchrow(POSITION_SQL.lock_live_generation)
+    live = await generations.lock_live(connection)
+    assert live is not None
     running = asyncio.create_task(rebuild(quiet.settings, processes=1))
 
     async def waiting() -> bool:
@@ -303,7 +304,7 @@ async def test_a_switch_waits_for_a_claim_that_is_under_way(quiet: Pipeline) -> 
         return bool(rows[0]["n"])
 
     await quiet.wait_for(waiting)
-    await connection.fetch(POSITION_SQL.claim, live["generation"], JOURNAL.name, [0, 1, 2, 3])
+    await connection.fetch(POSITION_SQL.claim, live.number, JOURNAL.name, [0, 1, 2, 3])
     assert await _generations(quiet) == [(1, "live"), (2, "building")]
     await claim.commit()
     await connection.close()
@@ -318,7 +319,7 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     switch = switching.transaction()
     await switch.start()
     await switching.execute("UPDATE generation SET status = 'former'")
-    await create_generation(switching, 2, "live")
+    await generations.create(switching, 2, "live")
 
     async def waiting() -> bool:
         rows = await quiet.fetch(

@@ -16,7 +16,8 @@ from ops.services.ports import free_port
 from privacy.keys import Keyring
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.positions import Position
-from stores.queries import memory_queries
+from stores import history
+from stores.history import HistoryRow
 from stores.store import Store
 from tests.views.interactions import NOON, message, purchase, remember
 
@@ -111,13 +112,11 @@ async def test_history_returns_exactly_the_duplicates(pool: Any) -> None:
     keys = [os.urandom(16) for _ in range(3)]
 
     async def insert(*wanted: bytes) -> list[bytes]:
-        count = len(wanted)
-        rows = await pool.fetch(
-            memory_queries(1).insert_history,
-            *([subject] * count, list(wanted), [0] * count, list(range(count)), [0] * count),
-            *([True] * count, [b"body"] * count),
-        )
-        return sorted(row["event_key"] for row in rows)
+        rows = [
+            HistoryRow(subject, key, 0, offset, 0, True, b"body")
+            for offset, key in enumerate(wanted)
+        ]
+        return sorted(key for _, key in await history.insert(pool, rows))
 
     assert await insert(keys[0], keys[1]) == []
     assert await insert(keys[1], keys[2]) == [keys[1]]

@@ -1,0 +1,65 @@
+"""History: every applied interaction, sealed as the journal has it, and with it the exact dedupe.
+
+The one writer of `interaction`, for the live fold, rebuilds and tests alike.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from infra.sql import load_queries
+from stores.folding import OpenedRecord
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "history.sql")
+
+
+class HistoryRow(NamedTuple):
+    """One row; the fields are the table's columns."""
+
+    subject: bytes
+    event_key: bytes
+    partition: int
+    offset: int
+    time: int
+    message: bool
+    body: bytes
+
+
+def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
+    """Sorted by the primary key: neighbouring rows share pages, and nobody deadlocks."""
+    return sorted(
+        HistoryRow(
+            one.subject,
+            one.event_key,
+            one.partition,
+            one.offset,
+            one.entry.time,
+            one.entry.kind == "message",
+            one.body,
+        )
+        for one in opened
+    )
+
+
+async def insert(connection: Any, rows: Sequence[HistoryRow]) -> set[tuple[bytes, bytes]]:
+    """Add these; returns (subject, event key) of those that were there already."""
+    if not rows:
+        return set()
+    known = await connection.fetch(_QUERIES.insert, *_columns(rows))
+    return {(row["subject"], row["event_key"]) for row in known}
+
+
+async def restore(connection: Any, rows: Sequence[HistoryRow]) -> None:
+    """Add what was quarantined before, in front of an equal event that came later."""
+    if rows:
+        await connection.execute(_QUERIES.restore, *_columns(rows))
+
+
+async def applied_offsets(connection: Any, partition: int, start: int, until: int) -> set[int]:
+    """The places, from `start` up to `until`, of the records that the live writer applied."""
+    rows = await connection.fetch(_QUERIES.applied_offsets, partition, start, until)
+    return {row["offset"] for row in rows}
+
+
+def _columns(rows: Sequence[HistoryRow]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

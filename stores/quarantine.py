@@ -1,0 +1,26 @@
+"""Quarantine: records that could not be opened or folded, kept sealed with their reason."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from infra.sql import load_queries
+from stores.folding import Quarantined
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "quarantine.sql")
+
+
+async def insert(connection: Any, records: Sequence[Quarantined]) -> None:
+    if records:
+        await connection.executemany(_QUERIES.insert, records)
+
+
+async def offsets(connection: Any, partition: int, until: int) -> set[int]:
+    """The places of the records below `until` that are set aside."""
+    rows = await connection.fetch(_QUERIES.offsets, partition, until)
+    return {row["offset"] for row in rows}
+
+
+async def release(connection: Any, partition: int, released: Sequence[int]) -> None:
+    """Let go of records that a newer fold could take."""
+    await connection.execute(_QUERIES.release, partition, released)

@@ -1,0 +1,64 @@
+-- Generations: which build of the views is live. {generation} is the schema of one generation.
+
+-- The live generation's row; readers of it that lock nothing.
+-- name: live
+SELECT generation, view_version, status, journal_partitions FROM generation WHERE status = 'live';
+
+-- For a claim: a switch of generations waits for it, and it for a switch.
+-- name: lock_live
+SELECT generation, view_version, status, journal_partitions FROM generation WHERE status = 'live'
+FOR SHARE;
+
+-- For the switch itself: it holds new claims back.
+-- name: lock_live_for_switch
+SELECT generation, view_version, status, journal_partitions FROM generation WHERE status = 'live'
+FOR UPDATE;
+
+-- What code of one view version may read: the live generation, or after a switch to another
+-- version the former one as the switch left it, until that code is replaced.
+-- name: readable
+SELECT generation, view_version, status, journal_partitions FROM generation
+WHERE view_version = $1 AND status <> 'building'
+ORDER BY status = 'live' DESC, generation DESC LIMIT 1;
+
+-- Every generation, the oldest first.
+-- name: all
+SELECT generation, view_version, status, journal_partitions FROM generation ORDER BY generation;
+
+-- A generation's row; its tables are made by `create_tables` in the same transaction.
+-- name: create
+INSERT INTO generation (generation, view_version, status, live_at)
+VALUES ($1, $2, $3, CASE WHEN $3 = 'live' THEN now() END);
+
+-- The tables of one generation, made when its build begins.
+-- name: create_tables
+CREATE SCHEMA {generation};
+CREATE TABLE {generation}.fan_state (
+    subject uuid PRIMARY KEY,
+    -- Journal offset + 1 of the newest folded record: larger is newer.
+    version bigint NOT NULL,
+    state   bytea NOT NULL
+) WITH (fillfactor = 70);
+-- The same for people: the state as jsonb.
+CREATE VIEW {generation}.fan_state_readable AS
+SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM {generation}.fan_state;
+
+-- Remember the journal's partition count where none is known yet.
+-- name: remember_partitions
+UPDATE generation SET journal_partitions = $1 WHERE journal_partitions IS NULL;
+
+-- The live generation becomes a former one: readers of its version may still read it.
+-- name: retire
+UPDATE generation SET status = 'former' WHERE generation = $1 AND status = 'live';
+
+-- A finished build becomes the live generation.
+-- name: promote
+UPDATE generation SET status = 'live', live_at = now() WHERE generation = $1 AND status = 'building';
+
+-- The tables of a generation that nobody reads any more.
+-- name: drop_tables
+DROP SCHEMA IF EXISTS {generation} CASCADE;
+
+-- The row of a generation, never that of the live one.
+-- name: drop
+DELETE FROM generation WHERE generation = $1 AND status <> 'live';
