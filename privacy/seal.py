@@ -6,6 +6,7 @@ moved to another fan, another event or another topic. Layout: 12-byte random non
 """
 
 import os
+import re
 from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
@@ -14,17 +15,30 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from privacy.keys import NONCE_BYTES
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, decode_entry, encode_entry
-from schemas.topics import JOURNAL
+from schemas.topics import INTERACTIONS, JOURNAL
 
 EVENT_KEY_BYTES = 16
 _JOURNAL_NAME = JOURNAL.name.encode()
+_like_source = re.compile(re.escape(INTERACTIONS.name) + r"-[0-9]+:[0-9]+").fullmatch
 
 
 def event_key(key: bytes, event_id: str) -> bytes:
-    """16 bytes that stand for an event id within its subject, and mean nothing without the key."""
-    return blake2b(
-        event_id.encode(), key=key, digest_size=EVENT_KEY_BYTES, person=b"event"
-    ).digest()
+    """16 bytes that stand for a producer's eventId within its subject.
+
+    They mean nothing without the key, and never equal a `source_key`: an id that is written like a
+    source position would otherwise swallow the event that stands there.
+    """
+    person = b"event-named" if _like_source(event_id) else b"event"
+    return _identity(key, event_id, person)
+
+
+def source_key(key: bytes, source: str) -> bytes:
+    """The same for an event without an id of its producer's: its source position is its id."""
+    return _identity(key, source, b"event")
+
+
+def _identity(key: bytes, text: str, person: bytes) -> bytes:
+    return blake2b(text.encode(), key=key, digest_size=EVENT_KEY_BYTES, person=person).digest()
 
 
 def seal(cipher: AESGCM, plain: bytes, topic: bytes, subject: bytes, event: bytes) -> bytes:

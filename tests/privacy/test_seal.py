@@ -1,6 +1,7 @@
 """Sealed bytes open only with their key, and only where they belong."""
 
 import os
+from hashlib import blake2b
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.keys import new_key
-from privacy.seal import EVENT_KEY_BYTES, event_key, seal, unseal
+from privacy.seal import EVENT_KEY_BYTES, event_key, seal, source_key, unseal
 from schemas.errors import SealBroken
 
 KEY = new_key()
@@ -71,3 +72,24 @@ def test_an_event_key_is_stable_for_its_fan_and_means_nothing_to_others() -> Non
     assert event_key(new_key(), "e1") != EVENT
     assert event_key(KEY, "E1") != EVENT
     assert event_key(KEY, "é" * 128) != event_key(KEY, "é" * 127)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**18), st.integers(0, 10**9))
+def test_no_producers_id_is_that_of_an_event_without_one(
+    partition: int, offset: int, zeros: int
+) -> None:
+    source = f"interactions-{partition}:{offset}"
+    assert event_key(KEY, source) != source_key(KEY, source)
+    padded = f"interactions-{zeros % 9 * '0'}{partition}:{offset}"
+    assert event_key(KEY, padded) != source_key(KEY, source)
+
+
+def test_the_keys_of_what_was_journalled_before_stay_what_they_were() -> None:
+    """An event that an older version wrote and a newer one writes again is one event."""
+
+    def before(event_id: str) -> bytes:
+        return blake2b(event_id.encode(), key=KEY, digest_size=16, person=b"event").digest()
+
+    assert source_key(KEY, "interactions-3:7") == before("interactions-3:7")
+    for event_id in ("e1", "interactions", "interactions-3:", "interactions-3:7x", "orders-3:7"):
+        assert event_key(KEY, event_id) == before(event_id)

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.journal import decode_record
 from schemas.positions import Position
-from schemas.topics import JOURNAL, MEMORY_UPDATES
+from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
 from tests.pipeline import Pipeline, message, mixed, purchase, record, revenue
 from views.context import render_context
@@ -102,6 +102,27 @@ async def test_events_without_an_id_are_all_counted(running: Pipeline, fan: str)
     # The source position is the id: two different ones, both on `interactions`.
     assert len({entry.event_id for entry in entries}) == 2
     assert all(entry.event_id.startswith("interactions-") for entry in entries)
+
+
+async def test_a_producers_id_does_not_swallow_the_event_that_stands_there(
+    running: Pipeline, fan: str
+) -> None:
+    event = message(fan, 0)
+    del event["eventId"]
+    key, value = record(event)
+    async with running.producer() as producer:
+        sent = await producer.send_and_wait(INTERACTIONS.name, value, key=key)
+    next_place = f"{INTERACTIONS.name}-{sent.partition}:{sent.offset + 2}"
+    await running.publish(message(fan, 1, eventId=next_place), event)
+    running.sent += 1
+    found = [
+        f"{INTERACTIONS.name}-{one.partition}:{one.offset}"
+        for one in await running.records(INTERACTIONS.name)
+        if one.key == key
+    ]
+    assert found[-1] == next_place
+    await running.drained()
+    assert (await running.history())[fan] == 3
 
 
 async def test_a_fans_events_are_folded_in_the_order_they_came(running: Pipeline, fan: str) -> None:
