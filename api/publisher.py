@@ -15,7 +15,14 @@ from typing import Any, Final
 
 import pybreaker
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from infra.breaker import Breaker, watch
 from infra.settings import Settings
@@ -32,6 +39,15 @@ IN_FLIGHT_MAX: Final = 256
 _UNSURE: Final = (
     "It may still be accepted. Send it again with the same eventId: it is counted once."
 )
+_REFUSED: Final = (
+    ClusterAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    TopicAuthorizationFailedError,
+)
+"""The broker's own word that it did not take a record. After any other error than these an earlier
+attempt may have arrived, and only its acknowledgement been lost."""
+
 log = logging.getLogger(__name__)
 
 
@@ -84,8 +100,8 @@ class Publisher:
     async def publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
         """Append to `interactions`; returns when the brokers have it, with its position.
 
-        Raises `BrokerUnavailable` when nothing was accepted, `DeadlineExceeded` when that is not
-        known.
+        Raises `BrokerUnavailable` and `DeadlineExceeded`: their advice says whether nothing was
+        accepted, or that this is not known. `InvalidInput` when the broker refuses this record.
         """
         if self._in_flight >= IN_FLIGHT_MAX:
             raise BrokerUnavailable
@@ -100,11 +116,13 @@ class Publisher:
     async def _publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
         producer = await self._ready()
         seconds = self._settings.request_seconds_max * DEADLINE_SHARE
+        sending = None
         try:
             async with asyncio.timeout(seconds):
-                written = await producer.send_and_wait(
+                sending = await producer.send(
                     INTERACTIONS.name, value, key=key, timestamp_ms=time_ms
                 )
+                written = await sending
         except TimeoutError:
             raise DeadlineExceeded(
                 "The broker has not acknowledged in time.", hint=_UNSURE
@@ -112,10 +130,13 @@ class Publisher:
         except MessageSizeTooLargeError:
             raise InvalidInput("$", "is larger than the broker accepts") from None
         except (KafkaError, OSError) as error:
-            if not getattr(error, "retriable", False):
+            if not getattr(error, "retriable", False) and producer is self._producer:
                 # An idempotent producer that lost its sequence refuses everything from then on.
+                self._connected.clear()
                 self._broken.set()
-            raise BrokerUnavailable from error
+            if sending is None or isinstance(error, _REFUSED):
+                raise BrokerUnavailable from error
+            raise BrokerUnavailable(hint=_UNSURE) from error
         return Position(written.topic, written.partition, written.offset)
 
     async def _ready(self) -> Any:
