@@ -25,11 +25,13 @@ UNAVAILABLE: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    asyncpg.InsufficientResourcesError,
+    asyncpg.InsufficientResourcesError,  # the disk is full, too many connections
+    asyncpg.PostgresSystemError,  # the disk does not read or write
+    asyncpg.ReadOnlySQLTransactionError,  # a standby not yet promoted, a provider's full disk
     asyncpg.OperatorInterventionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
-"""Errors after which a retry can succeed."""
+"""Errors after which a retry can succeed: once somebody has mended the server, at the latest."""
 
 
 def new_pool(
