@@ -68,7 +68,7 @@ class Supervisor:
     ) -> None:
         self._services = services
         self._on_restart = on_restart
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
         self._watching: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self.restarts: dict[str, int] = {}
@@ -81,7 +81,16 @@ class Supervisor:
         """Start a program and keep it running."""
         if program.name in self._children:
             raise ValueError(f"{program.name} already runs")
-        self._children[program.name] = _Child(program, self._restarted)
+        failures = _Failures()
+
+        def wanted() -> Program:
+            failures.began()
+            return program
+
+        def ended(_pid: int, _code: int, how: str) -> float:
+            return self._restarted(program.name, how, failures.another())
+
+        self._children[program.name] = Child(wanted, ended)
 
     async def remove(self, name: str, seconds_max: float = STOP_SECONDS_MAX) -> None:
         """Stop a program for good; SIGKILL after `seconds_max`."""
@@ -113,29 +122,35 @@ class Supervisor:
         return pause
 
     async def _watch(self, services: EmbeddedServices, name: str) -> None:
-        clock = asyncio.get_running_loop().time
-        failures, since = 0, clock()
+        failures = _Failures()
         while not await _happens(self._stopping, SERVICE_POLL_SECONDS):
             if services.alive().get(name, True):
                 continue
-            failures = 1 if clock() - since > STEADY_SECONDS else failures + 1
-            if await _happens(self._stopping, self._restarted(name, "it died", failures)):
+            pause = self._restarted(name, "it died", failures.another())
+            if await _happens(self._stopping, pause):
                 return
             with contextlib.suppress(FanMemoryError):  # the next round tries again
                 await asyncio.to_thread(services.start_one, name)
-            since = clock()
+            failures.began()
 
     async def _bound_logs(self, logs: Path) -> None:
         while not await _happens(self._stopping, LOG_POLL_SECONDS):
             await asyncio.to_thread(bound_logs, logs)
 
 
-class _Child:
-    """One program: the task that runs it again and again, and the process of the moment."""
+class Child:
+    """One program: the task that runs it again and again, and the process of the moment.
 
-    def __init__(self, program: Program, restarted: Callable[[str, str, int], float]) -> None:
-        self._program = program
-        self._restarted = restarted
+    `wanted` is asked before each start; `ended` is told (pid, code, how) after each end that
+    nobody asked for, and says after how many seconds the next one starts. A start that failed has
+    pid 0. The fault suite brings its own two, because it arms starts and causes ends.
+    """
+
+    def __init__(
+        self, wanted: Callable[[], Program], ended: Callable[[int, int, str], float]
+    ) -> None:
+        self._wanted = wanted
+        self._ended = ended
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._task = asyncio.create_task(self._keep_running())
@@ -145,57 +160,76 @@ class _Child:
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
-    async def stop(self, seconds_max: float) -> None:
+    async def stop(self, seconds_max: float) -> bool:
+        """Stop it for good; SIGKILL after `seconds_max`. Whether it ended by being asked."""
         self._stopping.set()
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a paused process can't hear SIGTERM
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)  # a paused process can't hear SIGTERM
         try:
             await asyncio.wait_for(asyncio.shield(self._task), seconds_max)
         except TimeoutError:
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             await self._task
+            return False
+        return True
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process of the moment, if there is one."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def _keep_running(self) -> None:
-        clock = asyncio.get_running_loop().time
-        failures = 0
         while not self._stopping.is_set():
-            since = clock()
-            reason = await self._run_once()
+            pid, code, how = await self._run_once(self._wanted())
             if self._stopping.is_set():
                 return
-            failures = 1 if clock() - since > STEADY_SECONDS else failures + 1
-            pause = self._restarted(self._program.name, reason, failures)
-            await _happens(self._stopping, pause)
+            await _happens(self._stopping, self._ended(pid, code, how))
 
-    async def _run_once(self) -> str:
-        """Run the program to its end; returns how it ended."""
+    async def _run_once(self, program: Program) -> tuple[int, int, str]:
+        """Run the program to its end; returns its pid, its code and how it ended."""
         try:
-            self._process = await self._start()
+            self._process = await _start(program)
         except OSError as error:  # no memory or no process slot: that may pass
-            return f"could not be started: {error.strerror}"
+            return 0, 0, f"could not be started: {error.strerror}"
         if self._stopping.is_set():  # stop() came before there was anyone to signal
-            self._signal(signal.SIGTERM)
-        return ended_how(await self._process.wait())
+            self.signal(signal.SIGTERM)
+        code = await self._process.wait()
+        return self._process.pid, code, ended_how(code)
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        log = open_log(self._program.log)
-        try:
-            return await asyncio.create_subprocess_exec(
-                *launcher(signal.SIGKILL),
-                *self._program.arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self._program.environment},
-                start_new_session=True,  # Ctrl-C reaches us; we pass it on in order
-            )
-        finally:
-            os.close(log)
+
+async def _start(program: Program) -> asyncio.subprocess.Process:
+    log = open_log(program.log)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *launcher(signal.SIGKILL),
+            *program.arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **program.environment},
+            start_new_session=True,  # Ctrl-C reaches us; we pass it on in order
+        )
+    finally:
+        os.close(log)
+
+
+class _Failures:
+    """How often in a row one program has failed, for its next pause."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._since = self._clock()
+        self._count = 0
+
+    def began(self) -> None:
+        self._since = self._clock()
+
+    def another(self) -> int:
+        """Count one more; whoever ran steadily before begins again with the first."""
+        steady = self._clock() - self._since > STEADY_SECONDS
+        self._count = 1 if steady else self._count + 1
+        return self._count
 
 
 def ended_how(code: int) -> str:

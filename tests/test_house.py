@@ -134,7 +134,7 @@ def test_every_exception_from_a_rule_says_which() -> None:
     assert lines_with(r"#\s*(type: ignore|noqa)(?![\[:])", SOURCES) == []
 
 
-HANDS_ON = {"lab/chaos/fleet.py", "ops/services/process.py", "ops/supervisor.py"}
+HANDS_ON = {"ops/services/process.py", "ops/supervisor.py"}
 """What gives a child process its environment."""
 
 

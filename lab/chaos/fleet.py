@@ -1,13 +1,11 @@
 """The fleet: worker processes that the suite kills, pauses and arms, each start in its own log.
 
-A supervisor of its own, because the suite has to tell a death that it caused from any other, and
-because the next start of one worker may be armed with a crash point.
+The supervisor of `up` runs them; what the suite adds is telling a death that it caused from any
+other, and arming the next start of one worker with a fail point.
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.settings import Settings
-from ops.services.process import launcher, open_log
-from ops.supervisor import ended_how
+from ops.supervisor import Child, Program
 from ops.system import program
 
 RESTART_SECONDS: Final = 0.2
@@ -37,7 +34,11 @@ class Death:
 
 
 class Worker:
-    """One place in the fleet: a process, and after its end the next one."""
+    """One place in the fleet: a process, and after its end the next one, as `ops.supervisor` does.
+
+    What is ours: each start has a log of its own, one start may be armed with a fail point, and an
+    end that the suite caused is told from any other.
+    """
 
     def __init__(self, name: str, settings: Settings, logs: Path, fleet: "Fleet") -> None:
         self.name = name
@@ -48,18 +49,17 @@ class Worker:
         self._logs = logs
         self._fleet = fleet
         self._crash_at = ""
+        self._armed = ""
+        """The fail point of the process of the moment."""
         self._crashed = asyncio.Event()
         self._killed: set[int] = set()
         self._starts = 0
         self._claimed = False
-        self._leaving = False
-        self._process: asyncio.subprocess.Process | None = None
-        self._task = asyncio.create_task(self._keep_running())
+        self._child = Child(self._wanted, self._ended)
 
     @property
     def pid(self) -> int | None:
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
+        return self._child.pid
 
     @property
     def works(self) -> bool:
@@ -77,8 +77,7 @@ class Worker:
             return False
         if number == signal.SIGKILL:
             self._killed.add(pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        self._child.signal(number)
         return True
 
     async def fail_at(self, point: str, seconds_max: float) -> bool:
@@ -96,52 +95,25 @@ class Worker:
 
     async def leave(self) -> None:
         """Ask it to stop for good."""
-        self._leaving = True
-        self.send(signal.SIGTERM)
-        self.send(signal.SIGCONT)
-        try:
-            await asyncio.wait_for(asyncio.shield(self._task), LEAVE_SECONDS_MAX)
-        except TimeoutError:
+        if not await self._child.stop(LEAVE_SECONDS_MAX):
             self._fleet.slow_leavers += 1
-            self.send(signal.SIGKILL)
-            await self._task
 
-    async def _keep_running(self) -> None:
-        while not self._leaving:
-            armed, code, pid = await self._run_once()
-            if self._leaving:
-                return
-            if code == -signal.SIGKILL and pid not in self._killed and armed:
-                self._crash_at = ""
-                self._crashed.set()
-            elif pid not in self._killed:
-                self._fleet.died(Death(self.name, ended_how(code), last_error(self.log)))
-            await asyncio.sleep(RESTART_SECONDS)
-
-    async def _run_once(self) -> tuple[str, int, int]:
-        armed = self._crash_at
+    def _wanted(self) -> Program:
+        self._armed = self._crash_at
         self._starts += 1
         self._claimed = False
-        settings = self._settings.model_copy(update={"fail_at": armed})
+        settings = self._settings.model_copy(update={"fail_at": self._armed})
         wanted = program(f"{self.name}.{self._starts}", "worker", self._logs.parent, settings)
         self.log = wanted.log
-        log = open_log(wanted.log)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *launcher(signal.SIGKILL),
-                *wanted.arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **wanted.environment},
-                start_new_session=True,
-            )
-        finally:
-            os.close(log)
-        self._process = process
-        if self._leaving:
-            self.send(signal.SIGTERM)
-        return armed, await process.wait(), process.pid
+        return wanted
+
+    def _ended(self, pid: int, code: int, how: str) -> float:
+        if code == -signal.SIGKILL and pid not in self._killed and self._armed:
+            self._crash_at = ""
+            self._crashed.set()
+        elif pid not in self._killed:
+            self._fleet.died(Death(self.name, how, last_error(self.log)))
+        return RESTART_SECONDS
 
 
 class Fleet:
