@@ -9,19 +9,14 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
-from infra.settings import Settings
-from lab.chaos.emitter import Emitter
-from lab.chaos.fleet import Fleet, Worker, fences_seen
-from lab.chaos.plan import Amounts, ServiceStep, WorkerStep, make_plan
-from lab.chaos.progress import Progress, wait_for
-from ops.services import EmbeddedServices
+from lab.chaos.fault import Stage, carry_out
+from lab.chaos.fleet import Worker, fences_seen
+from lab.chaos.plan import ServiceStep, WorkerStep, make_plan
+from lab.chaos.progress import wait_for
+from lab.chaos.registry import FAULTS
 from schemas.errors import ServiceFailed
 
 START_SECONDS_MAX: Final = 120.0
@@ -50,26 +45,16 @@ LANE_SECONDS_MAX: Final = 300.0
 class Faults:
     """Carries the seed's plan out; `done` counts what was injected."""
 
-    def __init__(
-        self,
-        amounts: Amounts,
-        seed: int,
-        settings: Settings,
-        services: EmbeddedServices,
-        fleet: Fleet,
-        emitter: Emitter,
-        progress: Progress,
-        on_step: Callable[[str], Any],
-    ) -> None:
-        self._amounts = amounts
-        self._plan = make_plan(seed, amounts)
-        self._settings = settings
-        self._services = services
-        self._fleet = fleet
-        self._emitter = emitter
-        self._progress = progress
-        self._on_step = on_step
-        self._rng = random.Random(seed)
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self._stage = stage
+        self._amounts = stage.amounts
+        self._plan = make_plan(seed, stage.amounts)
+        self._settings = stage.settings
+        self._fleet = stage.fleet
+        self._emitter = stage.emitter
+        self._progress = stage.progress
+        self._on_step = stage.tell
+        self._rng = stage.rng
         self._churn_rng = random.Random(seed)
         self._steps_done = 0
         self._over = False
@@ -192,25 +177,9 @@ class Faults:
         return self._steps_done >= steps
 
     async def _do_to_service(self, step: ServiceStep) -> None:
-        if step.fault == "flush":
-            await self._flush()
-            return
-        self._note(f"{step.fault} kills", f"killed {step.fault} for {step.down_seconds:.1f} s")
-        await asyncio.to_thread(self._services.kill, step.fault)
-        await asyncio.sleep(step.down_seconds)
-        await asyncio.to_thread(self._services.start_one, step.fault)
-        self._on_step(f"{step.fault} runs again")
-
-    async def _flush(self) -> None:
-        client = redis.asyncio.from_url(self._settings.redis_url)
-        try:
-            await client.flushall()
-            self._note("flushes", "flushed valkey")
-        except (RedisError, OSError):
-            # Not counted, so that a run without a flush fails.
-            self._on_step("valkey did not answer to FLUSHALL")
-        finally:
-            await client.aclose()
+        fault = FAULTS[step.fault](step.seconds)
+        if await carry_out(fault, self._stage):
+            self.done[fault.name] += 1
 
     def _note(self, counter: str, step: str) -> None:
         self.done[counter] += 1

@@ -5,13 +5,13 @@ order within each, the clock of the run how they interleave.
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from infra.failpoints import POINTS
 
 WorkerFault = Literal["kill", "crash", "pause"]
-ServiceFault = Literal["kafka", "postgres", "valkey", "flush"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Amounts:
     pauses: int
     fences: int
     """Of sleepers, seen in their logs: whether a sleeper was in the midst of a batch is luck."""
-    kafka_kills: int
-    postgres_kills: int
-    valkey_kills: int
-    flushes: int
+    services: Mapping[str, int]
+    """How often each fault of `lab/chaos/registry.py` is injected, by its name."""
+    evictions: int
+    """Keys that the cache must have thrown away before `cache evicting` counts."""
     joins: int
     leaves: int
 
@@ -41,10 +41,13 @@ FULL: Final = Amounts(
     crash_points=POINTS,
     pauses=3,
     fences=1,
-    kafka_kills=5,
-    postgres_kills=5,
-    valkey_kills=5,
-    flushes=3,
+    services={
+        "kafka killed": 5,
+        "postgres killed": 5,
+        "valkey killed": 5,
+        "cache flushed": 3,
+    },
+    evictions=1_000,
     joins=10,
     leaves=10,
 )
@@ -54,10 +57,13 @@ SHORT: Final = Amounts(
     crash_points=("projection.after_commit",),
     pauses=1,
     fences=0,
-    kafka_kills=1,
-    postgres_kills=1,
-    valkey_kills=1,
-    flushes=1,
+    services={
+        "kafka killed": 1,
+        "postgres killed": 1,
+        "valkey killed": 1,
+        "cache flushed": 1,
+    },
+    evictions=100,
     joins=1,
     leaves=1,
 )
@@ -77,9 +83,9 @@ class WorkerStep:
 class ServiceStep:
     """Something done to a service, `at` this share of the worker lane."""
 
-    fault: ServiceFault
+    fault: str
     at: float
-    down_seconds: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +108,7 @@ def make_plan(seed: int, amounts: Amounts) -> Plan:
         workers.append(WorkerStep("kill", settle=rng.random() < 0.67, workers=count))
         kills -= count
     rng.shuffle(workers)
-    often: dict[ServiceFault, int] = {
-        "kafka": amounts.kafka_kills,
-        "postgres": amounts.postgres_kills,
-        "valkey": amounts.valkey_kills,
-        "flush": amounts.flushes,
-    }
-    faults = [fault for fault, count in often.items() for _ in range(count)]
+    faults = [fault for fault, count in amounts.services.items() for _ in range(count)]
     rng.shuffle(faults)
     services = [
         ServiceStep(fault, (number + rng.random()) / len(faults), rng.uniform(0.0, 3.0))

@@ -1,7 +1,8 @@
 """The reader: asks the API for fans' contexts all the while, one after another.
 
 What a reader may see while things are killed: a context, 404 for a fan not yet known, 503 or 504
-when neither store answers. What it may not: any other error, or a context that goes backwards.
+when neither store answers. What it may not: any other error, a context that goes backwards, or one
+whose parts don't belong together.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ from api.app import PREFIX
 from api.tokens import issue_token
 from infra.settings import Settings
 from lab.load import Relationship
+from views.messages import MESSAGES_MAX
 
 READS_PER_SECOND: Final = 25.0
+READERS: Final = 4
 ANSWER_SECONDS_MAX: Final = 15.0
 TOKEN_SECONDS: Final = 6 * 3600
 ALLOWED: Final = frozenset({200, 404, 503, 504})
@@ -31,6 +34,7 @@ class Reader:
         self._settings = settings
         self._fans = sorted(set(fans))
         self._rng = random.Random(seed)
+        self._often = self._rng.sample(self._fans, len(self._fans))
         self._tokens: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._seen: dict[Relationship, int] = {}
@@ -38,6 +42,8 @@ class Reader:
         """Answers by HTTP status; 0 for none at all."""
         self.went_back = 0
         """Contexts with fewer interactions than an earlier one of the same fan."""
+        self.torn = 0
+        """Contexts whose recent messages are not as many as their own count of messages says."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -46,9 +52,14 @@ class Reader:
             await asyncio.sleep(1 / READS_PER_SECOND)
 
     async def read_each(self, count: int) -> None:
-        """Read so many different fans once, so that the cache holds them."""
-        for fan in self._rng.sample(self._fans, min(count, len(self._fans))):
-            await self.read(fan)
+        """Read so many different fans once, so that the cache holds them: always the same ones."""
+        waiting = list(self._often[:count])
+
+        async def work() -> None:
+            while waiting:
+                await self.read(waiting.pop())
+
+        await asyncio.gather(*(work() for _ in range(READERS)))
 
     async def read(self, fan: Relationship) -> None:
         """One context."""
@@ -66,9 +77,14 @@ class Reader:
             status, body = 0, b""
         self.statuses[status] += 1
         if status == 200:
-            interactions = _interactions(body)
-            self.went_back += interactions < self._seen.get(fan, 0)
-            self._seen[fan] = interactions
+            self._look_at(fan, msgspec.json.decode(body)["data"])
+
+    def _look_at(self, fan: Relationship, context: Any) -> None:
+        interactions = int(context["personalityProfile"]["interactionCount"])
+        self.went_back += interactions < self._seen.get(fan, 0)
+        self._seen[fan] = interactions
+        messages = context["engagementMetrics"]["totalMessages"]
+        self.torn += len(context["recentMessages"]) != min(messages, MESSAGES_MAX)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -80,8 +96,3 @@ class Reader:
             token = issue_token(self._settings, creator_id, "chaos", TOKEN_SECONDS)
             self._tokens[creator_id] = token
         return token
-
-
-def _interactions(body: bytes) -> int:
-    answer: Any = msgspec.json.decode(body)
-    return int(answer["data"]["personalityProfile"]["interactionCount"])

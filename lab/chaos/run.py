@@ -1,6 +1,7 @@
 """One run: a fresh system, events through it while the plan is carried out, and the verdict."""
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.chaos.checks import Check, check_all
 from lab.chaos.emitter import Emitter
+from lab.chaos.fault import Stage
 from lab.chaos.faults import Faults
 from lab.chaos.fleet import Death, Fleet
 from lab.chaos.plan import Amounts
@@ -97,8 +99,12 @@ async def run_chaos(
             on_step(f"{emitter.sent:7,} sent {progress.folded:7,} in the views  {step}")
 
         fleet = Fleet(complete, services.data, tell)
-        faults = Faults(amounts, seed, complete, services, fleet, emitter, progress, tell)
         reader = Reader(complete, (event.relationship for event in emitted), seed)
+        rng = random.Random(seed)
+        stage = Stage(
+            complete, amounts, services, store, fleet, emitter, reader, progress, rng, tell
+        )
+        faults = Faults(stage, seed)
         supervisor = Supervisor()
         await emitter.start()
         try:
@@ -157,15 +163,14 @@ def check_faults(done: Counter[str], amounts: Amounts, points_missed: list[str])
         "crashes": len(amounts.crash_points),
         "pauses": amounts.pauses,
         "fences seen": amounts.fences,
-        "kafka kills": amounts.kafka_kills,
-        "postgres kills": amounts.postgres_kills,
-        "valkey kills": amounts.valkey_kills,
-        "flushes": amounts.flushes,
         "joins": amounts.joins,
         "leaves": amounts.leaves,
+        **amounts.services,
     }
     return [
-        Check(f"injected: {name}", done[name] >= wanted, f"{done[name]} (at least {wanted})")
+        Check(
+            f"injected and seen: {name}", done[name] >= wanted, f"{done[name]} (at least {wanted})"
+        )
         for name, wanted in least.items()
     ] + [Check(f"crash point {point} fired", False, "it did not") for point in points_missed]
 

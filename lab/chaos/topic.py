@@ -25,13 +25,6 @@ async def _consumer(settings: Settings, topic: str) -> AsyncIterator[Any]:
         await consumer.stop()
 
 
-async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
-    """The end of every partition."""
-    async with _consumer(settings, topic) as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-    return {place.partition: end for place, end in ends.items()}
-
-
 async def read_topic(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """Every record that is there now, each partition in order."""
     async with _consumer(settings, topic) as consumer:

@@ -1,0 +1,15 @@
+"""Every fault of the services, by its name. A new one is a class and a line here."""
+
+from typing import Final
+
+from lab.chaos.cache import Flushed
+from lab.chaos.fault import Fault
+from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
+
+_ALL: Final[tuple[type[Fault], ...]] = (
+    KafkaKilled,
+    PostgresKilled,
+    ValkeyKilled,
+    Flushed,
+)
+FAULTS: Final[dict[str, type[Fault]]] = {fault.name: fault for fault in _ALL}
