@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
+from infra.kafka import ERRORS, TopicPartition, reading
+from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.errors import BrokerUnavailable
@@ -20,21 +19,21 @@ from schemas.topics import DEAD_LETTERS
 READ_SECONDS_MAX: Final = 30.0
 
 
-async def ends(kafka_url: str) -> dict[TopicPartition, int]:
+async def ends(settings: Settings) -> dict[TopicPartition, int]:
     """Where the next dead letter of every partition will stand."""
-    async with _reader(kafka_url) as consumer:
+    async with _reader(settings) as consumer:
         return dict(await consumer.end_offsets(sorted(consumer.assignment())))
 
 
-async def read_from(kafka_url: str, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
+async def read_from(settings: Settings, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
     """The dead letters that came since `ends` gave these, oldest first."""
-    async with _reader(kafka_url) as consumer:
+    async with _reader(settings) as consumer:
         return await _read(consumer, starts)
 
 
-async def read_newest(kafka_url: str, limit: int) -> tuple[list[DeadLetter], int]:
+async def read_newest(settings: Settings, limit: int) -> tuple[list[DeadLetter], int]:
     """The newest `limit` dead letters, oldest first, and how many the topic holds."""
-    async with _reader(kafka_url) as consumer:
+    async with _reader(settings) as consumer:
         partitions = sorted(consumer.assignment())
         first = await consumer.beginning_offsets(partitions)
         until = await consumer.end_offsets(partitions)
@@ -66,16 +65,13 @@ async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[Dea
 
 
 @asynccontextmanager
-async def _reader(kafka_url: str) -> AsyncIterator[Any]:
+async def _reader(settings: Settings) -> AsyncIterator[Any]:
     """A reader of all partitions; raises `BrokerUnavailable`, also when reading takes too long."""
-    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka_url)
     try:
-        async with asyncio.timeout(READ_SECONDS_MAX):
-            await consumer.start()
-            yield consumer
-    except (KafkaError, OSError, TimeoutError) as error:
+        async with reading(settings, DEAD_LETTERS.name) as consumer:
+            async with asyncio.timeout(READ_SECONDS_MAX):
+                yield consumer
+    except ERRORS as error:
         raise BrokerUnavailable(
             "The dead letters can't be read.", hint="Check Kafka, and `fanmemory topics check`."
         ) from error
-    finally:
-        await consumer.stop()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
-from aiokafka.partitioner import murmur2
 
+from infra.kafka import partition_of, relationship_key
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, FanMemoryError
@@ -79,7 +79,7 @@ class Emitter:
     """Publishes lines; one for each producer of them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = BatchProducer(settings.kafka_url, "fanmemory-emit")
+        self._producer = BatchProducer(settings, "fanmemory-emit")
         self._partitions = 0
         self._known: dict[bytes, int] = {}
         self._next = 0
@@ -103,7 +103,7 @@ class Emitter:
             return self._next
         partition = self._known.get(key)
         if partition is None:
-            partition = int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
+            partition = partition_of(key, self._partitions)
             self._known[key] = partition
         return partition
 
@@ -156,7 +156,7 @@ def event_key(line: bytes) -> bytes | None:
         ids = _decode_ids(line)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return f"{ids.creator_id}:{ids.fan_id}".encode()
+    return relationship_key(ids.creator_id, ids.fan_id)
 
 
 def shifted(lines: Iterable[bytes], by_ms: int) -> Iterator[bytes]:

@@ -8,10 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
-from admin.topics import admin
+from infra.kafka import KafkaError, TopicPartition, admin, reading
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL
@@ -138,27 +135,15 @@ class Journal:
 @asynccontextmanager
 async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
     """A connected reader; raises `BrokerUnavailable`."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_url,
-        group_id=None,
-        enable_auto_commit=False,
+    async with reading(
+        settings,
+        seconds_max=SILENT_SECONDS_MAX,
         auto_offset_reset="none",
         fetch_max_bytes=4 * FETCH_BYTES,
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=100,
-    )
-    try:
-        async with asyncio.timeout(SILENT_SECONDS_MAX):
-            await consumer.start()
-            # Its own task must have begun: stopping cancels it, and if it never ran, us with it.
-            await asyncio.sleep(0)
-    except (KafkaError, OSError, TimeoutError) as error:
-        await consumer.stop()
-        raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
-    try:
+    ) as consumer:
         yield Journal(settings, consumer)
-    finally:
-        await consumer.stop()
 
 
 def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:

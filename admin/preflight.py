@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from typing import Final
 
-from admin.topics import admin
+from infra.kafka import admin
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable

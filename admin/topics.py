@@ -1,20 +1,23 @@
 """Create and check the topics of `schemas.topics` on a cluster, embedded or not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
-
+from infra.kafka import (
+    ConfigResource,
+    ConfigResourceType,
+    KafkaError,
+    NewTopic,
+    TopicAlreadyExistsError,
+    admin,
+    for_code,
+)
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Misconfigured
 from schemas.topics import TOPICS, Topic
 
-REQUEST_MS_MAX = 15_000
 # The controller answers before every broker has heard of a change.
 SETTLED_SECONDS_MAX = 15.0
 CREATION_SECONDS_MAX = 5.0  # brokers that are just starting can't take replicas yet
@@ -56,23 +59,6 @@ def configuration(topic: Topic) -> dict[str, str]:
         "max.message.bytes": str(topic.message_bytes_max),
         "message.timestamp.type": "CreateTime",
     }
-
-
-@asynccontextmanager
-async def admin(settings: Settings) -> AsyncIterator[Any]:
-    """A connected admin client; raises BrokerUnavailable when no broker answers."""
-    client = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_url, request_timeout_ms=REQUEST_MS_MAX
-    )
-    try:
-        await client.start()
-        yield client
-    except (KafkaConnectionError, OSError) as error:
-        raise BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.") from error
-    except KafkaError as error:
-        raise BrokerUnavailable(f"Kafka answers {type(error).__name__}.") from error
-    finally:
-        await client.close()
 
 
 async def create(settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.envelopes import success
 from api.parts import creator_of, parts_of
+from infra.kafka import relationship_key
 from schemas.errors import Forbidden
 from schemas.events import parse_interaction
 
@@ -25,7 +26,7 @@ async def save_interaction(request: Request) -> Response:
     interaction = parse_interaction(value, arrived)
     if interaction.creator_id != creator_id:
         raise Forbidden
-    key = f"{interaction.creator_id}:{interaction.fan_id}".encode()
+    key = relationship_key(interaction.creator_id, interaction.fan_id)
     position = str(await parts_of(request).publisher.publish(key, value, arrived))
     response = success(request.scope, position=position)
     response.headers[POSITION_HEADER] = position

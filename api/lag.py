@@ -11,9 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
+from infra import kafka
+from infra.kafka import KafkaError, TopicPartition
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
@@ -52,7 +51,7 @@ class LagReader:
     """Looks at most once per `KEEP_SECONDS`; concurrent askers share a look."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self._url = settings.kafka_url
+        self._settings = settings
         self._store = store
         self._consumer: Any = None
         self._looking: asyncio.Task[Look] | None = None
@@ -145,28 +144,19 @@ class LagReader:
 
     async def _connected(self) -> Any:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._url,
+            consumer = kafka.reader(
+                self._settings,
                 client_id="fanmemory-api-lag",
-                enable_auto_commit=False,
-                group_id=None,
                 auto_offset_reset="earliest",
                 request_timeout_ms=5_000,
                 max_partition_fetch_bytes=65_536,
                 fetch_max_wait_ms=100,
             )
-            try:
-                await consumer.start()
-            except BaseException as error:
-                await consumer.stop()
-                if isinstance(error, KafkaError | OSError):
-                    raise BrokerUnavailable from error
-                raise
+            await kafka.connect(consumer)
             self._consumer = consumer
         return self._consumer
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(KafkaError, OSError):
-                await consumer.stop()
+            await kafka.disconnect(consumer)

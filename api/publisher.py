@@ -9,13 +9,14 @@ on the publishes in flight keeps them from starving the reads.
 """
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, Final
 
 import pybreaker
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
+
+from infra import kafka
+from infra.breaker import Breaker, watch
+from infra.kafka import (
     ClusterAuthorizationFailedError,
     InvalidTimestampError,
     InvalidTopicError,
@@ -23,8 +24,6 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
 )
-
-from infra.breaker import Breaker, watch
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
 from schemas.positions import Position
@@ -32,6 +31,7 @@ from schemas.topics import INTERACTIONS
 
 CONNECT_PAUSE_SECONDS: Final = 0.5
 CONNECT_SECONDS_MAX: Final = 1.0
+CLOSE_SECONDS_MAX: Final = 1.0
 DEADLINE_SHARE: Final = 0.9
 """Of the request's deadline: so that the answer to a slow broker is ours."""
 IN_FLIGHT_MAX: Final = 256
@@ -85,17 +85,16 @@ class Publisher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._stop(self._producer)
-        self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await kafka.disconnect(producer, CLOSE_SECONDS_MAX)
 
     async def ping(self) -> None:
         """Raises `BrokerUnavailable` when no broker answers."""
         if self._producer is None:
             raise BrokerUnavailable
-        try:
+        async with kafka.broker_errors():
             await self._producer.client.fetch_all_metadata()
-        except (KafkaError, OSError) as error:
-            raise BrokerUnavailable from error
 
     async def publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
         """Append to `interactions`; returns when the brokers have it, with its position.
@@ -157,33 +156,20 @@ class Publisher:
             await self._broken.wait()
             self._connected.clear()
             broken, self._producer = self._producer, None
-            await self._stop(broken)
+            await kafka.disconnect(broken, CLOSE_SECONDS_MAX)
 
     async def _connect(self) -> Any:
         while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.kafka_url,
+            producer = kafka.producer(
+                self._settings,
                 client_id="fanmemory-api",
-                enable_idempotence=True,
-                acks="all",
                 request_timeout_ms=5_000,
                 metadata_max_age_ms=30_000,
                 retry_backoff_ms=100,
             )
             try:
-                await producer.start()
+                await kafka.connect(producer)
                 return producer
-            except (KafkaError, OSError) as error:
-                await self._stop(producer)
-                log.warning("no broker yet", extra={"reason": type(error).__name__})
+            except BrokerUnavailable as error:
+                log.warning("no broker yet", extra={"reason": type(error.__cause__).__name__})
                 await asyncio.sleep(CONNECT_PAUSE_SECONDS)
-            except asyncio.CancelledError:
-                await self._stop(producer)
-                raise
-
-    async def _stop(self, producer: Any) -> None:
-        if producer is None:
-            return
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(1):
-                await producer.stop()

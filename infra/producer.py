@@ -13,9 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
+from infra import kafka
+from infra.settings import Settings
 from schemas.errors import BrokerUnavailable
 
 log = logging.getLogger(__name__)
@@ -31,8 +30,8 @@ Keyed = tuple[bytes | None, bytes]
 class BatchProducer:
     """An idempotent producer, acks=all, of ready-made batches."""
 
-    def __init__(self, kafka_url: str, client_id: str) -> None:
-        self._kafka_url = kafka_url
+    def __init__(self, settings: Settings, client_id: str) -> None:
+        self._settings = settings
         self._client_id = client_id
         self._producer: Any = None
         self._starting = asyncio.Lock()
@@ -42,8 +41,8 @@ class BatchProducer:
 
     async def stop(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer)
+        if producer is not None and not await kafka.disconnect(producer):
+            log.warning("a producer did not stop in time")
 
     async def send(self, topic: str, batches: Mapping[int, Sequence[Keyed]]) -> dict[int, int]:
         """Publish records per partition; returns when the broker has them all.
@@ -62,7 +61,7 @@ class BatchProducer:
         try:
             async with asyncio.timeout(DELIVERY_SECONDS_MAX):
                 return dict(await asyncio.gather(*sends))
-        except (KafkaError, OSError, TimeoutError) as error:
+        except kafka.ERRORS as error:
             for send in sends:
                 send.cancel()
             await self.stop()
@@ -71,20 +70,15 @@ class BatchProducer:
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
         producer = await self._ready()
-        try:
-            async with asyncio.timeout(DELIVERY_SECONDS_MAX):
-                return len(await producer.partitions_for(topic))
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnavailable from error
+        async with kafka.broker_errors(), asyncio.timeout(DELIVERY_SECONDS_MAX):
+            return len(await producer.partitions_for(topic))
 
     async def _ready(self) -> Any:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._kafka_url,
+                producer = kafka.producer(
+                    self._settings,
                     client_id=self._client_id,
-                    acks="all",
-                    enable_idempotence=True,
                     compression_type="zstd",
                     max_batch_size=BATCH_BYTES,
                     max_request_size=REQUEST_BYTES_MAX,
@@ -92,12 +86,7 @@ class BatchProducer:
                     request_timeout_ms=int(DELIVERY_SECONDS_MAX * 1000),
                     retry_backoff_ms=50,
                 )
-                try:
-                    async with asyncio.timeout(DELIVERY_SECONDS_MAX):
-                        await producer.start()
-                except (KafkaError, OSError, TimeoutError) as error:
-                    await _stop(producer)
-                    raise BrokerUnavailable from error
+                await kafka.connect(producer, DELIVERY_SECONDS_MAX)
                 self._producer = producer
             return self._producer
 
@@ -121,12 +110,3 @@ async def _deliver(producer: Any, batch: Any, topic: str, partition: int) -> int
     acknowledged = await producer.send_batch(batch, topic, partition=partition)
     written = await acknowledged
     return int(written.offset + batch.record_count() - 1)
-
-
-async def _stop(producer: Any) -> None:
-    """Let go of a producer that may be unable to deliver what it holds."""
-    try:
-        async with asyncio.timeout(2):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
-        log.warning("producer did not stop in time: %s", type(error).__name__)

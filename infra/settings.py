@@ -5,24 +5,105 @@ table, and a test holds the two equal. View constants are not settings: they bel
 version of the view.
 """
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schemas.errors import Misconfigured
+
+PREFIX = "FANMEMORY_"
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """A secret can stand in a file that `FANMEMORY_<NAME>_FILE` names; the variable itself wins."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE", "")
+        if field.annotation is not SecretStr or not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text("utf-8").strip(), field_name, False
+        except (OSError, ValueError) as error:
+            raise Misconfigured(
+                f"{PREFIX}{field_name.upper()}_FILE: the file can't be read"
+                f" ({type(error).__name__}).",
+                hint="Name a file that this user may read.",
+            ) from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+            if not os.environ.get(f"{PREFIX}{name.upper()}")
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
     """Every field's description gives its unit and the reason for its default."""
 
-    model_config = SettingsConfigDict(env_prefix="FANMEMORY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings  # neither is read
+        # Files before variables: a variable that is set to nothing leaves the word to its file.
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     data: Path = Field(
         Path(".fanmemory"), description="data directory of the embedded services, and their name"
     )
     kafka_url: str = Field("", description="host:port list of the brokers; empty: embedded")
     postgres_url: str = Field("", description="postgresql:// URL; empty: embedded")
-    redis_url: str = Field("", description="redis:// URL; empty: embedded")
+    redis_url: str = Field("", description="redis:// URL, rediss:// for TLS; empty: embedded")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the brokers are reached, in Kafka's own words; SSL is TLS"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how user and password are proved, with a SASL security"
+    )
+    kafka_user: str = Field("", description="user of SASL")
+    kafka_password: SecretStr = Field(SecretStr(""), description="password of SASL")
+    kafka_ca_file: str = Field(
+        "", description="PEM of the authorities that sign the brokers; empty: the system's"
+    )
+    kafka_cert_file: str = Field("", description="PEM of this client's certificate, for mTLS")
+    kafka_key_file: str = Field("", description="PEM of its key; empty: in the same file")
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="password of that key")
+    postgres_password: SecretStr = Field(
+        SecretStr(""), description="instead of one in the URL; SCRAM is what the server asks for"
+    )
+    postgres_tls: bool = Field(
+        False, description="encrypt, and check certificate and host name (`verify-full`)"
+    )
+    postgres_ca_file: str = Field(
+        "", description="PEM of the authorities that sign the server; empty: the system's"
+    )
+    postgres_cert_file: str = Field("", description="PEM of this client's certificate")
+    postgres_key_file: str = Field("", description="PEM of its key")
+    postgres_key_password: SecretStr = Field(SecretStr(""), description="password of that key")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="instead of one in the URL, which names the ACL user"
+    )
+    redis_ca_file: str = Field(
+        "",
+        description="PEM of the authorities that sign the server of a rediss:// URL; empty: the"
+        " system's",
+    )
+    redis_cert_file: str = Field("", description="PEM of this client's certificate")
+    redis_key_file: str = Field("", description="PEM of its key")
+    redis_key_password: SecretStr = Field(SecretStr(""), description="password of that key")
     keyring: SecretStr = Field(
         SecretStr(""),
         description="`id:base64` key-encryption keys, comma separated, newest first;"

@@ -20,6 +20,7 @@ import asyncpg
 import redis.asyncio
 
 from admin import topics
+from infra.kafka import admin
 from infra.settings import Settings
 from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
 from ops.services import discover, kafka, postgres, valkey
@@ -264,7 +265,7 @@ async def _api(data: Path, settings: Settings) -> str:
 
 
 async def _kafka(settings: Settings) -> str:
-    async with topics.admin(settings) as client:
+    async with admin(settings) as client:
         cluster = await client.describe_cluster()
     return f"{len(cluster['brokers'])} broker(s) at {settings.kafka_url}"
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from aiokafka.partitioner import murmur2
 
 from infra.failpoints import fail_point
+from infra.kafka import partition_of, relationship_key
 from infra.postgres import database_errors
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
@@ -112,16 +112,12 @@ class Relay:
                 subject = subjects.get(move.subject)
                 if subject is not None:
                     key, value = _record(row, move, subject)
-                    batches.setdefault(self._partition(key), []).append((key, value))
+                    batches.setdefault(partition_of(key, self._partitions), []).append((key, value))
         fail_point("updates.before_send")
         await self._producer.send(MEMORY_UPDATES.name, batches)
         fail_point("updates.after_send")
         for row in rows:
             self.published[row.partition] = max(row.next, self.published.get(row.partition, 0))
-
-    def _partition(self, key: bytes) -> int:
-        """As Kafka's default partitioner: consumers may rely on it."""
-        return int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
 
 
 def _record(row: Row, move: Moved, subject: Subject) -> tuple[bytes, bytes]:
@@ -133,4 +129,4 @@ def _record(row: Row, move: Moved, subject: Subject) -> tuple[bytes, bytes]:
         engagement_score=move.score,
         timestamp=render_time(move.time),
     )
-    return f"{subject.creator_id}:{subject.fan_id}".encode(), encode_update(update)
+    return relationship_key(subject.creator_id, subject.fan_id), encode_update(update)

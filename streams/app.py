@@ -11,7 +11,7 @@ import faust
 import mode
 import uvloop
 
-from infra import failpoints
+from infra import failpoints, kafka
 from infra.postgres import new_pool
 from infra.producer import BatchProducer
 from infra.settings import Settings
@@ -60,8 +60,8 @@ def build_app(settings: Settings) -> Any:
         idle_transaction_seconds_max=settings.session_seconds,
     )
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
-    producer = BatchProducer(settings.kafka_url, "fanmemory-ingest")
-    updates_producer = BatchProducer(settings.kafka_url, "fanmemory-updates")
+    producer = BatchProducer(settings, "fanmemory-ingest")
+    updates_producer = BatchProducer(settings, "fanmemory-updates")
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, updates_producer, subjects)
     ingest = Ingest(settings, pool, keyring, producer)
@@ -116,9 +116,7 @@ def _faust_app(settings: Settings) -> Any:
     transport.install()
     app = _App(
         GROUP,
-        broker=[
-            f"{transport.SCHEME}://{server.strip()}" for server in settings.kafka_url.split(",")
-        ],
+        **kafka.faust_options(settings, transport.SCHEME),
         store="memory://",
         # Faust makes it, and with tables off never writes there.
         datadir=str(Path(tempfile.gettempdir()) / "fanmemory-faust"),

@@ -22,9 +22,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
+from infra.kafka import IllegalStateError, KafkaError
 from infra.postgres import UNAVAILABLE
 from infra.settings import Settings
 from schemas.errors import (

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import psutil
-from aiokafka.partitioner import murmur2
 
 from admin.accounting import Account, account
+from infra.kafka import partition_of, relationship_key
 from infra.postgres import open_pool
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
@@ -74,10 +74,10 @@ async def _publish(settings: Settings, count: int) -> int:
     templates: dict[int, list[Keyed]] = {}
     for event in events(1, min(TEMPLATES, count), FANS, Mix(0, 0, 0)):
         key, value = _anonymous(event)
-        partition = int((murmur2(key) & 0x7FFFFFFF) % partitions)
+        partition = partition_of(key, partitions)
         templates.setdefault(partition, []).append((key, value))
     size = sum(map(len, templates.values()))
-    producer = BatchProducer(settings.kafka_url, "fanmemory-bench")
+    producer = BatchProducer(settings, "fanmemory-bench")
     published = 0
     try:
         while published < count:
@@ -92,7 +92,7 @@ def _anonymous(event: Event) -> tuple[bytes, bytes]:
     """Key and value of an event without its id."""
     wire = msgspec.json.decode(event.value or b"{}")
     del wire["eventId"]
-    return ":".join(event.relationship).encode(), msgspec.json.encode(wire)
+    return relationship_key(*event.relationship), msgspec.json.encode(wire)
 
 
 async def _watch(

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
-
+from infra import kafka
 from infra.settings import Settings
 from lab.chaos.topic import read_topic
 from lab.load import Event
@@ -47,11 +45,9 @@ class Emitter:
         return len(self._events) - self.sent
 
     async def start(self) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_url,
+        self._producer = kafka.producer(
+            self._settings,
             client_id="fanmemory-chaos",
-            acks="all",
-            enable_idempotence=True,
             compression_type="zstd",
             max_batch_size=BATCH_BYTES,
             # Also a batch's time to live while its partition has no leader.
@@ -95,8 +91,8 @@ class Emitter:
     async def _send(self, events: Iterable[Event]) -> None:
         batches: dict[int, list[tuple[bytes, bytes | None]]] = {}
         for event in events:
-            key = ":".join(event.relationship).encode()
-            partition = int((murmur2(key) & 0x7FFFFFFF) % self._partitions)
+            key = kafka.relationship_key(*event.relationship)
+            partition = kafka.partition_of(key, self._partitions)
             batches.setdefault(partition, []).append((key, event.value))
         await asyncio.gather(*(self._send_to(*batch) for batch in batches.items()))
 

@@ -1,33 +1,15 @@
 """Reading a whole topic, from its beginning to its end of the moment."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-
+from infra import kafka
 from infra.settings import Settings
-
-
-@asynccontextmanager
-async def _consumer(settings: Settings, topic: str) -> AsyncIterator[Any]:
-    consumer = AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=settings.kafka_url,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def read_topic(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """Every record that is there now, each partition in order."""
-    async with _consumer(settings, topic) as consumer:
+    async with kafka.reading(settings, topic, auto_offset_reset="earliest") as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         left = {place for place, end in ends.items() if end > 0}
         while left:

@@ -45,7 +45,7 @@ def dlq(limit: int, open_them: bool, data: Path, as_json: bool) -> None:
     if open_them:
         text = with_secrets(Settings(), data).keyring.get_secret_value()
         keyring = Keyring.parse(text)
-    letters, total = asyncio.run(read_newest(discover.kafka_url(data, Settings()), limit))
+    letters, total = asyncio.run(read_newest(discover.with_kafka(data, Settings()), limit))
     if as_json:
         print_json(
             {"total": total, "deadLetters": [describe(letter, keyring) for letter in letters]}

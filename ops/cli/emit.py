@@ -27,8 +27,7 @@ STDIN: Final = Path("/dev/stdin")
 @options.as_json
 def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
     """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line; - reads stdin."""
-    settings = Settings()
-    settings = settings.model_copy(update={"kafka_url": discover.kafka_url(data, settings)})
+    settings = discover.with_kafka(data, Settings())
     if str(file) == "-":
         file = STDIN
     again = file.is_file()  # a pipe can be read only once

@@ -17,8 +17,7 @@ from schemas.topics import DAY_MS, UNLIMITED
 
 
 def _settings(data: Path) -> Settings:
-    settings = Settings()
-    return settings.model_copy(update={"kafka_url": discover.kafka_url(data, settings)})
+    return discover.with_kafka(data, Settings())
 
 
 @click.group()

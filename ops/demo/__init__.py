@@ -55,7 +55,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
     try:
         store = Store(pool, keyring, settings.journal_partitions)
         before = await account(store)
-        ends = await dead_letters.ends(settings.kafka_url)
+        ends = await dead_letters.ends(settings)
         started = time.perf_counter()
         lines = list(read_lines(SAMPLE))
         emitted = await emit(settings, shifted(lines, to_now_ms(lines)))
@@ -77,7 +77,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
             after.since(before),
             seconds,
             after.accepted - after.folded,
-            await dead_letters.read_from(settings.kafka_url, ends),
+            await dead_letters.read_from(settings, ends),
             render_context(CREATOR, FAN, remembered.state, remembered.entries, now),
             render_score(CREATOR, FAN, remembered.state, now),
             issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),

@@ -36,9 +36,11 @@ def endpoints(data: Path, settings: Settings) -> Endpoints:
     )
 
 
-def kafka_url(data: Path, settings: Settings) -> str:
-    """For what needs Kafka alone: the address that the settings name, else what runs on `data`."""
-    return settings.kafka_url or endpoints(data, settings).kafka
+def with_kafka(data: Path, settings: Settings) -> Settings:
+    """For what needs Kafka alone: settings with the address they name, else what runs on `data`."""
+    if settings.kafka_url:
+        return settings
+    return settings.model_copy(update={"kafka_url": endpoints(data, settings).kafka})
 
 
 def postgres_url(data: Path, settings: Settings) -> str:

@@ -331,7 +331,7 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     pool = await open_pool(settings.postgres_url)
     async with quiet.stores() as (cache, _):
         subjects = Subjects(quiet.keyring, 10)
-        updates_producer = BatchProducer(settings.kafka_url, "test")
+        updates_producer = BatchProducer(settings, "test")
         project = Projection(
             pool, cache, Relay(settings, pool, updates_producer, subjects), subjects
         )
@@ -396,7 +396,7 @@ async def test_ingest_refuses_a_journal_that_has_grown(quiet: Pipeline) -> None:
     """A rebalance is when a running worker would notice it, and would place fans anew."""
     settings = quiet.settings.model_copy(update={"journal_partitions": 3})
     pool = await open_pool(settings.postgres_url)
-    producer = BatchProducer(settings.kafka_url, "test")
+    producer = BatchProducer(settings, "test")
     try:
         with pytest.raises(Misconfigured, match="has 4 partitions"):
             await Ingest(settings, pool, quiet.keyring, producer).claim([0])

@@ -13,7 +13,7 @@ from tests.pipeline import Pipeline
 
 @pytest.fixture
 async def producer(settings: Settings) -> AsyncIterator[BatchProducer]:
-    made = BatchProducer(settings.kafka_url, "test")
+    made = BatchProducer(settings, "test")
     yield made
     await made.stop()
 

@@ -88,7 +88,7 @@ async def test_a_letter_that_ingest_wrote_twice_is_told_once(settings: Settings,
     letter = DeadLetter("interactions-0:7", "$", "no", "2024-05-01T10:00:00.000Z", kek, sealed)
     record = (b"interactions-0:7", encode_dead_letter(letter))
     await pipeline.publish_records([record, record], DEAD_LETTERS.name)
-    found, total = await read_newest(settings.kafka_url, 10)
+    found, total = await read_newest(settings, 10)
     assert ([one.source for one in found], total) == (["interactions-0:7"], 2)
     assert opened(found[0], pipeline.keyring) == b"value"
-    assert await read_newest(settings.kafka_url, 1) == (found, 2)
+    assert await read_newest(settings, 1) == (found, 2)
