@@ -20,14 +20,17 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    CorruptRecordException,
     IllegalStateError,
     InvalidTimestampError,
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
+    RecordListTooLargeError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.partitioner import murmur2
@@ -41,6 +44,7 @@ __all__ = [
     "ClusterAuthorizationFailedError",
     "ConfigResource",
     "ConfigResourceType",
+    "CorruptRecordException",
     "IllegalStateError",
     "InvalidTimestampError",
     "InvalidTopicError",
@@ -48,10 +52,12 @@ __all__ = [
     "KafkaError",
     "MessageSizeTooLargeError",
     "NewTopic",
+    "RecordListTooLargeError",
     "RecordsToDelete",
     "TopicAlreadyExistsError",
     "TopicAuthorizationFailedError",
     "TopicPartition",
+    "UnknownTopicOrPartitionError",
     "admin",
     "broker_errors",
     "client_options",

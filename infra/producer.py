@@ -1,17 +1,19 @@
 """The producer: whole batches, in order, without gaps.
 
-Project recognises ingest's retries by keeping the highest source offset per source partition. That
-is exact only if a record is in the journal no earlier than all of its source partition before it.
-So a partition's next batch is sent when the one before is acknowledged, and after any failure
-the producer is replaced: a batch that it may still hold can arrive late, as a repeat, but never
-ahead of one that was lost.
+A partition's next batch is sent when the one before is acknowledged, so that a fan's events stand
+in the journal in the order they came. After any failure the producer is replaced: a batch that it
+may still hold can arrive late, as a repeat, but never ahead of one that was lost.
+
+A record that the broker will never take must not stop the others: its batch is halved until it is
+alone, then it is left out and named to the caller (`Delivery`).
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from infra import kafka
 from infra.settings import Settings
@@ -23,8 +25,38 @@ BATCH_BYTES: Final = 262_144
 REQUEST_BYTES_MAX: Final = 2_097_152
 DELIVERY_SECONDS_MAX: Final = 15.0
 
+REFUSALS: Final = (
+    kafka.CorruptRecordException,
+    kafka.MessageSizeTooLargeError,
+    kafka.RecordListTooLargeError,
+)
+"""The broker's word about what was sent: no retry helps, and the records beside it are fine.
+
+All else is waited for, though a retry alone won't mend it: a topic without its ACL, a name that is
+not allowed, record times that the broker refuses because a clock is wrong. That concerns every
+record, so setting the records aside would empty the stream into the dead letters."""
+
 Keyed = tuple[bytes | None, bytes]
 """(key, value)"""
+
+
+class Refused(NamedTuple):
+    """One record that the broker will never take."""
+
+    place: int
+    """Its place among the partition's records."""
+    reason: str
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What has become of the records of one `send`, also when it raised half-way."""
+
+    settled: dict[int, int] = field(default_factory=dict)
+    """Per partition: how many of its records, from the first on, the broker has, or refused."""
+    last: dict[int, int] = field(default_factory=dict)
+    """Per partition: the offset of the last acknowledged record."""
+    refused: dict[int, list[Refused]] = field(default_factory=dict)
 
 
 class BatchProducer:
@@ -44,28 +76,60 @@ class BatchProducer:
         if producer is not None and not await kafka.disconnect(producer):
             log.warning("a producer did not stop in time")
 
-    async def send(self, topic: str, batches: Mapping[int, Sequence[Keyed]]) -> dict[int, int]:
+    async def send(
+        self,
+        topic: str,
+        batches: Mapping[int, Sequence[Keyed]],
+        delivery: Delivery | None = None,
+    ) -> dict[int, int]:
         """Publish records per partition; returns when the broker has them all.
 
         What it returns is the offset of each partition's last record. Raises `BrokerUnavailable`;
-        then any prefix of each partition's records may be there.
+        then any prefix of each partition's records may be there, and `delivery` says which are for
+        certain. Records that the broker will never take are found by halving, left out and named in
+        `delivery`; without one to name them in, they are `BrokerUnavailable` as well.
         """
-        producer = await self._ready()
-        sends = [
-            asyncio.ensure_future(_send(producer, topic, partition, records))
-            for partition, records in batches.items()
-            if records
-        ]
-        if not sends:
-            return {}
+        if delivery is None:
+            delivery = Delivery()
+            raise_refusals = True
+        else:
+            raise_refusals = False
+        sizes: dict[int, int] = {}
+        while True:
+            producer = await self._ready()
+            sends = [
+                asyncio.ensure_future(
+                    _Sending(producer, topic, partition, records, delivery, sizes).run()
+                )
+                for partition, records in batches.items()
+                if delivery.settled.get(partition, 0) < len(records)
+            ]
+            if not sends:
+                return delivery.last
+            error = await self._outcome(sends)
+            if error is None:
+                return delivery.last
+            # After any failure a producer's numbers don't fit the broker's any more.
+            await self.stop()
+            if not isinstance(error, REFUSALS):
+                _explain(topic, error)
+                raise BrokerUnavailable from error
+            if raise_refusals:
+                raise BrokerUnavailable(f"{topic} takes no such record.") from error
+
+    async def _outcome(self, sends: Sequence[asyncio.Future[None]]) -> BaseException | None:
+        """Wait for all, also beside one that failed: what the broker has is not sent again."""
         try:
             async with asyncio.timeout(DELIVERY_SECONDS_MAX):
-                return dict(await asyncio.gather(*sends))
-        except kafka.ERRORS as error:
-            for send in sends:
-                send.cancel()
-            await self.stop()
-            raise BrokerUnavailable from error
+                outcomes = await asyncio.gather(*sends, return_exceptions=True)
+        except TimeoutError as error:
+            return error
+        failures = [one for one in outcomes if one is not None]
+        for failure in failures:
+            if not isinstance(failure, (kafka.KafkaError, OSError)):
+                raise failure
+        failures.sort(key=lambda failure: isinstance(failure, REFUSALS))
+        return failures[0] if failures else None
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
@@ -91,22 +155,67 @@ class BatchProducer:
             return self._producer
 
 
-async def _send(
-    producer: Any, topic: str, partition: int, records: Sequence[Keyed]
-) -> tuple[int, int]:
-    """The partition, and the offset of the last of its records."""
-    now = int(time.time() * 1000)
-    batch = producer.create_batch()
-    for key, value in records:
-        if batch.append(key=key, value=value, timestamp=now) is None:
-            await _deliver(producer, batch, topic, partition)
-            batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=now)
-    return partition, await _deliver(producer, batch, topic, partition)
+class _Sending:
+    """One partition's part of a send, batch after batch."""
+
+    def __init__(
+        self,
+        producer: Any,
+        topic: str,
+        partition: int,
+        records: Sequence[Keyed],
+        delivery: Delivery,
+        sizes: dict[int, int],
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._records = records
+        self._delivery = delivery
+        self._sizes = sizes
+        """Records of the partition's next batch at most, once one was refused."""
+
+    async def run(self) -> None:
+        """Raises what the producer raises; how far it got is in the delivery."""
+        delivery, partition = self._delivery, self._partition
+        if partition not in await self._producer.partitions_for(self._topic):
+            raise kafka.UnknownTopicOrPartitionError
+        while (first := delivery.settled.get(partition, 0)) < len(self._records):
+            batch = self._batch(first)
+            count = batch.record_count()
+            try:
+                acknowledged = await self._producer.send_batch(
+                    batch, self._topic, partition=partition
+                )
+                written = await acknowledged
+            except REFUSALS as error:
+                if count == 1:
+                    refused = Refused(first, type(error).__name__)
+                    delivery.refused.setdefault(partition, []).append(refused)
+                    delivery.settled[partition] = first + 1
+                self._sizes[partition] = max(1, count // 2)
+                raise
+            delivery.settled[partition] = first + count
+            if written.offset >= 0:  # -1: the broker knows it as a repeat, not where it is
+                delivery.last[partition] = int(written.offset + count - 1)
+            if partition in self._sizes:
+                self._sizes[partition] *= 2
+
+    def _batch(self, first: int) -> Any:
+        now = int(time.time() * 1000)
+        batch = self._producer.create_batch()
+        until = first + self._sizes.get(self._partition, len(self._records))
+        for index in range(first, min(until, len(self._records))):
+            key, value = self._records[index]
+            if batch.append(key=key, value=value, timestamp=now) is None:
+                break
+        return batch
 
 
-async def _deliver(producer: Any, batch: Any, topic: str, partition: int) -> int:
-    """The offset of the batch's last record."""
-    acknowledged = await producer.send_batch(batch, topic, partition=partition)
-    written = await acknowledged
-    return int(written.offset + batch.record_count() - 1)
+def _explain(topic: str, error: BaseException) -> None:
+    """A broker that is away is no news; one that answers, and refuses, needs somebody."""
+    if isinstance(error, kafka.KafkaError) and not error.retriable:
+        log.error(
+            "the broker refuses everything: look at the topic, its ACLs and the clocks",
+            extra={"topic": topic, "reason": type(error).__name__},
+        )
