@@ -3,6 +3,12 @@
 Destroying the wrapped key destroys everything sealed with it. The keyring has ids so that it can
 be rotated: the newest key wraps, every key in it still unwraps. `wrap` and `unwrap` are all that
 a key management service would have to offer in its place.
+
+A wrapped key is bound to its subject and to the relationship that the subject stands for: what is
+authenticated with it names both. A mapping that was swapped or renamed, in the database or in the
+cache, therefore opens nothing, instead of one creator's fan for another. Layout: a byte 2, 12-byte
+random nonce, ciphertext, 16-byte tag. Keys wrapped by former versions have no such first byte and
+know their subject only; `fanmemory keys bind` binds them (`privacy.binding`).
 """
 
 import base64
@@ -17,6 +23,16 @@ from schemas.errors import Misconfigured, SealBroken
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+_UNBOUND: Final = (
+    "All keys were bound before: this one was put back from an older copy. Run `fanmemory verify`."
+)
+_BOUND: Final = b"\x02"
+_TAG_BYTES: Final = 16
+BOUND_BYTES: Final = len(_BOUND) + NONCE_BYTES + KEY_BYTES + _TAG_BYTES
+"""Length of a bound wrapped key: by it the database tells them from unbound ones."""
+
+Relationship = tuple[str, str]
+"""(creatorId, fanId)"""
 
 
 def new_key() -> bytes:
@@ -50,13 +66,39 @@ class Keyring:
             keys[name] = key
         return cls(keys)
 
-    def wrap(self, subject: bytes, key: bytes) -> tuple[str, bytes]:
+    @property
+    def names(self) -> frozenset[str]:
+        """The ids of the keys in it."""
+        return frozenset(self._keys)
+
+    def wrap(self, subject: bytes, who: Relationship, key: bytes) -> tuple[str, bytes]:
         """Wrap a subject's key with the newest key; returns that key's id and the wrapped key."""
+        kek, sealed = self.seal(key, _identity(subject, who))
+        return kek, _BOUND + sealed
+
+    def wrap_unbound(self, subject: bytes, key: bytes) -> tuple[str, bytes]:
+        """As former versions wrapped: only while they still run beside this one."""
         return self.seal(key, subject)
 
-    def unwrap(self, subject: bytes, kek: str, wrapped: bytes) -> bytes:
-        """Raises `SealBroken` when the keyring lacks `kek` or the wrapped key was altered."""
-        return self.open(kek, wrapped, subject)
+    def unwrap(
+        self,
+        subject: bytes,
+        who: Relationship,
+        kek: str,
+        wrapped: bytes,
+        *,
+        unbound_opens: bool = False,
+    ) -> bytes:
+        """The subject's key. `unbound_opens` is what the database says of former wrappings.
+
+        Raises `SealBroken` when the keyring lacks `kek`, when the wrapped key was altered, or when
+        it belongs to another subject or relationship.
+        """
+        if is_bound(wrapped):
+            return self.open(kek, wrapped[1:], _identity(subject, who))
+        if unbound_opens:
+            return self.open(kek, wrapped, subject)
+        raise SealBroken("A fan's key is not bound to its relationship.", hint=_UNBOUND)
 
     def seal(self, plain: bytes, context: bytes) -> tuple[str, bytes]:
         """Seal under the newest key, bound to `context`: a subject's key, or a refused record."""
@@ -80,3 +122,14 @@ class Keyring:
         """
         oldest = next(reversed(self._keys.values()))
         return blake2b(key=oldest, person=purpose, digest_size=KEY_BYTES).digest()
+
+
+def is_bound(wrapped: bytes) -> bool:
+    """Whether a wrapped key is of the form that names its relationship."""
+    return len(wrapped) == BOUND_BYTES and wrapped[:1] == _BOUND
+
+
+def _identity(subject: bytes, who: Relationship) -> bytes:
+    """What a wrapped key is bound to. Ids hold no control characters, so NUL parts them."""
+    named = "\0".join(who).encode()
+    return b"subject key\0" + subject + blake2b(named, digest_size=32).digest()

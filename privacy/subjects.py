@@ -14,14 +14,11 @@ from typing import Any, Final, TypeVar
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.sql import load_queries
-from privacy.keys import Keyring, new_key
+from privacy.keys import Keyring, Relationship, new_key
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "subjects.sql")
 
 Key = TypeVar("Key")
-
-Relationship = tuple[str, str]
-"""(creatorId, fanId)"""
 
 
 def journal_partition(subject: bytes, partitions: int) -> int:
@@ -104,13 +101,17 @@ class Subjects:
     async def _create(self, connection: Any, pairs: list[Relationship]) -> None:
         ids = [uuid.uuid4().bytes for _ in pairs]
         creators, fans = zip(*pairs, strict=True)
-        wrapped = [self._keyring.wrap(id, new_key()) for id in ids]
-        keks, keys = zip(*wrapped, strict=True)
-        await connection.execute(_SQL.create, ids, creators, fans, keks, keys)
+        fresh = [new_key() for _ in pairs]
+        bound = [self._keyring.wrap(*one) for one in zip(ids, pairs, fresh, strict=True)]
+        unbound = [self._keyring.wrap_unbound(*one)[1] for one in zip(ids, fresh, strict=True)]
+        keks, keys = zip(*bound, strict=True)
+        await connection.execute(_SQL.create, ids, creators, fans, keks, keys, unbound)
 
     def _subject(self, row: Any) -> Subject:
-        id, creator_id, fan_id, kek, wrapped = row
-        key = self._keyring.unwrap(id, kek, wrapped)
+        id, creator_id, fan_id, kek, wrapped, unbound_opens = row
+        key = self._keyring.unwrap(
+            id, (creator_id, fan_id), kek, wrapped, unbound_opens=unbound_opens
+        )
         return Subject(id, creator_id, fan_id, kek, wrapped, key)
 
 

@@ -22,7 +22,8 @@ class JournalRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     format: int
     source_partition: int
     source_offset: int
-    """Place in `interactions`: retries of ingest are recognised by it."""
+    """Place in `interactions`: retries of ingest are recognised by it. Stands in the entry too,
+    sealed, and must be the same there."""
     event_key: bytes
     """16 bytes: keyed hash of the event id under the subject's key; unique per subject."""
     sealed: bytes
@@ -50,6 +51,10 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of `content`, when there is one; for both senders."""
     model: str = ""
     """Checksum of the model and version of the taxonomy that read the text: `model/taxonomy`."""
+    source_partition: int = -1
+    source_offset: int = -1
+    """Place in `interactions`, as in the clear frame, which only this copy authenticates; -1 in
+    entries of the first release. No fold looks at it."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -77,3 +82,14 @@ def decode_entry(plain: bytes) -> JournalEntry:
         return _decode_entry(plain)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise SealBroken("A journal entry does not have the form that ingest writes.") from None
+
+
+def check_source(record: JournalRecord, entry: JournalEntry) -> None:
+    """Raises `SealBroken` when the clear place in `interactions` is not the one that was sealed."""
+    if entry.source_offset < 0:
+        return  # sealed by the first release
+    if (entry.source_partition, entry.source_offset) != (
+        record.source_partition,
+        record.source_offset,
+    ):
+        raise SealBroken("A journal record's source position is not the one it was sealed with.")

@@ -87,7 +87,7 @@ class Cache:
         reply = await self._function("fanmemory_read", self._name(creator_id, fan_id))
         if reply is None:
             return None
-        return open_snapshot(_stored(reply), self._keyring)
+        return open_snapshot(_stored(reply), (creator_id, fan_id), self._keyring)
 
     async def stored(self, relationships: Sequence[tuple[str, str]]) -> list[SealedSnapshot | None]:
         """What readers would get of each of these fans, sealed; None where it is not cached."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from privacy.seal import open_entry
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
-from schemas.journal import JournalEntry, JournalRecord, decode_record
+from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
 from stores.tally import Tally
 from views.state import FanState, decode, encode, fold
 
@@ -99,6 +99,7 @@ def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list
             continue
         try:
             entry = open_entry(subject.cipher, subject.id, record.event_key, record.sealed)
+            check_source(record, entry)
         except SealBroken as broken:
             framed.quarantined.append(_unreadable(raw, raw.key, broken))
             framed.tallies[raw.partition].quarantined += 1

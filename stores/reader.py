@@ -232,7 +232,7 @@ class FanMemory:
         stored = await self._read_store(creator_id, fan_id, share=at_least is None)
         if stored is None:
             raise FanNotFound
-        return open_snapshot(stored, self._keyring)
+        return open_snapshot(stored, (creator_id, fan_id), self._keyring)
 
     async def _read_cache(self, creator_id: str, fan_id: str) -> Snapshot | None:
         counts = self.counts

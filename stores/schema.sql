@@ -57,6 +57,17 @@ CREATE TABLE subject (
     UNIQUE (creator_id, fan_id)
 );
 
+-- How subjects' keys are wrapped; one row. A bound wrapping names the relationship that the subject
+-- stands for, so a swapped or renamed mapping opens nothing.
+--   unbound: new keys are wrapped as by the former release, which may still run beside this one
+--   binding: `fanmemory keys bind` has begun: new keys are bound, unbound ones still open
+--   bound:   it has ended: an unbound wrapping that is put back opens nothing
+CREATE TABLE key_binding (
+    state      text NOT NULL CHECK (state IN ('unbound', 'binding', 'bound')),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX key_binding_one ON key_binding ((true));
+
 -- History and exact dedupe: the sealed body as it stands in the journal.
 CREATE TABLE interaction (
     subject   uuid NOT NULL,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from privacy.keys import Keyring
+from privacy.keys import Keyring, Relationship
 from privacy.seal import EVENT_KEY_BYTES, open_entry
 from schemas.journal import JournalEntry
 from views import state as states
@@ -23,7 +23,11 @@ class Fragment(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class SealedSnapshot:
-    """A fan's memory as it stands in a store: one consistent version, messages oldest first."""
+    """A fan's memory as it stands in a store: one consistent version, messages oldest first.
+
+    The wrapped key is always a bound one, so that whose memory it is can be checked wherever it is
+    kept.
+    """
 
     subject: bytes
     kek: str
@@ -47,9 +51,9 @@ class Snapshot:
     entries: list[JournalEntry]
 
 
-def open_snapshot(stored: SealedSnapshot, keyring: Keyring) -> Snapshot:
-    """Raises `SealBroken` when a body or key was altered."""
-    cipher = AESGCM(keyring.unwrap(stored.subject, stored.kek, stored.wrapped_key))
+def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:
+    """Raises `SealBroken` when it is not this relationship's, or a body or key was altered."""
+    cipher = AESGCM(keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key))
     entries = [open_entry(cipher, stored.subject, f.event_key, f.body) for f in stored.fragments]
     return Snapshot(
         stored.subject,

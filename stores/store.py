@@ -8,7 +8,7 @@ import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.postgres import database_errors
-from privacy.keys import Keyring
+from privacy.keys import Keyring, Relationship, is_bound
 from privacy.seal import open_entry
 from privacy.subjects import journal_partition
 from schemas.errors import DatabaseUnavailable
@@ -75,7 +75,7 @@ class Store:
                 except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
                     row = {"readable": None}
                 if row is not None and row["readable"] == generation:
-                    return self._row(row, generation)
+                    return self._row(row, (creator_id, fan_id), generation)
                 # A rebuild has switched generations: read from the new one.
                 if await self._choose_generation() == generation and row is None:
                     return None
@@ -84,7 +84,9 @@ class Store:
     async def read(self, creator_id: str, fan_id: str) -> Snapshot | None:
         """The same, opened."""
         stored = await self.stored(creator_id, fan_id)
-        return None if stored is None else open_snapshot(stored, self._keyring)
+        if stored is None:
+            return None
+        return open_snapshot(stored, (creator_id, fan_id), self._keyring)
 
     async def live_generation(self) -> int:
         async with database_errors():
@@ -137,7 +139,7 @@ class Store:
         if not rows:
             return []
         subject = rows[0]["subject"]
-        cipher = AESGCM(self._keyring.unwrap(subject, rows[0]["kek"], rows[0]["wrapped_key"]))
+        cipher = AESGCM(self._unwrap(rows[0], (creator_id, fan_id)))
         return [
             (
                 row["offset"],
@@ -146,7 +148,20 @@ class Store:
             for row in rows
         ]
 
-    def _row(self, row: Any, generation: int) -> SealedSnapshot:
+    def _unwrap(self, row: Any, who: Relationship) -> bytes:
+        return self._keyring.unwrap(
+            row["subject"],
+            who,
+            row["kek"],
+            row["wrapped_key"],
+            unbound_opens=bool(row["unbound_opens"]),
+        )
+
+    def _row(self, row: Any, who: Relationship, generation: int) -> SealedSnapshot:
+        kek, wrapped_key = row["kek"], row["wrapped_key"]
+        if not is_bound(wrapped_key):
+            # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.
+            kek, wrapped_key = self._keyring.wrap(row["subject"], who, self._unwrap(row, who))
         fragments = [
             Fragment(time, offset, key, body)
             for time, offset, key, body in zip(
@@ -160,8 +175,8 @@ class Store:
         fragments.reverse()
         return SealedSnapshot(
             row["subject"],
-            row["kek"],
-            row["wrapped_key"],
+            kek,
+            wrapped_key,
             journal_partition(row["subject"], self._partitions),
             generation,
             row["version"],

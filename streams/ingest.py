@@ -169,4 +169,6 @@ def _entry(position: Position, event: Interaction, text: TextFeatures | None) ->
         metadata=event.metadata,
         text=text,
         model=MODEL if text is not None else "",
+        source_partition=position.partition,
+        source_offset=position.offset,
     )

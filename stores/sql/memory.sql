@@ -22,7 +22,8 @@ LIMIT $3;
 -- name: read_fan
 SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
-    s.subject, s.kek, s.wrapped_key, f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies
+    s.subject, s.kek, s.wrapped_key, (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
+    f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies
 FROM subject s
 JOIN {generation}.fan_state f USING (subject)
 CROSS JOIN LATERAL (
@@ -43,7 +44,8 @@ WHERE s.creator_id = $1 AND s.fan_id = $2
   AND p.topic = $3 AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
 
 -- name: read_history
-SELECT s.subject, s.kek, s.wrapped_key, i.event_key, i."offset", i.body
+SELECT s.subject, s.kek, s.wrapped_key, (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
+    i.event_key, i."offset", i.body
 FROM subject s JOIN interaction i USING (subject)
 WHERE s.creator_id = $1 AND s.fan_id = $2
 ORDER BY i."offset" LIMIT $3;

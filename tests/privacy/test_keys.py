@@ -11,6 +11,7 @@ from privacy.keys import KEY_BYTES, Keyring, new_key
 from schemas.errors import Misconfigured, SealBroken
 
 SUBJECT = os.urandom(16)
+WHO = ("creator", "fan")
 
 
 def written(name: str, key: bytes) -> str:
@@ -22,18 +23,18 @@ OLD, NEW = written("2024", os.urandom(KEY_BYTES)), written("2025", os.urandom(KE
 
 def test_a_wrapped_key_is_unwrapped() -> None:
     keyring, key = Keyring.parse(OLD), new_key()
-    kek, wrapped = keyring.wrap(SUBJECT, key)
+    kek, wrapped = keyring.wrap(SUBJECT, WHO, key)
     assert kek == "2024"
     assert key not in wrapped
-    assert keyring.unwrap(SUBJECT, kek, wrapped) == key
+    assert keyring.unwrap(SUBJECT, WHO, kek, wrapped) == key
 
 
 def test_after_a_rotation_the_newest_key_wraps_and_the_old_one_still_unwraps() -> None:
     key = new_key()
-    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, key)
+    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, WHO, key)
     rotated = Keyring.parse(f" {NEW} , {OLD} ,")
-    assert rotated.unwrap(SUBJECT, kek, wrapped) == key
-    assert rotated.wrap(SUBJECT, key)[0] == "2025"
+    assert rotated.unwrap(SUBJECT, WHO, kek, wrapped) == key
+    assert rotated.wrap(SUBJECT, WHO, key)[0] == "2025"
 
 
 def test_names_in_the_cache_survive_a_rotation() -> None:
@@ -43,33 +44,53 @@ def test_names_in_the_cache_survive_a_rotation() -> None:
 
 
 def test_a_keyring_without_the_key_says_so() -> None:
-    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, new_key())
+    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, WHO, new_key())
     with pytest.raises(SealBroken, match="keyring lacks"):
-        Keyring.parse(NEW).unwrap(SUBJECT, kek, wrapped)
+        Keyring.parse(NEW).unwrap(SUBJECT, WHO, kek, wrapped)
 
 
 def test_a_key_of_the_same_name_but_other_bytes_opens_nothing() -> None:
-    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, new_key())
+    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, WHO, new_key())
     with pytest.raises(SealBroken):
-        Keyring.parse(written("2024", os.urandom(KEY_BYTES))).unwrap(SUBJECT, kek, wrapped)
+        Keyring.parse(written("2024", os.urandom(KEY_BYTES))).unwrap(SUBJECT, WHO, kek, wrapped)
 
 
 def test_a_wrapped_key_belongs_to_its_subject() -> None:
     keyring = Keyring.parse(OLD)
-    kek, wrapped = keyring.wrap(SUBJECT, new_key())
+    kek, wrapped = keyring.wrap(SUBJECT, WHO, new_key())
     with pytest.raises(SealBroken):
-        keyring.unwrap(os.urandom(16), kek, wrapped)
+        keyring.unwrap(os.urandom(16), WHO, kek, wrapped)
+
+
+@pytest.mark.parametrize(
+    "who", [("other", "fan"), ("creator", "other"), ("fan", "creator"), ("creatorf", "an")]
+)
+def test_a_wrapped_key_belongs_to_its_relationship(who: tuple[str, str]) -> None:
+    keyring = Keyring.parse(OLD)
+    kek, wrapped = keyring.wrap(SUBJECT, WHO, new_key())
+    for unbound_opens in (False, True):
+        with pytest.raises(SealBroken):
+            keyring.unwrap(SUBJECT, who, kek, wrapped, unbound_opens=unbound_opens)
+
+
+def test_a_key_wrapped_by_the_former_release_opens_only_while_that_is_allowed() -> None:
+    keyring, key = Keyring.parse(OLD), new_key()
+    kek, wrapped = keyring.wrap_unbound(SUBJECT, key)
+    assert keyring.unwrap(SUBJECT, WHO, kek, wrapped, unbound_opens=True) == key
+    with pytest.raises(SealBroken, match="not bound") as refusal:
+        keyring.unwrap(SUBJECT, WHO, kek, wrapped)
+    assert "fanmemory verify" in refusal.value.advice
 
 
 @given(st.data())
 def test_any_bit_changed_is_noticed(data: st.DataObject) -> None:
     keyring = Keyring.parse(OLD)
-    kek, wrapped = keyring.wrap(SUBJECT, new_key())
+    kek, wrapped = keyring.wrap(SUBJECT, WHO, new_key())
     bit = data.draw(st.integers(0, len(wrapped) * 8 - 1))
     changed = bytearray(wrapped)
     changed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(SealBroken):
-        keyring.unwrap(SUBJECT, kek, bytes(changed))
+        keyring.unwrap(SUBJECT, WHO, kek, bytes(changed))
 
 
 @given(st.binary(max_size=80))

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from schemas.journal import (
     FORMAT,
     JournalEntry,
     JournalRecord,
+    check_source,
     decode_entry,
     decode_record,
     encode_entry,
@@ -47,6 +49,27 @@ def test_any_byte_of_a_record_changed_is_read_or_broken(data: st.DataObject) -> 
     value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(SealBroken):
         decode_record(bytes(value))
+
+
+def test_the_source_position_is_the_one_that_was_sealed() -> None:
+    entry = JournalEntry("e", "like", 1, source_partition=3, source_offset=12_345)
+    check_source(RECORD, decode_entry(encode_entry(entry)))
+    for moved in (
+        JournalRecord(FORMAT, 3, 12_346, b"k" * 16, b"sealed"),
+        JournalRecord(FORMAT, 4, 12_345, b"k" * 16, b"sealed"),
+    ):
+        with pytest.raises(SealBroken, match="source position"):
+            check_source(moved, entry)
+
+
+def test_the_former_release_and_this_one_read_each_others_entries() -> None:
+    """Its entries end before the source position; it skips what it doesn't know at the end."""
+    written = msgspec.msgpack.decode(encode_entry(JournalEntry("e", "like", 1)))
+    former = msgspec.msgpack.encode(written[:-2])
+    assert decode_entry(former) == JournalEntry("e", "like", 1)
+    check_source(RECORD, decode_entry(former))
+    grown = msgspec.msgpack.encode([*written, 1, 2])
+    assert decode_entry(grown) == JournalEntry("e", "like", 1)
 
 
 def test_a_later_format_is_refused() -> None:

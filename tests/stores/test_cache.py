@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ops.services.ports import free_port
 from privacy.keys import Keyring, new_key
 from privacy.seal import event_key, seal
-from schemas.errors import CacheUnavailable
+from schemas.errors import CacheUnavailable, SealBroken
 from schemas.journal import JournalEntry, encode_entry
 from schemas.positions import Position
 from schemas.topics import JOURNAL
@@ -30,7 +30,7 @@ class Fan:
     def __init__(self, name: str = "fan") -> None:
         self.name = name
         self.subject, self.key = os.urandom(16), new_key()
-        self.kek, self.wrapped_key = KEYRING.wrap(self.subject, self.key)
+        self.kek, self.wrapped_key = KEYRING.wrap(self.subject, ("c", name), self.key)
         self.state: FanState | None = None
         self.version = 0
         self.entries: list[JournalEntry] = []
@@ -90,6 +90,24 @@ async def test_what_was_filled_is_read(cache: Cache) -> None:
     assert (read.version, read.state) == (fan.version, fan.state)
     assert await cache.read("c", "other") is None
     assert await cache.read("c2", "fan") is None
+
+
+async def test_an_entry_copied_to_another_fans_name_opens_nothing(
+    cache: Cache, redis_url: str
+) -> None:
+    fan, other = Fan(), Fan("other")
+    for one in (fan, other):
+        one.says(1)
+        assert await cache.fill("c", one.name, one.stored())
+    connection = redis.asyncio.Redis.from_url(redis_url)
+    name, copied = cache._name("c", "fan"), cache._name("c", "other")
+    for key in await connection.keys():
+        if name in key:
+            await connection.copy(key, key.replace(name, copied), replace=True)
+    await connection.aclose()
+    assert await ids(cache, fan) == ["e1"]
+    with pytest.raises(SealBroken):
+        await cache.read("c", "other")
 
 
 async def test_a_push_moves_what_is_cached_and_nothing_else(cache: Cache) -> None:

@@ -13,11 +13,12 @@ from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services.ports import free_port
-from privacy.keys import Keyring
+from privacy.keys import Keyring, is_bound
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.positions import Position
 from stores import history
 from stores.history import HistoryRow
+from stores.snapshot import open_snapshot
 from stores.store import Store
 from tests.views.interactions import NOON, message, purchase, remember
 
@@ -66,6 +67,34 @@ async def test_another_keyring_opens_nothing(store: Store, pool: Any) -> None:
     wrong = Keyring.parse("other:" + base64.b64encode(os.urandom(32)).decode())
     with pytest.raises(SealBroken, match="keyring lacks"):
         await Store(pool, wrong, 4).read("creator", "fan")
+
+
+async def test_a_fan_whose_name_was_swapped_or_changed_opens_for_nobody(
+    store: Store, pool: Any
+) -> None:
+    await pool.execute("UPDATE subject SET creator_id = creator_id || '2'")
+    for creator in ("creator2", "other2"):
+        with pytest.raises(SealBroken):
+            await store.read(creator, "fan")
+        with pytest.raises(SealBroken):
+            await store.history(creator, "fan", 1000)
+    assert await store.read("creator", "fan") is None
+
+
+async def test_a_fan_of_the_former_release_is_read_and_leaves_the_database_bound(
+    store_settings: Settings, pool: Any
+) -> None:
+    await pool.execute("UPDATE key_binding SET state = 'unbound'")
+    pair = ("creator", "fan")
+    await seed(store_settings, {pair: HISTORY})
+    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    store = Store(pool, keyring, store_settings.journal_partitions)
+    assert not is_bound(await pool.fetchval("SELECT wrapped_key FROM subject"))
+    stored = await store.stored(*pair)
+    assert stored is not None
+    assert is_bound(stored.wrapped_key)
+    assert len(open_snapshot(stored, pair, keyring).entries) == 50
+    assert len(await store.history(*pair, 1000)) == len(HISTORY)
 
 
 async def test_a_body_moved_to_another_event_is_noticed(store: Store, pool: Any) -> None:

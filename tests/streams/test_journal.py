@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from uuid import UUID
 
 import msgspec
 
@@ -108,8 +109,29 @@ async def test_what_can_not_be_folded_is_set_aside_and_the_rest_goes_on(
     assert (await running.state("neighbour")).engagement.messages == 2
     (worker,) = running.workers
     assert worker.alive
-    assert worker.said("records set aside") >= 1
+    assert worker.said("records quarantined") >= 1
     assert worker.said("Hi") == 0
+
+
+async def test_a_record_under_another_source_position_is_quarantined(running: Pipeline) -> None:
+    """The place in clear decides what counts as repeated: it must be the one that was sealed."""
+    await running.publish(message("moved", 1))
+    await running.drained()
+    subject = await subject_of(running, "moved")
+    (record,) = [one for one in await running.records(JOURNAL.name) if one.key == subject.id]
+    frame = msgspec.msgpack.decode(record.value)
+    frame[1] = SOURCE
+    await Forger(running, subject).write(msgspec.msgpack.encode(frame))
+
+    async def quarantined() -> list[str]:
+        rows = await running.fetch(
+            "SELECT reason FROM quarantine WHERE subject = $1", UUID(bytes=subject.id)
+        )
+        return [row["reason"] for row in rows]
+
+    (reason,) = await running.wait_for(quarantined)
+    assert "source position" in reason
+    assert (await running.state("moved")).engagement.messages == 1
 
 
 async def test_a_fold_of_the_journal_gives_the_same_bytes(running: Pipeline) -> None:

@@ -1,0 +1,35 @@
+-- Binding wrapped keys to their relationships, and looking for those that open for somebody else.
+
+-- name: state
+SELECT state FROM key_binding;
+
+-- name: keks
+SELECT DISTINCT kek FROM subject;
+
+-- From here on new keys are bound.
+-- name: begin
+UPDATE key_binding SET state = 'binding', changed_at = now() WHERE state = 'unbound';
+
+-- name: unbound_after
+SELECT subject, creator_id, fan_id, kek, wrapped_key FROM subject
+WHERE subject > $1 AND octet_length(wrapped_key) <> $2
+ORDER BY subject LIMIT $3;
+
+-- Only where the row is still as it was read: an erased subject stays erased.
+-- name: rewrap
+UPDATE subject AS s SET kek = x.kek, wrapped_key = x.wrapped_key
+FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[])
+    AS x (subject, known, kek, wrapped_key)
+WHERE s.subject = x.subject AND s.wrapped_key = x.known;
+
+-- Waits for whoever is making subjects, and keeps everybody from it until the commit.
+-- name: hold_new_subjects
+LOCK TABLE subject IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: finish
+UPDATE key_binding SET state = 'bound', changed_at = now();
+
+-- name: subjects_after
+SELECT subject, creator_id, fan_id, kek, wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens
+FROM subject WHERE subject > $1 ORDER BY subject LIMIT $2;
