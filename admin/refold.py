@@ -1,7 +1,7 @@
 """Refolding one partition of the journal into fresh states, in bounded memory.
 
-1. Every record's frame is read, in order; what ingest produced again is dropped. The rest is laid
-   into buckets by subject. Beyond a number of bytes all buckets go to files, sealed as they are.
+1. Every record's frame is read, in order; what ingest may have produced again is marked. All are
+   laid into buckets by subject. Beyond a number of bytes all buckets go to files, still sealed.
 2. Bucket by bucket: open, keep the first of equal events, fold each fan from nothing.
 
 The rules are those of `stores.folding`, so the same records count, and the same are set aside, as
@@ -37,9 +37,10 @@ HELD_BYTES_MAX: Final = 100_000_000
 """Sealed bytes held before all buckets are written to files."""
 _RECORD_OVERHEAD: Final = 350
 """Bytes of Python objects around one held record."""
-_HEAD: Final = struct.Struct("<16sqI")
+_HEAD: Final = struct.Struct("<16sq?I")
 
-Held = tuple[Raw, JournalRecord]
+Held = tuple[Raw, JournalRecord, bool]
+"""One record, its frame, and whether it is doubted (`stores.folding`)."""
 
 
 @dataclass(slots=True)
@@ -90,16 +91,15 @@ class Refold:
         self.records += len(raws)
         if raws:
             tally = framed.tallies[self.partition]
-            self.tally.repeats += tally.repeats
             self.tally.quarantined += tally.quarantined
             self.sources = framed.sources[self.partition]
             self.quarantined += framed.quarantined
         count, wanted = len(self._buckets), self.wanted
-        for pair in framed.records:
-            raw = pair[0]
+        for raw, record in framed.records:
             if wanted is not None and not wanted(raw.key):
                 continue
-            self._buckets[zlib.crc32(raw.key) % count].append(pair)
+            doubted = (self.partition, raw.offset) in framed.doubted
+            self._buckets[zlib.crc32(raw.key) % count].append((raw, record, doubted))
             self._held_bytes += len(raw.value) + _RECORD_OVERHEAD
         if self._held_bytes > self.held_bytes_max:
             self._spill()
@@ -109,8 +109,8 @@ class Refold:
             if not held:
                 continue
             parts = []
-            for raw, _ in held:
-                parts.append(_HEAD.pack(raw.key, raw.offset, len(raw.value)))
+            for raw, _, doubted in held:
+                parts.append(_HEAD.pack(raw.key, raw.offset, doubted, len(raw.value)))
                 parts.append(raw.value)
             with self._file(number).open("ab") as file:
                 file.write(b"".join(parts))
@@ -129,11 +129,11 @@ class Refold:
         path.unlink()
         at = 0
         while at < len(data):
-            key, offset, length = _HEAD.unpack_from(data, at)
+            key, offset, doubted, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size
             value = bytes(data[at : at + length])
             at += length
-            yield Raw(self.partition, offset, key, value), decode_record(value)
+            yield Raw(self.partition, offset, key, value), decode_record(value), doubted
 
     async def buckets(self, subjects: Subjects, connection: Any) -> AsyncIterator[Bucket]:
         """Fold bucket by bucket; the tally is complete when the last one was taken."""
@@ -142,9 +142,13 @@ class Refold:
             self._buckets[number] = []
             if not held:
                 continue
-            known = await subjects.lookup(connection, {raw.key for raw, _ in held})
-            framed = FramedBatch(records=held, tallies={self.partition: self.tally})
-            history = distinct(open_records(framed, known), framed.tallies)
+            known = await subjects.lookup(connection, {raw.key for raw, _, _ in held})
+            framed = FramedBatch(
+                records=[(raw, record) for raw, record, _ in held],
+                tallies={self.partition: self.tally},
+                doubted={(self.partition, raw.offset) for raw, _, doubted in held if doubted},
+            )
+            history = distinct(open_records(framed, known), framed)
             folded = fold_all(history, {}, framed)
             yield Bucket(folded, known, history, framed.quarantined)
             subjects.forget_all()

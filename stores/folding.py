@@ -1,4 +1,9 @@
-"""Folding a batch: from journal records to the new states of the fans they concern. Pure.
+"""Folding a batch: from journal records to the new states of the fans they concern. No I/O.
+
+A record at or below the highest source offset seen here is *doubted*: most likely ingest wrote it
+twice. It is dropped, and counted as a repeat, only if its event is known too (or its subject is
+gone). The offset alone proves nothing: after a restore of the database ingest writes again, under
+new subjects, what the lost subjects had already brought to this partition.
 
 A record that a fold can't take must not stop the others: it is set aside with its reason, and the
 fan's state is folded again from where it stood, without it. `fanmemory verify` and
@@ -58,10 +63,20 @@ class FramedBatch:
     tallies: dict[int, Tally] = field(default_factory=dict)
     sources: dict[int, dict[int, int]] = field(default_factory=dict)
     """Per journal partition: highest source offset per interactions partition, after the batch."""
+    doubted: set[tuple[int, int]] = field(default_factory=set)
+    """(partition, offset) of the records that ingest may have written before."""
+
+    def known(self, partition: int, offset: int) -> None:
+        """Count a record whose event was there already."""
+        tally = self.tallies[partition]
+        if (partition, offset) in self.doubted:
+            tally.repeats += 1
+        else:
+            tally.duplicates += 1
 
 
 def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]) -> FramedBatch:
-    """Read the clear frames and drop what ingest produced again.
+    """Read the clear frames and mark what ingest may have written before.
 
     `sources` is what was known before, per journal partition; it is not changed.
     """
@@ -82,9 +97,9 @@ def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]
             continue
         seen = framed.sources[partition]
         if record.source_offset <= seen.get(record.source_partition, -1):
-            tally.repeats += 1
-            continue
-        seen[record.source_partition] = record.source_offset
+            framed.doubted.add((partition, raw.offset))
+        else:
+            seen[record.source_partition] = record.source_offset
         framed.records.append((raw, record))
     return framed
 
@@ -95,14 +110,22 @@ def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list
     for raw, record in framed.records:
         subject = subjects.get(raw.key)
         if subject is None:
-            framed.tallies[raw.partition].forgotten += 1
+            tally = framed.tallies[raw.partition]
+            if (raw.partition, raw.offset) in framed.doubted:
+                tally.repeats += 1
+            else:
+                tally.forgotten += 1
             continue
         try:
             entry = open_entry(subject.cipher, subject.id, record.event_key, record.sealed)
             check_source(record, entry)
         except SealBroken as broken:
             framed.quarantined.append(_unreadable(raw, raw.key, broken))
-            framed.tallies[raw.partition].quarantined += 1
+            tally = framed.tallies[raw.partition]
+            if (raw.partition, raw.offset) in framed.doubted:
+                tally.repeats += 1  # kept like the first copy, which was counted
+            else:
+                tally.quarantined += 1
             continue
         opened.append(
             OpenedRecord(
@@ -112,12 +135,12 @@ def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list
     return opened
 
 
-def distinct(opened: Iterable[OpenedRecord], tallies: Mapping[int, Tally]) -> list[OpenedRecord]:
+def distinct(opened: Iterable[OpenedRecord], framed: FramedBatch) -> list[OpenedRecord]:
     """Of the same event twice in one batch the first counts."""
     first: dict[tuple[bytes, bytes], OpenedRecord] = {}
     for one in opened:
         if first.setdefault((one.subject, one.event_key), one) is not one:
-            tallies[one.partition].duplicates += 1
+            framed.known(one.partition, one.offset)
     return list(first.values())
 
 

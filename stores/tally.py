@@ -11,6 +11,7 @@ class Tally:
     applied: int = 0
     duplicates: int = 0
     repeats: int = 0
+    """Doubted records (`stores.folding`) of known events: extra, the first copy was counted."""
     forgotten: int = 0
     quarantined: int = 0
 

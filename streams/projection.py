@@ -2,7 +2,7 @@
 
 One unit of work, in this order; what a crash after each step costs is in brackets:
 
-1. Read frames, drop what ingest produced again, open what still has a key. [nothing]
+1. Read frames, mark what ingest may have produced again, open what still has a key. [nothing]
 2. One transaction [rolled back]:
    a. move the position rows by compare-and-set: the fence;
    b. insert the history; what comes back was there already: duplicates;
@@ -100,7 +100,7 @@ class Projection:
             subjects = await self._subjects.lookup(
                 connection, {raw.key for raw, _ in framed.records}
             )
-            opened = distinct(open_records(framed, subjects), framed.tallies)
+            opened = distinct(open_records(framed, subjects), framed)
             async with connection.transaction():
                 folded = await self._write(connection, batches, framed, opened)
                 rows = await self._write_outbox(connection, batches, folded)
@@ -162,7 +162,7 @@ class Projection:
         fresh = []
         for one in opened:
             if (one.subject, one.event_key) in known:
-                framed.tallies[one.partition].duplicates += 1
+                framed.known(one.partition, one.offset)
             else:
                 fresh.append(one)
         return fresh

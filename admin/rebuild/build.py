@@ -148,7 +148,9 @@ async def follow(
     applied = await history.applied_offsets(connection, partition, before.next, until)
     opened = open_records(framed, known)
     fresh = [one for one in opened if one.offset in applied]
-    tally.duplicates += len(opened) - len(fresh)
+    for one in opened:
+        if one.offset not in applied:
+            framed.known(partition, one.offset)
     ids = sorted({one.subject for one in fresh})
     folded = fold_all(fresh, await states.read(connection, generation, ids), framed)
     await states.write(connection, generation, states.state_rows(folded))

@@ -286,7 +286,9 @@ async def test_with_erasures_the_sum_of_the_counters_still_has_to_hold(quiet: Pi
     change = "UPDATE position SET applied = applied + %d WHERE generation = 1 AND partition = $1"
     async with _damaged(quiet, change % 1, change % -1, row["partition"]):
         report = await _verify(quiet)
-    assert [one.field for one in report.differences] == ["applied+duplicates+forgotten+quarantined"]
+    assert [one.field for one in report.differences] == [
+        "applied+duplicates+repeats+forgotten+quarantined"
+    ]
 
 
 async def test_sources_that_were_not_folded_are_found(quiet: Pipeline) -> None:

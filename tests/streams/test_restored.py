@@ -1,0 +1,67 @@
+"""A database brought back from a copy: what `interactions` still has is in the views again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from admin import topics
+from admin.verify import verify
+from infra.settings import Settings
+from lab.chaos.backwards import copy_database, restore_database
+from ops.secrets import with_secrets
+from ops.services import EmbeddedServices
+from stores.migrate import migrate
+from tests.pipeline import Event, Pipeline, mixed
+
+
+@pytest.fixture(scope="module")
+async def pipeline(
+    own_services: EmbeddedServices, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pipeline]:
+    """A system whose Postgres may be stopped; without workers."""
+    data: Path = tmp_path_factory.mktemp("restored")
+    settings = with_secrets(Settings(), data, own_services.endpoints)
+    await topics.create(settings)
+    await migrate(settings.postgres_url)
+    made = Pipeline(settings, data)
+    try:
+        yield made
+    finally:
+        await made.end()
+
+
+def renamed(events: list[Event], name: str) -> list[Event]:
+    return [event | {"fanId": f"{name}-{event['fanId']}"} for event in events]
+
+
+@pytest.mark.parametrize("running", [False], ids=["between workers"])
+async def test_fans_first_seen_after_the_copy_are_there_again(
+    own_services: EmbeddedServices, pipeline: Pipeline, tmp_path: Path, running: bool
+) -> None:
+    old = renamed(mixed(fans=20, events=200), f"old-{running}")
+    more = renamed(mixed(fans=20, events=100, first=200), f"old-{running}")
+    new = renamed(mixed(fans=20, events=100), f"new-{running}")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*old)
+    await pipeline.caught_up()
+    copy_database(own_services, tmp_path / "copy")
+    await pipeline.publish(*more, *new)
+    await pipeline.caught_up()
+    if not running:
+        worker.stop()
+    restore_database(own_services, tmp_path / "copy")
+    if not running:
+        worker = pipeline.start_worker()
+
+    async def complete() -> bool:
+        history = await pipeline.history()
+        return all(
+            history.get(fan) == sum(event["fanId"] == fan for event in (*old, *more, *new))
+            for fan in {event["fanId"] for event in (*old, *more, *new)}
+        )
+
+    await pipeline.wait_for(complete, instead=pipeline.accounting)
+    assert (await verify(pipeline.settings)).found == 0
+    worker.stop()
+    pipeline.workers.clear()
