@@ -5,26 +5,17 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from infra import logs
 from schemas.topics import TOPICS
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "schemas",
-    "infra",
-    "analysis",
-    "views",
-    "privacy",
-    "stores",
-    "admin",
-    "streams",
-    "api",
-    "ops",
-    "lab",
-)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+ROOMS = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
 TEXT_BYTES_MAX = 2_000_000
 HERE = Path(__file__).relative_to(ROOT).as_posix()
 
@@ -132,6 +123,35 @@ def test_every_module_says_what_it_is_for() -> None:
 
 def test_every_exception_from_a_rule_says_which() -> None:
     assert lines_with(r"#\s*(type: ignore|noqa)(?![\[:])", SOURCES) == []
+
+
+def test_every_list_of_the_rooms_names_them_all() -> None:
+    tools = PROJECT["tool"]
+    (layers,) = (one for one in tools["importlinter"]["contracts"] if one["type"] == "layers")
+    layered = {room.strip() for layer in layers["layers"] for room in layer.split("|")}
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert rooms == set(ROOMS) == layered == set(logs.ROOMS)
+    assert rooms == set(tools["importlinter"]["root_packages"])
+    assert rooms <= set(tools["mypy"]["files"])
+
+
+def test_every_field_given_to_a_log_line_is_let_through_and_every_such_field_is_used() -> None:
+    used = set()
+    for name, text in SOURCES.items():
+        if name.partition("/")[0] not in ROOMS:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.keyword) and node.arg == "extra" and _is_logged(node):
+                assert isinstance(node.value, ast.Dict), f"{name}:{node.value.lineno} is no literal"
+                for key in node.value.keys:
+                    assert isinstance(key, ast.Constant), f"{name}:{node.value.lineno}"
+                    used.add(key.value)
+    assert used == logs.FIELDS
+
+
+def _is_logged(keyword: ast.keyword) -> bool:
+    """`extra="ignore"` is pydantic's."""
+    return not isinstance(keyword.value, ast.Constant)
 
 
 HANDS_ON = {"ops/services/process.py", "ops/supervisor.py"}
