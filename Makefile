@@ -11,11 +11,11 @@ help: ## Say what can be made.
 
 install: .venv/installed ## Prepare .venv with the fanmemory command and the broker's jars.
 
-.venv/installed: requirements/uv.lock requirements/dev.lock pyproject.toml ops/services/kafka.lock
+.venv/installed: requirements/bootstrap.lock requirements/dev.lock pyproject.toml ops/services/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fan Memory needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
 	@echo "Installing into .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/fanmemory services install

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -31,7 +31,7 @@ from schemas.topics import TOPICS
 from tests.cli import COMMAND, STOPPED_SECONDS_MAX, Running, clean_environment, eventually
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LEAVES = dict(leaves(fanmemory))
 VARIABLES = {f"FANMEMORY_{name.upper()}" for name in Settings.model_fields}
 LONG_RUNNING = ("up", "worker", "api")
@@ -176,7 +176,8 @@ def assert_is_a_setting(line: str) -> None:
     )
     assert variable in VARIABLES
     field = variable.removeprefix("FANMEMORY_").lower()
-    settings = Settings(**{field: shown.stdout.decode()})
+    given: dict[str, Any] = {field: shown.stdout.decode()}
+    settings = Settings(**given)
     if field == "keyring":
         Keyring.parse(settings.keyring.get_secret_value())
     if field == "jwt_secret":
