@@ -39,7 +39,9 @@ def test_what_came_since_is_what_was_added(earlier: Account, added: Account) -> 
     )
 
 
-async def test_an_empty_system_has_nothing_to_account_for(store_settings, tmp_path) -> None:
+async def test_an_empty_system_has_nothing_to_account_for(
+    store_settings: Settings, tmp_path: Path
+) -> None:
     async with Pipeline(store_settings, tmp_path).stores() as (_, store):
         assert await account(store) == Account()
         assert await wait_until_folded(store, 0, 0.1) == Account()

@@ -301,7 +301,7 @@ async def test_sources_that_were_not_folded_are_found(quiet: Pipeline) -> None:
 
 
 async def test_a_cached_state_that_differs_is_found(quiet: Pipeline) -> None:
-    client = redis.asyncio.from_url(quiet.settings.redis_url)
+    client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
     async with quiet.stores() as (cache, _):
         name = cache._name("creator", "fan2")
     good = await client.hget(b"c:" + name, "d")
@@ -324,7 +324,7 @@ async def test_a_cached_fan_that_stays_behind_is_found(
     quiet: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("admin.verify.partition.STALE_SECONDS", 0.3)
-    client = redis.asyncio.from_url(quiet.settings.redis_url)
+    client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
     async with quiet.stores() as (cache, _):
         name = cache._name("creator", "fan2")
     good = await client.hget(b"c:" + name, "v")
@@ -340,7 +340,7 @@ async def test_a_cached_fan_whom_nobody_remembers_is_found(
     quiet: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("admin.verify.ORPHAN_SECONDS", 0.1)
-    client = redis.asyncio.from_url(quiet.settings.redis_url)
+    client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
     gone = uuid.uuid4()
     who = msgspec.msgpack.encode((gone.bytes, "kek", b"key", 0))
     await client.hset(b"c:left-behind", mapping={"g": b"%08d" % 1, "v": b"1", "s": who, "d": b"{}"})
@@ -370,7 +370,7 @@ async def test_the_command_says_where_and_never_what_and_exits_with_1(quiet: Pip
     subject = await _subject(quiet, "fan22")
     change = "UPDATE g1.fan_state SET version = version + %d WHERE subject = $1"
     async with _damaged(quiet, change % 1, change % -1, subject):
-        variables = environment(quiet.settings)
+        variables: dict[str, Any] = environment(quiet.settings)
         bad = fanmemory("verify", "--json", **variables)
         shown = fanmemory("verify", **variables)
     assert bad.returncode == shown.returncode == 1

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from importlib import resources
+from typing import get_args
 
 import msgspec
 import pytest
@@ -20,11 +21,11 @@ ANY_TEXT = st.text(alphabet=st.characters(), max_size=60) | st.sampled_from(HOST
 
 def check(text: str, found: TextFeatures) -> None:
     """Everything that `schemas.text_features` says of the fields."""
-    assert found.sentiment in Sentiment.__args__
+    assert found.sentiment in get_args(Sentiment)
     assert -1.0 <= found.score <= 1.0
     assert 0.0 <= found.confidence <= 1.0
-    assert set(found.emotions) <= set(Emotion.__args__)
-    assert set(found.tone) <= set(Tone.__args__)
+    assert set(found.emotions) <= set(get_args(Emotion))
+    assert set(found.tone) <= set(get_args(Tone))
     for weights in (list(found.emotions.values()), list(found.tone.values())):
         assert weights == sorted(weights, reverse=True)
         assert all(0.0 < weight <= 1.0 for weight in weights)

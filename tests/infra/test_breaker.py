@@ -191,7 +191,7 @@ async def test_stats_tell_counts_state_and_time_of_the_last_failure(breaker: Bre
 async def test_listeners_hear_every_change_of_state(clock: Clock) -> None:
     heard: list[str] = []
 
-    class Listener(pybreaker.CircuitBreakerListener):  # type: ignore[misc]
+    class Listener(pybreaker.CircuitBreakerListener):
         def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
             heard.append(new_state.name)
 

@@ -98,7 +98,7 @@ def test_our_own_lines_are_never_cut(lines: Lines) -> None:
 
 def test_what_was_cut_is_counted(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("infra.logs.time.monotonic", lambda: now[0])
     for _ in range(10):
         logging.getLogger("aiokafka").error("again")
     now[0] = logs.REPEAT_SECONDS + 1

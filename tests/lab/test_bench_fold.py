@@ -7,12 +7,12 @@ import sys
 from lab.bench.fold import interactions, measure
 
 
-def test_two_runs_fold_the_same_events():
+def test_two_runs_fold_the_same_events() -> None:
     assert interactions(50) == interactions(50)
     assert [event.time for event in interactions(50)] == sorted(e.time for e in interactions(50))
 
 
-def test_every_figure_is_above_zero_and_the_command_prints_them_as_json():
+def test_every_figure_is_above_zero_and_the_command_prints_them_as_json() -> None:
     command = [sys.executable, "-m", "lab.bench.fold", "--json", "--seconds", "0.1"]
     figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert figures.keys() == measure(0.05).keys()

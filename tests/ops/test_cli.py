@@ -3,6 +3,8 @@
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -50,7 +52,7 @@ CONTEXT_KEYS = {
 }
 
 
-def side_by_side(*commands: tuple[str, ...], **environment: str) -> list[tuple[int, str, str]]:
+def side_by_side(*commands: tuple[str, ...], **environment: Any) -> list[tuple[int, str, str]]:
     """(exit code, output, errors) of several commands."""
     with ThreadPoolExecutor(3) as pool:
         ran = pool.map(lambda words: fanmemory(*words, **environment), commands)
@@ -96,7 +98,7 @@ def test_a_command_that_nobody_knows_is_wrong_usage() -> None:
 # Errors.
 
 
-def test_without_a_system_each_says_so_and_what_to_do(tmp_path) -> None:
+def test_without_a_system_each_says_so_and_what_to_do(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     for code, output, errors in side_by_side(*ON_A_SYSTEM[::2], FANMEMORY_DATA=str(empty)):
         assert (code, output) == (1, "")
@@ -105,7 +107,7 @@ def test_without_a_system_each_says_so_and_what_to_do(tmp_path) -> None:
     assert not empty.exists(), "looking for a system makes nothing"
 
 
-def test_a_machine_gets_the_same_error_as_one_document(tmp_path) -> None:
+def test_a_machine_gets_the_same_error_as_one_document(tmp_path: Path) -> None:
     words = [(*words, "--json") for words in ON_A_SYSTEM[1::2] if "--json" in _options(words)]
     assert len(words) > 2
     for code, output, errors in side_by_side(*words, FANMEMORY_DATA=str(tmp_path)):
@@ -120,7 +122,7 @@ def _options(words: tuple[str, ...]) -> set[str]:
     return {option for param in LEAVES["fanmemory", *name].params for option in param.opts}
 
 
-def test_a_wrong_setting_is_named_before_anything_starts(tmp_path) -> None:
+def test_a_wrong_setting_is_named_before_anything_starts(tmp_path: Path) -> None:
     new = tmp_path / "new"
     for words in (("up",), ("up", "--json"), ("token", "--creator", "c")):
         [(code, output, errors)] = side_by_side(
@@ -134,7 +136,7 @@ def test_a_wrong_setting_is_named_before_anything_starts(tmp_path) -> None:
     assert not new.exists()
 
 
-def test_a_wrong_keyring_is_refused_without_being_repeated(tmp_path) -> None:
+def test_a_wrong_keyring_is_refused_without_being_repeated(tmp_path: Path) -> None:
     wrong = NOWHERE | SECRETS | {"FANMEMORY_KEYRING": "main:c2VjcmV0"}
     commands = (("context", "--creator", "c", "--fan", "f"), ("dlq", "--open"))
     for code, output, errors in side_by_side(*commands, FANMEMORY_DATA=str(tmp_path), **wrong):
@@ -143,7 +145,7 @@ def test_a_wrong_keyring_is_refused_without_being_repeated(tmp_path) -> None:
         assert "c2VjcmV0" not in errors
 
 
-def test_a_short_token_secret_is_refused(tmp_path) -> None:
+def test_a_short_token_secret_is_refused(tmp_path: Path) -> None:
     [(code, _, errors)] = side_by_side(
         ("token", "--creator", "c"), FANMEMORY_DATA=str(tmp_path), FANMEMORY_JWT_SECRET="short"
     )
@@ -152,7 +154,7 @@ def test_a_short_token_secret_is_refused(tmp_path) -> None:
     assert "short" not in errors.replace("shorter", "").replace("too short", "")
 
 
-def test_what_does_not_answer_is_one_sentence_and_no_traceback(tmp_path) -> None:
+def test_what_does_not_answer_is_one_sentence_and_no_traceback(tmp_path: Path) -> None:
     commands = (
         ("context", "--creator", "c", "--fan", "f"),
         ("emit", "-"),
@@ -160,11 +162,10 @@ def test_what_does_not_answer_is_one_sentence_and_no_traceback(tmp_path) -> None
         ("topics", "list"),
         ("migrate",),
     )
+    nowhere: dict[str, Any] = NOWHERE | SECRETS
     with ThreadPoolExecutor(3) as pool:
         ran = pool.map(
-            lambda words: fanmemory(
-                *words, stdin="{}", FANMEMORY_DATA=str(tmp_path), **NOWHERE, **SECRETS
-            ),
+            lambda words: fanmemory(*words, stdin="{}", FANMEMORY_DATA=str(tmp_path), **nowhere),
             commands,
         )
     for words, one in zip(commands, ran, strict=True):
@@ -176,7 +177,7 @@ def test_what_does_not_answer_is_one_sentence_and_no_traceback(tmp_path) -> None
 
 
 def test_a_database_that_lets_nobody_in_is_said_without_its_address(
-    demonstrated: Running, tmp_path
+    demonstrated: Running, tmp_path: Path
 ) -> None:
     url = json.loads((demonstrated.data / "endpoints.json").read_text())["postgres_url"]
     head, _, tail = url.rpartition("/")
@@ -224,7 +225,7 @@ def test_token_topics_status_and_doctor_have_their_keys(demonstrated: Running) -
     assert doctor["healthy"]
 
 
-def test_a_token_needs_no_running_system_once_its_secret_is_there(tmp_path) -> None:
+def test_a_token_needs_no_running_system_once_its_secret_is_there(tmp_path: Path) -> None:
     (tmp_path / "jwt_secret").write_text("s" * 64)
     ran = fanmemory("token", "--creator", "c", "--data", str(tmp_path))
     assert ran.returncode == 0
@@ -296,7 +297,9 @@ def test_a_reader_that_goes_away_is_no_error(demonstrated: Running) -> None:
     process.wait(60)
 
 
-def test_a_command_shown_for_copying_finds_the_directory(tmp_path, monkeypatch) -> None:
+def test_a_command_shown_for_copying_finds_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FANMEMORY_DATA", raising=False)
     assert data_words(tmp_path / ".fanmemory") == ""

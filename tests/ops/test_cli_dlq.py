@@ -2,6 +2,8 @@
 
 import base64
 import json
+from pathlib import Path
+from typing import Any
 
 from admin.dead_letters import opened, read_newest
 from infra.settings import Settings
@@ -13,13 +15,13 @@ from tests.pipeline import Pipeline
 OTHER_KEYRING = "other:" + base64.b64encode(b"k" * 32).decode()
 
 
-def letters(running: Running, *words: str, **environment: str):
+def letters(running: Running, *words: str, **environment: Any) -> Any:
     ran = running.run("dlq", "--json", *words, **environment)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return json.loads(ran.stdout)
 
 
-async def refuse(running: Running, *lines: bytes):
+async def refuse(running: Running, *lines: bytes) -> list[Any]:
     """Emit lines that will be refused; their dead letters, opened."""
     assert (await running.emit(*lines))["sent"] == len(lines)
     return letters(running, "--open", "--newest", str(len(lines)))["deadLetters"]
@@ -82,7 +84,9 @@ async def test_a_terminal_is_shown_no_control_characters(demonstrated: Running) 
     assert '\\x1b[31m{"red": 1}\\x07' in shown
 
 
-async def test_a_letter_that_ingest_wrote_twice_is_told_once(settings: Settings, tmp_path) -> None:
+async def test_a_letter_that_ingest_wrote_twice_is_told_once(
+    settings: Settings, tmp_path: Path
+) -> None:
     pipeline = Pipeline(settings, tmp_path)
     kek, sealed = pipeline.keyring.seal(b"value", b"interactions-0:7")
     letter = DeadLetter("interactions-0:7", "$", "no", "2024-05-01T10:00:00.000Z", kek, sealed)

@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -260,7 +261,7 @@ async def test_the_cache_shows_nobody(cache: Cache, redis_url: str) -> None:
     await cache.fill("c", fan.name, fan.stored())
     for key in await client.keys("*"):
         assert b"secret-fan" not in key
-        kind = await client.type(key)
+        kind: Any = await client.type(key)
         shown = {
             b"hash": lambda key=key: client.hgetall(key),
             b"zset": lambda key=key: client.zrange(key, 0, -1),

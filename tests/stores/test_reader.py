@@ -94,7 +94,7 @@ async def test_a_cached_memory_that_was_altered_is_read_from_postgres(
 ) -> None:
     before = await memory.context("c1", "f1")
     await settled(memory)
-    client = redis.asyncio.from_url(store_settings.redis_url)
+    client: Any = redis.asyncio.from_url(store_settings.redis_url)
     (key,) = [key async for key in client.scan_iter(match="m:*")]
     (member,) = await client.zrange(key, 0, 0)
     await client.zrem(key, member)

@@ -70,12 +70,14 @@ NEAR = st.integers(0, 40_000).map(lambda minutes: NOON + minutes * 60_011)
 
 
 @given(histories(max_size=20, times=NEAR), st.integers(0, 200 * DAY_MS))
-def test_every_field_equals_a_plain_calculation_over_all_events(entries, wait):
+def test_every_field_equals_a_plain_calculation_over_all_events(
+    entries: list[JournalEntry], wait: int
+) -> None:
     assert_equals_plain_sums(entries, max(entry.time for entry in entries) + wait)
 
 
 @mark.parametrize("entry", [view(), like(), like(content_type="photo")])
-def test_a_fan_known_only_by_a_view_or_a_like_has_every_document(entry):
+def test_a_fan_known_only_by_a_view_or_a_like_has_every_document(entry: JournalEntry) -> None:
     document = rendered([entry], NOON)
     msgspec.json.decode(json.dumps(document).encode(), type=MemoryContext)
     assert document["recentMessages"] == []
@@ -104,7 +106,9 @@ def test_a_fan_known_only_by_a_view_or_a_like_has_every_document(entry):
 
 
 @given(histories(), st.integers(0, 100 * 365 * DAY_MS))
-def test_any_history_renders_within_the_documented_bounds(entries, wait):
+def test_any_history_renders_within_the_documented_bounds(
+    entries: list[JournalEntry], wait: int
+) -> None:
     document = rendered(entries, max(entry.time for entry in entries) + wait)
     context = msgspec.json.decode(json.dumps(document).encode(), type=MemoryContext)
     shares = (
@@ -121,7 +125,7 @@ def test_any_history_renders_within_the_documented_bounds(entries, wait):
     assert len(context.personality_profile.preferred_emojis) <= 5
 
 
-def test_the_score_alone_is_the_score_of_the_context():
+def test_the_score_alone_is_the_score_of_the_context() -> None:
     entries = [like(NOON), view(NOON + DAY_MS)]
     score = render_score("creator", "fan", remember(*entries), NOON + 2 * DAY_MS)
     metrics = rendered(entries, NOON + 2 * DAY_MS)["engagementMetrics"]
@@ -160,6 +164,6 @@ def relationships(name: str, limit: int) -> list[list[JournalEntry]]:
 
 
 @mark.parametrize("name", ["conversations.jsonl.gz", "purchases.jsonl.gz"])
-def test_real_histories_equal_the_plain_calculation(name):
+def test_real_histories_equal_the_plain_calculation(name: str) -> None:
     for entries in relationships(name, 60):
         assert_equals_plain_sums(entries, max(entry.time for entry in entries) + 10 * DAY_MS)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import fields
 from pytest import mark
 
@@ -15,7 +16,7 @@ NAMES = set(re.findall(r"`([^`]+)`", PAGE))
 
 
 @mark.parametrize("part", PARTS)
-def test_the_page_names_every_field_of_the_stored_state(part):
+def test_the_page_names_every_field_of_the_stored_state(part: str) -> None:
     stored = PAGE.partition("## The stored state")[2]
     row = next(line for line in stored.splitlines() if line.startswith(f"| `{part}` |"))
     assert {field.name for field in fields(PARTS[part].State)} <= set(re.findall(r"`(\w+)`", row))
@@ -31,11 +32,11 @@ def test_the_page_names_every_field_of_the_stored_state(part):
         context.CommunicationPreferences,
     ],
 )
-def test_the_page_names_every_field_of_the_documents(document):
+def test_the_page_names_every_field_of_the_documents(document: type[msgspec.Struct]) -> None:
     public = {field.encode_name for field in fields(document)} - {"fanId", "creatorId"}
     assert public <= NAMES
 
 
-def test_the_page_names_every_field_that_can_be_explained():
+def test_the_page_names_every_field_that_can_be_explained() -> None:
     assert set(explain.FIELDS) <= NAMES
     assert {field.name for field in fields(FanState)} <= NAMES

@@ -4,23 +4,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx, mark
 
-from schemas.text_features import TextFeatures
+from schemas.context import EmotionalState
+from schemas.events import Sender
+from schemas.journal import JournalEntry
+from schemas.text_features import Sentiment, TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
 from tests.views import reference
 from tests.views.interactions import NOON, WHO, known, like, message, purchase, remember, tip
 from views import emotional_state
 
 
-def said(score, time=NOON, label="neutral", emotions=None, sender="fan"):
+def said(
+    score: float,
+    time: int = NOON,
+    label: Sentiment = "neutral",
+    emotions: dict[str, float] | None = None,
+    sender: Sender = "fan",
+) -> JournalEntry:
     text = TextFeatures(sentiment=label, score=score, emotions=emotions or {})
     return message(time, text, sender=sender)
 
 
-def state_of(*entries):
+def state_of(*entries: JournalEntry) -> emotional_state.State:
     return remember(*entries).emotional_state
 
 
-def rendered(*entries):
+def rendered(*entries: JournalEntry) -> EmotionalState:
     return emotional_state.render(known(*entries), WHO, NOON)
 
 
@@ -28,11 +37,11 @@ def rendered(*entries):
     ("score", "label"),
     [(0.151, "positive"), (0.15, "neutral"), (-0.15, "neutral"), (-0.151, "negative")],
 )
-def test_sentiment_has_the_thresholds_of_the_page(score, label):
+def test_sentiment_has_the_thresholds_of_the_page(score: float, label: str) -> None:
     assert rendered(said(score)).current_sentiment == label
 
 
-def test_each_message_weighs_half_as_much_as_the_third_newer_one():
+def test_each_message_weighs_half_as_much_as_the_third_newer_one() -> None:
     entries = [said(score, NOON + i) for i, score in enumerate((1.0, 0.0, 0.0, 0.0))]
     ratio = 2 ** (-1 / 3)
     expected = 0.5 / (1 + ratio + ratio**2 + 0.5)
@@ -40,18 +49,18 @@ def test_each_message_weighs_half_as_much_as_the_third_newer_one():
 
 
 @given(st.lists(st.integers(-10_000, 10_000), min_size=1, max_size=80))
-def test_the_mean_is_over_all_messages_not_only_the_twenty_kept(scores):
+def test_the_mean_is_over_all_messages_not_only_the_twenty_kept(scores: list[float]) -> None:
     entries = [said(score / 10_000, NOON + i) for i, score in enumerate(scores)]
     mean = emotional_state.mean_score(state_of(*entries))
     assert mean == approx(reference.mean_sentiment(entries), abs=1e-12)
 
 
-def test_the_creators_words_move_nothing():
+def test_the_creators_words_move_nothing() -> None:
     state = state_of(said(1.0, label="positive", emotions={"joy": 1.0}, sender="creator"))
     assert state == emotional_state.State()
 
 
-def test_the_history_holds_the_last_twenty_by_event_time_oldest_first():
+def test_the_history_holds_the_last_twenty_by_event_time_oldest_first() -> None:
     entries = [said(0, NOON + i * MINUTE_MS, "positive") for i in range(25)]
     late = said(0, NOON + 20 * MINUTE_MS + 1, "negative")
     too_late = said(-1, NOON, "negative")
@@ -62,12 +71,12 @@ def test_the_history_holds_the_last_twenty_by_event_time_oldest_first():
     assert document.current_sentiment == "neutral"
 
 
-def test_equal_times_keep_the_order_of_the_log():
+def test_equal_times_keep_the_order_of_the_log() -> None:
     document = rendered(said(0, NOON, "positive"), said(0, NOON, "negative"))
     assert [item.sentiment for item in document.sentiment_history] == ["positive", "negative"]
 
 
-def test_emotions_halve_in_a_week_and_need_15_percent_of_the_total():
+def test_emotions_halve_in_a_week_and_need_15_percent_of_the_total() -> None:
     document = rendered(
         said(0, NOON - 7 * DAY_MS, emotions={"joy": 1.0, "fear": 0.2}),
         said(0, NOON, emotions={"anger": 0.6, "love": 0.2}),
@@ -76,20 +85,20 @@ def test_emotions_halve_in_a_week_and_need_15_percent_of_the_total():
     assert document.dominant_emotions == ("anger", "joy")
 
 
-def test_at_most_three_emotions_dominate_and_equals_stand_in_alphabetical_order():
+def test_at_most_three_emotions_dominate_and_equals_stand_in_alphabetical_order() -> None:
     found = {"surprise": 0.5, "joy": 0.5, "love": 0.5, "anger": 0.5}
     assert rendered(said(0, emotions=found)).dominant_emotions == ("anger", "joy", "love")
 
 
-def test_nothing_emotional_leaves_no_dominant_emotion():
+def test_nothing_emotional_leaves_no_dominant_emotion() -> None:
     assert rendered(said(0), like(NOON)).dominant_emotions == ()
 
 
-def test_an_emotion_that_nobody_defined_is_not_counted():
+def test_an_emotion_that_nobody_defined_is_not_counted() -> None:
     assert rendered(said(0, emotions={"boredom": 1.0})).dominant_emotions == ()
 
 
-def test_tips_and_purchases_are_positive_and_late_events_move_no_date_back():
+def test_tips_and_purchases_are_positive_and_late_events_move_no_date_back() -> None:
     document = rendered(
         purchase(NOON + 1000), tip(NOON), said(0, NOON, "negative"), said(0, NOON - 1, "negative")
     )
@@ -97,7 +106,7 @@ def test_tips_and_purchases_are_positive_and_late_events_move_no_date_back():
     assert document.last_negative_interaction == "2024-11-12T12:00:00.000Z"
 
 
-def test_dates_are_null_until_one_happens():
+def test_dates_are_null_until_one_happens() -> None:
     document = rendered(like(NOON))
     assert document.last_positive_interaction is None
     assert document.last_negative_interaction is None

@@ -1,12 +1,14 @@
 """As-of and explain."""
 
 from math import fsum
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx, mark, raises
 
 from schemas.errors import InvalidInput
+from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS
 from tests.views.interactions import (
@@ -22,18 +24,18 @@ from tests.views.interactions import (
 )
 from views import engagement, messages
 from views.context import render_context
-from views.explain import FIELDS, context_as_of, explain, state_as_of, value_of
+from views.explain import FIELDS, History, context_as_of, explain, state_as_of, value_of
 from views.state import encode
 
 NAMES = (*FIELDS, "contentPreferences.photo", "topicInterests.cars")
 LATER = NOON + 30 * DAY_MS
 
 
-def history(*entries):
+def history(*entries: JournalEntry) -> History:
     return list(enumerate(entries))
 
 
-def test_each_event_has_its_contribution_and_silence_its_own_line():
+def test_each_event_has_its_contribution_and_silence_its_own_line() -> None:
     told = explain(
         history(purchase(NOON, 2000), message(NOON + DAY_MS)), "engagementScore", None, LATER
     )
@@ -47,7 +49,7 @@ def test_each_event_has_its_contribution_and_silence_its_own_line():
     assert told.to_value == approx(told.silence + bought.contribution + wrote.contribution)
 
 
-def test_the_window_begins_after_from_and_includes_to():
+def test_the_window_begins_after_from_and_includes_to() -> None:
     entries = history(like(NOON), like(NOON + 1), like(NOON + 2), like(NOON + 3))
     told = explain(entries, "interactionCount", NOON, NOON + 2)
     assert [item.position for item in told.contributions] == [1, 2]
@@ -58,14 +60,16 @@ def test_the_window_begins_after_from_and_includes_to():
     )
 
 
-def test_a_window_without_events_is_all_silence():
+def test_a_window_without_events_is_all_silence() -> None:
     told = explain(history(purchase(NOON)), "engagementScore", NOON, NOON + 14 * DAY_MS)
     assert told.contributions == ()
     assert told.silence == told.difference < 0
 
 
 @given(histories(), st.sampled_from(NAMES), any_time, any_time, st.integers(0, 5))
-def test_contributions_add_up_to_the_difference(entries, field, one, other, limit):
+def test_contributions_add_up_to_the_difference(
+    entries: list[JournalEntry], field: str, one: int, other: int, limit: int
+) -> None:
     start, end = sorted((one, other + 1 if one == other else other))
     told = explain(history(*entries), field, start, end, contributions_max=limit)
     named = fsum(item.contribution for item in told.contributions)
@@ -78,11 +82,13 @@ def test_contributions_add_up_to_the_difference(entries, field, one, other, limi
 
 
 @given(histories(), st.sampled_from([name for name in NAMES if name != "avgResponseTimeSeconds"]))
-def test_only_the_response_time_depends_on_the_order_of_arrival(entries, field):
+def test_only_the_response_time_depends_on_the_order_of_arrival(
+    entries: list[JournalEntry], field: str
+) -> None:
     assert explain(history(*entries), field, None, YEAR_2100).order == 0
 
 
-def test_late_events_of_the_response_time_stand_in_a_line_of_their_own():
+def test_late_events_of_the_response_time_stand_in_a_line_of_their_own() -> None:
     entries = history(message(NOON + 9000), message(NOON, sender="creator"))
     told = explain(entries, "avgResponseTimeSeconds", None, LATER)
     assert told.to_value is None
@@ -91,11 +97,11 @@ def test_late_events_of_the_response_time_stand_in_a_line_of_their_own():
 
 
 @given(histories(), st.sampled_from(NAMES))
-def test_a_value_is_that_of_the_rendered_context(entries, field):
+def test_a_value_is_that_of_the_rendered_context(entries: list[JournalEntry], field: str) -> None:
     now = max(entry.time for entry in entries) + DAY_MS
     state = remember(*entries)
     context = render_context("c", "f", state, (), now)
-    documents = {}
+    documents: dict[str, Any] = {}
     for document in (
         context.engagement_metrics,
         context.personality_profile,
@@ -109,7 +115,9 @@ def test_a_value_is_that_of_the_rendered_context(entries, field):
 
 
 @given(histories())
-def test_as_of_the_newest_event_is_the_live_state_byte_for_byte(entries):
+def test_as_of_the_newest_event_is_the_live_state_byte_for_byte(
+    entries: list[JournalEntry],
+) -> None:
     newest = max(entry.time for entry in entries)
     state = state_as_of(history(*entries), newest)
     assert state is not None
@@ -117,7 +125,9 @@ def test_as_of_the_newest_event_is_the_live_state_byte_for_byte(entries):
 
 
 @given(histories(), any_time)
-def test_as_of_a_time_knows_the_events_until_then_alone(entries, time):
+def test_as_of_a_time_knows_the_events_until_then_alone(
+    entries: list[JournalEntry], time: int
+) -> None:
     known = [(at, entry) for at, entry in history(*entries) if entry.time <= time]
     context = context_as_of("c", "f", history(*entries), time)
     if not known:
@@ -130,19 +140,19 @@ def test_as_of_a_time_knows_the_events_until_then_alone(entries, time):
     assert context.personality_profile.interaction_count == len(known)
 
 
-def test_as_of_before_the_first_event_nothing_is_known():
+def test_as_of_before_the_first_event_nothing_is_known() -> None:
     assert state_as_of(history(like(NOON)), NOON - 1) is None
     assert context_as_of("c", "f", history(like(NOON)), NOON - 1) is None
 
 
-def test_a_long_window_names_the_largest_and_sums_up_the_rest():
+def test_a_long_window_names_the_largest_and_sums_up_the_rest() -> None:
     entries = history(*(like(NOON + i) for i in range(50)), purchase(NOON + 7))
     told = explain(entries, "engagementScore", None, LATER, contributions_max=1)
     assert [item.kind for item in told.contributions] == ["purchase"]
     assert told.others.count == 50
 
 
-def test_topics_and_content_types_can_be_explained_by_name():
+def test_topics_and_content_types_can_be_explained_by_name() -> None:
     hate = TextFeatures(topics=("cars",), sentiment="negative")
     love = TextFeatures(topics=("cars",))
     entries = history(message(NOON, love), message(NOON + 1, hate))
@@ -151,18 +161,18 @@ def test_topics_and_content_types_can_be_explained_by_name():
 
 
 @mark.parametrize("field", ["tone", "", "topicInterests", "topicInterests.", "engagement.score"])
-def test_an_unknown_field_is_refused_and_the_known_ones_named(field):
+def test_an_unknown_field_is_refused_and_the_known_ones_named(field: str) -> None:
     with raises(InvalidInput, match="engagementScore") as refused:
         explain([], field, None, NOON)
     assert refused.value.field == "field"
 
 
-def test_an_empty_window_is_refused():
+def test_an_empty_window_is_refused() -> None:
     with raises(InvalidInput, match="must be before to"):
         explain([], "engagementScore", NOON, NOON)
 
 
-def test_nobody_has_nothing_to_explain():
+def test_nobody_has_nothing_to_explain() -> None:
     told = explain([], "engagementScore", YEAR_1990, NOON)
     assert (told.from_value, told.to_value, told.difference) == (None, None, 0.0)
     assert engagement.VERSION

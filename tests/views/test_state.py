@@ -2,6 +2,7 @@
 
 import random
 from math import isclose
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pytest import raises
 
 from schemas.errors import Misconfigured
+from schemas.events import Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
@@ -26,12 +28,12 @@ def plain(state: states.FanState) -> dict[str, Any]:
 
 
 @given(histories())
-def test_refolding_gives_the_same_bytes(entries):
+def test_refolding_gives_the_same_bytes(entries: list[JournalEntry]) -> None:
     assert states.encode(remember(*entries)) == states.encode(remember(*entries))
 
 
 @given(histories())
-def test_storing_and_loading_between_events_changes_no_byte(entries):
+def test_storing_and_loading_between_events_changes_no_byte(entries: list[JournalEntry]) -> None:
     kept = None
     for position, entry in enumerate(entries):
         kept = states.decode(states.encode(states.fold(kept, entry, position)))
@@ -40,7 +42,9 @@ def test_storing_and_loading_between_events_changes_no_byte(entries):
 
 
 @given(histories(max_size=20, times=any_time), st.randoms(use_true_random=False))
-def test_counts_are_exact_and_decayed_sums_close_in_any_order(entries, rng):
+def test_counts_are_exact_and_decayed_sums_close_in_any_order(
+    entries: list[JournalEntry], rng: Random
+) -> None:
     by_time = {entry.time: entry for entry in entries}  # equal times go by log order
     once = list(by_time.values())
     again = list(once)
@@ -64,7 +68,7 @@ def _assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @given(histories())
-def test_the_state_is_finite_non_negative_and_small(entries):
+def test_the_state_is_finite_non_negative_and_small(entries: list[JournalEntry]) -> None:
     data = states.encode(remember(*entries))
     assert len(data) < 8192
     _assert_bounded(msgspec.json.decode(data))
@@ -85,7 +89,7 @@ def _assert_bounded(value: Any, path: str = "") -> None:
         assert isinstance(value, str), path  # a float that is not finite would be null
 
 
-def test_the_worst_state_stays_within_its_limit():
+def test_the_worst_state_stays_within_its_limit() -> None:
     rng = random.Random(7)
     wide = [chr(0x20000 + i) * 60 + f"{i:04d}" for i in range(200)]
     state = None
@@ -111,21 +115,23 @@ def test_the_worst_state_stays_within_its_limit():
 
 
 @given(st.floats(), st.floats(), histories(max_size=5))
-def test_features_outside_their_bounds_do_not_spoil_the_state(score, weight, entries):
+def test_features_outside_their_bounds_do_not_spoil_the_state(
+    score: float, weight: float, entries: list[JournalEntry]
+) -> None:
     strange = TextFeatures(score=score, emotions={"joy": weight}, tone={"formal": weight})
     state = remember(*entries, message(NOON, strange))
     assert states.encode(states.decode(states.encode(state))) == states.encode(state)
     _assert_bounded(plain(state))
 
 
-def test_keys_that_are_too_long_are_not_kept():
+def test_keys_that_are_too_long_are_not_kept() -> None:
     long = "x" * 65
     state = remember(message(text=TextFeatures(topics=(long,))), purchase(content_type=long))
     assert (state.preferences.topics, state.preferences.content) == ({}, {})
     assert state.preferences.bought == {}
 
 
-def test_a_typical_state_takes_less_than_4_kb():
+def test_a_typical_state_takes_less_than_4_kb() -> None:
     rng = random.Random(11)
     topics = [f"topic-{i}" for i in range(12)]
     entries: list[JournalEntry] = []
@@ -139,14 +145,14 @@ def test_a_typical_state_takes_less_than_4_kb():
             emojis=tuple(rng.sample("😀🔥😂😘🥰💋🎉😉🙈🙏", 2)),
             length=80,
         )
-        sender = rng.choice(("fan", "creator"))
+        sender: Sender = rng.choice(("fan", "creator"))
         entries.append(message(NOON + i * 7 * MINUTE_MS, text, sender=sender))
         if i % 10 == 0:
             entries.append(purchase(NOON + i * 7 * MINUTE_MS, 1999, "video"))
     assert len(states.encode(remember(*entries))) < 4096
 
 
-def test_extreme_jumps_in_time_underflow_to_nothing_and_the_newest_event_counts():
+def test_extreme_jumps_in_time_underflow_to_nothing_and_the_newest_event_counts() -> None:
     ancient, future = 631_152_000_000, 4_102_444_799_999
     text = TextFeatures(topics=("cars",), emotions={"joy": 1.0}, emojis=("🔥",), length=10)
     state = remember(message(future, text), message(ancient, text), message(future, text))
@@ -156,12 +162,12 @@ def test_extreme_jumps_in_time_underflow_to_nothing_and_the_newest_event_counts(
     assert 2 <= state.preferences.topics["cars"] < 4
 
 
-def test_the_position_is_that_of_the_newest_event_folded():
+def test_the_position_is_that_of_the_newest_event_folded() -> None:
     state = states.fold(None, like(), 41)
     assert states.fold(state, like(NOON - DAY_MS), 57).position == 57
 
 
-def test_the_version_names_every_view():
+def test_the_version_names_every_view() -> None:
     assert states.VIEW_VERSION.split() == [
         f"{name}:{module.VERSION}" for name, module in states.PARTS.items()
     ]
@@ -170,7 +176,7 @@ def test_the_version_names_every_view():
 
 @settings(max_examples=20)
 @given(st.binary())
-def test_what_is_no_state_is_refused_with_the_way_out(data):
+def test_what_is_no_state_is_refused_with_the_way_out(data: bytes) -> None:
     with raises(Misconfigured) as refused:
         states.decode(b"[" + data)
     assert "rebuild" in refused.value.advice
