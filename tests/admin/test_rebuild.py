@@ -13,8 +13,8 @@ import redis.asyncio
 from admin.preflight import preflight
 from admin.rebuild import diff, drop_former, rebuild
 from admin.rebuild.differences import state_changes
-from admin.topics import admin
 from admin.verify import verify
+from infra.kafka import admin
 from infra.postgres import open_pool
 from infra.producer import BatchProducer
 from infra.settings import Settings

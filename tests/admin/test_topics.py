@@ -8,6 +8,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from admin import topics
+from infra import kafka
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Misconfigured
 from schemas.topics import JOURNAL, TOPICS, UNLIMITED
@@ -17,7 +18,7 @@ NAMES = [topic.name for topic in TOPICS]
 
 async def delete(settings: Settings, names: list[str]) -> None:
     """Delete topics and wait until the broker has forgotten them."""
-    async with topics.admin(settings) as client:
+    async with kafka.admin(settings) as client:
         await client.delete_topics(names)
         async with asyncio.timeout(10):
             while set(names) & set(await client.list_topics()):
@@ -62,7 +63,7 @@ async def test_another_partition_count_of_a_live_topic_is_refused_with_the_reaso
 
 
 async def test_a_journal_that_would_forget_is_refused(settings: Settings) -> None:
-    async with topics.admin(settings) as client:
+    async with kafka.admin(settings) as client:
         await client.alter_configs(
             [
                 ConfigResource(
@@ -92,10 +93,10 @@ async def test_recreating_empties_every_topic(settings: Settings) -> None:
 
 
 async def test_topics_of_others_are_left_alone(settings: Settings) -> None:
-    async with topics.admin(settings) as client:
+    async with kafka.admin(settings) as client:
         await client.create_topics([NewTopic("somebody-elses", 1, 1)])
     await topics.recreate(settings)
-    async with topics.admin(settings) as client:
+    async with kafka.admin(settings) as client:
         assert "somebody-elses" in await client.list_topics()
         await client.delete_topics(["somebody-elses"])
 

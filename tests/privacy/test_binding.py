@@ -10,8 +10,8 @@ import pytest
 
 from infra.postgres import connect
 from privacy.binding import bind, binding_state, broken_subjects
-from privacy.keys import Keyring, is_bound
-from privacy.subjects import Relationship, Subject, Subjects
+from privacy.keys import Keyring, Relationship, is_bound
+from privacy.subjects import Subject, Subjects
 from schemas.errors import Misconfigured, SealBroken
 
 OLD = "old:" + base64.b64encode(os.urandom(32)).decode()

@@ -100,7 +100,7 @@ async def test_an_entry_copied_to_another_fans_name_opens_nothing(
     for one in (fan, other):
         one.says(1)
         assert await cache.fill("c", one.name, one.stored())
-    connection = redis.asyncio.Redis.from_url(redis_url)
+    connection: Any = redis.asyncio.Redis.from_url(redis_url)
     name, copied = cache._name("c", "fan"), cache._name("c", "other")
     for key in await connection.keys():
         if name in key:
