@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas.relationship import Relationship
 from schemas.times import DAY_MS, HOUR_MS, SECOND_MS, render_time
 
 START_MS: Final = 1_748_736_000_000
@@ -24,7 +25,6 @@ REMEMBERED_MAX: Final = 4_000
 FANS_PER_CREATOR: Final = 500
 
 Nature = Literal["fresh", "late", "duplicate", "bad"]
-Relationship = tuple[str, str]
 
 _TEXTS: Final = (
     "good morning! slept well?",

@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import Misconfigured, SealBroken
+from schemas.relationship import Relationship
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -30,9 +31,6 @@ _BOUND: Final = b"\x02"
 _TAG_BYTES: Final = 16
 BOUND_BYTES: Final = len(_BOUND) + NONCE_BYTES + KEY_BYTES + _TAG_BYTES
 """Length of a bound wrapped key: by it the database tells them from unbound ones."""
-
-Relationship = tuple[str, str]
-"""(creatorId, fanId)"""
 
 
 def new_key() -> bytes:

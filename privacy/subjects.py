@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.sql import load_queries
-from privacy.keys import Keyring, Relationship, new_key
+from privacy.keys import Keyring, new_key
+from schemas.relationship import Relationship
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "subjects.sql")
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from privacy.keys import Keyring, Relationship
+from privacy.keys import Keyring
 from privacy.seal import EVENT_KEY_BYTES, open_entry
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from views import state as states
 
 

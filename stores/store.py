@@ -8,12 +8,13 @@ import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.postgres import database_errors
-from privacy.keys import Keyring, Relationship, is_bound
+from privacy.keys import Keyring, is_bound
 from privacy.seal import open_entry
 from privacy.subjects import journal_partition
 from schemas.errors import DatabaseUnavailable
 from schemas.journal import JournalEntry
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import generations
 from stores.positions import POSITION_SQL

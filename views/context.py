@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from schemas.context import EngagementScore, MemoryContext
 from schemas.journal import JournalEntry
-from schemas.relationship import Relationship
 from schemas.times import render_time
 from views import emotional_state, engagement, messages, personality, preferences
 from views.state import Fan, FanState
@@ -19,7 +18,7 @@ def render_context(
 ) -> MemoryContext:
     """All five documents at `now` (ms). `entries`: the last 50 messages, oldest first."""
     fan = Fan(state, entries)
-    who = Relationship(creator_id, fan_id)
+    who = creator_id, fan_id
     metrics = engagement.render(fan, who, now)
     return MemoryContext(
         fan_id=fan_id,

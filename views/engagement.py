@@ -147,10 +147,11 @@ def revenue(state: State) -> float:
 
 
 def render(fan: "Fan", who: Relationship, now: int) -> EngagementMetrics:
+    creator_id, fan_id = who
     state = fan.state.engagement
     return EngagementMetrics(
-        fan_id=who.fan_id,
-        creator_id=who.creator_id,
+        fan_id=fan_id,
+        creator_id=creator_id,
         engagement_score=score(state, now),
         total_messages=state.messages,
         total_purchases=state.purchases,

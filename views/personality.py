@@ -205,7 +205,7 @@ def render(fan: "Fan", who: Relationship, now: int) -> PersonalityProfile:
     state = fan.state.personality
     engagement = fan.state.engagement
     return PersonalityProfile(
-        fan_id=who.fan_id,
+        fan_id=who[1],
         tone=tone(state),
         emoji_frequency=emoji_frequency(state),
         message_length_preference=message_length(state),

@@ -324,7 +324,7 @@ def render(fan: "Fan", who: Relationship, now: int) -> FanPreferences:
     now = engagement.not_before_newest(fan.state.engagement, now)
     fade = exp2((state.as_of - now) / HALF_LIFE_MS)
     return FanPreferences(
-        fan_id=who.fan_id,
+        fan_id=who[1],
         content_preferences=_scores(state.content, CONTENT_SCALE, fade),
         topic_interests=_scores(state.topics, TOPIC_SCALE, fade),
         purchase_patterns=purchase_patterns(state, now),

@@ -14,6 +14,7 @@ from privacy.keys import Keyring
 from privacy.seal import event_key, seal_entry
 from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores import history, positions, states
 from stores.cache import Cache
@@ -23,8 +24,6 @@ from stores.positions import Batch, Positions
 from stores.states import StateRow
 from stores.tally import Tally
 from views.state import FanState, encode, fold
-
-Relationship = tuple[str, str]
 
 
 async def seed(settings: Settings, histories: Mapping[Relationship, Sequence[JournalEntry]]) -> int:

@@ -17,8 +17,9 @@ from infra.sql import load_queries
 from lab.chaos.emitter import Emitter
 from lab.chaos.reader import ALLOWED, Reader
 from lab.chaos.topic import read_topic
-from lab.load import Event, Relationship, Totals, totals
+from lab.load import Event, Totals, totals
 from schemas.positions import parse_position
+from schemas.relationship import Relationship
 from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores import generations

@@ -17,7 +17,7 @@ import msgspec
 from api.app import PREFIX
 from api.tokens import issue_token
 from infra.settings import Settings
-from lab.load import Relationship
+from schemas.relationship import Relationship
 from views.messages import MESSAGES_MAX
 
 READS_PER_SECOND: Final = 25.0

@@ -10,9 +10,10 @@ import pytest
 
 from infra.postgres import connect
 from privacy.binding import bind, binding_state, broken_subjects
-from privacy.keys import Keyring, Relationship, is_bound
+from privacy.keys import Keyring, is_bound
 from privacy.subjects import Subject, Subjects
 from schemas.errors import Misconfigured, SealBroken
+from schemas.relationship import Relationship
 
 OLD = "old:" + base64.b64encode(os.urandom(32)).decode()
 NEW = "new:" + base64.b64encode(os.urandom(32)).decode()

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.relationship import Relationship
 from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
 from views import messages
@@ -14,7 +13,7 @@ from views.state import Fan, FanState, fold
 
 NOON = 1_731_412_800_000
 """2024-11-12T12:00:00Z, a Tuesday."""
-WHO = Relationship("creator", "fan")
+WHO = ("creator", "fan")
 YEAR_1990 = 631_152_000_000
 YEAR_2100 = 4_102_444_800_000
 
