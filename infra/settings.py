@@ -5,17 +5,29 @@ table, and a test holds the two equal. View constants are not settings: they bel
 version of the view.
 """
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from schemas.errors import Misconfigured
 
-PREFIX = "FANMEMORY_"
+PREFIX: Final = "FANMEMORY_"
+SCHEMES: Final = {
+    "postgres_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
+"""What an address must begin with: anything else is another kind of server."""
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -47,19 +59,6 @@ class Settings(BaseSettings):
     """Every field's description gives its unit and the reason for its default."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del dotenv_settings, file_secret_settings  # neither is read
-        # Files before variables: a variable that is set to nothing leaves the word to its file.
-        return init_settings, SecretFiles(settings_cls), env_settings
 
     data: Path = Field(
         Path(".fanmemory"), description="data directory of the embedded services, and their name"
@@ -173,3 +172,53 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"
     )
+
+    @field_validator(*SCHEMES)
+    @classmethod
+    def _of_its_kind(cls, url: str, info: ValidationInfo) -> str:
+        schemes = SCHEMES[info.field_name or ""]
+        if url and not url.startswith(schemes):
+            raise ValueError("must begin with " + " or ".join(schemes))
+        return url
+
+    @field_validator("kafka_url")
+    @classmethod
+    def _brokers(cls, servers: str) -> str:
+        for server in filter(None, servers.split(",")):
+            host, colon, port = server.strip().rpartition(":")
+            if not host or not colon or "/" in host or not port.isdecimal():
+                raise ValueError("must be host:port, several separated by commas")
+        return servers
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then files, then variables; a variable that names no setting is refused."""
+        del dotenv_settings, file_secret_settings  # neither is read
+        if isinstance(env_settings, EnvSettingsSource):
+            _refuse_unknown(env_settings.env_vars, settings_cls)
+        # Files before variables: a variable that is set to nothing leaves the word to its file.
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+
+def _refuse_unknown(variables: Mapping[str, str | None], settings: type[BaseSettings]) -> None:
+    """A misspelt setting would silently be its default. Raises `Misconfigured`."""
+    known = {*settings.model_fields}
+    known |= {f"{n}_file" for n, f in settings.model_fields.items() if f.annotation is SecretStr}
+    for variable in sorted(variables):
+        name = variable.lower().removeprefix(PREFIX.lower())
+        if name == variable.lower() or name in known:
+            continue
+        close = difflib.get_close_matches(name, sorted(known), 1)
+        raise Misconfigured(
+            f"{PREFIX}{name.upper()} is not a setting.",
+            hint=f"Did you mean {PREFIX}{close[0].upper()}?"
+            if close
+            else "Unset it; docs/operations.md has the table of settings.",
+        )

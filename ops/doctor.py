@@ -20,16 +20,18 @@ import asyncpg
 import redis.asyncio
 
 from admin import topics
+from api.app import PREFIX
+from api.tokens import issue_token
 from infra.kafka import admin
 from infra.settings import Settings
-from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
+from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE, with_jwt_secret
 from ops.services import discover, kafka, postgres, valkey
 from ops.services.endpoints import FILE_NAME, without_password
 from ops.services.jars import damaged, jars, kafka_home
 from ops.services.launch import UNPRIVILEGED
 from ops.services.lock import holder, is_held
 from ops.services.ports import is_free
-from ops.system import answers_ready, embedded_names
+from ops.system import answers_ready, embedded_names, http_status
 from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
 from stores import migrate
@@ -40,6 +42,9 @@ CHECK_SECONDS_MAX = 15.0
 ANSWER_SECONDS_MAX = 5.0
 CLOCK_SECONDS_MAX = 2.0
 """Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
+
+NOBODY = "doctor"
+"""A creator and fan that no platform has."""
 
 Verdict = Literal["ok", "note", "problem"]
 
@@ -254,14 +259,34 @@ async def _api(data: Path, settings: Settings) -> str:
     if url:
         host, _, text = url.removeprefix("http://").rpartition(":")
         port = int(text)
-        if await answers_ready(host, port):
-            return f"ready at {url}"
-        raise _Problem(f"{url} is not ready.", f"Read {url}/health/ready and the log of the API.")
+        if not await answers_ready(host, port):
+            raise _Problem(f"{url} is not ready.", f"Read {url}/health/ready and the API's log.")
+        await _takes_our_tokens(data, settings, host, port)
+        return f"ready at {url}, and takes this system's tokens"
     if port == 0 or is_free(port, host):
         return f"port {port} is free" if port else "any free port will be taken"
     if await answers_ready(host, port):
-        return f"ready at http://{host}:{port}"
+        await _takes_our_tokens(data, settings, host, port)
+        return f"ready at http://{host}:{port}, and takes this system's tokens"
     raise _Note(f"Port {port} is in use by another program.", "Give another one with --api-port.")
+
+
+async def _takes_our_tokens(data: Path, settings: Settings, host: str, port: int) -> None:
+    """Ask for a fan that nobody has: 401 means that the API was given another secret."""
+    try:
+        token = issue_token(with_jwt_secret(settings, data), NOBODY, NOBODY, 60)
+    except (Misconfigured, NotRunning) as error:
+        raise _Note(
+            f"An API is ready at {host}:{port}; whether it is this system's can't be told: {error}",
+            "Name the system with --data, or set FANMEMORY_JWT_SECRET as the API has it.",
+        ) from None
+    path = f"{PREFIX}/engagement-score?creatorId={NOBODY}&fanId={NOBODY}"
+    if await http_status(host, port, path, token) == 401:
+        raise _Problem(
+            f"The API at {host}:{port} refuses this system's tokens.",
+            "Give it and doctor the same FANMEMORY_JWT_SECRET, FANMEMORY_JWT_ISSUER and"
+            " FANMEMORY_JWT_AUDIENCE; or name its own system with --data.",
+        )
 
 
 async def _kafka(settings: Settings) -> str:

@@ -1,7 +1,8 @@
-"""Secrets for development: made once in the data directory, never when the settings name them.
+"""Secrets for development: `fanmemory up` makes them once in its data directory.
 
-Losing `keyring` makes everything sealed unreadable, as it is meant to; back it up apart from the
-database. In production both come from the settings.
+Every other command only reads them, there or from the settings. Losing `keyring` makes everything
+sealed unreadable, as it is meant to; back it up apart from the database. In production both come
+from the settings.
 """
 
 import base64
@@ -11,8 +12,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from ops.services import discover
+from ops.services import discover, postgres
 from ops.services.endpoints import Endpoints, create_private
+from privacy.keys import Keyring
+from schemas.errors import Misconfigured
 
 KEY_BYTES = 32  # AES-256
 KEYRING_FILE = "keyring"
@@ -24,40 +27,74 @@ def _new_keyring() -> str:
     return f"dev-{secrets.token_hex(4)}:{key}"
 
 
-def _once(path: Path, text: str) -> str:
-    try:
-        return path.read_text("ascii").strip()
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    create_private(path, text + "\n")
-    return path.read_text("ascii").strip()
+def make_secrets(settings: Settings, data: Path) -> None:
+    """Make what the settings don't name and a new data directory doesn't have yet.
+
+    Raises `Misconfigured` for a malformed keyring, and where the directory's database is there
+    and its keyring is not: a new one would open nothing, and hide that the old one is missing.
+    """
+    if not settings.keyring.get_secret_value() and not (data / KEYRING_FILE).exists():
+        if not settings.postgres_url and (data / postgres.NAME / "PG_VERSION").exists():
+            raise Misconfigured(
+                f"{data} has a database, but its keyring is gone: nothing in it can be opened.",
+                hint=f"Restore {data / KEYRING_FILE} from your backup, or set FANMEMORY_KEYRING. To"
+                " start with nothing, name another directory with --data.",
+            )
+        _make(data / KEYRING_FILE, _new_keyring())
+    Keyring.parse(settings.keyring.get_secret_value() or _read(data / KEYRING_FILE))
+    if not settings.jwt_secret.get_secret_value() and not (data / JWT_SECRET_FILE).exists():
+        _make(data / JWT_SECRET_FILE, secrets.token_hex(KEY_BYTES))
 
 
 def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = None) -> Settings:
-    """A copy of the settings with every URL and secret filled in.
+    """A copy of the settings with every URL and the secrets that there are filled in.
 
-    Without `endpoints` the system that runs on `data` is looked up; raises NotRunning.
+    Without `endpoints` the system that runs on `data` is looked up; raises `NotRunning`. Raises
+    `Misconfigured` where there is no keyring, or a malformed one.
     """
     found = endpoints or discover.endpoints(data, settings)
-    update: dict[str, object] = {
-        "kafka_url": found.kafka,
-        "postgres_url": found.postgres_url,
-        "redis_url": found.redis_url,
-    }
-    if not settings.keyring.get_secret_value():
-        update["keyring"] = SecretStr(_once(data / KEYRING_FILE, _new_keyring()))
-    if not settings.jwt_secret.get_secret_value():
-        update["jwt_secret"] = SecretStr(
-            _once(data / JWT_SECRET_FILE, secrets.token_hex(KEY_BYTES))
-        )
-    return settings.model_copy(update=update)
+    keyring = _secret(settings.keyring, data / KEYRING_FILE)
+    if not keyring.get_secret_value():
+        raise _missing("keyring", "KEYRING")
+    Keyring.parse(keyring.get_secret_value())
+    return settings.model_copy(
+        update={
+            "kafka_url": found.kafka,
+            "postgres_url": found.postgres_url,
+            "redis_url": found.redis_url,
+            "keyring": keyring,
+            "jwt_secret": _secret(settings.jwt_secret, data / JWT_SECRET_FILE),
+        }
+    )
 
 
 def with_jwt_secret(settings: Settings, data: Path) -> Settings:
-    """With what signs tokens, and that needs no running system once it is there."""
-    if settings.jwt_secret.get_secret_value():
-        return settings
-    if (data / JWT_SECRET_FILE).exists():
-        made = _once(data / JWT_SECRET_FILE, "")
-        return settings.model_copy(update={"jwt_secret": SecretStr(made)})
-    return with_secrets(settings, data)
+    """With what signs tokens; raises `Misconfigured` where there is none. Needs nothing running."""
+    secret = _secret(settings.jwt_secret, data / JWT_SECRET_FILE)
+    if secret.get_secret_value():
+        return settings.model_copy(update={"jwt_secret": secret})
+    discover.endpoints(data, settings)  # that nothing runs on `data` says more
+    raise _missing("secret for tokens", "JWT_SECRET")
+
+
+def _secret(named: SecretStr, path: Path) -> SecretStr:
+    if named.get_secret_value() or not path.exists():
+        return named
+    return SecretStr(_read(path))
+
+
+def _missing(what: str, variable: str) -> Misconfigured:
+    return Misconfigured(
+        f"There is no {what}.",
+        hint=f"Set FANMEMORY_{variable}, the same for every process of a system; `fanmemory up`"
+        " makes one for development.",
+    )
+
+
+def _make(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_private(path, text + "\n")
+
+
+def _read(path: Path) -> str:
+    return path.read_text("ascii").strip()

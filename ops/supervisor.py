@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.services import EmbeddedServices
-from ops.services.process import bound_logs, launcher, open_log
+from ops.services.process import bound_logs, last_error, launcher, log_size, open_log
 from schemas.errors import FanMemoryError
 
 BACKOFF_SECONDS_MIN = 0.1
@@ -44,6 +44,8 @@ class Restart:
     reason: str
     count: int
     pause_seconds: float
+    said: str = ""
+    """The last error that it wrote to its log, empty when there was none."""
 
 
 def backoff_seconds(failures: int, luck: float) -> float:
@@ -82,13 +84,17 @@ class Supervisor:
         if program.name in self._children:
             raise ValueError(f"{program.name} already runs")
         failures = _Failures()
+        written = 0
 
         def wanted() -> Program:
+            nonlocal written
             failures.began()
+            written = log_size(program.log)
             return program
 
         def ended(_pid: int, _code: int, how: str) -> float:
-            return self._restarted(program.name, how, failures.another())
+            said = last_error(program.log, written)
+            return self._restarted(program.name, how, failures.another(), said)
 
         self._children[program.name] = Child(wanted, ended)
 
@@ -114,11 +120,11 @@ class Supervisor:
         await asyncio.gather(*self._watching)
         self._watching.clear()
 
-    def _restarted(self, name: str, reason: str, failures: int) -> float:
+    def _restarted(self, name: str, reason: str, failures: int, said: str = "") -> float:
         pause = backoff_seconds(failures, random.random())
         count = self.restarts.get(name, 0) + 1
         self.restarts[name] = count
-        self._on_restart(Restart(name, reason, count, pause))
+        self._on_restart(Restart(name, reason, count, pause, said))
         return pause
 
     async def _watch(self, services: EmbeddedServices, name: str) -> None:

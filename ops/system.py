@@ -11,8 +11,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from admin import topics
+from admin.preflight import preflight
+from api.auth import signing_key
 from infra.settings import Settings
-from ops.secrets import with_secrets
+from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
 from ops.services import endpoints as endpoints_file
 from ops.services.ports import free_port, is_free
@@ -77,6 +79,7 @@ async def running_services(
 
     Yields the completed settings, the services, the topics created and the migrations applied.
     """
+    make_secrets(settings, data)
     services = EmbeddedServices(data, names=embedded_names(settings))
     if services.names:
         on_step("Starting " + ", ".join(services.names))
@@ -138,6 +141,9 @@ async def running_system(
             api_url=f"http://{complete.api_host}:{complete.api_port}",
         )
         data = services.data
+        # What no restart can mend is refused here, in one sentence, and not by every child in turn.
+        signing_key(complete)
+        await preflight(complete)
         supervisor = Supervisor(services, on_restart)
         count = complete.workers if workers is None else workers
         on_step(f"Starting {count} workers and the API")
@@ -179,7 +185,13 @@ async def _wait_for_api(settings: Settings, log: Path) -> None:
 
 async def answers_ready(host: str, port: int) -> bool:
     """Whether an API there answers GET /health/ready with 200."""
-    request = f"GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    return await http_status(host, port, "/health/ready") == 200
+
+
+async def http_status(host: str, port: int, path: str, token: str = "") -> int:
+    """The status of GET `path`; 0 when there is no answer in time, or none in HTTP."""
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{bearer}Connection: close\r\n\r\n"
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             reader, writer = await asyncio.open_connection(host, port)
@@ -188,6 +200,7 @@ async def answers_ready(host: str, port: int) -> bool:
                 status = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
-        return False
-    return status.split(b" ")[1:2] == [b"200"]
+    except (OSError, TimeoutError, ValueError):
+        return 0
+    code = status.split(b" ")[1:2]
+    return int(code[0]) if code and code[0].isdigit() else 0

@@ -17,7 +17,7 @@ import redis.asyncio
 
 from admin import topics
 from infra.settings import Settings
-from ops.secrets import with_secrets
+from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints
 from stores.migrate import migrate
 
@@ -73,11 +73,18 @@ async def flush_redis(endpoints: Endpoints) -> None:
         await client.aclose()
 
 
+def with_new_secrets(settings: Settings, data: Path, endpoints: Endpoints) -> Settings:
+    """Settings of services that a test runs, with secrets that `data` keeps."""
+    located = settings.model_copy(update={"postgres_url": endpoints.postgres_url})
+    make_secrets(located, data)
+    return with_secrets(located, data, endpoints)
+
+
 async def fresh_settings(
     endpoints: Endpoints, postgres_url: str, data: Path, *, kafka: bool
 ) -> Settings:
     """Settings of an empty system on shared services; `kafka` makes all topics anew (0.3 s)."""
-    settings = with_secrets(Settings(), data, replace(endpoints, postgres_url=postgres_url))
+    settings = with_new_secrets(Settings(), data, replace(endpoints, postgres_url=postgres_url))
     await flush_redis(endpoints)
     if kafka:
         await topics.recreate(settings)

@@ -9,7 +9,7 @@ from admin.preflight import preflight
 from infra import logs
 from infra.settings import Settings
 from ops.cli import options
-from ops.secrets import with_secrets
+from ops.secrets import with_jwt_secret, with_secrets
 from ops.services import discover
 
 
@@ -33,7 +33,7 @@ def worker(data: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of FANMEMORY_API_PORT.")
 def api(data: Path, port: int | None) -> None:
     """Run the API process."""
-    settings = with_secrets(Settings(), data)
+    settings = with_jwt_secret(with_secrets(Settings(), data), data)
     asyncio.run(preflight(settings))
     from api.serve import run
 

@@ -59,7 +59,7 @@ async def _up(
         def on_restart(restart: "Restart") -> None:
             console.print(
                 f"{restart.name} ended ({restart.reason}); starting it again in"
-                f" {restart.pause_seconds:.1f} s",
+                f" {restart.pause_seconds:.1f} s" + (f": {restart.said}" if restart.said else ""),
                 style="yellow",
                 markup=False,
             )

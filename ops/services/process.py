@@ -1,6 +1,7 @@
 """Run one program as a child: started through `launch`, logged to a file, stopped by steps."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from ops.services import launch
 
 LOG_BYTES_MAX = 8 << 20  # of one log; one former part is kept beside it
+ERROR_BYTES_MAX = 65_536  # of a log's end in which the last error is looked for
 KILLED_SECONDS_MAX = 10.0  # how long the kernel may take to end what got SIGKILL
 POLL_SECONDS = 0.01
 
@@ -140,6 +142,42 @@ def tail(path: Path, lines: int = 8) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def log_size(path: Path) -> int:
+    """Bytes of a log so far."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def last_error(path: Path, since: int) -> str:
+    """The last error that a process of ours wrote to its log after the first `since` bytes.
+
+    Either a JSON line of level `error`, or the command line's own `error: ...`.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            # A log that has become shorter was cut meanwhile.
+            file.seek(max(since if since <= size else 0, size - ERROR_BYTES_MAX))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next(filter(None, map(_error_in, reversed(lines))), "")
+
+
+def _error_in(line: str) -> str:
+    if line.startswith("error: "):
+        return line.removeprefix("error: ")
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return ""
+    if isinstance(record, dict) and record.get("level") == "error":
+        return str(record.get("message", ""))
+    return ""
 
 
 def wait_until(condition: Callable[[], bool], seconds_max: float) -> bool:

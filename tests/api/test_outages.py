@@ -11,10 +11,10 @@ import pytest
 from admin import topics
 from infra.settings import Settings
 from lab.bench.seed import seed
-from ops.secrets import with_secrets
 from ops.services import EmbeddedServices
 from stores.migrate import migrate
 from tests.api.client import CREATOR, FAN, Answer, Client, conversation, running_api
+from tests.services import with_new_secrets
 
 OTHER = "fan_not_cached"
 EVENT = {"fanId": FAN, "creatorId": CREATOR, "type": "like", "timestamp": "2024-11-12T10:30:00Z"}
@@ -25,7 +25,7 @@ async def api(
     own_services: EmbeddedServices, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Client]:
     data: Path = tmp_path_factory.mktemp("outages")
-    settings = with_secrets(Settings(), data, own_services.endpoints)
+    settings = with_new_secrets(Settings(), data, own_services.endpoints)
     settings = settings.model_copy(update={"request_seconds_max": 2.0, "database_seconds_max": 1.0})
     await migrate(settings.postgres_url)
     await topics.recreate(settings)

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from infra.settings import Settings
+from schemas.errors import Misconfigured
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -14,7 +15,6 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANMEMORY_WORKERS", "7")
     monkeypatch.setenv("FANMEMORY_ACCEPT_DATA_LOSS", "1")
-    monkeypatch.setenv("FANMEMORY_SOMETHING_ELSE", "x")
     settings = Settings()
     assert settings.workers == 7
     assert settings.accept_data_loss is True
@@ -34,6 +34,11 @@ def test_settings_can_not_be_changed() -> None:
         ("RETRY_SECONDS_MAX", "0"),
         ("API_PORT", "70000"),
         ("LOG_LEVEL", "LOUD"),
+        ("POSTGRES_URL", "mysql://somebody@db/d"),
+        ("REDIS_URL", "memcached://cache"),
+        ("KAFKA_URL", "kafka://broker:9092"),
+        ("KAFKA_URL", "broker"),
+        ("KAFKA_URL", "broker:9092,other"),
     ],
 )
 def test_nonsense_is_refused_with_its_name(
@@ -50,3 +55,33 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANMEMORY_JWT_SECRET", "secret-jwt")
     shown = f"{Settings()!r} {Settings()} {Settings().model_dump()}"
     assert "secret-" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("POSTGRES_UR", "FANMEMORY_POSTGRES_URL"), ("NOTHING_LIKE_IT", "docs/operations.md")],
+)
+def test_a_variable_that_names_no_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, advice: str
+) -> None:
+    monkeypatch.setenv(f"FANMEMORY_{name}", "some-value")
+    with pytest.raises(Misconfigured) as refusal:
+        Settings()
+    assert str(refusal.value) == f"FANMEMORY_{name} is not a setting."
+    assert advice in refusal.value.advice
+    assert "some-value" not in f"{refusal.value} {refusal.value.advice}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_URL", "postgres://fanmemory@db/fanmemory"),
+        ("REDIS_URL", "rediss://cache:6380/1"),
+        ("KAFKA_URL", "broker-1:9092, [::1]:9093"),
+    ],
+)
+def test_addresses_of_the_right_kind_are_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"FANMEMORY_{name}", value)
+    assert getattr(Settings(), name.lower()) == value

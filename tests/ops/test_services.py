@@ -23,13 +23,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from admin import topics
 from infra.settings import Settings
-from ops.secrets import with_secrets
 from ops.services import NAMES, EmbeddedServices, Endpoints, discover, postgres
 from ops.services.jars import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
 from ops.services.process import launcher
 from schemas.errors import DataDirectoryInUse, Misconfigured, NotRunning, ServiceFailed
 from schemas.topics import INTERACTIONS
+from tests.services import with_new_secrets
 
 ORPHANS_GONE_SECONDS_MAX = 10.0
 NOBODY = 65534
@@ -81,7 +81,7 @@ def eventually(condition: Callable[[], bool], seconds_max: float) -> bool:
 
 
 def settings_of(endpoints: Endpoints, data: Path) -> Settings:
-    return with_secrets(Settings(), data, endpoints)
+    return with_new_secrets(Settings(), data, endpoints)
 
 
 async def leave_marks(endpoints: Endpoints, data: Path, mark: str) -> None:
@@ -205,11 +205,11 @@ def test_nothing_but_the_owner_may_read_what_is_in_the_directory(
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     endpoints = Endpoints("k", "p", "r")
-    first = with_secrets(Settings(), tmp_path, endpoints)
-    assert with_secrets(Settings(), tmp_path, endpoints) == first
-    assert with_secrets(Settings(), tmp_path / "other", endpoints).keyring != first.keyring
-    named = Settings(keyring="k1:named", jwt_secret="named")
-    assert with_secrets(named, tmp_path, endpoints).keyring == named.keyring
+    first = with_new_secrets(Settings(), tmp_path, endpoints)
+    assert with_new_secrets(Settings(), tmp_path, endpoints) == first
+    assert with_new_secrets(Settings(), tmp_path / "other", endpoints).keyring != first.keyring
+    named = Settings(keyring="k1:" + "A" * 43 + "=", jwt_secret="named")
+    assert with_new_secrets(named, tmp_path, endpoints).keyring == named.keyring
 
 
 async def test_a_killed_parent_leaves_no_orphans_and_the_next_start_has_everything(

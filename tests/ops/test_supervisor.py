@@ -65,6 +65,32 @@ async def test_a_program_that_fails_at_once_is_tried_ever_more_slowly(
     assert (tmp_path / "log").read_text().count("no luck") >= 4
 
 
+async def test_a_restart_tells_the_last_error_that_the_program_logged(
+    supervisor: Supervisor, restarts: list[Restart], tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("error: of a former run\n")
+    code = textwrap.dedent(
+        """
+        print('{"level": "error", "message": "the first"}')
+        print("error: the last, and why")
+        print('{"level": "info", "message": "going down"}')
+        raise SystemExit(1)
+        """
+    )
+    supervisor.add(program(tmp_path / "log", code))
+    await eventually(lambda: len(restarts) >= 1)
+    assert restarts[0].said == "the last, and why"
+
+
+async def test_of_a_program_that_logged_no_error_nothing_is_told(
+    supervisor: Supervisor, restarts: list[Restart], tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("error: of a former run\n")
+    supervisor.add(program(tmp_path / "log", "raise SystemExit(1)"))
+    await eventually(lambda: len(restarts) >= 1)
+    assert restarts[0].said == ""
+
+
 def test_pauses_double_are_bounded_and_never_vanish() -> None:
     longest = [backoff_seconds(failures, 0.0) for failures in range(1, 1000)]
     shortest = [backoff_seconds(failures, 0.999) for failures in range(1, 1000)]

@@ -115,6 +115,66 @@ def test_the_doctor_knows_a_missing_key_and_a_topic_that_differs(system: Up) -> 
     assert "not a keyring" not in ran.stdout + ran.stderr
 
 
+def test_the_doctor_notices_an_api_that_refuses_its_tokens(system: Up) -> None:
+    other = {"FANMEMORY_JWT_SECRET": "another secret of more than 32 bytes"}
+    ran = fanmemory("doctor", "--data", data_of(system), "--json", **other)
+    findings = {finding["check"]: finding for finding in json.loads(ran.stdout)["findings"]}
+    assert ran.returncode == 1
+    assert findings["api"]["verdict"] == "problem"
+    assert "FANMEMORY_JWT_SECRET" in findings["api"]["advice"]
+    assert "another secret" not in ran.stdout + ran.stderr
+
+
+def test_the_doctor_does_not_take_another_systems_api_for_its_own(
+    system: Up, tmp_path: Path
+) -> None:
+    port = system.said["endpoints"]["api_url"].rpartition(":")[2]
+    ran = fanmemory("doctor", "--data", str(tmp_path), "--json", FANMEMORY_API_PORT=port)
+    findings = {finding["check"]: finding for finding in json.loads(ran.stdout)["findings"]}
+    assert findings["api"]["verdict"] == "note"
+    assert "can't be told" in findings["api"]["saw"]
+
+
+def test_up_refuses_a_malformed_keyring_before_anything_starts(tmp_path: Path) -> None:
+    ran = fanmemory("up", "--data", str(tmp_path), "--json", FANMEMORY_KEYRING="main:c2hvcnQ=")
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["error"].startswith("The keyring must be")
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_up_makes_no_new_keyring_beside_an_old_database(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("18\n")
+    ran = fanmemory("up", "--data", str(tmp_path), "--json")
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 1
+    assert "its keyring is gone" in told["error"]
+    assert str(tmp_path / "keyring") in told["hint"]
+    assert not (tmp_path / "keyring").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"), [("worker", "KEYRING"), ("api", "KEYRING"), ("api", "JWT_SECRET")]
+)
+def test_on_servers_of_yours_nothing_starts_without_secrets_of_yours(
+    tmp_path: Path, settings: Settings, command: str, missing: str
+) -> None:
+    given = {
+        "FANMEMORY_KAFKA_URL": settings.kafka_url,
+        "FANMEMORY_POSTGRES_URL": settings.postgres_url,
+        "FANMEMORY_REDIS_URL": settings.redis_url,
+        "FANMEMORY_KEYRING": "k:" + "A" * 43 + "=",
+        "FANMEMORY_JWT_SECRET": "s" * 32,
+    }
+    del given[f"FANMEMORY_{missing}"]
+    empty = tmp_path / "empty"
+    ran = fanmemory(command, "--data", str(empty), **given)
+    assert ran.returncode == 1
+    assert "error: There is no " in ran.stderr
+    assert f"FANMEMORY_{missing}" in ran.stderr
+    assert not empty.exists()
+
+
 def test_a_second_up_on_the_directory_is_refused(system: Up) -> None:
     ran = fanmemory("up", "--data", data_of(system), "--json")
     assert ran.returncode == 1
@@ -199,7 +259,7 @@ def test_the_doctor_says_what_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_the_doctor_survives_addresses_that_make_no_sense(tmp_path: Path) -> None:
-    nonsense = dict(zip(URLS, ("::", "post gres://[", "redis//:x"), strict=True))
+    nonsense = dict(zip(URLS, (":::9", "postgresql://post gres[", "redis://[x"), strict=True))
     ran = fanmemory("doctor", "--data", str(tmp_path), "--json", **nonsense)
     told = json.loads(ran.stdout)
     assert ran.returncode == 1

@@ -9,12 +9,12 @@ import redis.asyncio
 
 from admin import topics
 from infra.settings import Settings
-from ops.secrets import with_secrets
 from ops.services import EmbeddedServices
 from schemas.errors import DatabaseUnavailable
 from stores.migrate import migrate
 from stores.reader import FanMemory
 from tests.pipeline import Flow, Pipeline, Worker, message
+from tests.services import with_new_secrets
 
 GOES_ON_SECONDS_MAX = 30.0
 """From a service's return until new events are applied, on a machine that does other things too."""
@@ -26,7 +26,7 @@ async def pipeline(
 ) -> AsyncIterator[Pipeline]:
     """A system on services that may be killed, with one worker."""
     data: Path = tmp_path_factory.mktemp("faults")
-    settings = with_secrets(Settings(), data, own_services.endpoints)
+    settings = with_new_secrets(Settings(), data, own_services.endpoints)
     await topics.create(settings)
     await migrate(settings.postgres_url)
     made = Pipeline(settings, data)
