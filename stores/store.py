@@ -110,18 +110,25 @@ class Store:
         if position.topic != INTERACTIONS.name:
             return False
         async with database_errors():
-            generation = self._generation or await self._choose_generation()
-            row = await self._pool.fetchrow(
-                memory_queries(generation).read_sources,
-                creator_id,
-                fan_id,
-                JOURNAL.name,
-                self._partitions,
-                generation,
-            )
-        if row is None or len(row["sources"]) <= position.partition:
-            return False
-        return bool(row["sources"][position.partition] >= position.offset)
+            for _ in range(3):
+                generation = self._generation or await self._choose_generation()
+                row = await self._pool.fetchrow(
+                    memory_queries(generation).read_sources,
+                    creator_id,
+                    fan_id,
+                    JOURNAL.name,
+                    self._partitions,
+                    generation,
+                    VIEW_VERSION,
+                )
+                if row["readable"] == generation:
+                    sources = row["sources"] or ()
+                    return len(sources) > position.partition and bool(
+                        sources[position.partition] >= position.offset
+                    )
+                # A rebuild has switched generations: the positions of the former one stand still.
+                await self._choose_generation()
+        raise DatabaseUnavailable("The generation changed while reading.")
 
     async def positions(self) -> list[PartitionStatus]:
         """Every partition of ingest and of the live generation."""

@@ -37,11 +37,15 @@ CROSS JOIN LATERAL (
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = $2;
 
+-- Always one row, so that `readable` comes along whatever is missing: the fan, or the generation.
 -- name: read_sources
-SELECT p.partition, p.sources FROM subject s, position p
-WHERE s.creator_id = $1 AND s.fan_id = $2
-  AND p.generation = $5
-  AND p.topic = $3 AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
+SELECT (SELECT generation FROM generation WHERE view_version = $6 AND status <> 'building'
+        ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
+    p.sources
+FROM (VALUES (true)) AS always
+LEFT JOIN subject s ON s.creator_id = $1 AND s.fan_id = $2
+LEFT JOIN position p ON p.generation = $5 AND p.topic = $3
+    AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
 
 -- name: read_history
 SELECT s.subject, s.kek, s.wrapped_key, (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
