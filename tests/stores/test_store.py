@@ -14,7 +14,7 @@ from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services.ports import free_port
 from privacy.keys import Keyring, is_bound
-from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.errors import DatabaseUnavailable, InvalidInput, SealBroken
 from schemas.positions import Position
 from stores import history
 from stores.history import HistoryRow
@@ -59,7 +59,9 @@ async def test_the_history_is_in_the_order_of_the_log(store: Store) -> None:
     history = await store.history("creator", "fan", 1000)
     assert [entry.event_id for _, entry in history] == [entry.event_id for entry in HISTORY]
     assert [offset for offset, _ in history] == sorted(offset for offset, _ in history)
-    assert len(await store.history("creator", "fan", 5)) == 5
+    assert len(await store.history("creator", "fan", 61)) == 61
+    with pytest.raises(InvalidInput, match="more than 60"):
+        await store.history("creator", "fan", 60)
     assert await store.history("creator", "nobody", 5) == []
 
 
