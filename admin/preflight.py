@@ -1,7 +1,8 @@
 """What is refused at the start of a process, with what to do: stores that this code would spoil.
 
 Only what is there is judged. A store that is down is no reason not to start: the process waits for
-it, and cached reads are answered meanwhile.
+it, and cached reads are answered meanwhile. One that answers and does not let us in is: a wrong
+password or certificate is mended by a person, who should hear of it at once.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 from typing import Final
 
 from infra.kafka import admin
-from infra.postgres import connect, database_errors
+from infra.postgres import REFUSALS, connect, database_errors, refusal
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import JOURNAL
@@ -31,8 +32,10 @@ async def preflight(settings: Settings) -> None:
                     await remember_partitions(connection, partitions)
             finally:
                 connection.terminate()
-    except DatabaseUnavailable:
-        return
+    except (DatabaseUnavailable, *REFUSALS) as error:
+        refused = refusal(error)
+        if refused is not None:
+            raise refused from error
 
 
 async def _journal_partitions(settings: Settings) -> int:

@@ -10,6 +10,7 @@ What a client raises is translated by `broker_errors`. Nobody else imports aioka
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -247,6 +248,7 @@ def refusal(error: BaseException) -> Misconfigured | None:
 
 async def _explained(settings: Settings, error: BaseException) -> FanMemoryError:
     """Why no broker lets us in. aiokafka keeps that to its log: one connection is made to see."""
+    answered = ""
     for server in settings.kafka_url.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdecimal():
@@ -257,11 +259,19 @@ async def _explained(settings: Settings, error: BaseException) -> FanMemoryError
             connection = await create_conn(
                 host, int(port), request_timeout_ms=DIAGNOSIS_MS_MAX, **_security(settings)
             )
+        except (ConnectionRefusedError, TimeoutError, socket.gaierror):
+            continue
         except ERRORS as seen:
             refused = refusal(seen)
             if refused is not None:
                 return refused
         else:
             connection.close()
-            return BrokerUnavailable(f"A Kafka broker answers at {server.strip()}, then no more.")
-    return BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.")
+        answered = server.strip()
+    if not answered:
+        return BrokerUnavailable(f"No Kafka broker answers at {settings.kafka_url}.")
+    # Also what a broker does that is just stopping: so this is no reason not to start.
+    return BrokerUnavailable(
+        f"What listens at {answered} closes the connection.",
+        hint=f"Check that {SWITCH}, now {settings.kafka_security}, is what this port speaks.",
+    )

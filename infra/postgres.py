@@ -1,16 +1,27 @@
-"""Postgres: connections, and which of its errors a retry can mend.
+"""Postgres: its address, connections, and which of its errors a retry can mend.
+
+What the settings say about TLS, client certificate and password is written into the URL once, by
+`address`; whoever connects needs nothing but that URL.
 
 Subjects travel as 16 raw bytes: the uuid codec of asyncpg would make an object of each.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
 
-from schemas.errors import DatabaseUnavailable
+from infra import tls
+from infra.settings import Settings
+from schemas.errors import DatabaseUnavailable, Misconfigured
+
+PREFIX: Final = "FANMEMORY_POSTGRES"
+SERVER: Final = "PostgreSQL"
+SWITCH: Final = f"{PREFIX}_TLS"
 
 UNAVAILABLE: Final = (
     OSError,
@@ -34,19 +45,83 @@ UNAVAILABLE: Final = (
 """Errors after which a retry can succeed: once somebody has mended the server, at the latest."""
 
 
+def address(settings: Settings) -> str:
+    """The URL with password and TLS in it; empty when none is set.
+
+    Raises `Misconfigured` for a file that can't be used. Done twice it changes nothing more.
+    """
+    if not settings.postgres_url:
+        return ""
+    parts = urlsplit(settings.postgres_url)
+    password = settings.postgres_password.get_secret_value()
+    if password:
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        user = credentials.partition(":")[0]
+        parts = parts._replace(netloc=f"{user}:{quote(password, safe='')}@{hosts}")
+    if settings.postgres_tls:
+        files = tls.Files(
+            PREFIX,
+            settings.postgres_ca_file or ssl.get_default_verify_paths().cafile or "",
+            settings.postgres_cert_file,
+            settings.postgres_key_file,
+            settings.postgres_key_password.get_secret_value(),
+        )
+        tls.client_context(files)  # a bad file is to be named now
+        chosen = {
+            "sslmode": "verify-full",
+            "sslrootcert": files.ca,
+            "sslcert": files.certificate,
+            "sslkey": files.key or files.certificate,
+            "sslpassword": files.password,
+        }
+        query = dict(parse_qsl(parts.query)) | {name: v for name, v in chosen.items() if v}
+        parts = parts._replace(query=urlencode(query, quote_via=quote))
+    return parts.geturl()
+
+
+REFUSALS: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What `refusal` explains beside failed TLS: errors that a person has to mend."""
+
+
+def refusal(error: BaseException) -> Misconfigured | None:
+    """What it means when the server answers but does not let us in; None for anything else."""
+    for cause in tls.causes(error):
+        if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
+            return Misconfigured(
+                f"PostgreSQL refused the user of {PREFIX}_URL, or the password.",
+                hint=f"Check the URL, {PREFIX}_PASSWORD (or _PASSWORD_FILE), and the server's"
+                " pg_hba.conf: does it want TLS or a client certificate?",
+            )
+        if isinstance(cause, asyncpg.InvalidCatalogNameError):
+            return Misconfigured(
+                f"PostgreSQL has no database of the name in {PREFIX}_URL.",
+                hint="Create it, or name another.",
+            )
+        if isinstance(cause, ConnectionError) and "rejected SSL" in str(cause):
+            return Misconfigured(
+                "PostgreSQL speaks no TLS at the address in " + f"{PREFIX}_URL.",
+                hint=f"Set ssl=on in the server, or {SWITCH}=0.",
+            )
+        found = tls.refusal(cause, PREFIX, SERVER, SWITCH)
+        if found is not None:
+            return found
+    return None
+
+
 def new_pool(
     url: str,
     *,
     size_max: int = 4,
     command_timeout: float = 60.0,
     idle_transaction_seconds_max: float = 0.0,
-    statement_seconds_max: float = 0.0,
 ) -> Any:
     """A pool that connects when it is first needed, so that starting needs no Postgres.
 
     To be awaited once, in the event loop that uses it. Postgres ends a connection that lets an
-    open transaction wait longer than `idle_transaction_seconds_max`, and a statement that takes
-    longer than `statement_seconds_max`; 0: never.
+    open transaction wait longer than `idle_transaction_seconds_max`; 0: never.
     """
     return asyncpg.create_pool(
         url,
@@ -56,28 +131,16 @@ def new_pool(
         command_timeout=command_timeout,
         init=_prepare,
         server_settings={
-            "idle_in_transaction_session_timeout": str(int(idle_transaction_seconds_max * 1000)),
-            "statement_timeout": str(int(statement_seconds_max * 1000)),
+            "idle_in_transaction_session_timeout": str(int(idle_transaction_seconds_max * 1000))
         },
         # A killed server leaves connections behind: forget idle ones soon.
         max_inactive_connection_lifetime=60,
     )
 
 
-async def open_pool(
-    url: str,
-    *,
-    size_max: int = 4,
-    command_timeout: float = 60.0,
-    statement_seconds_max: float = 0.0,
-) -> Any:
+async def open_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
     """`new_pool`, opened."""
-    return await new_pool(
-        url,
-        size_max=size_max,
-        command_timeout=command_timeout,
-        statement_seconds_max=statement_seconds_max,
-    )
+    return await new_pool(url, size_max=size_max, command_timeout=command_timeout)
 
 
 async def connect(url: str, *, command_timeout: float = 60.0) -> Any:

@@ -11,10 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 import redis.asyncio
@@ -24,6 +23,9 @@ from api.app import PREFIX
 from api.tokens import issue_token
 from infra.kafka import admin
 from infra.settings import Settings
+from ops.certificates import certificates
+from ops.findings import Finding, Note, Problem
+from ops.refusals import refusal
 from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE, with_jwt_secret
 from ops.services import discover, kafka, postgres, valkey
 from ops.services.endpoints import FILE_NAME, without_password
@@ -32,7 +34,6 @@ from ops.services.launch import UNPRIVILEGED
 from ops.services.lock import holder, is_held
 from ops.services.ports import is_free
 from ops.system import answers_ready, embedded_names, http_status
-from privacy.binding import binding_state
 from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
 from stores import migrate
@@ -47,30 +48,6 @@ CLOCK_SECONDS_MAX = 2.0
 NOBODY = "doctor"
 """A creator and fan that no platform has."""
 
-Verdict = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check saw; `advice` says what to do, empty when nothing is to be done."""
-
-    check: str
-    verdict: Verdict
-    saw: str
-    advice: str = ""
-
-
-class _Problem(Exception):
-    """A check's way to say what is wrong and what to do."""
-
-    def __init__(self, saw: str, advice: str) -> None:
-        super().__init__(saw)
-        self.advice = advice
-
-
-class _Note(_Problem):
-    """Not wrong, but worth knowing."""
-
 
 async def examine(data: Path, settings: Settings) -> list[Finding]:
     """Run every check; the findings come in the order in which one would mend things."""
@@ -80,6 +57,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("data directory", _in_thread(partial(_data_directory, data))),
         ("lock", _in_thread(partial(_lock, data))),
         ("secrets", _in_thread(partial(_secrets, data, settings))),
+        ("certificates", _in_thread(partial(certificates, settings))),
         ("api", partial(_api, data, settings)),
     ]
     try:
@@ -114,15 +92,19 @@ async def _finding(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
     try:
         async with asyncio.timeout(CHECK_SECONDS_MAX):
             return Finding(name, "ok", await check())
-    except _Note as note:
+    except Note as note:
         return Finding(name, "note", str(note), note.advice)
-    except _Problem as problem:
+    except Problem as problem:
         return Finding(name, "problem", str(problem), problem.advice)
     except FanMemoryError as error:
-        return Finding(name, "problem", str(error), error.advice)
+        told = refusal(error) or error
+        return Finding(name, "problem", str(told), told.advice)
     except TimeoutError:
         return Finding(name, "problem", "No answer in time.", "Look at the machine's load.")
     except Exception as error:  # noqa: BLE001 - whatever a driver raises is an answer here
+        refused = refusal(error)
+        if refused is not None:
+            return Finding(name, "problem", str(refused), refused.advice)
         # Its text may carry an address with its password, so the class has to do.
         return Finding(
             name,
@@ -153,7 +135,7 @@ def _embedded_checks(
 def _python() -> str:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < PYTHON_OLDEST:
-        raise _Problem(f"Python {version}", "Install Python 3.11 or newer and `make install`.")
+        raise Problem(f"Python {version}", "Install Python 3.11 or newer and `make install`.")
     return f"Python {version}"
 
 
@@ -161,9 +143,9 @@ def _output(*words: str) -> str:
     try:
         ran = subprocess.run(words, capture_output=True, timeout=10, check=False, text=True)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _Problem(f"{words[0]} does not run.", "Run `make install` again.") from error
+        raise Problem(f"{words[0]} does not run.", "Run `make install` again.") from error
     if ran.returncode != 0:
-        raise _Problem(f"{words[0]} ends with code {ran.returncode}.", "Run `make install` again.")
+        raise Problem(f"{words[0]} ends with code {ran.returncode}.", "Run `make install` again.")
     return (ran.stdout or ran.stderr).splitlines()[0].strip()
 
 
@@ -174,12 +156,12 @@ def _java() -> str:
 def _jars() -> str:
     bad = damaged(kafka_home())
     if bad:
-        raise _Problem(
+        raise Problem(
             f"{len(bad)} of {len(jars())} jars are missing or damaged, first {bad[0].file_name}.",
             "Run `fanmemory services install`.",
         )
     if not (kafka_home() / kafka.AOT_CACHE).is_file():
-        raise _Note(
+        raise Note(
             "The jars are as pinned; Kafka starts a second slower than it could.",
             "Run `fanmemory services install`.",
         )
@@ -206,7 +188,7 @@ def _user(data: Path) -> str:
     for path in (nearest / "below", postgres.binary("postgres")):
         blocked = postgres.untraversable(path, UNPRIVILEGED, UNPRIVILEGED)
         if blocked is not None:
-            raise _Problem(
+            raise Problem(
                 f"Root can't run it: no user namespaces, and nobody may not enter {blocked}.",
                 "Run as an ordinary user, or allow others to pass through that directory.",
             )
@@ -217,16 +199,16 @@ def _data_directory(data: Path) -> str:
     shown = data.absolute()
     nearest = next(path for path in (shown, *shown.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise _Problem(
+        raise Problem(
             f"{nearest} can't be written.", "Give another directory with --data or FANMEMORY_DATA."
         )
     free = shutil.disk_usage(nearest).free
     if free < FREE_BYTES_MIN:
-        raise _Problem(f"{nearest} has {free >> 20} MB free.", "Free some space: 1 GB at least.")
+        raise Problem(f"{nearest} has {free >> 20} MB free.", "Free some space: 1 GB at least.")
     for name in (KEYRING_FILE, JWT_SECRET_FILE, FILE_NAME):
         path = shown / name
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise _Problem(f"Others may read {path}.", f"Run `chmod 600 {path}`.")
+            raise Problem(f"Others may read {path}.", f"Run `chmod 600 {path}`.")
     state = "there" if nearest == shown else "not made yet"
     return f"{shown} ({state}), {free >> 30} GB free"
 
@@ -261,7 +243,7 @@ async def _api(data: Path, settings: Settings) -> str:
         host, _, text = url.removeprefix("http://").rpartition(":")
         port = int(text)
         if not await answers_ready(host, port):
-            raise _Problem(f"{url} is not ready.", f"Read {url}/health/ready and the API's log.")
+            raise Problem(f"{url} is not ready.", f"Read {url}/health/ready and the API's log.")
         await _takes_our_tokens(data, settings, host, port)
         return f"ready at {url}, and takes this system's tokens"
     if port == 0 or is_free(port, host):
@@ -269,7 +251,7 @@ async def _api(data: Path, settings: Settings) -> str:
     if await answers_ready(host, port):
         await _takes_our_tokens(data, settings, host, port)
         return f"ready at http://{host}:{port}, and takes this system's tokens"
-    raise _Note(f"Port {port} is in use by another program.", "Give another one with --api-port.")
+    raise Note(f"Port {port} is in use by another program.", "Give another one with --api-port.")
 
 
 async def _takes_our_tokens(data: Path, settings: Settings, host: str, port: int) -> None:
@@ -277,13 +259,13 @@ async def _takes_our_tokens(data: Path, settings: Settings, host: str, port: int
     try:
         token = issue_token(with_jwt_secret(settings, data), NOBODY, NOBODY, 60)
     except (Misconfigured, NotRunning) as error:
-        raise _Note(
+        raise Note(
             f"An API is ready at {host}:{port}; whether it is this system's can't be told: {error}",
             "Name the system with --data, or set FANMEMORY_JWT_SECRET as the API has it.",
         ) from None
     path = f"{PREFIX}/engagement-score?creatorId={NOBODY}&fanId={NOBODY}"
     if await http_status(host, port, path, token) == 401:
-        raise _Problem(
+        raise Problem(
             f"The API at {host}:{port} refuses this system's tokens.",
             "Give it and doctor the same FANMEMORY_JWT_SECRET, FANMEMORY_JWT_ISSUER and"
             " FANMEMORY_JWT_AUDIENCE; or name its own system with --data.",
@@ -293,7 +275,10 @@ async def _takes_our_tokens(data: Path, settings: Settings, host: str, port: int
 async def _kafka(settings: Settings) -> str:
     async with admin(settings) as client:
         cluster = await client.describe_cluster()
-    return f"{len(cluster['brokers'])} broker(s) at {settings.kafka_url}"
+    how: str = settings.kafka_security
+    if how.startswith("SASL"):
+        how += f" with {settings.kafka_sasl_mechanism} as {settings.kafka_user}"
+    return f"{len(cluster['brokers'])} broker(s) at {settings.kafka_url}, {how}"
 
 
 async def _topics(settings: Settings) -> str:
@@ -301,7 +286,7 @@ async def _topics(settings: Settings) -> str:
     different = [difference for state in states for difference in state.differences]
     if different:
         first = different[0]
-        raise _Problem(
+        raise Problem(
             f"{len(different)} difference(s): {first.topic}: {first.what} is {first.is_},"
             f" should be {first.should_be}.",
             first.advice,
@@ -326,7 +311,7 @@ async def _postgres(settings: Settings) -> str:
         await connection.close()
     where = without_password(settings.postgres_url)
     if "off" in durable:
-        raise _Problem(
+        raise Problem(
             f"PostgreSQL {version} at {where} may forget commits.",
             "Set fsync and synchronous_commit to on.",
         )
@@ -348,7 +333,6 @@ async def _keyring(data: Path, settings: Settings) -> str:
     connection = await _connect(settings)
     try:
         rows = await connection.fetch("SELECT kek, count(*) AS subjects FROM subject GROUP BY kek")
-        state = await binding_state(connection)
     except asyncpg.UndefinedTableError:
         return "no schema yet, nothing is sealed"
     finally:
@@ -363,15 +347,10 @@ async def _keyring(data: Path, settings: Settings) -> str:
     ids = {part.strip().partition(":")[0] for part in text.split(",")}
     missing = {row["kek"]: row["subjects"] for row in rows if row["kek"] not in ids}
     if missing:
-        raise _Problem(
+        raise Problem(
             f"Keys {', '.join(sorted(missing))} are missing; {sum(missing.values())} subjects"
             " can't be read.",
             "Add those keys to FANMEMORY_KEYRING, after the newest one.",
-        )
-    if state != "bound":
-        raise _Note(
-            "The fans' keys are not all bound to who they belong to.",
-            "Run `fanmemory keys bind` once no process of the former release is left.",
         )
     return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
 
@@ -391,7 +370,7 @@ async def _redis(settings: Settings) -> str:
     version = server.get("valkey_version") or server["redis_version"]
     where = without_password(settings.redis_url)
     if memory.get("maxmemory_policy") == "noeviction" and memory.get("maxmemory"):
-        raise _Note(
+        raise Note(
             f"{name} {version} at {where} refuses writes when it is full.",
             "Set maxmemory-policy to allkeys-lru: everything in it can be read again.",
         )
@@ -409,7 +388,7 @@ async def _clock(settings: Settings) -> str:
         await connection.close()
     apart = max(before - theirs, theirs - after, 0.0)
     if apart > CLOCK_SECONDS_MAX:
-        raise _Problem(
+        raise Problem(
             f"This clock and PostgreSQL's are {apart:.1f} s apart.",
             "Let both machines follow a time server: what is from the future is refused.",
         )

@@ -51,6 +51,8 @@ def settings_table() -> str:
     lines = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         meaning = str(field.description).replace("|", "\\|")
+        if field.annotation is SecretStr:
+            meaning += f"; or in the file that `FANMEMORY_{name.upper()}_FILE` names"
         lines.append(f"| `FANMEMORY_{name.upper()}` | {_default(field.default)} | {meaning} |")
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from admin import topics
 from admin.preflight import preflight
 from api.auth import signing_key
+from infra.postgres import address as postgres_address
 from infra.settings import Settings
 from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
@@ -91,7 +92,7 @@ async def running_services(
             data,
             Endpoints(
                 kafka=settings.kafka_url or found.kafka,
-                postgres_url=settings.postgres_url or found.postgres_url,
+                postgres_url=postgres_address(settings) or found.postgres_url,
                 redis_url=settings.redis_url or found.redis_url,
             ),
         )

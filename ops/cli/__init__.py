@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from ops import __version__
 from ops.cli.lazy import LazyGroup
+from ops.refusals import refusal
 from schemas.errors import FanMemoryError
 
 COMMANDS: Final = {
@@ -25,7 +27,6 @@ COMMANDS: Final = {
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
-    "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views anew from the journal, and switch."),
     "services": ("ops.cli.services:services", "Install and look at the embedded services."),
@@ -42,7 +43,7 @@ REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "redis": "Redis
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="fan-memory")
+@click.version_option(__version__, prog_name="fanmemory")
 def fanmemory() -> None:
     """A streaming memory of every fan."""
 
@@ -54,7 +55,8 @@ def main() -> None:
     try:
         fanmemory(standalone_mode=True)
     except FanMemoryError as error:
-        _report(str(error), error.advice)
+        said = refusal(error) or error
+        _report(str(said), said.advice)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "FANMEMORY_" + "_".join(str(part) for part in first["loc"]).upper()
@@ -63,6 +65,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        told = refusal(error)
+        if told is not None:
+            _report(str(told), told.advice)
         service = REFUSING.get(type(error).__module__.partition(".")[0])
         if service is None:
             raise

@@ -13,6 +13,7 @@ from rich.table import Table
 from admin.rebuild import Diff, Rebuilt, drop_former
 from admin.rebuild import diff as compare
 from admin.rebuild import rebuild as build
+from infra.postgres import address
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
@@ -66,7 +67,7 @@ def _running(data: Path) -> Iterator[Settings]:
         found = services.endpoints
         urls = Endpoints(
             kafka=settings.kafka_url or found.kafka,
-            postgres_url=settings.postgres_url or found.postgres_url,
+            postgres_url=address(settings) or found.postgres_url,
             redis_url=settings.redis_url or found.redis_url,
         )
         yield with_secrets(settings, data, urls)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from infra.postgres import address
 from infra.settings import Settings
 from ops.services.endpoints import Endpoints, load
 from ops.services.lock import is_held
@@ -20,7 +21,7 @@ def endpoints(data: Path, settings: Settings) -> Endpoints:
     """
     named = Endpoints(
         kafka=settings.kafka_url,
-        postgres_url=settings.postgres_url,
+        postgres_url=address(settings),
         redis_url=settings.redis_url,
     )
     found = load(data) if is_held(data) else None
@@ -45,4 +46,4 @@ def with_kafka(data: Path, settings: Settings) -> Settings:
 
 def postgres_url(data: Path, settings: Settings) -> str:
     """The same of PostgreSQL."""
-    return settings.postgres_url or endpoints(data, settings).postgres_url
+    return address(settings) or endpoints(data, settings).postgres_url

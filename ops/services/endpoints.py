@@ -24,12 +24,12 @@ class Endpoints:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown: what stands between the user's name and the host is dropped."""
+    """A URL as it may be shown: without what follows the user's name and what follows a `?`."""
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
     if not separator or not at:
-        return url
-    user = credentials.partition(":")[0]
+        return url.partition("?")[0]
+    user, host = credentials.partition(":")[0], host.partition("?")[0]
     return f"{scheme}://{user}@{host}" if user else f"{scheme}://{host}"
 
 

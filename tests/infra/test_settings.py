@@ -1,5 +1,7 @@
 """Settings: read once from FANMEMORY_* variables, frozen, and they keep their secrets."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -85,3 +87,24 @@ def test_addresses_of_the_right_kind_are_taken(
 ) -> None:
     monkeypatch.setenv(f"FANMEMORY_{name}", value)
     assert getattr(Settings(), name.lower()) == value
+
+
+def test_a_secret_may_stand_in_a_file_and_the_variable_itself_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("from the file\n")
+    monkeypatch.setenv("FANMEMORY_KAFKA_PASSWORD_FILE", str(file))
+    assert Settings().kafka_password.get_secret_value() == "from the file"
+    monkeypatch.setenv("FANMEMORY_KAFKA_PASSWORD", "")
+    assert Settings().kafka_password.get_secret_value() == "from the file"
+    monkeypatch.setenv("FANMEMORY_KAFKA_PASSWORD", "itself")
+    assert Settings().kafka_password.get_secret_value() == "itself"
+
+
+def test_a_secrets_file_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FANMEMORY_KEYRING_FILE", str(tmp_path / "none"))
+    with pytest.raises(Misconfigured, match="FANMEMORY_KEYRING_FILE"):
+        Settings()

@@ -188,7 +188,7 @@ def test_a_database_that_lets_nobody_in_is_said_without_its_address(
         FANMEMORY_DATA=str(demonstrated.data), **wrong,
     ):  # fmt: skip
         assert code == 1
-        assert errors.startswith("error: PostgreSQL refused: ")
+        assert errors.startswith("error: PostgreSQL has no database of the name in ")
         assert "Traceback" not in errors
         assert head not in errors
 

@@ -1,0 +1,28 @@
+"""What a check of `doctor` says: a finding, or by raising, a problem or a note."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw; `advice` says what to do, empty when nothing is to be done."""
+
+    check: str
+    verdict: Verdict
+    saw: str
+    advice: str = ""
+
+
+class Problem(Exception):
+    """A check's way to say what is wrong and what to do."""
+
+    def __init__(self, saw: str, advice: str) -> None:
+        super().__init__(saw)
+        self.advice = advice
+
+
+class Note(Problem):
+    """Not wrong, but worth knowing."""
