@@ -1,6 +1,5 @@
 """GET /api/of-memory/context, /engagement-score and /explain."""
 
-import asyncio
 import time
 
 from starlette.requests import Request
@@ -25,9 +24,9 @@ async def get_context(request: Request) -> Response:
         await parts.memory.wait_until(
             creator_id, fan_id, at_least, parts.settings.request_seconds_max
         )
-    history = await parts.memory.history(creator_id, fan_id, parts.settings.history_entries_max)
-    # In a thread: folding thousands of events takes tens of milliseconds.
-    past = await asyncio.to_thread(context_as_of, creator_id, fan_id, history, as_of)
+    past = await parts.past.fold(
+        creator_id, fan_id, lambda history: context_as_of(creator_id, fan_id, history, as_of)
+    )
     if past is None:
         raise FanNotFound("Fan not found", hint="Nothing had happened yet at asOf.")
     return data(request.scope, past)
@@ -49,8 +48,9 @@ async def get_explanation(request: Request) -> Response:
     start, end = moment(query, "from"), moment(query, "to")
     if end is None:
         end = time.time_ns() // 1_000_000
-    history = await parts.memory.history(creator_id, fan_id, parts.settings.history_entries_max)
-    explanation = await asyncio.to_thread(explain, history, field, start, end)
+    explanation = await parts.past.fold(
+        creator_id, fan_id, lambda history: explain(history, field, start, end)
+    )
     return data(request.scope, explanation)
 
 

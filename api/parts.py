@@ -14,6 +14,7 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import Forbidden
 from stores.cache import Cache
+from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.store import Store
 
@@ -31,6 +32,7 @@ class Parts:
     pool: Any
     cache: Cache
     memory: FanMemory
+    past: Past
     publisher: Publisher
     lag: LagReader
 
@@ -38,6 +40,7 @@ class Parts:
         await self.publisher.close()
         await self.lag.close()
         await self.memory.close()
+        await self.past.close()
         await self.cache.close()
         self.pool.terminate()
 
@@ -59,13 +62,20 @@ async def opened(
     )
     store = Store(pool, keyring, settings.journal_partitions)
     memory = FanMemory(cache, store, keyring, settings)
+    past = await open_past(settings, keyring)
     publisher = Publisher(settings)
     lag = LagReader(settings, store)
-    breakers = [memory.cache_guard.breaker, memory.store_guard.breaker, publisher.breaker]
+    breakers = [
+        memory.cache_guard.breaker,
+        memory.store_guard.breaker,
+        past.guard.breaker,
+        publisher.breaker,
+    ]
     metrics.watch(memory, breakers, lambda: lag.latest.partitions)
     memory.start()
+    past.start()
     publisher.start()
-    return Parts(settings, auth, metrics, pool, cache, memory, publisher, lag)
+    return Parts(settings, auth, metrics, pool, cache, memory, past, publisher, lag)
 
 
 def parts_of(request: Request) -> Parts:

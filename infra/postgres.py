@@ -117,11 +117,13 @@ def new_pool(
     size_max: int = 4,
     command_timeout: float = 60.0,
     idle_transaction_seconds_max: float = 0.0,
+    statement_seconds_max: float = 0.0,
 ) -> Any:
     """A pool that connects when it is first needed, so that starting needs no Postgres.
 
     To be awaited once, in the event loop that uses it. Postgres ends a connection that lets an
-    open transaction wait longer than `idle_transaction_seconds_max`; 0: never.
+    open transaction wait longer than `idle_transaction_seconds_max`, and a statement that takes
+    longer than `statement_seconds_max`; 0: never.
     """
     return asyncpg.create_pool(
         url,
@@ -131,16 +133,28 @@ def new_pool(
         command_timeout=command_timeout,
         init=_prepare,
         server_settings={
-            "idle_in_transaction_session_timeout": str(int(idle_transaction_seconds_max * 1000))
+            "idle_in_transaction_session_timeout": str(int(idle_transaction_seconds_max * 1000)),
+            "statement_timeout": str(int(statement_seconds_max * 1000)),
         },
         # A killed server leaves connections behind: forget idle ones soon.
         max_inactive_connection_lifetime=60,
     )
 
 
-async def open_pool(url: str, *, size_max: int = 4, command_timeout: float = 60.0) -> Any:
+async def open_pool(
+    url: str,
+    *,
+    size_max: int = 4,
+    command_timeout: float = 60.0,
+    statement_seconds_max: float = 0.0,
+) -> Any:
     """`new_pool`, opened."""
-    return await new_pool(url, size_max=size_max, command_timeout=command_timeout)
+    return await new_pool(
+        url,
+        size_max=size_max,
+        command_timeout=command_timeout,
+        statement_seconds_max=statement_seconds_max,
+    )
 
 
 async def connect(url: str, *, command_timeout: float = 60.0) -> Any:

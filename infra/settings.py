@@ -148,6 +148,12 @@ class Settings(BaseSettings):
     history_entries_max: int = Field(
         20_000, ge=1, description="interactions of a fan that asOf and explain fold in one request"
     )
+    history_bytes_max: int = Field(
+        16_777_216, ge=1024, description="sealed bytes of these interactions; they take five times"
+    )
+    history_seconds_max: float = Field(
+        3.0, gt=0, description="budget of reading them, and of each statement; below the deadline"
+    )
     tokens_cached_max: int = Field(10_000, ge=1, description="verified tokens kept per process")
     cache_fills_max: int = Field(
         64, ge=1, description="writes to the cache after a miss in flight; more are dropped"

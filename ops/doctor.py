@@ -34,6 +34,7 @@ from ops.services.launch import UNPRIVILEGED
 from ops.services.lock import holder, is_held
 from ops.services.ports import is_free
 from ops.system import answers_ready, embedded_names, http_status
+from privacy.binding import binding_state
 from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
 from stores import migrate
@@ -333,6 +334,7 @@ async def _keyring(data: Path, settings: Settings) -> str:
     connection = await _connect(settings)
     try:
         rows = await connection.fetch("SELECT kek, count(*) AS subjects FROM subject GROUP BY kek")
+        state = await binding_state(connection)
     except asyncpg.UndefinedTableError:
         return "no schema yet, nothing is sealed"
     finally:
@@ -351,6 +353,11 @@ async def _keyring(data: Path, settings: Settings) -> str:
             f"Keys {', '.join(sorted(missing))} are missing; {sum(missing.values())} subjects"
             " can't be read.",
             "Add those keys to FANMEMORY_KEYRING, after the newest one.",
+        )
+    if state != "bound":
+        raise Note(
+            "The fans' keys are not all bound to who they belong to.",
+            "Run `fanmemory keys bind` once no process of the former release is left.",
         )
     return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
 

@@ -99,6 +99,16 @@ class Positions:
                 ours = False
         return ours
 
+    async def as_known(self, connection: Any) -> bool:
+        """Whether the rows of our partitions stand as we know them."""
+        held = self.held
+        rows = await connection.fetch(
+            POSITION_SQL.reload, self.generation, self.topic, sorted(held)
+        )
+        found = {row["partition"]: (row["next"], row["epoch"], row["erasures"]) for row in rows}
+        known = {p: (one.next, one.epoch, one.erasures) for p, one in held.items()}
+        return self.held is not held or found == known
+
     async def advance(self, connection: Any, batches: Sequence[Batch]) -> None:
         """Move the rows, first of all, inside the caller's transaction.
 

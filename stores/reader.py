@@ -37,7 +37,6 @@ from schemas.errors import (
     InvalidInput,
     SealBroken,
 )
-from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 from stores.cache import Cache
@@ -173,22 +172,6 @@ class FanMemory:
         """The engagement score now; raises like `context`."""
         found = await self._recall(creator_id, fan_id, at_least, seconds)
         return render_score(creator_id, fan_id, found.state, self._now())
-
-    async def history(
-        self, creator_id: str, fan_id: str, entries_max: int
-    ) -> list[tuple[int, JournalEntry]]:
-        """(journal offset, entry) of everything remembered of a fan, in log order.
-
-        Raises `FanNotFound`, and `InvalidInput` for a fan of more than `entries_max`.
-        """
-        entries = await self.store_guard.call(
-            lambda: self._store.history(creator_id, fan_id, entries_max + 1)
-        )
-        if not entries:
-            raise FanNotFound
-        if len(entries) > entries_max:
-            raise InvalidInput("fanId", f"has more than {entries_max} interactions")
-        return entries
 
     async def wait_until(
         self, creator_id: str, fan_id: str, position: Position, seconds: float

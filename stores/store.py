@@ -1,8 +1,9 @@
 """The readers' side of Postgres: one fan's memory, its history, and how far the views have got."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -11,7 +12,7 @@ from infra.postgres import database_errors
 from privacy.keys import Keyring, is_bound
 from privacy.seal import open_entry
 from privacy.subjects import journal_partition
-from schemas.errors import DatabaseUnavailable
+from schemas.errors import DatabaseUnavailable, InvalidInput
 from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
@@ -27,6 +28,9 @@ from stores.snapshot import (
 )
 from views.messages import MESSAGES_MAX
 from views.state import VIEW_VERSION
+
+HISTORY_BYTES_MAX: Final = 1 << 26
+"""For callers that know what they ask; the API has a setting."""
 
 log = logging.getLogger(__name__)
 
@@ -110,18 +114,25 @@ class Store:
         if position.topic != INTERACTIONS.name:
             return False
         async with database_errors():
-            generation = self._generation or await self._choose_generation()
-            row = await self._pool.fetchrow(
-                memory_queries(generation).read_sources,
-                creator_id,
-                fan_id,
-                JOURNAL.name,
-                self._partitions,
-                generation,
-            )
-        if row is None or len(row["sources"]) <= position.partition:
-            return False
-        return bool(row["sources"][position.partition] >= position.offset)
+            for _ in range(3):
+                generation = self._generation or await self._choose_generation()
+                row = await self._pool.fetchrow(
+                    memory_queries(generation).read_sources,
+                    creator_id,
+                    fan_id,
+                    JOURNAL.name,
+                    self._partitions,
+                    generation,
+                    VIEW_VERSION,
+                )
+                if row["readable"] == generation:
+                    sources = row["sources"] or ()
+                    return len(sources) > position.partition and bool(
+                        sources[position.partition] >= position.offset
+                    )
+                # A rebuild has switched generations: the positions of the former one stand still.
+                await self._choose_generation()
+        raise DatabaseUnavailable("The generation changed while reading.")
 
     async def positions(self) -> list[PartitionStatus]:
         """Every partition of ingest and of the live generation."""
@@ -130,24 +141,27 @@ class Store:
         return [PartitionStatus(**{**row, "sources": tuple(row["sources"])}) for row in rows]
 
     async def history(
-        self, creator_id: str, fan_id: str, limit: int
+        self, creator_id: str, fan_id: str, entries_max: int, bytes_max: int = HISTORY_BYTES_MAX
     ) -> list[tuple[int, JournalEntry]]:
-        """(journal offset, entry) of a fan's first `limit` applied interactions, in log order."""
-        async with database_errors():
-            rows = await self._pool.fetch(
-                memory_queries(self._generation).read_history, creator_id, fan_id, limit
-            )
-        if not rows:
-            return []
-        subject = rows[0]["subject"]
-        cipher = AESGCM(self._unwrap(rows[0], (creator_id, fan_id)))
-        return [
-            (
-                row["offset"],
-                open_entry(cipher, subject, row["event_key"], row["body"]),
-            )
-            for row in rows
-        ]
+        """(journal offset, entry) of all of a fan's applied interactions, in log order.
+
+        Raises `InvalidInput`, before anything of it is read, for a fan of more than `entries_max`
+        or of more than `bytes_max` sealed bytes.
+        """
+        who = (creator_id, fan_id)
+        queries = memory_queries(self._generation)
+        async with database_errors(), self._pool.acquire() as connection:
+            fan = await connection.fetchrow(queries.weigh_history, *who, entries_max + 1)
+            if fan is None:
+                return []
+            if fan["entries"] > entries_max:
+                raise InvalidInput("fanId", f"has more than {entries_max} interactions")
+            if fan["bytes"] > bytes_max:
+                raise InvalidInput("fanId", f"has more than {bytes_max} bytes of interactions")
+            key = self._unwrap(fan, who)
+            rows = await connection.fetch(queries.read_history, fan["subject"], entries_max + 1)
+        # In a thread: thousands of entries take tens of milliseconds.
+        return await asyncio.to_thread(_opened, key, fan["subject"], rows)
 
     def _unwrap(self, row: Any, who: Relationship) -> bytes:
         return self._keyring.unwrap(
@@ -184,3 +198,12 @@ class Store:
             row["state"],
             fragments,
         )
+
+
+def _opened(key: bytes, subject: bytes, rows: list[Any]) -> list[tuple[int, JournalEntry]]:
+    cipher = AESGCM(key)
+    found = [
+        (row["offset"], open_entry(cipher, subject, row["event_key"], row["body"])) for row in rows
+    ]
+    found.sort(key=lambda one: one[0])
+    return found

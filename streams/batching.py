@@ -4,7 +4,7 @@ The steps of a unit, and what a crash between any two of them costs:
 
 1. Gather what is queued, up to a bound: small at low load, large in a backlog, and smaller again
    when units take long. (Nothing.)
-2. Drop fetches of an earlier assignment, trim what lies below our position. (Nothing.)
+2. Lay the fetches end to end from our position on (`streams.continuity`). (Nothing.)
 3. `step.apply`: everything that matters, ending in one commit. (The unit is done again, and
    finds its records below the position or recognises them.)
 4. Remember the new position; tell Kafka, for lag tools only. (Nothing: Postgres knows.)
@@ -12,6 +12,9 @@ The steps of a unit, and what a crash between any two of them costs:
 Nothing is skipped: while the outside is down a unit is tried again, for ever, with growing
 pauses; when somebody else holds the partition it is dropped, for them to do; any other error ends
 the process, because going on would be wrong.
+
+Once a second the loop also looks up: a partition that has lag, an empty queue and no movement is
+sought again, and positions that moved in Postgres without us are read again.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from faust.types import TP
 
@@ -35,7 +38,7 @@ from schemas.errors import (
     Fenced,
 )
 from stores.positions import Batch, Positions
-from streams.transport import Records
+from streams.continuity import Fetched, plan
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,10 @@ ADVISORY_COMMIT_SECONDS = 1.0
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
 heartbeats. Without one the other was a worker that had been asleep; then we claim again."""
+
+LOOK_SECONDS = 1.0
+"""How often to look up from the work, and how long a partition may stand still with lag."""
+LOOK_SECONDS_MAX = 5.0
 
 NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
 
@@ -69,12 +76,8 @@ class Step(Protocol):
     async def reload(self, partitions: Sequence[int]) -> bool:
         """Read the positions again; False when somebody else has claimed one of them."""
 
-
-class _Fetched(NamedTuple):
-    partition: int
-    assignment: int
-    records: Records
-    """`streams.transport.Records`, with the stretch of the log that was read for them."""
+    async def as_known(self) -> bool:
+        """Whether Postgres has our positions as we know them."""
 
 
 class BatchLoop:
@@ -86,8 +89,11 @@ class BatchLoop:
         self._settings = settings
         self._records_max = records_max
         self._size = min(FIRST_RECORDS, records_max)
-        self._queue: asyncio.Queue[_Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
+        self._queue: asyncio.Queue[Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
         self._sought: dict[int, int] = {}
+        self._looked_at = 0.0
+        self._stood: dict[int, int] = {}
+        """Partition with lag -> its position at the last look."""
         self._committed_at = 0.0
         self._advisory: asyncio.Task[None] | None = None
 
@@ -121,13 +127,17 @@ class BatchLoop:
         """The agent: passes fetches on. Never raises, never drops."""
         async for event in stream.events():
             message = event.message
-            await self._queue.put(_Fetched(message.partition, message.generation_id, event.value))
+            await self._queue.put(Fetched(message.partition, message.generation_id, event.value))
 
     async def run(self) -> None:
         """Work until cancelled. An error that a retry can't mend ends the process."""
         try:
             while True:
                 fetched = await self._gather()
+                if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+                    await self._look(idle=not fetched)
+                if not fetched:
+                    continue
                 started = time.monotonic()
                 await self._complete(fetched)
                 self._size = next_size(
@@ -141,77 +151,128 @@ class BatchLoop:
             logging.shutdown()
             os._exit(1)
 
-    async def _gather(self) -> list[_Fetched]:
-        fetched = [await self._queue.get()]
+    async def _gather(self) -> list[Fetched]:
+        """What is queued, up to the size; nothing when nothing comes until the next look."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                fetched = [await self._queue.get()]
+        except TimeoutError:
+            return []
         records = len(fetched[0].records)
         while records < self._size and not self._queue.empty():
             fetched.append(self._queue.get_nowait())
             records += len(fetched[-1].records)
         return fetched
 
-    async def _complete(self, fetched: list[_Fetched]) -> None:
+    async def _complete(self, fetched: list[Fetched]) -> None:
         attempt = 0
         while batches := await self._trim(fetched):
             try:
                 await self._step.apply(batches)
             except Fenced:
                 log.warning("fenced", extra={"topic": self.positions.topic})
-                await self._after_fence(batches)
+                await self._after_fence([batch.partition for batch in batches])
             except NOT_NOW as error:
                 attempt += 1
                 await self._pause("apply", attempt, error)
-                await self._reload(batches)
+                await self._reload([batch.partition for batch in batches])
             else:
                 self.positions.moved(batches)
                 self._tell_kafka()
                 return
 
-    async def _trim(self, fetched: list[_Fetched]) -> list[Batch]:
+    async def _trim(self, fetched: list[Fetched]) -> list[Batch]:
         """What of it is still ours to do, in order, as one batch per partition."""
         assignment = self._app.consumer_generation_id
-        kept: dict[int, list[Any]] = {}
-        reached: dict[int, int] = {}
-        for partition, fetched_in, records in fetched:
-            held = self.positions.held.get(partition)
-            if held is None or fetched_in != assignment:
-                continue
-            expected = reached.get(partition, held.next)
-            until = records.until
-            if until <= expected:
-                continue
-            if records.start > expected:
-                await self._read_again(partition, expected, records.seek)
-                continue
-            ours: Sequence[Any] = records
-            if records and records[0].offset < expected:
-                ours = [record for record in records if record.offset >= expected]
-            first = ours[0].offset if ours else until
-            if first > expected:
-                await self._check_hole(partition, expected, first)
-            kept.setdefault(partition, []).extend(ours)
-            reached[partition] = until
+        nexts = {partition: held.next for partition, held in self.positions.held.items()}
+        planned = plan(fetched, nexts, assignment, self._sought)
+        for partition, (offset, seek) in planned.seeks.items():
+            self._sought[partition] = seek
+            await self._seek({partition: offset})
+        for partition, (expected, first) in planned.holes.items():
+            await self._check_hole(partition, expected, first)
         if self._app.consumer_generation_id != assignment:
             return []  # claimed anew while we asked: these are other positions
-        held_now = self.positions.held
+        held = self.positions.held
         return [
-            Batch(partition, held_now[partition].next, reached[partition], records)
-            for partition, records in kept.items()
-            if partition in held_now
+            batch
+            for batch in planned.batches
+            if batch.partition in held and held[batch.partition].next == batch.base
         ]
 
-    async def _read_again(self, partition: int, expected: int, seek: int) -> None:
-        """Go back: what was read from `expected` on was dropped on its way to us.
-
-        Faust drops what comes while a rebalance begins or ends. Fetches that were under way when we
-        went back follow the same seek as the one that made us; they are dropped without another.
-        """
-        if self._sought.get(partition) == seek:
-            return
-        self._sought[partition] = seek
+    async def _seek(self, offsets: dict[int, int]) -> None:
+        """Read on from there: what was under way was dropped, or is not what we need."""
         try:
-            await self._app.consumer.seek_wait({TP(self.positions.topic, partition): expected})
+            await self._app.consumer.seek_wait(
+                {TP(self.positions.topic, partition): at for partition, at in offsets.items()}
+            )
         except IllegalStateError:
-            log.debug("not ours any more: whoever claims it next reads from there")
+            log.debug("not ours any more: the next to claim it reads from there")
+
+    async def _look(self, *, idle: bool) -> None:
+        """Look up from the work, in its pauses only. What is not to be had now is seen later."""
+        assignment = self._app.consumer_generation_id
+        if not self.positions.held or self._app.rebalancing:
+            return
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                known = await self._step.as_known()
+                ends = await self._ends()
+        except (*NOT_NOW, KafkaError, TimeoutError) as error:
+            log.debug("look: %s", type(error).__name__)
+            return
+        finally:
+            self._looked_at = time.monotonic()
+        if self._app.consumer_generation_id != assignment:
+            return
+        if not known:
+            await self._read_positions_again()
+        elif idle and self._queue.empty():
+            await self._seek_what_stands_still(ends)
+        else:
+            self._stood.clear()
+
+    async def _ends(self) -> dict[int, int]:
+        assigned = self._app.consumer.assignment()
+        tps = [
+            tp
+            for partition in self.positions.held
+            if (tp := TP(self.positions.topic, partition)) in assigned
+        ]
+        ends = await self._app.consumer.highwaters(*tps) if tps else {}
+        return {tp.partition: end for tp, end in ends.items()}
+
+    async def _read_positions_again(self) -> None:
+        """Somebody moved our positions: the database was restored, a loss accepted, a log healed.
+
+        Or another worker has claimed a partition, which the rebalance to come explains.
+        """
+        log.warning("positions moved without us", extra={"topic": self.positions.topic})
+        await self._after_fence(sorted(self.positions.held))
+        held = self.positions.held
+        await self._seek({partition: one.next for partition, one in held.items()})
+
+    async def _seek_what_stands_still(self, ends: dict[int, int]) -> None:
+        """A fetch may be dropped on its way after we have counted it as read (`Records`).
+
+        What comes behind it shows that. When nothing comes, the partition would stand still until
+        the next event: with lag, an empty queue and the same position as a look ago it is sought.
+        """
+        held = self.positions.held
+        lagging = {
+            partition: held[partition].next
+            for partition, end in ends.items()
+            if partition in held and held[partition].next < end
+        }
+        still = {p: at for p, at in lagging.items() if self._stood.get(p) == at}
+        self._stood = lagging
+        if still:
+            log.info(
+                "reading again what stands still",
+                extra={"topic": self.positions.topic, "count": len(still)},
+            )
+            await self._seek(still)
+            self._stood = {}
 
     async def _check_hole(self, partition: int, expected: int, first: int) -> None:
         """The log was read from `expected` on, and had nothing for us before `first`: why?
@@ -249,10 +310,10 @@ class BatchLoop:
                     hint="The topic was made anew: restore it, or begin with a new database.",
                 )
 
-    async def _after_fence(self, batches: Sequence[Batch]) -> None:
+    async def _after_fence(self, partitions: Sequence[int]) -> None:
         """An erasure or a switch of generations: read again. Another claim: is it ours to do?"""
         assignment = self._app.consumer_generation_id
-        if await self._reload(batches):
+        if await self._reload(partitions):
             return
         await asyncio.sleep(RIVAL_SECONDS)
         if self._app.consumer_generation_id != assignment or self._app.rebalancing:
@@ -262,11 +323,11 @@ class BatchLoop:
         if ours and not set(ours) <= self.positions.held.keys():
             await self.claim(ours)
 
-    async def _reload(self, batches: Sequence[Batch]) -> bool:
+    async def _reload(self, partitions: Sequence[int]) -> bool:
         attempt = 0
         while True:
             try:
-                return await self._step.reload([batch.partition for batch in batches])
+                return await self._step.reload(partitions)
             except NOT_NOW as error:
                 attempt += 1
                 await self._pause("reload", attempt, error)

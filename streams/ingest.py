@@ -79,6 +79,10 @@ class Ingest:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.reload(connection, partitions)
 
+    async def as_known(self) -> bool:
+        async with database_errors(), self._pool.acquire() as connection:
+            return await self.positions.as_known(connection)
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         intake = self._validate(batches)
         async with database_errors(), self._pool.acquire() as connection:

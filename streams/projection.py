@@ -90,6 +90,10 @@ class Projection:
         await self._cache_writer.doubt(self.positions)
         return ours
 
+    async def as_known(self) -> bool:
+        async with database_errors(), self._pool.acquire() as connection:
+            return await self.positions.as_known(connection)
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         held = self.positions.held
         framed = read_frames(

@@ -58,6 +58,9 @@ class Records(list[Any]):
     until: int
     seek: int
     """Number of the seek that it follows: a fetch that was under way then has an earlier one."""
+    thrown_back: bool
+    """Since that seek the log was found to lack the offset to read on from, and the consumer went
+    back to the log's beginning by itself. True of all that follows, until the next seek."""
 
 
 class Fetch:
@@ -104,8 +107,9 @@ class _FetchSchema(faust.Schema[Any, Any]):
 class _Thread(driver.AIOKafkaConsumerThread):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._read: dict[TP, tuple[Any, int, int]] = {}
-        """Of each batched partition: its assigned state, how far it was read, which seek."""
+        self._read: dict[TP, tuple[Any, int, int, bool]] = {}
+        """Of each batched partition: its assigned state, how far it was read, which seek, and
+        whether the log has thrown us back since."""
         self._seeks = 0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -129,7 +133,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             place = _place(consumer, tp)
             if tp.topic not in _claims or place is None or not place.has_valid_position:
                 continue
-            known, start, seek = self._read.get(tp, (None, 0, 0))
+            known, start, seek, thrown_back = self._read.get(tp, (None, 0, 0, False))
+            thrown_back |= known is place and place.position < start
             if tp in fetched:
                 records = Records(fetched[tp])
                 # Where an unknown stretch begins nobody can say: with its first record, then.
@@ -141,15 +146,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 continue
             records.until = place.position
             records.seek = seek
+            records.thrown_back = thrown_back
             fetched[tp] = records
             # Also when Faust drops them, as it may: the next fetch begins behind them, which shows.
-            self._read[tp] = (place, place.position, seek)
+            self._read[tp] = (place, place.position, seek, thrown_back)
         return fetched
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         self._seeks += 1
         for tp, offset in partitions.items():
-            self._read[tp] = (_place(consumer, tp), offset, self._seeks)
+            self._read[tp] = (_place(consumer, tp), offset, self._seeks, False)
         await super()._seek_wait(consumer, partitions)
 
     def seek(self, partition: TP, offset: int) -> None:

@@ -37,15 +37,28 @@ CROSS JOIN LATERAL (
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = $2;
 
+-- Always one row, so that `readable` comes along whatever is missing: the fan, or the generation.
 -- name: read_sources
-SELECT p.partition, p.sources FROM subject s, position p
-WHERE s.creator_id = $1 AND s.fan_id = $2
-  AND p.generation = $5
-  AND p.topic = $3 AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
+SELECT (SELECT generation FROM generation WHERE view_version = $6 AND status <> 'building'
+        ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
+    p.sources
+FROM (VALUES (true)) AS always
+LEFT JOIN subject s ON s.creator_id = $1 AND s.fan_id = $2
+LEFT JOIN position p ON p.generation = $5 AND p.topic = $3
+    AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
 
--- name: read_history
+-- What a fan's history would cost, before it is read; at most $3 entries are looked at.
+-- The length of a body is known without reading it.
+-- name: weigh_history
 SELECT s.subject, s.kek, s.wrapped_key, (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
-    i.event_key, i."offset", i.body
-FROM subject s JOIN interaction i USING (subject)
-WHERE s.creator_id = $1 AND s.fan_id = $2
-ORDER BY i."offset" LIMIT $3;
+    weighed.entries, weighed.bytes
+FROM subject s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS entries, coalesce(sum(octet_length(body)), 0)::bigint AS bytes
+    FROM (SELECT body FROM interaction i WHERE i.subject = s.subject LIMIT $3) AS bodies
+) AS weighed
+WHERE s.creator_id = $1 AND s.fan_id = $2;
+
+-- All of it is wanted, and the reader sorts it: no index for the order has to be kept.
+-- name: read_history
+SELECT event_key, "offset", body FROM interaction WHERE subject = $1 LIMIT $2;

@@ -133,9 +133,3 @@ async def test_waiting_ends_with_its_own_deadline(memory: FanMemory) -> None:
 async def test_only_positions_of_interactions_can_be_waited_for(memory: FanMemory) -> None:
     with pytest.raises(InvalidInput, match="minPosition"):
         await memory.wait_until("c1", "f1", Position("journal", 0, 0), 1)
-
-
-async def test_a_history_longer_than_allowed_is_refused(memory: FanMemory) -> None:
-    assert len(await memory.history("c1", "f1", 60)) == 60
-    with pytest.raises(InvalidInput, match="more than 59"):
-        await memory.history("c1", "f1", 59)

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services.ports import free_port
 from privacy.keys import Keyring, is_bound
-from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.errors import DatabaseUnavailable, InvalidInput, SealBroken
 from schemas.positions import Position
 from stores import history
 from stores.history import HistoryRow
@@ -59,7 +59,9 @@ async def test_the_history_is_in_the_order_of_the_log(store: Store) -> None:
     history = await store.history("creator", "fan", 1000)
     assert [entry.event_id for _, entry in history] == [entry.event_id for entry in HISTORY]
     assert [offset for offset, _ in history] == sorted(offset for offset, _ in history)
-    assert len(await store.history("creator", "fan", 5)) == 5
+    assert len(await store.history("creator", "fan", 61)) == 61
+    with pytest.raises(InvalidInput, match="more than 60"):
+        await store.history("creator", "fan", 60)
     assert await store.history("creator", "nobody", 5) == []
 
 
@@ -126,6 +128,36 @@ async def test_a_position_is_reached_when_its_source_was_folded(store: Store, po
     assert not await store.reached("creator", "fan", Position("interactions", 1, 0))
     assert not await store.reached("creator", "fan", Position("interactions", 2, 0))
     assert not await store.reached("creator", "fan", Position("journal", 0, 1))
+
+
+async def switch(pool: Any) -> None:
+    """What a rebuild and a `--drop-old` leave: another generation, and nothing of the former."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE generation SET status = 'former'")
+        await connection.execute(
+            "INSERT INTO generation (generation, view_version, status)"
+            " SELECT 2, view_version, 'live' FROM generation"
+        )
+        await connection.execute("ALTER SCHEMA g1 RENAME TO g2")
+        await connection.execute(
+            "INSERT INTO position (generation, topic, partition, next, sources)"
+            " SELECT 2, topic, partition, next, '{5,-1}' FROM position WHERE topic = 'journal'"
+        )
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_a_position_is_looked_for_in_the_generation_that_is_live_now(
+    store: Store, pool: Any, dropped: bool
+) -> None:
+    """Also by a process that has asked the former one and has not missed since."""
+    await pool.execute("UPDATE position SET sources = '{4,-1}' WHERE topic = 'journal'")
+    assert not await store.reached("creator", "fan", Position("interactions", 0, 5))
+    await switch(pool)
+    if dropped:
+        await pool.execute("DELETE FROM position WHERE generation = 1")
+        await pool.execute("DELETE FROM generation WHERE generation = 1")
+    assert await store.reached("creator", "fan", Position("interactions", 0, 5))
+    assert not await store.reached("creator", "nobody", Position("interactions", 0, 5))
 
 
 async def test_a_newest_place_stays_the_only_live_generation(pool: Any) -> None:

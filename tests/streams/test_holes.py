@@ -12,7 +12,8 @@ from faust.types import TP
 
 from infra.settings import Settings
 from stores.positions import Held, Positions
-from streams.batching import BatchLoop, _Fetched
+from streams.batching import BatchLoop
+from streams.continuity import Fetched
 from streams.transport import Records
 
 TOPIC = "interactions"
@@ -42,10 +43,11 @@ def loop_at(expected: int, consumer: Consumer) -> BatchLoop:
     return BatchLoop(app, step, Settings(), 1000)
 
 
-def fetched(start: int, until: int, offsets: range, seek: int = 1) -> _Fetched:
+def fetched(start: int, until: int, offsets: range, seek: int = 1) -> Fetched:
     records = Records(SimpleNamespace(offset=offset) for offset in offsets)
     records.start, records.until, records.seek = start, until, seek
-    return _Fetched(PARTITION, ASSIGNMENT, records)
+    records.thrown_back = False
+    return Fetched(PARTITION, ASSIGNMENT, records)
 
 
 async def test_a_dropped_fetch_is_read_again_however_many_came_behind_it() -> None:

@@ -35,33 +35,44 @@ def renamed(events: list[Event], name: str) -> list[Event]:
     return [event | {"fanId": f"{name}-{event['fanId']}"} for event in events]
 
 
-@pytest.mark.parametrize("running", [False], ids=["between workers"])
+@pytest.mark.parametrize("running", [True, False], ids=["under a worker", "between workers"])
 async def test_fans_first_seen_after_the_copy_are_there_again(
     own_services: EmbeddedServices, pipeline: Pipeline, tmp_path: Path, running: bool
 ) -> None:
     old = renamed(mixed(fans=20, events=200), f"old-{running}")
     more = renamed(mixed(fans=20, events=100, first=200), f"old-{running}")
     new = renamed(mixed(fans=20, events=100), f"new-{running}")
+    everything = [*old, *more, *new]
+
+    async def complete(events: list[Event]) -> None:
+        """Every event is in the history, once."""
+
+        async def found() -> bool:
+            history = await pipeline.history()
+            return all(
+                history.get(fan) == sum(event["fanId"] == fan for event in events)
+                for fan in {event["fanId"] for event in events}
+            )
+
+        await pipeline.wait_for(found, instead=pipeline.accounting)
+
     worker = pipeline.start_worker()
     await pipeline.publish(*old)
-    await pipeline.caught_up()
+    await complete(old)
     copy_database(own_services, tmp_path / "copy")
     await pipeline.publish(*more, *new)
-    await pipeline.caught_up()
+    await complete(everything)
     if not running:
         worker.stop()
     restore_database(own_services, tmp_path / "copy")
     if not running:
         worker = pipeline.start_worker()
+    await complete(everything)
 
-    async def complete() -> bool:
-        history = await pipeline.history()
-        return all(
-            history.get(fan) == sum(event["fanId"] == fan for event in (*old, *more, *new))
-            for fan in {event["fanId"] for event in (*old, *more, *new)}
-        )
+    async def settled() -> bool:
+        return sum((await pipeline.lag()).values()) == 0
 
-    await pipeline.wait_for(complete, instead=pipeline.accounting)
+    await pipeline.wait_for(settled, instead=pipeline.lag)
     assert (await verify(pipeline.settings)).found == 0
     worker.stop()
     pipeline.workers.clear()

@@ -1,0 +1,144 @@
+"""Past: what folds a fan's whole history (`asOf`, `explain`), behind a bulkhead of its own.
+
+One such read can cost ten thousand times what an ordinary one does. So it has its own connections,
+its own circuit, and turns: one at a time of a creator, `TURNS` in all. What is asked for is weighed
+before it is read, in entries and in bytes. However many ask for the longest of all histories, the
+ordinary readers' connections and circuit see nothing of it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar
+
+from infra.breaker import Breaker, Guard, watch
+from infra.postgres import open_pool
+from infra.settings import Settings
+from privacy.keys import Keyring
+from schemas.errors import DatabaseUnavailable, FanNotFound, Overloaded
+from schemas.journal import JournalEntry
+from stores.store import Store
+
+TURNS: Final = 2
+"""Histories read and folded at once by one process, and its connections for them."""
+WAITING_MAX: Final = 4
+"""Requests of one creator that may wait for its turn; more are told to come back."""
+
+History = list[tuple[int, JournalEntry]]
+"""(journal offset, entry), in log order"""
+T = TypeVar("T")
+
+
+async def open_past(settings: Settings, keyring: Keyring) -> "Past":
+    """With a pool of its own; needs no Postgres yet."""
+    seconds = settings.history_seconds_max
+    pool = await open_pool(
+        settings.postgres_url,
+        size_max=TURNS,
+        command_timeout=seconds,
+        # The budget ends the wait for a statement; this ends the statement itself.
+        statement_seconds_max=seconds,
+    )
+    return Past(pool, Store(pool, keyring, settings.journal_partitions), settings)
+
+
+class Past:
+    """Belongs to one event loop; `start` it and `close` it there."""
+
+    def __init__(self, pool: Any, store: Store, settings: Settings) -> None:
+        self._pool = pool
+        self._store = store
+        self._settings = settings
+        self._turns = asyncio.Semaphore(TURNS)
+        self._queues: dict[str, _Queue] = {}
+        self._working: set[asyncio.Task[Any]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self.guard = Guard(
+            Breaker(
+                "memory-history",
+                failures_max=settings.database_failures_max,
+                window_seconds=settings.database_window_seconds,
+                reset_seconds=settings.database_reset_seconds,
+            ),
+            DatabaseUnavailable,
+            settings.history_seconds_max,
+        )
+
+    def start(self) -> None:
+        """Begin to ping the database while the circuit is open."""
+        ping = self._store.live_generation
+        self._watch = asyncio.create_task(
+            watch(self.guard.breaker, ping, self._settings.ping_seconds)
+        )
+
+    async def close(self) -> None:
+        tasks = [*self._working] if self._watch is None else [*self._working, self._watch]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._pool.terminate()
+
+    async def fold(self, creator_id: str, fan_id: str, compute: Callable[[History], T]) -> T:
+        """What `compute`, in a thread, makes of everything remembered of a fan.
+
+        Raises `FanNotFound`, `InvalidInput` for a fan of too long a history, `Overloaded` when too
+        many of this creator's wait already, `DatabaseUnavailable`.
+        """
+
+        async with contextlib.AsyncExitStack() as turns:
+            await turns.enter_async_context(self._turn(creator_id))
+            await turns.enter_async_context(self._turns)
+            # A thread can't be stopped: the turn lasts as long as it does, whoever hangs up.
+            task = asyncio.create_task(self._work(turns.pop_all(), creator_id, fan_id, compute))
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def _work(
+        self,
+        turns: contextlib.AsyncExitStack,
+        creator_id: str,
+        fan_id: str,
+        compute: Callable[[History], T],
+    ) -> T:
+        async with turns:
+            history = await self.guard.call(lambda: self._read(creator_id, fan_id))
+            if not history:
+                raise FanNotFound
+            return await asyncio.to_thread(compute, history)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken, even if everyone who waited has hung up
+
+    async def _read(self, creator_id: str, fan_id: str) -> History:
+        settings = self._settings
+        return await self._store.history(
+            creator_id, fan_id, settings.history_entries_max, settings.history_bytes_max
+        )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, creator_id: str) -> AsyncIterator[None]:
+        queue = self._queues.setdefault(creator_id, _Queue())
+        if queue.length > WAITING_MAX:
+            raise Overloaded(
+                "Too many of this creator's histories are being read.",
+                hint="Ask for one after the other.",
+            )
+        queue.length += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.length -= 1
+            if queue.length == 0:
+                del self._queues[creator_id]
+
+
+class _Queue:
+    """One creator's: who is served, and how many there are with those that wait."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.length = 0

@@ -1,0 +1,87 @@
+"""Continuity: what a run of fetches means for the positions that we hold. Pure.
+
+A fetch says which stretch of the log was read for it, `start` to `until`, and what it found there.
+Laid end to end from our position on, fetches become batches. Where they don't fit, one of these has
+happened:
+
+* It begins behind what we expect: a fetch before it was dropped on its way to us, as Faust does
+  while a rebalance begins or ends. Seek back. Fetches that were under way when we went back follow
+  the same seek as the one that made us; they are dropped without another.
+* It was read from where we expect, and has nothing before some later offset: a hole. Transaction
+  markers and aborted records leave such holes; so does a log whose beginning has moved past us.
+* It was thrown back: the log had no such offset any more, so the consumer went to its beginning.
+  The log lost its tail, or is another one. Nothing that follows may count before that is settled.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stores.positions import Batch
+
+
+class Fetched(NamedTuple):
+    """One fetch of one partition, as the agent received it."""
+
+    partition: int
+    assignment: int
+    records: Any
+    """`streams.transport.Records`, with the stretch of the log that was read for them."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to do with a run of fetches."""
+
+    batches: list[Batch] = field(default_factory=list)
+    """One per partition: what follows our position without a doubt."""
+    seeks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Partition -> (offset to go back to, the seek that the hasty fetch had followed)."""
+    holes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Partition -> (expected, first there): to be explained before its batch counts."""
+    thrown_back: dict[int, int] = field(default_factory=dict)
+    """Partition -> the seek followed, where the log has no such offset any more."""
+
+
+def plan(
+    fetched: Iterable[Fetched],
+    held: Mapping[int, int],
+    assignment: int,
+    sought: Mapping[int, int],
+) -> Plan:
+    """Lay fetches end to end.
+
+    `held` are the next offsets of the partitions to work on; fetches of others, and of an earlier
+    assignment, are dropped. `sought` are the seeks that have been answered by going back already.
+    """
+    found = Plan()
+    kept: dict[int, list[Any]] = {}
+    reached: dict[int, int] = {}
+    for partition, fetched_in, records in fetched:
+        if partition not in held or fetched_in != assignment:
+            continue
+        if records.thrown_back:
+            if sought.get(partition) != records.seek:
+                found.thrown_back[partition] = records.seek
+            continue
+        expected = reached.get(partition, held[partition])
+        until = records.until
+        if until <= expected:
+            continue
+        if records.start > expected:
+            if sought.get(partition) != records.seek and partition not in found.seeks:
+                found.seeks[partition] = (expected, records.seek)
+            continue
+        ours: Sequence[Any] = records
+        if records and records[0].offset < expected:
+            ours = [record for record in records if record.offset >= expected]
+        first = ours[0].offset if ours else until
+        if first > expected and partition not in found.holes:
+            found.holes[partition] = (expected, first)
+        kept.setdefault(partition, []).extend(ours)
+        reached[partition] = until
+    found.batches = [
+        Batch(partition, held[partition], reached[partition], records)
+        for partition, records in kept.items()
+    ]
+    return found
