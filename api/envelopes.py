@@ -7,7 +7,6 @@
 and texts of fans are never part of either.
 """
 
-import time
 import uuid
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from schemas.errors import FanMemoryError
-from schemas.times import render_time
+from schemas.times import now_ms, render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
 RETRY_AFTER_SECONDS: Final = 1
@@ -49,7 +48,7 @@ def correlation_id(scope: Scope) -> str:
 
 
 def timestamp() -> str:
-    return render_time(time.time_ns() // 1_000_000)
+    return render_time(now_ms())
 
 
 def data(scope: Scope, document: object, **more: object) -> JsonResponse:

@@ -1,7 +1,5 @@
 """POST /api/of-memory/interaction: validate, append to the log, answer with the place."""
 
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +8,7 @@ from api.parts import creator_of, parts_of
 from infra.kafka import relationship_key
 from schemas.errors import Forbidden
 from schemas.events import parse_interaction
+from schemas.times import now_ms
 
 POSITION_HEADER = "x-position"
 
@@ -22,7 +21,7 @@ async def save_interaction(request: Request) -> Response:
     """
     _, creator_id = creator_of(request)
     value = await request.body()
-    arrived = time.time_ns() // 1_000_000
+    arrived = now_ms()
     interaction = parse_interaction(value, arrived)
     if interaction.creator_id != creator_id:
         raise Forbidden

@@ -1,7 +1,5 @@
 """GET /api/of-memory/context, /engagement-score and /explain."""
 
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -9,6 +7,7 @@ from api.envelopes import data
 from api.parameters import identifier, moment, position, required
 from api.parts import Parts, creator_of, parts_of
 from schemas.errors import FanNotFound
+from schemas.times import now_ms
 from views.explain import context_as_of, explain, value_of
 
 
@@ -47,7 +46,7 @@ async def get_explanation(request: Request) -> Response:
     value_of(field)
     start, end = moment(query, "from"), moment(query, "to")
     if end is None:
-        end = time.time_ns() // 1_000_000
+        end = now_ms()
     explanation = await parts.past.fold(
         creator_id, fan_id, lambda history: explain(history, field, start, end)
     )

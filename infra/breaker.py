@@ -38,6 +38,7 @@ import pybreaker
 import tenacity
 
 from schemas.errors import FanMemoryError
+from schemas.times import now_ms
 
 T = TypeVar("T")
 Operation = Callable[[], Awaitable[T]]
@@ -157,7 +158,7 @@ class Breaker:
 
     def _failed(self) -> None:
         self._failures += 1
-        self._last_failure = time.time_ns() // 1_000_000
+        self._last_failure = now_ms()
 
     def _count_towards_opening(self, error: Exception) -> None:
         if self.state != "CLOSED":

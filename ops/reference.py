@@ -36,7 +36,8 @@ from schemas.events import (
     Wire,
 )
 from schemas.journal import JournalEntry, JournalRecord
-from schemas.topics import DAY_MS, TOPICS, UNLIMITED
+from schemas.times import DAY_MS
+from schemas.topics import TOPICS, UNLIMITED
 from schemas.updates import MemoryUpdate
 
 DOCS: Final = Path(__file__).parents[1] / "docs"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-DAY_MS = 24 * 60 * 60 * 1000
+from schemas.times import DAY_MS
+
 UNLIMITED = -1
 
 

@@ -18,7 +18,6 @@ only, and such a read joins no read that had begun before.
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -38,6 +37,7 @@ from schemas.errors import (
     SealBroken,
 )
 from schemas.positions import Position
+from schemas.times import now_ms
 from schemas.topics import INTERACTIONS
 from stores.cache import Cache
 from stores.snapshot import SealedSnapshot, Snapshot, open_snapshot
@@ -81,7 +81,7 @@ class FanMemory:
         store: Store,
         keyring: Keyring,
         settings: Settings,
-        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now: Callable[[], int] = now_ms,
     ) -> None:
         self.counts = ReadCounts()
         self._cache = cache

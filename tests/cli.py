@@ -161,6 +161,7 @@ def demonstrated(data: Path) -> Iterator[Running]:
     yield Running(data, process, json.loads(once.stdout), json.loads(line))
     process.terminate()
     assert process.wait(STOPPED_SECONDS_MAX) == 0
+    process.stdout.close()
 
 
 def eventually(look: Callable[[], Found], seconds_max: float = SECONDS_MAX) -> Found:

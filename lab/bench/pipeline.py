@@ -30,7 +30,7 @@ from lab.load import Mix, events
 from ops.system import System, running_system
 from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
-from schemas.times import render_time
+from schemas.times import now_ms, render_time
 from stores.store import Store
 
 FANS: Final = 20_000
@@ -130,7 +130,7 @@ async def _probe(session: aiohttp.ClientSession, number: int) -> float:
         "fanId": fan,
         "type": "message",
         "content": f"are you there? {number}",
-        "timestamp": render_time(time.time_ns() // 1_000_000),
+        "timestamp": render_time(now_ms()),
     }
     started = time.perf_counter()
     async with session.post("/api/of-memory/interaction", json=event) as reply:

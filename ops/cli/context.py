@@ -1,7 +1,6 @@
 """`fanmemory context`: what is remembered of one fan, straight from Postgres."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from ops.show import show_context
 from privacy.keys import Keyring
 from schemas.context import MemoryContext
 from schemas.errors import FanNotFound
+from schemas.times import now_ms
 from stores.store import Store
 from views.context import render_context
 
@@ -43,5 +43,5 @@ async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
         await pool.close()
     if remembered is None:
         raise FanNotFound
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     return render_context(creator, fan, remembered.state, remembered.entries, now)

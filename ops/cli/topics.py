@@ -13,7 +13,8 @@ from admin.topics import TopicState
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.services import discover
-from schemas.topics import DAY_MS, UNLIMITED
+from schemas.times import DAY_MS
+from schemas.topics import UNLIMITED
 
 
 def _settings(data: Path) -> Settings:

@@ -16,6 +16,7 @@ from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
 from schemas.dead_letters import DeadLetter
 from schemas.errors import FanNotFound
+from schemas.times import now_ms
 from stores.store import Store
 from views.context import render_context, render_score
 
@@ -71,7 +72,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
         remembered = await store.read(CREATOR, FAN)
         if remembered is None:
             raise FanNotFound
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         return Shown(
             emitted,
             after.since(before),

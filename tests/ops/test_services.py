@@ -59,6 +59,14 @@ def start_parent(data: Path) -> subprocess.Popen[str]:
     return parent
 
 
+def end(parent: subprocess.Popen[str]) -> None:
+    """Kill it, and close our end of its output."""
+    parent.kill()
+    parent.wait()
+    assert parent.stdout is not None
+    parent.stdout.close()
+
+
 def processes_in(data: Path) -> list[psutil.Process]:
     """Every process that works below `data`, whoever started it."""
     found = []
@@ -222,8 +230,7 @@ async def test_a_killed_parent_leaves_no_orphans_and_the_next_start_has_everythi
     await leave_marks(endpoints, tmp_path, "promised")
     assert {process.pid for process in processes_in(tmp_path)} >= set(pids.values())
 
-    parent.kill()
-    parent.wait()
+    end(parent)
     assert eventually(lambda: not processes_in(tmp_path), ORPHANS_GONE_SECONDS_MAX)
     with pytest.raises(NotRunning):
         discover.endpoints(tmp_path, Settings(kafka_url="", postgres_url="", redis_url=""))
@@ -236,8 +243,7 @@ def test_a_start_right_after_the_kill_waits_for_the_dying(tmp_path: Path) -> Non
     parent = start_parent(tmp_path)
     assert parent.stdout is not None
     former = set(json.loads(parent.stdout.readline()).values())
-    parent.kill()
-    parent.wait()
+    end(parent)
     with EmbeddedServices(tmp_path) as services:
         assert all(services.alive().values())
         assert not former & set(services.pids().values())
@@ -249,8 +255,7 @@ def test_a_first_start_killed_half_way_does_not_spoil_the_second(
 ) -> None:
     parent = start_parent(tmp_path)
     time.sleep(delay_seconds)
-    parent.kill()
-    parent.wait()
+    end(parent)
     with EmbeddedServices(tmp_path) as services:
         assert all(services.alive().values())
 
@@ -349,8 +354,7 @@ def test_a_killed_parent_leaves_no_orphans_of_nobody_either(open_directory: Path
     assert parent.stdout is not None
     server = psutil.Process(json.loads(parent.stdout.readline())["postgres"])
     assert server.uids().real == NOBODY
-    parent.kill()
-    parent.wait()
+    end(parent)
     assert eventually(lambda: not processes_in(open_directory), ORPHANS_GONE_SECONDS_MAX)
 
 

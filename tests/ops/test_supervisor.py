@@ -169,6 +169,7 @@ async def test_a_killed_supervisor_leaves_no_programs(tmp_path: Path) -> None:
     assert psutil.pid_exists(pid)
     parent.kill()
     parent.wait()
+    parent.stdout.close()
     await eventually(lambda: not psutil.pid_exists(pid), 5.0)
 
 

@@ -65,6 +65,14 @@ def start_up(data: Path, *words: str, **environment: str) -> Up:
     return Up(process, json.loads(line))
 
 
+def ended(process: subprocess.Popen[str]) -> int:
+    """Its exit code; closes our end of its output."""
+    code = process.wait(STOPPED_SECONDS_MAX)
+    assert process.stdout is not None
+    process.stdout.close()
+    return code
+
+
 def eventually(condition: Callable[[], bool], seconds_max: float = 30.0) -> None:
     deadline = time.monotonic() + seconds_max
     while not condition():
@@ -77,7 +85,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     running = start_up(tmp_path_factory.mktemp("up"), "--workers", "2", "--api-port", "0")
     yield running
     running.process.terminate()
-    assert running.process.wait(STOPPED_SECONDS_MAX) == 0
+    assert ended(running.process) == 0
 
 
 def data_of(system: Up) -> str:
@@ -280,7 +288,7 @@ async def test_up_runs_on_services_of_others_when_given_their_urls(
         assert not (tmp_path / "postgres").exists()
     finally:
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(STOPPED_SECONDS_MAX) == 0
+        assert ended(running.process) == 0
     await helpers.flush_redis(services)  # they still run
 
 

@@ -3,7 +3,8 @@
 import re
 
 from infra.settings import Settings
-from schemas.topics import DAY_MS, DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS, UNLIMITED
+from schemas.times import DAY_MS
+from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS, UNLIMITED
 
 
 def test_names_are_distinct_and_fit_into_positions() -> None:

@@ -1,0 +1,24 @@
+"""Named queries."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.sql import load_queries
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "some.sql"
+    file.write_text("-- name: one\nSELECT 1 FROM {schema}.a;\n\n-- name: two\nSELECT 2;\n")
+    return file
+
+
+def test_each_query_is_an_attribute_without_its_semicolon(path: Path) -> None:
+    queries = load_queries(path, schema="g7")
+    assert (queries.one, queries.two) == ("SELECT 1 FROM g7.a", "SELECT 2")
+
+
+def test_a_query_that_is_not_there_is_named_with_its_file(path: Path) -> None:
+    with pytest.raises(AttributeError, match=r"some\.sql has no query three"):
+        load_queries(path).three  # noqa: B018 # reading it is the test
