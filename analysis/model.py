@@ -11,7 +11,6 @@ never seen passes for a known one with probability below 4 / 65536.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -214,8 +213,3 @@ def _softmax(steps: Integers) -> Floats:
     weights = _EXP[below]
     probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
     return probabilities
-
-
-def strongest(probabilities: Floats, labels: Sequence[str]) -> list[str]:
-    """The most probable label of each row; the first one of equals."""
-    return [labels[index] for index in probabilities.argmax(axis=1).tolist()]

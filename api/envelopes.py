@@ -14,8 +14,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Scope
 
+from infra.clock import now_ms
 from schemas.errors import FanMemoryError
-from schemas.times import now_ms, render_time
+from schemas.times import render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
 RETRY_AFTER_SECONDS: Final = 1

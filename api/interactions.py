@@ -5,10 +5,10 @@ from starlette.responses import Response
 
 from api.envelopes import success
 from api.parts import creator_of, parts_of
+from infra.clock import now_ms
 from infra.kafka import relationship_key
 from schemas.errors import Forbidden
 from schemas.events import parse_interaction
-from schemas.times import now_ms
 
 POSITION_HEADER = "x-position"
 

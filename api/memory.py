@@ -6,8 +6,8 @@ from starlette.responses import Response
 from api.envelopes import data
 from api.parameters import identifier, moment, position, required
 from api.parts import Parts, creator_of, parts_of
+from infra.clock import now_ms
 from schemas.errors import FanNotFound
-from schemas.times import now_ms
 from views.explain import context_as_of, explain, value_of
 
 

@@ -37,8 +37,8 @@ from typing import Final, Literal, TypeVar
 import pybreaker
 import tenacity
 
+from infra.clock import now_ms
 from schemas.errors import FanMemoryError
-from schemas.times import now_ms
 
 T = TypeVar("T")
 Operation = Callable[[], Awaitable[T]]

@@ -2,13 +2,23 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
-def load_queries(path: Path, **names: str) -> SimpleNamespace:
-    """Read the queries of one file as attributes.
+class Queries:
+    """The queries of one file, each an attribute; a house test holds every use to a file."""
+
+    def __init__(self, file: str, texts: dict[str, str]) -> None:
+        self._file = file
+        vars(self).update(texts)
+
+    def __getattr__(self, name: str) -> str:
+        raise AttributeError(f"{self._file} has no query {name}")
+
+
+def load_queries(path: Path, **names: str) -> Queries:
+    """Read the queries of one file.
 
     `names` fill `{placeholders}` in the text: only for identifiers that Postgres can't take as
     parameters (the schema of a generation), never for values.
@@ -19,4 +29,4 @@ def load_queries(path: Path, **names: str) -> SimpleNamespace:
         for placeholder, value in names.items():
             text = text.replace("{" + placeholder + "}", value)
         queries[name] = text.strip().removesuffix(";")
-    return SimpleNamespace(**queries)
+    return Queries(path.name, queries)

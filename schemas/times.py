@@ -4,7 +4,6 @@ Integers because folds must give the same bytes everywhere; milliseconds because
 Kafka and the public contract carry.
 """
 
-import time
 from datetime import UTC, datetime, timedelta
 
 SECOND_MS = 1_000
@@ -15,11 +14,6 @@ DAY_MS = 24 * HOUR_MS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
-
-
-def now_ms() -> int:
-    """The clock of this machine. Never asked by a fold: its time is the event's."""
-    return time.time_ns() // 1_000_000
 
 
 def from_datetime(moment: datetime) -> int:

@@ -6,10 +6,9 @@ how the next is made, put in the live one's place, and how a former one is dropp
 
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final, Literal, NamedTuple
 
-from infra.sql import load_queries
+from infra.sql import Queries, load_queries
 from schemas.errors import Misconfigured
 from views.state import VIEW_VERSION
 
@@ -36,7 +35,7 @@ def schema_name(generation: int) -> str:
 
 
 @cache
-def _queries(generation: int = INTAKE_GENERATION) -> SimpleNamespace:
+def _queries(generation: int = INTAKE_GENERATION) -> Queries:
     return load_queries(_SQL, generation=schema_name(generation))
 
 

@@ -25,6 +25,7 @@ from typing import Any, Final, Literal
 import pybreaker
 
 from infra.breaker import Breaker, BreakerStats, Guard, watch
+from infra.clock import now_ms
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
@@ -37,7 +38,6 @@ from schemas.errors import (
     SealBroken,
 )
 from schemas.positions import Position
-from schemas.times import now_ms
 from schemas.topics import INTERACTIONS
 from stores.cache import Cache
 from stores.snapshot import SealedSnapshot, Snapshot, open_snapshot

@@ -6,10 +6,9 @@ A column is added here, in `states.sql`, in `stores.generations`' tables, and no
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
-from infra.sql import load_queries
+from infra.sql import Queries, load_queries
 from stores.generations import schema_name
 
 _SQL: Final = Path(__file__).parent / "sql" / "states.sql"
@@ -25,7 +24,7 @@ class StateRow(NamedTuple):
 
 
 @cache
-def _queries(generation: int) -> SimpleNamespace:
+def _queries(generation: int) -> Queries:
     return load_queries(_SQL, generation=schema_name(generation))
 
 

@@ -154,6 +154,25 @@ def _is_logged(keyword: ast.keyword) -> bool:
     return not isinstance(keyword.value, ast.Constant)
 
 
+def test_every_query_that_is_named_stands_in_a_file_and_every_query_is_used() -> None:
+    """What holds queries is called `…queries` or `…SQL` everywhere."""
+    named = {
+        query
+        for name, text in TEXTS.items()
+        if name.endswith(".sql")
+        for query in re.findall(r"^-- name: (\w+)$", text, re.MULTILINE)
+    }
+    used = {}
+    for name, text in SOURCES.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and re.search(
+                r"(queries|(\b|_)sql)(\([^()]*\))?$", ast.unparse(node.value), re.IGNORECASE
+            ):
+                used[node.attr] = f"{name}:{node.lineno}"
+    assert {query: place for query, place in used.items() if query not in named} == {}
+    assert named - set(used) == set()
+
+
 HANDS_ON = {"ops/services/process.py", "ops/supervisor.py"}
 """What gives a child process its environment."""
 

@@ -27,7 +27,7 @@ from admin.verify.partition import (
 )
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
-from infra.sql import load_queries
+from infra.sql import Queries, load_queries
 from privacy.keys import Keyring
 from schemas.errors import DataLost
 from schemas.topics import JOURNAL
@@ -164,7 +164,7 @@ async def verify(
     )
 
 
-async def _sample(connection: Any, queries: Any, size: int) -> frozenset[bytes]:
+async def _sample(connection: Any, queries: Queries, size: int) -> frozenset[bytes]:
     rows = await connection.fetch(queries.sample_subjects, size)
     return frozenset(row["subject"] for row in rows)
 
@@ -176,7 +176,7 @@ async def _counts(connection: Any, query: str, *arguments: int) -> dict[int, int
 
 async def _unexplained(
     connection: Any,
-    queries: Any,
+    queries: Queries,
     result: PartitionResult,
     partitions: int,
     state_rows: dict[int, int],
@@ -204,7 +204,7 @@ async def _strangers(
     return found or [Difference(where, partition, "", "(rows in the wrong partition)")]
 
 
-async def _orphans(settings: Settings, queries: Any) -> list[Difference]:
+async def _orphans(settings: Settings, queries: Queries) -> list[Difference]:
     """Cached fans whom nobody remembers: they were erased, or never were."""
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
@@ -228,7 +228,7 @@ async def _orphans(settings: Settings, queries: Any) -> list[Difference]:
         await cache.close()
 
 
-async def _existing(connection: Any, queries: Any, subjects: Sequence[bytes]) -> set[bytes]:
+async def _existing(connection: Any, queries: Queries, subjects: Sequence[bytes]) -> set[bytes]:
     async with database_errors():
         rows = await connection.fetch(queries.existing_subjects, subjects)
     return {row["subject"] for row in rows}

@@ -1,21 +1,17 @@
 """What the pure core costs per event: fold, encode, decode, render.
 
-`python -m lab.bench.fold [--seconds N] [--json]` folds one typical fan: 300 made-up messages of
-both senders with purchases, tips, likes and views between them, seeded, so two runs fold the same
-events. Each figure is the best of several rounds in microseconds of CPU time of this thread, since
-what else runs on the machine only ever adds.
+`fanmemory bench fold` folds one typical fan: 300 made-up messages of both senders with purchases,
+tips, likes and views between them, seeded, so that two runs fold the same events. Each figure is
+the best of several rounds in microseconds of CPU time of this thread, since what else runs on the
+machine only ever adds.
 """
 
-import argparse
-import json
 import random
 import time
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from schemas.events import Kind
 from schemas.journal import JournalEntry
@@ -144,24 +140,3 @@ def _best(call: Callable[[], object], seconds: float) -> float:
             call()
         best = min(best, (clock() - start) / calls)
     return best * 1e6
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=4.0, help="CPU time for everything")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    arguments = parser.parse_args()
-    figures = measure(arguments.seconds)
-    if arguments.json:
-        print(json.dumps(figures))
-        return
-    table = Table(title="The pure core, per event or call")
-    table.add_column("what")
-    table.add_column("figure", justify="right")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:g}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

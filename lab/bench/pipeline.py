@@ -23,6 +23,7 @@ import aiohttp
 from admin.accounting import wait_until_folded
 from admin.emit import emit, event_key, read_lines
 from api.tokens import issue_token
+from infra.clock import now_ms
 from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.bench.cpu import CpuMeter
@@ -30,7 +31,7 @@ from lab.load import Mix, events
 from ops.system import System, running_system
 from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
-from schemas.times import now_ms, render_time
+from schemas.times import render_time
 from stores.store import Store
 
 FANS: Final = 20_000

@@ -32,7 +32,6 @@ from stores.store import Store
 
 FANS: Final = 20_000
 STANDSTILL_SECONDS_MAX: Final = 120.0
-EMIT_LINES: Final = 20_000
 
 
 async def measure(count: int, rounds: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ops.cli.lazy import LazyGroup
 COMMANDS: Final = {
     "backlog": ("lab.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
+    "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
 }
@@ -163,4 +164,21 @@ def rebuild(events: int, rounds: int, as_json: bool) -> None:
     table.add_row("one partition alone: folding, us", f"{alone['foldMicrosPerEvent']}")
     table.add_row("writers held back by the switch, ms", f"{best['switchMs']}")
     table.add_row("differences that verify finds", f"{figures['differences']}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--seconds", default=4.0, show_default=True, help="CPU time for all figures.")
+@options.as_json
+def fold(seconds: float, as_json: bool) -> None:
+    """What the pure core costs per event: fold, encode, decode, render, explain."""
+    from lab.bench.fold import measure
+
+    figures = measure(seconds)
+    if as_json:
+        print_json(figures)
+        return
+    table = Table("what", "figure", title="The pure core, per event or call")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:g}")
     Console().print(table)

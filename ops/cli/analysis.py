@@ -32,7 +32,7 @@ def _model(path: Path | None) -> Model:
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--model", type=_FILE, help="A model file; default: the one that comes along.")
+@click.option("--model", type=_FILE, help="A model file [default: the bundled model].")
 @click.option("--taxonomy", type=_FILE, help="Your own topics, as JSON.")
 def analyse(file: IO[bytes], model: Path | None, taxonomy: Path | None) -> None:
     """Say what each line of FILE expresses, as one JSON object a line; - reads stdin.
@@ -63,7 +63,7 @@ def _as_json(found: TextFeatures) -> dict[str, Any]:
 
 @click.command()
 @click.option(
-    "--data",
+    "--texts",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     required=True,
     help="Folder of the labelled texts (docs/analysis.md).",
@@ -73,8 +73,8 @@ def _as_json(found: TextFeatures) -> dict[str, Any]:
 )
 @click.option("--seed", type=int, default=Settings().seed, show_default=True)
 @options.as_json
-def train(data: Path, out: Path, seed: int, as_json: bool) -> None:
-    """Train the text model; the same data and seed give the same bytes on one machine."""
+def train(texts: Path, out: Path, seed: int, as_json: bool) -> None:
+    """Train the text model; the same texts and seed give the same bytes on one machine."""
     with Bar("reading", hidden=as_json) as bar:
         current, seen = "", 0
 
@@ -86,7 +86,7 @@ def train(data: Path, out: Path, seed: int, as_json: bool) -> None:
             bar.advance(done - seen)
             seen = done
 
-        artefact = train_folder(data, Settings(seed=seed), tick)
+        artefact = train_folder(texts, Settings(seed=seed), tick)
     content = pack(artefact)
     digest = hashlib.sha256(content).hexdigest()
     out.write_bytes(content)

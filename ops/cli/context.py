@@ -7,6 +7,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from infra.clock import now_ms
 from infra.postgres import open_pool
 from infra.settings import Settings
 from ops.cli import options
@@ -15,7 +16,6 @@ from ops.show import show_context
 from privacy.keys import Keyring
 from schemas.context import MemoryContext
 from schemas.errors import FanNotFound
-from schemas.times import now_ms
 from stores.store import Store
 from views.context import render_context
 

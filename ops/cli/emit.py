@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from admin.emit import Emitted, read_lines, shifted, to_now_ms
 from admin.emit import emit as publish
 from infra.settings import Settings
 from ops.cli import options, print_json
+from ops.cli.progress import Bar
 from ops.services import discover
 
 STDIN: Final = Path("/dev/stdin")
@@ -21,7 +20,11 @@ STDIN: Final = Path("/dev/stdin")
 @click.argument(
     "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
 )
-@click.option("--rate", type=click.FloatRange(min=0.1), help="Events a second; default: all.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.1),
+    help="Events per second [default: as fast as possible].",
+)
 @click.option("--now", is_flag=True, help="Shift the times so that the newest one is now.")
 @options.data
 @options.as_json
@@ -37,23 +40,9 @@ def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -
     lines = read_lines(file)
     if now:
         lines = shifted(lines, to_now_ms(read_lines(file)))
-    with Progress(
-        TextColumn("publishing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=as_json,
-    ) as progress:
-        task = progress.add_task("publishing", total=total, speed="")
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            speed = progress.tasks[0].speed
-            progress.update(task, speed=f"{speed:,.0f}/s" if speed else "")
-
-        result = asyncio.run(publish(settings, lines, rate=rate, progress=advance))
+    with Bar("publishing", hidden=as_json) as bar:
+        bar.begin(total)
+        result = asyncio.run(publish(settings, lines, rate=rate, progress=bar.advance))
     _report(result, as_json)
 
 

@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left, on stderr, for long reads of the journal."""
+"""A progress bar with rate and time left, on stderr."""
 
 from types import TracebackType
 from typing import Self
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Bar:
-    """One bar; `begin` starts it, and starts it anew for a next phase."""
+    """One bar; `begin` starts it, and resets it for the next phase."""
 
     def __init__(self, label: str, *, hidden: bool = False) -> None:
         self._progress = Progress(
@@ -35,14 +35,10 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def begin(self, total: int, label: str | None = None) -> None:
+    def begin(self, total: int | None, label: str | None = None) -> None:
         self._progress.reset(self._task, total=total, description=label or self._label)
 
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)
         speed = self._progress.tasks[0].speed
         self._progress.update(self._task, speed=f"{speed:,.0f}/s" if speed else "")
-
-    def say(self, line: str) -> None:
-        """A line above the bar."""
-        self._progress.console.print(line, highlight=False)

@@ -10,13 +10,13 @@ from admin import dead_letters
 from admin.accounting import Account, account, wait_until_folded
 from admin.emit import Emitted, emit, read_lines, shifted, to_now_ms
 from api.tokens import issue_token
+from infra.clock import now_ms
 from infra.postgres import open_pool
 from ops.system import System
 from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
 from schemas.dead_letters import DeadLetter
 from schemas.errors import FanNotFound
-from schemas.times import now_ms
 from stores.store import Store
 from views.context import render_context, render_score
 

@@ -9,11 +9,6 @@ from ops.services.lock import is_held
 from schemas.errors import NotRunning
 
 
-def default_data_dir() -> Path:
-    """The data directory of every command that is given none."""
-    return Settings().data
-
-
 def endpoints(data: Path, settings: Settings) -> Endpoints:
     """Where the system listens: what the settings name, else what runs on `data`.
 

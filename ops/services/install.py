@@ -11,7 +11,7 @@ from schemas.errors import FanMemoryError
 
 
 def main() -> None:
-    """Fetch and train with a progress bar; exit code 1 and a sentence when it did not work."""
+    """Fetch the jars and make the start-up cache; exit code 1 and a sentence if it did not work."""
     home = kafka_home()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -22,7 +22,7 @@ def main() -> None:
             install(home, on_jar=lambda _jar: progress.advance(task))
             if not (home / kafka.AOT_CACHE).is_file():
                 progress.add_task("Kafka's start-up cache", total=None)
-                kafka.train(home)
+                kafka.make_start_cache(home)
     except FanMemoryError as error:
         console.print(f"{error} {error.advice}", style="red", markup=False)
         sys.exit(1)

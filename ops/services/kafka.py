@@ -203,7 +203,7 @@ def url(home: Path, ports: Mapping[str, int]) -> str:
     return f"{HOST}:{ports[NAME]}"
 
 
-def train(jar_home: Path) -> None:
+def make_start_cache(jar_home: Path) -> None:
     """Run a throw-away broker once so that the JVM remembers how it starts (JEP 483, 514, 515).
 
     The cache is for this runtime and these jars; the JVM itself ignores it for others. Measured:

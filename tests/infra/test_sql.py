@@ -15,10 +15,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_each_query_is_an_attribute_without_its_semicolon(path: Path) -> None:
-    queries = load_queries(path, schema="g7")
-    assert (queries.one, queries.two) == ("SELECT 1 FROM g7.a", "SELECT 2")
+    found = load_queries(path, schema="g7")
+    assert (found.one, found.two) == ("SELECT 1 FROM g7.a", "SELECT 2")
 
 
 def test_a_query_that_is_not_there_is_named_with_its_file(path: Path) -> None:
+    found = load_queries(path)
     with pytest.raises(AttributeError, match=r"some\.sql has no query three"):
-        load_queries(path).three  # noqa: B018 # reading it is the test
+        found.three  # noqa: B018 # reading it is the test

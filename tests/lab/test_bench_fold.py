@@ -1,10 +1,11 @@
 """The micro-benchmark of the pure core."""
 
 import json
-import subprocess
-import sys
+
+from click.testing import CliRunner
 
 from lab.bench.fold import interactions, measure
+from lab.cli.bench import fold
 
 
 def test_two_runs_fold_the_same_events() -> None:
@@ -13,7 +14,8 @@ def test_two_runs_fold_the_same_events() -> None:
 
 
 def test_every_figure_is_above_zero_and_the_command_prints_them_as_json() -> None:
-    command = [sys.executable, "-m", "lab.bench.fold", "--json", "--seconds", "0.1"]
-    figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    ran = CliRunner().invoke(fold, ["--json", "--seconds", "0.1"])
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(ran.stdout)
     assert figures.keys() == measure(0.05).keys()
     assert all(value > 0 for value in figures.values())
