@@ -26,7 +26,10 @@ async def save_interaction(request: Request) -> Response:
     if interaction.creator_id != creator_id:
         raise Forbidden
     key = relationship_key(interaction.creator_id, interaction.fan_id)
-    position = str(await parts_of(request).publisher.publish(key, value, arrived))
+    parts = parts_of(request)
+    written = await parts.publisher.publish(key, value, arrived)
+    parts.origins.remember(written, (interaction.creator_id, interaction.fan_id))
+    position = str(written)
     response = success(request.scope, position=position)
     response.headers[POSITION_HEADER] = position
     return response

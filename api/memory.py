@@ -8,6 +8,7 @@ from api.parameters import identifier, moment, position, required
 from api.parts import Parts, creator_of, parts_of
 from infra.clock import now_ms
 from schemas.errors import FanNotFound
+from schemas.positions import Position
 from views.explain import context_as_of, explain, value_of
 
 
@@ -15,7 +16,7 @@ async def get_context(request: Request) -> Response:
     """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
     parts, creator_id, fan_id = _asked(request)
     query = request.query_params
-    at_least, as_of = position(query, "minPosition"), moment(query, "asOf")
+    at_least, as_of = await _at_least(request, creator_id, fan_id), moment(query, "asOf")
     if as_of is None:
         context = await parts.memory.context(creator_id, fan_id, at_least=at_least)
         return data(request.scope, context)
@@ -34,7 +35,7 @@ async def get_context(request: Request) -> Response:
 async def get_score(request: Request) -> Response:
     """The engagement score, decayed to now."""
     parts, creator_id, fan_id = _asked(request)
-    at_least = position(request.query_params, "minPosition")
+    at_least = await _at_least(request, creator_id, fan_id)
     return data(request.scope, await parts.memory.score(creator_id, fan_id, at_least=at_least))
 
 
@@ -60,3 +61,12 @@ def _asked(request: Request) -> tuple[Parts, str, str]:
     creator_id = identifier(request.query_params, "creatorId")
     principal.require(creator_id)
     return parts_of(request), creator_id, fan_id
+
+
+async def _at_least(request: Request, creator_id: str, fan_id: str) -> Position | None:
+    """`minPosition`, which must be the place of an event of this fan, as far as can be told."""
+    name = "minPosition"
+    at_least = position(request.query_params, name)
+    if at_least is not None:
+        await parts_of(request).origins.check(at_least, (creator_id, fan_id), name)
+    return at_least

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from api.auth import Authenticator, Principal
 from api.lag import LagReader
 from api.metrics import ApiMetrics
+from api.origins import Origins
 from api.publisher import Publisher
 from infra.postgres import open_pool
 from infra.settings import Settings
@@ -34,10 +35,12 @@ class Parts:
     memory: FanMemory
     past: Past
     publisher: Publisher
+    origins: Origins
     lag: LagReader
 
     async def close(self) -> None:
         await self.publisher.close()
+        await self.origins.close()
         await self.lag.close()
         await self.memory.close()
         await self.past.close()
@@ -64,6 +67,7 @@ async def opened(
     memory = FanMemory(cache, store, keyring, settings)
     past = await open_past(settings, keyring)
     publisher = Publisher(settings)
+    origins = Origins(settings)
     lag = LagReader(settings, store)
     breakers = [
         memory.cache_guard.breaker,
@@ -75,7 +79,8 @@ async def opened(
     memory.start()
     past.start()
     publisher.start()
-    return Parts(settings, auth, metrics, pool, cache, memory, past, publisher, lag)
+    origins.start()
+    return Parts(settings, auth, metrics, pool, cache, memory, past, publisher, origins, lag)
 
 
 def parts_of(request: Request) -> Parts:
