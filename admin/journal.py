@@ -1,6 +1,7 @@
-"""Reading the journal from its beginning, apart from any worker: what verify and rebuild share.
+"""Reading a topic from its beginning, apart from any worker: what verify and rebuild share.
 
-No consumer group, no commits: whoever reads says from where to where.
+Mostly the journal; verify reads the other topics in the same way. No consumer group, no commits:
+whoever reads says from where to where.
 """
 
 import asyncio
@@ -21,12 +22,14 @@ SILENT_SECONDS_MAX: Final = 30.0
 
 
 class Raw(NamedTuple):
-    """One journal record as Kafka has it."""
+    """One record as Kafka has it."""
 
     partition: int
     offset: int
     key: bytes
     value: bytes
+    timestamp: int = 0
+    """Kafka's, ms; 0 where nobody needs it."""
 
 
 class Bounds(NamedTuple):
@@ -39,7 +42,8 @@ class Bounds(NamedTuple):
 class Journal:
     """A reader; one at a time may read. Every method raises `BrokerUnavailable`."""
 
-    def __init__(self, settings: Settings, consumer: Any) -> None:
+    def __init__(self, settings: Settings, consumer: Any, topic: str = JOURNAL.name) -> None:
+        self._topic = topic
         self._settings = settings
         self._consumer = consumer
         self._next = -1
@@ -50,13 +54,13 @@ class Journal:
         try:
             async with asyncio.timeout(SILENT_SECONDS_MAX):
                 async with admin(self._settings) as client:
-                    (described,) = await client.describe_topics([JOURNAL.name])
+                    (described,) = await client.describe_topics([self._topic])
                 if not described["partitions"]:
                     raise Misconfigured(
-                        "There is no journal.", hint="Run `fanmemory topics create`."
+                        f"There is no topic {self._topic}.", hint="Run `fanmemory topics create`."
                     )
                 numbers = sorted(each["partition"] for each in described["partitions"])
-                tps = [TopicPartition(JOURNAL.name, number) for number in numbers]
+                tps = [TopicPartition(self._topic, number) for number in numbers]
                 first = await self._consumer.beginning_offsets(tps)
                 end = await self._consumer.end_offsets(tps)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -67,7 +71,7 @@ class Journal:
         """The records from offset `start` up to, but without, `until`, in lists."""
         if start >= until:
             return
-        tp = TopicPartition(JOURNAL.name, partition)
+        tp = TopicPartition(self._topic, partition)
         consumer = self._consumer
         if consumer.assignment() != {tp}:
             consumer.assign([tp])
@@ -81,7 +85,13 @@ class Journal:
             except (KafkaError, OSError) as error:
                 raise BrokerUnavailable from error
             records = [
-                Raw(partition, record.offset, record.key or b"", record.value or b"")
+                Raw(
+                    partition,
+                    record.offset,
+                    record.key or b"",
+                    record.value or b"",
+                    record.timestamp,
+                )
                 for record in fetched.get(tp, ())
             ]
             if records:
@@ -95,7 +105,7 @@ class Journal:
             if self._next >= until:
                 return
             if silent >= SILENT_SECONDS_MAX:
-                raise BrokerUnavailable("The journal does not answer.")
+                raise BrokerUnavailable(f"The topic {self._topic} does not answer.")
 
     async def collect(
         self, ranges: Mapping[int, tuple[int, int]], seconds_max: float = SILENT_SECONDS_MAX
@@ -103,7 +113,7 @@ class Journal:
         """The records of short (from, up to) ranges of many partitions, all at once."""
         found: dict[int, list[Raw]] = {partition: [] for partition in ranges}
         open_ranges = {
-            TopicPartition(JOURNAL.name, partition): until
+            TopicPartition(self._topic, partition): until
             for partition, (start, until) in ranges.items()
             if start < until
         }
@@ -133,8 +143,8 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
-    """A connected reader; raises `BrokerUnavailable`."""
+async def open_journal(settings: Settings, topic: str = JOURNAL.name) -> AsyncIterator[Journal]:
+    """A connected reader of the journal, or of another topic; raises `BrokerUnavailable`."""
     async with reading(
         settings,
         seconds_max=SILENT_SECONDS_MAX,
@@ -143,7 +153,7 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=100,
     ) as consumer:
-        yield Journal(settings, consumer)
+        yield Journal(settings, consumer, topic)
 
 
 def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:

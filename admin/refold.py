@@ -11,13 +11,15 @@ that is ever open, and each state is encoded once.
 
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from admin.journal import Journal, Raw
+from admin.places import Places
 from privacy.subjects import Subject, Subjects
+from schemas.errors import SealBroken
 from schemas.journal import JournalRecord, decode_record
 from stores.folding import (
     Folded,
@@ -53,6 +55,10 @@ class Bucket:
     """Every opened record that is the first of its event, in log order
     (`stores.folding.OpenedRecord`); also those whose fold failed."""
     quarantined: list[Quarantined]
+    held: list[Held]
+    """Every record whose frame could be read, in log order, whether it could be opened or not."""
+    broken: frozenset[bytes] = frozenset()
+    """Subjects whose key does not open: their records are in nothing but `held`."""
 
 
 @dataclass(slots=True)
@@ -70,6 +76,10 @@ class Refold:
     sources: dict[int, int] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     """Records whose frame could not be read."""
+    tolerant: bool = False
+    """Leave out subjects whose key does not open, instead of raising `SealBroken`."""
+    places: Places | None = None
+    """When given, takes the place in `interactions` of each record whose frame was read."""
     records: int = 0
     spilled: int = 0
     """Records that went through files."""
@@ -94,6 +104,9 @@ class Refold:
             self.tally.quarantined += tally.quarantined
             self.sources = framed.sources[self.partition]
             self.quarantined += framed.quarantined
+        if self.places is not None:
+            for _, record in framed.records:
+                self.places.add(record.source_partition, record.source_offset)
         count, wanted = len(self._buckets), self.wanted
         for raw, record in framed.records:
             if wanted is not None and not wanted(raw.key):
@@ -142,13 +155,31 @@ class Refold:
             self._buckets[number] = []
             if not held:
                 continue
-            known = await subjects.lookup(connection, {raw.key for raw, _, _ in held})
+            ids = {raw.key for raw, _, _ in held}
+            known, broken = await self._look_up(subjects, connection, ids)
             framed = FramedBatch(
-                records=[(raw, record) for raw, record, _ in held],
+                records=[(raw, record) for raw, record, _ in held if raw.key not in broken],
                 tallies={self.partition: self.tally},
                 doubted={(self.partition, raw.offset) for raw, _, doubted in held if doubted},
             )
             history = distinct(open_records(framed, known), framed)
             folded = fold_all(history, {}, framed)
-            yield Bucket(folded, known, history, framed.quarantined)
+            yield Bucket(folded, known, history, framed.quarantined, held, broken)
             subjects.forget_all()
+
+    async def _look_up(
+        self, subjects: Subjects, connection: Any, ids: Collection[bytes]
+    ) -> tuple[dict[bytes, Subject], frozenset[bytes]]:
+        """The subjects that exist, and of them those whose key does not open."""
+        try:
+            return await subjects.lookup(connection, ids), frozenset()
+        except SealBroken:
+            if not self.tolerant:
+                raise
+            if len(ids) == 1:
+                return {}, frozenset(ids)
+        ordered = sorted(ids)
+        half = len(ordered) // 2
+        one, broken = await self._look_up(subjects, connection, ordered[:half])
+        other, more = await self._look_up(subjects, connection, ordered[half:])
+        return one | other, broken | more

@@ -79,6 +79,13 @@ class Subjects:
             found |= fresh
         return found
 
+    async def find(
+        self, connection: Any, relationships: Iterable[Relationship]
+    ) -> dict[Relationship, Subject]:
+        """The subjects of those relationships that have one; makes none, keeps none."""
+        wanted = sorted(set(relationships))
+        return await self._fetch(connection, wanted) if wanted else {}
+
     async def lookup(self, connection: Any, ids: Iterable[bytes]) -> dict[bytes, Subject]:
         """The subjects that still exist: an erased one is absent."""
         known = self._by_id

@@ -6,7 +6,7 @@ has not said how far it has pushed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -44,6 +44,15 @@ class Pushed(NamedTuple):
     version: int
     state: bytes
     fragments: Sequence[Fragment]
+
+
+class Published(NamedTuple):
+    """What the owner of a partition says that it has pushed."""
+
+    partition: int
+    generation: int
+    next: int
+    sources: dict[int, int]
 
 
 class _Who(NamedTuple):
@@ -158,6 +167,13 @@ class Cache:
         """The journal offset below which everything was pushed; None when nobody said."""
         known, next = await self._call("HMGET", f"p:{partition}", "g", "n")
         return int(next) if known == _generation(generation) else None
+
+    async def publications(self, partitions: Iterable[int]) -> list[Published]:
+        """What each partition's owner says of itself, for `fanmemory verify`; absent where nobody
+        does."""
+        wanted = list(partitions)
+        replies = await self._pipeline([("HGETALL", f"p:{partition}") for partition in wanted])
+        return [_published(p, reply) for p, reply in zip(wanted, replies, strict=True) if reply]
 
     async def drop(
         self, generation: int, version: int, relationships: Sequence[tuple[str, str]]
@@ -279,6 +295,13 @@ def _stored(reply: Sequence[Any]) -> SealedSnapshot:
         state,
         [member_fragment(member) for member in members],
     )
+
+
+def _published(partition: int, reply: Any) -> Published:
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    fields = dict(pairs)
+    sources = {int(key[1:]): int(value) for key, value in fields.items() if key[:1] == b"s"}
+    return Published(partition, int(fields[b"g"]), int(fields[b"n"]), sources)
 
 
 def _generation(generation: int) -> bytes:

@@ -56,16 +56,16 @@ async def lock_live(connection: Any, *, for_switch: bool = False) -> Generation 
     return _generation(await connection.fetchrow(query))
 
 
-async def readable(connection: Any) -> Generation:
-    """The generation that this code can read; raises `Misconfigured` when there is none.
+async def readable(connection: Any, view_version: str) -> Generation:
+    """The generation that code of this version can read; raises `Misconfigured` when there is none.
 
     Its status is not `live` when code of another view version has gone live beside us: then it is
     the former generation, as the switch left it.
     """
-    found = _generation(await connection.fetchrow(_queries().readable, VIEW_VERSION))
+    found = _generation(await connection.fetchrow(_queries().readable, view_version))
     if found is None:
         raise Misconfigured(
-            f"There are no views of the version that this code reads ({VIEW_VERSION}).",
+            f"There are no views of the version that this code reads ({view_version}).",
             hint="Run `fanmemory rebuild`: it builds them beside the live ones.",
         )
     return found

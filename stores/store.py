@@ -99,7 +99,7 @@ class Store:
 
     async def _choose_generation(self) -> int:
         """The generation that this code can read."""
-        found = await generations.readable(self._pool)
+        found = await generations.readable(self._pool, VIEW_VERSION)
         if found.status != "live":
             log.error(
                 "the live views are of another version than this code reads: it answers from the"

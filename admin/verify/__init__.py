@@ -1,51 +1,81 @@
-"""Verify: refold the journal and compare every view, every history row and every cached document.
+"""Verify: an oracle over everything that is kept, from `interactions` to the cache.
 
-Independent of the workers: the only thing taken from them is where they say they stand. The
-position rows, the states and the history are read in one snapshot of Postgres, and each partition
-of the journal is folded exactly up to its position in it, so a system may run on meanwhile without
-one false alarm. Erased fans have no key left: their records are skipped and counted.
+Independent of the workers: the only thing taken from them is where they say they stand. Postgres is
+read in one snapshot and the ends of the logs after it, so a system may run on meanwhile without one
+false alarm. In this order:
+
+1. Each partition of the journal is folded exactly up to its position, and compared with every
+   state, every history row and every cached document (`partition`, `cached`); a few fans are also
+   reckoned by plain sums that share no code with the folds (`reference`).
+2. Rows that no record explains, and records that no subject explains (`strangers`).
+3. The counters, against the places in `interactions` that the journal's records name (`accounts`),
+   and the position rows by themselves (`rows`).
+4. Each record that `interactions` still holds: a dead letter, or its event remembered under its own
+   fan, or waiting in the journal (`intake`).
+5. What the cache says of itself (`published`).
+
+What can't be compared, a cache that is away or full, is said and does not hide the rest.
 """
 
-import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from admin.journal import check_whole, open_journal
+from admin.journal import Bounds, Journal, check_whole, open_journal
 from admin.parallel import cores, on_processes
+from admin.places import Places
 from admin.refold import HELD_BYTES_MAX
-from admin.verify.differences import Difference, subject_text
-from admin.verify.partition import (
-    SQL,
-    PartitionResult,
-    PartitionTask,
-    fingerprint,
-    verify_partition,
+from admin.verify import rows as position_rows
+from admin.verify.accounts import SourcePlaces, accounting_differences
+from admin.verify.differences import Difference
+from admin.verify.intake import (
+    IntakeResult,
+    IntakeTask,
+    dead_places,
+    quarantined_places,
+    verify_intake,
 )
+from admin.verify.partition import SQL, PartitionResult, PartitionTask, verify_partition
+from admin.verify.published import published
+from admin.verify.strangers import orphans, subjects_gone, unexplained_rows
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
 from infra.sql import Queries, load_queries
 from privacy.keys import Keyring
-from schemas.errors import DataLost
-from schemas.topics import JOURNAL
+from schemas.errors import CacheUnavailable
+from schemas.topics import INTERACTIONS, JOURNAL
 from stores import generations
 from stores.cache import Cache
-from stores.generations import schema_name
+from stores.generations import INTAKE_GENERATION, schema_name
 from stores.tally import COUNTERS
 
-ORPHAN_SECONDS: Final = 2.0
-"""A cached fan whom Postgres does not know for so long is not one being erased."""
 UNCLAIMED: Final[dict[str, Any]] = {
     "next": 0,
+    "epoch": 0,
     "erasures": 0,
     "sources": [],
+    "accepted": 0,
+    "dead_letters": 0,
     **dict.fromkeys(COUNTERS, 0),
 }
+CACHE: Final = "cache"
 
-__all__ = ["Difference", "Report", "verify"]
+__all__ = ["Difference", "Intake", "Report", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What became of the records that `interactions` still holds."""
+
+    records: int = 0
+    dead_letters: int = 0
+    remembered: int = 0
+    waiting: int = 0
+    forgotten: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +98,13 @@ class Report:
     quarantined: int
     unprojected: int
     """Journal records beyond the positions: the pipeline's lag at that moment."""
+    rewritten: int
+    """Of the forgotten ones: of subjects that a restore lost, and written again under others."""
+    intake: Intake
     seconds: float
     sample: int | None
+    not_compared: tuple[str, ...]
+    """What could not be looked at, and so is not vouched for."""
     found: int
     differences: tuple[Difference, ...]
     """At most 200 of each partition."""
@@ -87,65 +122,41 @@ async def verify(
     """Refold and compare; `sample` fans only, always the same ones, or all.
 
     `begin` is told how many records there are, `progress` how many more were read. A sample still
-    reads every frame, but opens only what it needs. Raises `DataLost` when the journal does not
-    hold what the positions say, `Misconfigured` when the live views are of another version, and
-    what the stores raise when they don't answer.
+    reads every frame, but opens only what it needs. Raises `DataLost` when the journal's beginning
+    is gone, `Misconfigured` when the live views are of another version, and `BrokerUnavailable` or
+    `DatabaseUnavailable`; without the cache everything else is compared.
     """
     started = time.perf_counter()
+    count = processes or cores()
     async with open_journal(settings) as journal:
         connection = await connect(settings.postgres_url, command_timeout=600)
         try:
             async with database_errors(), connection.transaction(isolation="repeatable_read"):
-                snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
-                live = generations.require_version(await generations.live(connection)).number
-                queries = load_queries(SQL, generation=schema_name(live))
-                rows = {
-                    row["partition"]: {**row}
-                    for row in await connection.fetch(queries.positions, live, JOURNAL.name)
-                }
-                bounds = await journal.bounds()
-                generations.require_partitions(len(bounds), settings.journal_partitions)
-                check_whole(bounds, settings)
-                chosen = None if sample is None else await _sample(connection, queries, sample)
-                state_rows = await _counts(connection, queries.state_counts, len(bounds))
-                history_rows = await _counts(connection, queries.history_counts)
-                with tempfile.TemporaryDirectory(prefix="fanmemory-verify-") as folder:
-                    tasks = [
-                        PartitionTask(
-                            settings,
-                            snapshot,
-                            live,
-                            partition,
-                            len(bounds),
-                            rows.get(partition, UNCLAIMED),
-                            bounds[partition].first,
-                            Path(folder),
-                            chosen,
-                            held_bytes_max,
-                        )
-                        for partition in bounds
-                    ]
-                    for task in tasks:
-                        if bounds[task.partition].end < task.row["next"]:
-                            raise DataLost(
-                                f"Partition {task.partition} of the journal ends before the"
-                                " position that Postgres knows."
-                            )
-                    begin(sum(task.row["next"] for task in tasks))
-                    results = await on_processes(
-                        verify_partition, tasks, processes=processes or cores(), progress=progress
-                    )
-                if chosen is None:
-                    for result in results:
-                        await _unexplained(
-                            connection, queries, result, len(bounds), state_rows, history_rows
-                        )
+                look = await _look(connection, journal, settings, sample)
+                begin(sum(row["next"] for row in look.folded.values()))
+                results = await _refold(look, held_bytes_max, count, progress)
+                places = SourcePlaces()
+                for result in results:
+                    places.update(result.places)
+                found = await _rows(connection, look)
+                if sample is None:
+                    await unexplained_rows(connection, look.queries, results, len(look.journal))
+                    living = Places() if places.living is None else places.living
+                    found += subjects_gone(results, look.folded, living)
+                    found += accounting_differences(places, look.intake, look.folded.values())
+                intake = await _intake(connection, look, results, places, count, progress)
         finally:
             await connection.close()
-    orphans = [] if sample is not None else await _orphans(settings, queries)
+    not_compared = {CACHE} if any(result.cache_lost for result in results) else set()
+    if CACHE not in not_compared:
+        try:
+            found += await _cache(look)
+        except CacheUnavailable:
+            not_compared.add(CACHE)
+    parts: list[PartitionResult | IntakeResult] = [*results, *intake]
     return Report(
-        generation=live,
-        partitions=len(bounds),
+        generation=look.live,
+        partitions=len(look.journal),
         records=sum(result.records for result in results),
         fans=sum(result.fans for result in results),
         events=sum(result.events for result in results),
@@ -154,81 +165,147 @@ async def verify(
         spilled=sum(result.spilled for result in results),
         **{name: sum(getattr(result.tally, name) for result in results) for name in COUNTERS},
         unprojected=sum(
-            bound.end - rows.get(partition, UNCLAIMED)["next"]
-            for partition, bound in bounds.items()
+            max(0, bound.end - look.folded[partition]["next"])
+            for partition, bound in look.journal.items()
         ),
+        rewritten=places.rewritten,
+        intake=_sum(intake),
         seconds=round(time.perf_counter() - started, 3),
         sample=sample,
-        found=sum(result.found for result in results) + len(orphans),
-        differences=(*(one for result in results for one in result.differences), *orphans),
+        not_compared=tuple(sorted(not_compared)),
+        found=sum(part.found for part in parts) + len(found),
+        differences=(*(one for part in parts for one in part.differences), *found),
     )
 
 
-async def _sample(connection: Any, queries: Queries, size: int) -> frozenset[bytes]:
-    rows = await connection.fetch(queries.sample_subjects, size)
-    return frozenset(row["subject"] for row in rows)
+def _sum(results: Sequence[IntakeResult]) -> Intake:
+    names = [field.name for field in fields(Intake)]
+    return Intake(**{name: sum(getattr(one, name) for one in results) for name in names})
 
 
-async def _counts(connection: Any, query: str, *arguments: int) -> dict[int, int]:
-    rows = await connection.fetch(query, *arguments)
-    return {row["partition"]: row["rows"] for row in rows}
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen before the work is divided: one snapshot, and the logs' ends after it."""
+
+    settings: Settings
+    snapshot: str
+    generation: generations.Generation
+    queries: Queries
+    folded: dict[int, dict[str, Any]]
+    """Partition of the journal -> position row of the live generation."""
+    intake: dict[int, dict[str, Any]]
+    """Partition of `interactions` -> ingest's position row."""
+    journal: Mapping[int, Bounds]
+    interactions: Mapping[int, Bounds]
+    chosen: frozenset[bytes] | None
+
+    @property
+    def live(self) -> int:
+        return self.generation.number
 
 
-async def _unexplained(
+async def _look(connection: Any, journal: Journal, settings: Settings, sample: int | None) -> _Look:
+    snapshot = await connection.fetchval(load_queries(SQL).export_snapshot)
+    live = generations.require_version(await generations.live(connection))
+    queries = load_queries(SQL, generation=schema_name(live.number))
+    folded = await connection.fetch(queries.positions, live.number, JOURNAL.name)
+    intake = await connection.fetch(queries.positions, INTAKE_GENERATION, INTERACTIONS.name)
+    bounds = await journal.bounds()
+    generations.require_partitions(len(bounds), settings.journal_partitions)
+    check_whole(bounds, settings)
+    async with open_journal(settings, INTERACTIONS.name) as interactions:
+        incoming = await interactions.bounds()
+    chosen = None
+    if sample is not None:
+        rows = await connection.fetch(queries.sample_subjects, sample)
+        chosen = frozenset(row["subject"] for row in rows)
+    return _Look(
+        settings=settings,
+        snapshot=snapshot,
+        generation=live,
+        queries=queries,
+        folded=dict.fromkeys(bounds, UNCLAIMED) | {row["partition"]: {**row} for row in folded},
+        intake=dict.fromkeys(incoming, UNCLAIMED) | {row["partition"]: {**row} for row in intake},
+        journal=bounds,
+        interactions=incoming,
+        chosen=chosen,
+    )
+
+
+async def _refold(
+    look: _Look, held_bytes_max: int, processes: int, progress: Callable[[int], None]
+) -> list[PartitionResult]:
+    with tempfile.TemporaryDirectory(prefix="fanmemory-verify-") as folder:
+        tasks = [
+            PartitionTask(
+                look.settings,
+                look.snapshot,
+                look.live,
+                partition,
+                len(look.journal),
+                look.folded[partition],
+                bounds,
+                Path(folder),
+                look.chosen,
+                held_bytes_max,
+            )
+            for partition, bounds in look.journal.items()
+        ]
+        return await on_processes(verify_partition, tasks, processes=processes, progress=progress)
+
+
+async def _rows(connection: Any, look: _Look) -> list[Difference]:
+    """The position rows and the generation's row by themselves."""
+    found = position_rows.partition_count(look.generation, len(look.journal))
+    found += position_rows.beyond_the_log("position", look.folded, look.journal)
+    found += position_rows.beyond_the_log("interactions", look.intake, look.interactions)
+    found += position_rows.negative_counters("position", look.folded)
+    found += position_rows.negative_counters("interactions", look.intake)
+    found += position_rows.lowered_epochs(await connection.fetch(look.queries.lowered_epochs))
+    return found
+
+
+async def _intake(
     connection: Any,
-    queries: Queries,
-    result: PartitionResult,
-    partitions: int,
-    state_rows: dict[int, int],
-    history_rows: dict[int, int],
-) -> None:
-    """Rows of fans of whom the journal has nothing: only looked for when there are too many."""
-    partition = result.partition
-    folded = set(result.fingerprints)
-    if state_rows.get(partition, 0) != result.state_rows:
-        rows = connection.cursor(queries.state_subjects, partitions, partition)
-        result.add(await _strangers("state", partition, rows, folded))
-    if history_rows.get(partition, 0) != result.history_rows:
-        rows = connection.cursor(queries.history_subjects, partition)
-        result.add(await _strangers("history", partition, rows, folded))
-
-
-async def _strangers(
-    where: Any, partition: int, rows: AsyncIterator[Any], folded: set[int]
-) -> list[Difference]:
-    found = [
-        Difference(where, partition, subject_text(row["subject"]), "(not in the journal)")
-        async for row in rows
-        if fingerprint(row["subject"]) not in folded
+    look: _Look,
+    results: Sequence[PartitionResult],
+    places: SourcePlaces,
+    processes: int,
+    progress: Callable[[int], None],
+) -> list[IntakeResult]:
+    dead = await dead_places(look.settings)
+    quarantined = await quarantined_places(connection)
+    journal = Places()
+    journal.update(places.projected)
+    journal.update(places.waiting)
+    waiting = frozenset().union(*(result.waiting for result in results))
+    tasks = [
+        IntakeTask(
+            look.settings,
+            look.snapshot,
+            partition,
+            bounds.first,
+            min(look.intake[partition]["next"], bounds.end),
+            dead,
+            journal,
+            places.living,
+            quarantined,
+            waiting,
+        )
+        for partition, bounds in look.interactions.items()
     ]
-    return found or [Difference(where, partition, "", "(rows in the wrong partition)")]
+    return await on_processes(verify_intake, tasks, processes=processes, progress=progress)
 
 
-async def _orphans(settings: Settings, queries: Queries) -> list[Difference]:
-    """Cached fans whom nobody remembers: they were erased, or never were."""
+async def _cache(look: _Look) -> list[Difference]:
+    """The cache as a whole; raises `CacheUnavailable`."""
+    settings = look.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
-    connection = await connect(settings.postgres_url)
     try:
-        suspects: dict[bytes, bytes] = {}
-        async for pairs in cache.subjects():
-            known = await _existing(connection, queries, [subject for _, subject in pairs])
-            suspects |= {name: subject for name, subject in pairs if subject not in known}
-        if not suspects:
-            return []
-        await asyncio.sleep(ORPHAN_SECONDS)
-        known = await _existing(connection, queries, list(suspects.values()))
-        return [
-            Difference("cache", -1, subject_text(subject), "(nobody is remembered)")
-            for name, subject in suspects.items()
-            if subject not in known and await cache.holds(name)
-        ]
+        found = await published(settings, cache)
+        if look.chosen is None:
+            found += await orphans(settings, look.queries, cache)
+        return found
     finally:
-        await connection.close()
         await cache.close()
-
-
-async def _existing(connection: Any, queries: Queries, subjects: Sequence[bytes]) -> set[bytes]:
-    async with database_errors():
-        rows = await connection.fetch(queries.existing_subjects, subjects)
-    return {row["subject"] for row in rows}

@@ -16,7 +16,18 @@ from stores.tally import COUNTERS, Tally
 from views.messages import MESSAGES_MAX
 from views.state import decode
 
-Where = Literal["state", "history", "cache", "position"]
+Where = Literal[
+    "state",
+    "history",
+    "cache",
+    "position",
+    "accounting",
+    "interactions",
+    "subject",
+    "generation",
+    "reference",
+    "outbox",
+]
 
 _ROW: Final = struct.Struct(">iqq?")
 
@@ -34,6 +45,8 @@ class Difference:
     expected: int | None = None
     """Of counts and versions only, as refolded from the journal."""
     actual: int | None = None
+    position: str = ""
+    """The record in question, when it is one."""
 
 
 def subject_text(subject: bytes) -> str:
@@ -93,21 +106,28 @@ def _walk(expected: Any, actual: Any, path: str) -> Iterable[str]:
 
 
 def counter_differences(
-    partition: int, row: Any, tally: Tally, sources: Sequence[int], *, sampled: bool
+    partition: int,
+    row: Any,
+    tally: Tally,
+    sources: Sequence[int],
+    *,
+    sampled: bool,
+    unjudged: int = 0,
 ) -> list[Difference]:
     """The position row's counters against the refold's.
 
     An erasure turns what was applied into what is forgotten or, if ingest may have written it
     twice, into a repeat: with erasures only the sum holds. A sample opens only some records: it
-    knows the sources.
+    knows the sources. `unjudged` records could not be opened, so nobody knows what they were
+    counted as.
     """
     found = []
     expected: dict[str, int]
     if sampled:
         expected = {}
-    elif row["erasures"]:
+    elif row["erasures"] or unjudged:
         expected = {}
-        once = sum(getattr(tally, name) for name in COUNTERS)
+        once = sum(getattr(tally, name) for name in COUNTERS) + unjudged
         actual = sum(row[name] for name in COUNTERS)
         if once != actual:
             field = "+".join(COUNTERS)

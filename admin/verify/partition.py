@@ -1,38 +1,38 @@
 """One partition of a verify: refold it, and compare what it gave with Postgres and Redis.
 
 All of Postgres is read in the snapshot of the whole run, so it stands still while the pipeline runs
-on. Redis moves meanwhile: a cached fan at another version is looked at again, next to what Postgres
-says at that moment, until both are at one version or the cache has stood still behind for too long.
+on. What the cache holds is held against it in `admin.verify.cached`.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from admin.journal import open_journal
+from admin.journal import Bounds, Journal, open_journal
 from admin.parallel import Progress
+from admin.places import Places
 from admin.refold import HELD_BYTES_MAX, Bucket, Refold
+from admin.verify.accounts import SourcePlaces
+from admin.verify.cached import CachedComparison, RefoldedFan
 from admin.verify.differences import (
     Difference,
     counter_differences,
     differing_fields,
     history_digest,
-    newest_fragments,
-    same_fragments,
     subject_text,
 )
 from infra.postgres import connect, database_errors, open_pool
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
-from privacy.subjects import Subject, Subjects, journal_partition
+from privacy.subjects import Subjects, journal_partition
+from schemas.errors import SealBroken
+from schemas.journal import decode_record
 from stores.cache import Cache
 from stores.folding import Folded, OpenedRecord
 from stores.generations import schema_name
 from stores.positions import sources_row
-from stores.snapshot import SealedSnapshot
 from stores.store import Store
 from stores.tally import Tally
 
@@ -40,9 +40,7 @@ SQL: Final = Path(__file__).with_name("verify.sql")
 CHUNK_FANS: Final = 500
 DIFFERENCES_MAX: Final = 200
 """Differences of one partition that are named; all are counted."""
-STALE_SECONDS: Final = 10.0
-"""A cached fan that stands behind Postgres for so long is stale; a push takes milliseconds."""
-LOOK_AGAIN_SECONDS: Final = 0.05
+BROKEN_KEY: Final = "(its key does not open for this fan)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,8 @@ class PartitionTask:
     partition: int
     partitions: int
     row: dict[str, Any]
-    first: int
-    """Where the journal begins: 0, unless the loss of its beginning was accepted."""
+    bounds: Bounds
+    """Of the journal: it begins at 0, unless the loss of its beginning was accepted."""
     folder: Path
     sample: frozenset[bytes] | None
     held_bytes_max: int = HELD_BYTES_MAX
@@ -80,11 +78,18 @@ class PartitionResult:
     state_rows: int = 0
     """Rows of `fan_state` that belong to a refolded fan."""
     history_rows: int = 0
+    cache_lost: bool = False
+    """The cache did not answer: fans from there on were not compared with it."""
     found: int = 0
     """Differences, all of them."""
     differences: list[Difference] = field(default_factory=list)
     fingerprints: list[int] = field(default_factory=list)
     """8 bytes of each refolded subject, to find rows that no subject of the journal explains."""
+    places: SourcePlaces = field(default_factory=SourcePlaces)
+    gone: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Subjects of the journal who have no row any more: the place of the first record of each."""
+    waiting: set[bytes] = field(default_factory=set)
+    """Subject and event key of each record beyond the position."""
 
     def add(self, differences: Iterable[Difference]) -> None:
         for difference in differences:
@@ -109,7 +114,8 @@ async def verify_partition(task: PartitionTask, progress: Progress) -> Partition
         store = Store(pool, keyring, task.partitions)
         async with database_errors(), connection.transaction(isolation="repeatable_read"):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-            comparison = _Comparison(task, connection, cache, store, keyring, progress)
+            cached = CachedComparison(cache, store, task.generation, task.partitions, progress)
+            comparison = _Comparison(task, connection, cached, keyring, progress)
             return await comparison.run()
     finally:
         await connection.close()
@@ -122,31 +128,46 @@ class _Comparison:
         self,
         task: PartitionTask,
         connection: Any,
-        cache: Cache,
-        store: Store,
+        cached: CachedComparison,
         keyring: Keyring,
         progress: Progress,
     ) -> None:
         self._task = task
         self._connection = connection
-        self._cache = cache
-        self._store = store
+        self._cached = cached
         self._keyring = keyring
         self._progress = progress
         self._queries = load_queries(SQL, generation=schema_name(task.generation))
         self._result = PartitionResult(task.partition)
+        self._unjudged = 0
+        """Records of subjects whose key does not open."""
 
     async def run(self) -> PartitionResult:
         task, result = self._task, self._result
         sample = task.sample
         wanted = None if sample is None else sample.__contains__
-        refold = Refold(task.partition, task.folder, wanted, task.held_bytes_max)
+        refold = Refold(
+            task.partition,
+            task.folder,
+            wanted,
+            task.held_bytes_max,
+            tolerant=True,
+            places=result.places.projected,
+        )
+        first, end = task.bounds
         async with open_journal(task.settings) as journal:
-            await refold.read(journal, task.first, task.row["next"], self._progress)
+            await refold.read(journal, first, min(task.row["next"], end), self._progress)
+            await self._read_waiting(journal)
+        if sample is None:
+            result.places.living = Places()
         subjects = Subjects(self._keyring, limit=1 << 30)
         async for bucket in refold.buckets(subjects, self._connection):
+            if sample is None:
+                self._place(bucket)
+            await self._name_broken(bucket)
             await self._compare_bucket(bucket)
         result.records, result.spilled, result.tally = refold.records, refold.spilled, refold.tally
+        result.places.unreadable = len(refold.quarantined)
         result.add(
             counter_differences(
                 task.partition,
@@ -154,11 +175,57 @@ class _Comparison:
                 refold.tally,
                 sources_row(refold.sources),
                 sampled=sample is not None,
+                unjudged=self._unjudged,
             )
         )
         if sample is not None:
             await self._compare_unfolded(sample)
+        cached = self._cached
+        result.cached, result.looked_again = cached.compared, cached.looked_again
+        result.cache_lost = cached.lost
         return result
+
+    async def _read_waiting(self, journal: Journal) -> None:
+        """What project has still to fold: only its frames."""
+        task, places = self._task, self._result.places
+        async for raws in journal.read(task.partition, task.row["next"], task.bounds.end):
+            for raw in raws:
+                try:
+                    record = decode_record(raw.value)
+                except SealBroken:
+                    places.unreadable_waiting += 1
+                    continue
+                places.waiting.add(record.source_partition, record.source_offset)
+                self._result.waiting.add(raw.key + record.event_key)
+
+    def _place(self, bucket: Bucket) -> None:
+        """Part the places of those who are still remembered from the others'."""
+        places, gone = self._result.places, self._result.gone
+        living = places.living
+        if living is None:
+            living = places.living = Places()
+        for raw, record, doubted in bucket.held:
+            place = (record.source_partition, record.source_offset)
+            if raw.key in bucket.subjects or raw.key in bucket.broken:
+                living.add(*place)
+                continue
+            gone.setdefault(raw.key, place)
+            # What ingest may have written twice was counted as a repeat.
+            if not doubted and not places.gone.add(*place):
+                places.gone_again += 1
+
+    async def _name_broken(self, bucket: Bucket) -> None:
+        """A key that does not open hides its own fan, and nobody else."""
+        if not bucket.broken:
+            return
+        result, ids = self._result, sorted(bucket.broken)
+        self._unjudged += sum(raw.key in bucket.broken for raw, _, _ in bucket.held)
+        result.fingerprints += map(fingerprint, ids)
+        result.state_rows += len(await self._connection.fetch(self._queries.states_of, ids))
+        result.history_rows += sum(
+            row["rows"] for row in await self._connection.fetch(self._queries.history_of, ids)
+        )
+        result.add(self._difference("subject", id, BROKEN_KEY) for id in ids)
 
     async def _compare_bucket(self, bucket: Bucket) -> None:
         histories: dict[bytes, list[OpenedRecord]] = {}
@@ -169,13 +236,11 @@ class _Comparison:
         for start in range(0, len(ids), CHUNK_FANS):
             chunk = ids[start : start + CHUNK_FANS]
             await self._compare_fans(
-                [(bucket.subjects[id], folded.get(id), histories[id]) for id in chunk]
+                [RefoldedFan(bucket.subjects[id], folded.get(id), histories[id]) for id in chunk]
             )
             self._progress(0)
 
-    async def _compare_fans(
-        self, fans: Sequence[tuple[Subject, Folded | None, list[OpenedRecord]]]
-    ) -> None:
+    async def _compare_fans(self, fans: Sequence[RefoldedFan]) -> None:
         result = self._result
         ids = [subject.id for subject, _, _ in fans]
         states = {
@@ -194,7 +259,7 @@ class _Comparison:
             result.events += len(history)
             result.add(self._compare_state(subject.id, fan, states.get(subject.id)))
             result.add(self._compare_history(subject.id, history, rows.get(subject.id)))
-        await self._compare_cached(fans)
+        result.add(await self._cached.compare(fans))
 
     def _compare_state(
         self, subject: bytes, fan: Folded | None, stored: tuple[int, bytes] | None
@@ -223,66 +288,6 @@ class _Comparison:
         if history and digest != history_digest(history):
             return [self._difference("history", subject, "digest")]
         return []
-
-    async def _compare_cached(
-        self, fans: Sequence[tuple[Subject, Folded | None, list[OpenedRecord]]]
-    ) -> None:
-        pairs = [(subject.creator_id, subject.fan_id) for subject, _, _ in fans]
-        for (subject, fan, history), cached in zip(
-            fans, await self._cache.stored(pairs), strict=True
-        ):
-            if cached is None:
-                continue
-            self._result.cached += 1
-            expected = (self._task.generation, 0 if fan is None else fan.version)
-            if (cached.generation, cached.version) != expected:
-                self._result.looked_again += 1
-                self._result.add(await self._look_again(subject))
-            elif fan is not None:
-                fragments = newest_fragments(history)
-                taken = newest_fragments(fan.opened)
-                self._result.add(
-                    self._difference("cache", subject.id, path)
-                    for path in differing_fields(fan.document, cached.state)
-                )
-                # What could not be folded is in the history, but was never pushed.
-                if not same_fragments(fragments, cached.fragments) and not same_fragments(
-                    taken, cached.fragments
-                ):
-                    self._result.add([self._difference("cache", subject.id, "messages")])
-
-    async def _look_again(self, subject: Subject) -> list[Difference]:
-        """Compare a cached fan that moves, or stands still, with Postgres as it is now."""
-        clock = asyncio.get_running_loop().time
-        seen: tuple[int, int] | None = None
-        since = clock()
-        while True:
-            cached = (await self._cache.stored([(subject.creator_id, subject.fan_id)]))[0]
-            stored = await self._store.stored(subject.creator_id, subject.fan_id)
-            if cached is None:
-                return []
-            version = (cached.generation, cached.version)
-            if stored is not None and version == (stored.generation, stored.version):
-                return self._same_version(subject.id, stored, cached)
-            if version != seen:
-                seen, since = version, clock()
-            elif clock() - since > STALE_SECONDS:
-                actual = cached.version
-                expected = 0 if stored is None else stored.version
-                return [self._difference("cache", subject.id, "version", expected, actual)]
-            self._progress(0)
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-
-    def _same_version(
-        self, subject: bytes, stored: SealedSnapshot, cached: SealedSnapshot
-    ) -> list[Difference]:
-        found = [
-            self._difference("cache", subject, path)
-            for path in differing_fields(stored.state, cached.state)
-        ]
-        if not same_fragments(stored.fragments, cached.fragments):
-            found.append(self._difference("cache", subject, "messages"))
-        return found
 
     async def _compare_unfolded(self, sample: frozenset[bytes]) -> None:
         """Sampled fans of this partition of whom the journal has nothing must have no rows."""

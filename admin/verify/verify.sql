@@ -1,8 +1,20 @@
 -- What verify compares with its own fold. {generation} is the schema of the live generation.
 
+-- Taken over by every process of the run.
+-- name: export_snapshot
+SELECT pg_export_snapshot();
+
+-- The position rows of one generation.
 -- name: positions
-SELECT partition, next, erasures, sources, applied, duplicates, repeats, forgotten, quarantined
+SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, applied, duplicates,
+    repeats, forgotten, quarantined
 FROM position WHERE generation = $1 AND topic = $2 ORDER BY partition;
+
+-- Every row that stands below an epoch that was once claimed.
+-- name: lowered_epochs
+SELECT p.topic, p.partition, p.epoch, c.epoch AS claimed
+FROM position AS p JOIN claim AS c USING (generation, topic, partition)
+WHERE p.epoch < c.epoch ORDER BY p.topic, p.partition;
 
 -- A choice that stays the same from run to run.
 -- name: sample_subjects

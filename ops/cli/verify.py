@@ -24,10 +24,11 @@ SHOWN_MAX = 50
 @options.data
 @options.as_json
 def verify(sample: int | None, data: Path, as_json: bool) -> None:
-    """Refold the journal and compare everything with it.
+    """Compare everything that is remembered with what came in.
 
-    Compares every state, history row and cached document, and the counters. The system may run
-    meanwhile. Exit code 1 when anything differs.
+    Refolds the journal and compares every state, history row and cached document, the counters, and
+    every record that `interactions` still holds. The system may run meanwhile. Exit code 1 when
+    anything differs.
     """
     settings = with_secrets(Settings(), data)
     with Bar("refolding", hidden=as_json) as bar:
@@ -57,11 +58,18 @@ def _as_dict(report: Report) -> dict[str, object]:
         "forgotten": report.forgotten,
         "quarantined": report.quarantined,
         "unprojected": report.unprojected,
+        "rewritten": report.rewritten,
+        "interactions": _camel(asdict(report.intake)),
         "seconds": report.seconds,
         "sample": report.sample,
+        "notCompared": list(report.not_compared),
         "found": report.found,
         "differences": [asdict(difference) for difference in report.differences],
     }
+
+
+def _camel(counts: dict[str, int]) -> dict[str, int]:
+    return {name.replace("_letters", "Letters"): count for name, count in counts.items()}
 
 
 def _show(report: Report) -> None:
@@ -80,10 +88,18 @@ def _show(report: Report) -> None:
         ("fans", report.fans, f"states of generation {report.generation} compared"),
         ("history rows", report.events, "compared"),
         ("cached", report.cached, f"compared, {report.looked_again} of them on the move"),
+        (
+            "interactions",
+            report.intake.records,
+            f"still kept: {report.intake.remembered:,} remembered,"
+            f" {report.intake.dead_letters:,} dead letters",
+        ),
         ("not yet projected", report.unprojected, "records beyond the positions"),
     ):
         table.add_row(name, f"{count:,}", meaning)
     console.print(table)
+    for name in report.not_compared:
+        console.print(f"the {name} did not answer: it was not compared", style="yellow")
     for difference in report.differences[:SHOWN_MAX]:
         console.print(_line(difference), style="red", highlight=False, markup=False)
     if report.found > SHOWN_MAX:
@@ -95,8 +111,12 @@ def _show(report: Report) -> None:
 
 
 def _line(difference: Difference) -> str:
-    who = difference.subject or f"partition {difference.partition}"
+    who = difference.position or difference.subject or _whole(difference.partition)
     line = f"{difference.where} {who} {difference.field}"
     if difference.expected is not None:
-        line += f": {difference.actual}, the journal says {difference.expected}"
+        line += f": {difference.actual}, expected {difference.expected}"
     return line
+
+
+def _whole(partition: int) -> str:
+    return "all partitions" if partition < 0 else f"partition {partition}"

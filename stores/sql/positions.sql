@@ -2,10 +2,18 @@
 
 -- Take the partitions over: whoever held them before is fenced by the new epoch.
 -- name: claim
-INSERT INTO position AS p (generation, topic, partition, epoch)
-SELECT $1, $2, partition, 1 FROM unnest($3::int[]) AS partition ORDER BY partition
-ON CONFLICT (generation, topic, partition) DO UPDATE SET epoch = p.epoch + 1
-RETURNING partition, next, epoch, erasures, sources;
+WITH claimed AS (
+    INSERT INTO position AS p (generation, topic, partition, epoch)
+    SELECT $1, $2, partition, 1 FROM unnest($3::int[]) AS partition ORDER BY partition
+    ON CONFLICT (generation, topic, partition) DO UPDATE SET epoch = p.epoch + 1
+    RETURNING partition, next, epoch, erasures, sources
+), noted AS (
+    INSERT INTO claim AS c (generation, topic, partition, epoch)
+    SELECT $1, $2, partition, epoch FROM claimed
+    ON CONFLICT (generation, topic, partition)
+    DO UPDATE SET epoch = greatest(c.epoch, excluded.epoch), claimed_at = now()
+)
+SELECT partition, next, epoch, erasures, sources FROM claimed;
 
 -- End what the session with pid $1 waits for; how many that were.
 -- name: terminate_blockers
@@ -70,6 +78,7 @@ UPDATE position AS p SET epoch = greatest(p.epoch, x.epoch) + 1, erasures = x.er
 FROM unnest($3::int[], $4::bigint[], $5::bigint[]) AS x (partition, epoch, erasures)
 WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition;
 
--- The rows of a generation that is dropped.
+-- The rows of a generation that is dropped, and who claimed them.
 -- name: drop
+WITH claims AS (DELETE FROM claim WHERE generation = $1)
 DELETE FROM position WHERE generation = $1;

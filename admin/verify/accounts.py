@@ -1,0 +1,95 @@
+"""Whether the counters add up, from the journal's frames alone. Pure.
+
+Each accepted event stands in the journal under the place in `interactions` that it came from, so
+counting the distinct places counts the accepted events without asking anybody who counted them:
+
+    accepted = distinct places below ingest's position
+    applied + duplicates + forgotten + quarantined = distinct places of what was projected
+    accepted = applied + duplicates + forgotten + quarantined + unprojected
+
+Two things make these a little longer. A frame that can't be read has no place, though its event was
+accepted and is counted as quarantined. And after a restore of the database ingest writes again,
+under new subjects, what belonged to subjects that the restore has lost: then both records are
+counted, the lost one as forgotten. Those are `rewritten`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from admin.places import Places
+from admin.verify.differences import Difference
+
+SETTLED: Final = ("applied", "duplicates", "forgotten", "quarantined")
+"""What an accepted event can become; `repeats` are records, but no events of their own."""
+
+
+@dataclass(slots=True)
+class SourcePlaces:
+    """The places in `interactions` that the journal's records came from."""
+
+    projected: Places = field(default_factory=Places)
+    """Of every record below projection's position."""
+    waiting: Places = field(default_factory=Places)
+    """Of every record beyond it."""
+    living: Places | None = None
+    """Of the projected ones whose subject still exists; None when not every subject was looked
+    up."""
+    gone: Places = field(default_factory=Places)
+    """Of the projected ones whose subject does not."""
+    gone_again: int = 0
+    """How often a place is in `gone` for a second subject."""
+    unreadable: int = 0
+    """Projected records whose frame could not be read."""
+    unreadable_waiting: int = 0
+
+    def update(self, other: "SourcePlaces") -> None:
+        """Add those of another partition of the journal."""
+        self.projected.update(other.projected)
+        self.waiting.update(other.waiting)
+        if other.living is not None:
+            self.living = Places() if self.living is None else self.living
+            self.living.update(other.living)
+        self.gone_again += other.gone_again + self.gone.common(other.gone)
+        self.gone.update(other.gone)
+        self.unreadable += other.unreadable
+        self.unreadable_waiting += other.unreadable_waiting
+
+    @property
+    def rewritten(self) -> int:
+        """Records of lost subjects whose events stand in the journal once more."""
+        again = 0 if self.living is None else self.gone.common(self.living)
+        return self.gone_again + again
+
+
+def accounting_differences(
+    places: SourcePlaces, intake: Mapping[int, Any], folded: Iterable[Mapping[str, Any]]
+) -> list[Difference]:
+    """The counters of the position rows against the places; `intake` by partition.
+
+    Needs every subject looked up, so a sample can't be held against it.
+    """
+    every = Places()
+    every.update(places.projected)
+    every.update(places.waiting)
+    found = []
+    settled = sum(row[name] for row in folded for name in SETTLED)
+    expected = len(places.projected) + places.unreadable + places.rewritten
+    if settled != expected:
+        found.append(Difference("accounting", -1, "", "+".join(SETTLED), expected, settled))
+    counted = {partition: every.below(partition, row["next"]) for partition, row in intake.items()}
+    ahead = len(every) - sum(counted.values())
+    unprojected = len(every) - len(places.projected) + places.unreadable_waiting
+    accepted = sum(row["accepted"] for row in intake.values())
+    # What ingest has produced and not yet counted is in the journal already.
+    total = settled - places.rewritten + unprojected - ahead
+    if accepted != total:
+        field = "+".join((*SETTLED, "unprojected"))
+        found.append(Difference("accounting", -1, "", f"accepted={field}", total, accepted))
+    if not places.unreadable and not places.unreadable_waiting:
+        found += [
+            Difference("accounting", partition, "", "accepted", counted[partition], row["accepted"])
+            for partition, row in intake.items()
+            if row["accepted"] != counted[partition]
+        ]
+    return found

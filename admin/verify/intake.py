@@ -1,0 +1,229 @@
+"""The intake: whether everything that `interactions` still holds became something.
+
+Verify's other parts begin at the journal and take it as given. This one begins where the outside
+world ends: each record below ingest's position must be a dead letter, or its event must be
+remembered under its own fan's subject, or wait in the journal beyond projection's position. Which
+subject and which event key, it reckons from the record itself.
+
+Everything of Postgres is read in the snapshot of the whole run. Ingest produces before it moves its
+position, and the journal's ends are read after the snapshot was taken, so what is below ingest's
+position in the snapshot is in the journal by then: no false alarm while a system runs on.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from admin.journal import Raw, open_journal
+from admin.parallel import Progress
+from admin.places import Places
+from admin.verify.differences import Difference, subject_text
+from infra.postgres import connect, database_errors
+from infra.settings import Settings
+from infra.sql import load_queries
+from privacy.keys import Keyring
+from privacy.seal import event_key, source_key
+from privacy.subjects import Subject, Subjects
+from schemas.errors import InvalidInput, SealBroken
+from schemas.events import Interaction, parse_interaction
+from schemas.journal import decode_record
+from schemas.positions import Position, parse_position
+from schemas.topics import DEAD_LETTERS, INTERACTIONS
+
+SQL: Final = load_queries(Path(__file__).with_name("intake.sql"))
+DIFFERENCES_MAX: Final = 200
+"""Differences of one partition that are named; all are counted."""
+NOWHERE: Final = "(in neither the journal nor the dead letters)"
+REFUSED: Final = "(refused, and in neither the journal nor the dead letters)"
+NOT_REMEMBERED: Final = "(in the journal, but not in its fan's history)"
+OTHER_FAN: Final = "(in the journal under another fan)"
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeTask:
+    """What a process needs to know to look at one partition of `interactions`."""
+
+    settings: Settings
+    snapshot: str
+    partition: int
+    first: int
+    until: int
+    dead: Places
+    journal: Places
+    """Places that some record of the journal names."""
+    living: Places | None
+    """Of them, those of subjects that still exist; None when that is not known."""
+    quarantined: Places
+    waiting: frozenset[bytes]
+    """Subject and event key of each record beyond projection's position."""
+
+
+@dataclass(slots=True)
+class IntakeResult:
+    """What became of the records of one partition of `interactions`."""
+
+    partition: int
+    records: int = 0
+    dead_letters: int = 0
+    remembered: int = 0
+    waiting: int = 0
+    forgotten: int = 0
+    """Of fans who have no subject any more."""
+    quarantined: int = 0
+    found: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, difference: Difference) -> None:
+        self.found += 1
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(difference)
+
+
+class _Judged(NamedTuple):
+    """An accepted event, and what stands for it within its subject."""
+
+    offset: int
+    subject: bytes
+    event_key: bytes
+
+
+async def dead_places(settings: Settings) -> Places:
+    """The places in `interactions` of which there is a dead letter."""
+    found = Places()
+    async with open_journal(settings, DEAD_LETTERS.name) as letters:
+        for partition, bounds in (await letters.bounds()).items():
+            async for raws in letters.read(partition, bounds.first, bounds.end):
+                for raw in raws:
+                    try:
+                        position = parse_position(raw.key.decode())
+                    except (InvalidInput, UnicodeDecodeError):
+                        continue  # nothing that ingest wrote
+                    found.add(position.partition, position.offset)
+    return found
+
+
+async def quarantined_places(connection: Any) -> Places:
+    """The places of quarantined records whose frame can be read."""
+    found = Places()
+    async for row in connection.cursor(SQL.quarantined):
+        try:
+            record = decode_record(row["value"])
+        except SealBroken:
+            continue
+        found.add(record.source_partition, record.source_offset)
+    return found
+
+
+async def verify_intake(task: IntakeTask, progress: Progress) -> IntakeResult:
+    """Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
+    keyring = Keyring.parse(task.settings.keyring.get_secret_value())
+    connection = await connect(task.settings.postgres_url, command_timeout=600)
+    try:
+        async with database_errors(), connection.transaction(isolation="repeatable_read"):
+            await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
+            intake = _Intake(task, connection, Subjects(keyring, 1))
+            async with open_journal(task.settings, INTERACTIONS.name) as interactions:
+                async for raws in interactions.read(task.partition, task.first, task.until):
+                    await intake.judge(raws)
+                    progress(0)
+            return intake.result
+    finally:
+        await connection.close()
+
+
+class _Intake:
+    def __init__(self, task: IntakeTask, connection: Any, subjects: Subjects) -> None:
+        self._task = task
+        self._connection = connection
+        self._subjects = subjects
+        self._broken: set[tuple[str, str]] = set()
+        self.result = IntakeResult(task.partition)
+
+    async def judge(self, raws: Sequence[Raw]) -> None:
+        events = []
+        self.result.records += len(raws)
+        for raw in raws:
+            if (raw.partition, raw.offset) in self._task.dead:
+                self.result.dead_letters += 1
+                continue
+            try:
+                events.append((raw.offset, parse_interaction(raw.value, raw.timestamp)))
+            except InvalidInput:
+                # Other code may have accepted it: then it is in the journal.
+                if (raw.partition, raw.offset) not in self._task.journal:
+                    self._differ(raw.offset, REFUSED)
+        await self._remembered(await self._identified(events))
+
+    async def _identified(self, events: Sequence[tuple[int, Interaction]]) -> list[_Judged]:
+        subjects = await self._find({(e.creator_id, e.fan_id) for _, e in events})
+        judged = []
+        for offset, event in events:
+            pair = (event.creator_id, event.fan_id)
+            subject = subjects.get(pair)
+            if subject is not None:
+                key = _event_key(subject.key, event, self._task.partition, offset)
+                judged.append(_Judged(offset, subject.id, key))
+            elif pair not in self._broken:
+                self._unnamed(offset)
+        return judged
+
+    async def _find(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Subject]:
+        """The subjects of these; one that is broken doesn't hide the others."""
+        wanted = sorted(set(pairs) - self._broken)
+        try:
+            return await self._subjects.find(self._connection, wanted)
+        except SealBroken:
+            if len(wanted) == 1:
+                self._broken.update(wanted)
+                return {}
+            half = len(wanted) // 2
+            return await self._find(wanted[:half]) | await self._find(wanted[half:])
+
+    async def _remembered(self, judged: Sequence[_Judged]) -> None:
+        task, result = self._task, self.result
+        rows = await self._connection.fetch(
+            SQL.known_events,
+            list(range(len(judged))),
+            [one.subject for one in judged],
+            [one.event_key for one in judged],
+        )
+        known = {row["number"] for row in rows}
+        for number, one in enumerate(judged):
+            place = (task.partition, one.offset)
+            if number in known:
+                result.remembered += 1
+            elif one.subject + one.event_key in task.waiting:
+                result.waiting += 1
+            elif place in task.quarantined:
+                result.quarantined += 1
+            elif place not in task.journal:
+                self._differ(one.offset, NOWHERE)
+            elif task.living is None or place not in task.living:
+                # The fan was erased and came back: an earlier subject's record.
+                result.forgotten += 1
+            else:
+                self._differ(one.offset, NOT_REMEMBERED, one.subject)
+
+    def _unnamed(self, offset: int) -> None:
+        """An event of a fan who has no subject: erased, unless a living subject has the event."""
+        place = (self._task.partition, offset)
+        if place not in self._task.journal:
+            self._differ(offset, NOWHERE)
+        elif self._task.living is not None and place in self._task.living:
+            self._differ(offset, OTHER_FAN)
+        else:
+            self.result.forgotten += 1
+
+    def _differ(self, offset: int, reason: str, subject: bytes | None = None) -> None:
+        partition = self._task.partition
+        named = "" if subject is None else subject_text(subject)
+        position = str(Position(INTERACTIONS.name, partition, offset))
+        self.result.add(Difference("interactions", partition, named, reason, position=position))
+
+
+def _event_key(key: bytes, event: Interaction, partition: int, offset: int) -> bytes:
+    """What stands for an event within its subject."""
+    if event.event_id is None:
+        return source_key(key, str(Position(INTERACTIONS.name, partition, offset)))
+    return event_key(key, event.event_id)
