@@ -258,9 +258,9 @@ async def _rows(connection: Any, look: _Look) -> list[Difference]:
     """The position rows and the generation's row by themselves."""
     found = position_rows.partition_count(look.generation, len(look.journal))
     found += position_rows.beyond_the_log("position", look.folded, look.journal)
-    found += position_rows.beyond_the_log("interactions", look.intake, look.interactions)
+    found += position_rows.beyond_the_log("intake", look.intake, look.interactions)
     found += position_rows.negative_counters("position", look.folded)
-    found += position_rows.negative_counters("interactions", look.intake)
+    found += position_rows.negative_counters("intake", look.intake)
     found += position_rows.lowered_epochs(await connection.fetch(look.queries.lowered_epochs))
     return found
 

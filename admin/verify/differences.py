@@ -22,7 +22,7 @@ Where = Literal[
     "cache",
     "position",
     "accounting",
-    "interactions",
+    "intake",
     "subject",
     "generation",
     "reference",

@@ -219,7 +219,7 @@ class _Intake:
         partition = self._task.partition
         named = "" if subject is None else subject_text(subject)
         position = str(Position(INTERACTIONS.name, partition, offset))
-        self.result.add(Difference("interactions", partition, named, reason, position=position))
+        self.result.add(Difference("intake", partition, named, reason, position=position))
 
 
 def _event_key(key: bytes, event: Interaction, partition: int, offset: int) -> bytes:

@@ -46,7 +46,7 @@ def lowered_epochs(rows: Iterable[Any]) -> list[Difference]:
     """Rows whose epoch is below one that was claimed: two owners could both be the newest."""
     return [
         Difference(
-            "interactions" if row["topic"] == INTERACTIONS.name else "position",
+            "intake" if row["topic"] == INTERACTIONS.name else "position",
             row["partition"],
             "",
             "epoch",

@@ -59,7 +59,7 @@ def _as_dict(report: Report) -> dict[str, object]:
         "quarantined": report.quarantined,
         "unprojected": report.unprojected,
         "rewritten": report.rewritten,
-        "interactions": _camel(asdict(report.intake)),
+        "intake": _camel(asdict(report.intake)),
         "seconds": report.seconds,
         "sample": report.sample,
         "notCompared": list(report.not_compared),
@@ -89,9 +89,9 @@ def _show(report: Report) -> None:
         ("history rows", report.events, "compared"),
         ("cached", report.cached, f"compared, {report.looked_again} of them on the move"),
         (
-            "interactions",
+            "intake",
             report.intake.records,
-            f"still kept: {report.intake.remembered:,} remembered,"
+            f"records still kept: {report.intake.remembered:,} remembered,"
             f" {report.intake.dead_letters:,} dead letters",
         ),
         ("not yet projected", report.unprojected, "records beyond the positions"),

@@ -225,7 +225,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "ingest's position beyond the end",
         sql("UPDATE position SET next = next + 100 WHERE topic = 'interactions' AND partition = 0"),
-        "interactions",
+        "intake",
         "next",
     ),
     Mutation(
@@ -240,7 +240,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "events skipped between interactions and journal",
         skip_events_before_the_journal,
-        "interactions",
+        "intake",
         "in neither the journal nor the dead letters",
     ),
     Mutation(
@@ -265,7 +265,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "ingest's epochs lowered",
         sql("UPDATE position SET epoch = 0 WHERE generation = 0"),
-        "interactions",
+        "intake",
         "epoch",
     ),
     Mutation(
