@@ -10,6 +10,7 @@ from admin.verify.differences import Difference, Where, subject_text
 from admin.verify.partition import PartitionResult, fingerprint
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
+from infra.sql import Queries
 from stores.cache import Cache
 
 ORPHAN_SECONDS: Final = 2.0
@@ -46,7 +47,7 @@ def subjects_gone(
 
 
 async def unexplained_rows(
-    connection: Any, queries: Any, results: Sequence[PartitionResult], partitions: int
+    connection: Any, queries: Queries, results: Sequence[PartitionResult], partitions: int
 ) -> None:
     """Add rows of fans of whom the journal has nothing: only looked for when there are too many."""
     state_rows = await _counts(connection, queries.state_counts, partitions)
@@ -77,7 +78,7 @@ async def _strangers(
     return found or [Difference(where, partition, "", "(rows in the wrong partition)")]
 
 
-async def orphans(settings: Settings, queries: Any, cache: Cache) -> list[Difference]:
+async def orphans(settings: Settings, queries: Queries, cache: Cache) -> list[Difference]:
     """Cached fans whom nobody remembers: they were erased, or never were."""
     connection = await connect(settings.postgres_url)
     try:
@@ -98,7 +99,7 @@ async def orphans(settings: Settings, queries: Any, cache: Cache) -> list[Differ
         await connection.close()
 
 
-async def _existing(connection: Any, queries: Any, subjects: Sequence[bytes]) -> set[bytes]:
+async def _existing(connection: Any, queries: Queries, subjects: Sequence[bytes]) -> set[bytes]:
     async with database_errors():
         rows = await connection.fetch(queries.existing_subjects, subjects)
     return {row["subject"] for row in rows}
