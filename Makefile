@@ -1,5 +1,6 @@
 # One environment, `.venv`, made from hashed locks; needs only Python >= 3.11.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
@@ -24,8 +25,8 @@ install: .venv/installed ## Prepare .venv with the fanmemory command and the bro
 demo: install ## Run everything on embedded services and show it.
 	@$(BIN)/fanmemory demo
 
-test: install ## Run the tests on embedded services.
-	$(BIN)/python -m pytest
+test: install ## Run the tests on embedded services, in JOBS processes with services of their own.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos

@@ -124,7 +124,11 @@ class Settings(BaseSettings):
     batch_records_max: int = Field(8000, ge=1, description="records in one transaction")
     subject_cache_max: int = Field(100_000, ge=1, description="subjects with keys kept per process")
     session_seconds: float = Field(
-        10.0, ge=6, le=30, description="a worker silent this long loses its partitions"
+        10.0,
+        ge=1,
+        le=30,
+        description="a worker silent this long loses its partitions; brokers refuse less than 6"
+        " unless told otherwise, as the embedded one is",
     )
     fail_at: str = Field("", description="named fail point, for the fault suite only")
     stall_seconds_max: float = Field(

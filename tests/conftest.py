@@ -10,6 +10,27 @@ from ops.services import EmbeddedServices, Endpoints
 from tests import cli
 from tests import services as helpers
 
+FIRST = "test_chaos.py"
+"""The longest by far: begun first, so that the others pass beside it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Two processes would empty each other's services if these are not their own."""
+    if config.getoption("numprocesses", None) and helpers.others_run_them(Settings()):
+        raise pytest.UsageError(
+            "The services of FANMEMORY_*_URL serve one process only: `make test JOBS=0`."
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a fixture stays in one process: a module, or all that ask the running demo."""
+    items.sort(key=lambda item: item.path.name != FIRST)
+    for item in items:
+        shared = "demonstrated" in getattr(item, "fixturenames", ())
+        group = "demonstrated" if shared else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:

@@ -22,12 +22,20 @@ from ops.services import EmbeddedServices, Endpoints
 from stores.migrate import migrate
 
 TEMPLATE_DATABASE = "fanmemory_template"
+SESSION_SECONDS = 4.0
+"""How long the partitions of a worker that a test killed stand still; other brokers than ours
+allow 6 at the least, so with those the settings' own is kept."""
+
+
+def others_run_them(settings: Settings) -> bool:
+    """Whether the environment names services to be used instead of embedded ones."""
+    return bool(settings.kafka_url and settings.postgres_url and settings.redis_url)
 
 
 def session_endpoints(data: Path) -> Iterator[Endpoints]:
     """The session's services: the environment's, or embedded ones below `data`."""
     settings = Settings()
-    if settings.kafka_url and settings.postgres_url and settings.redis_url:
+    if others_run_them(settings):
         yield Endpoints(settings.kafka_url, settings.postgres_url, settings.redis_url)
         return
     with EmbeddedServices(data) as services:
@@ -84,7 +92,10 @@ async def fresh_settings(
     endpoints: Endpoints, postgres_url: str, data: Path, *, kafka: bool
 ) -> Settings:
     """Settings of an empty system on shared services; `kafka` makes all topics anew (0.3 s)."""
-    settings = with_new_secrets(Settings(), data, replace(endpoints, postgres_url=postgres_url))
+    own = Settings()
+    if not others_run_them(own):
+        own = own.model_copy(update={"session_seconds": SESSION_SECONDS})
+    settings = with_new_secrets(own, data, replace(endpoints, postgres_url=postgres_url))
     await flush_redis(endpoints)
     if kafka:
         await topics.recreate(settings)
