@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,8 @@ from schemas.times import MINUTE_MS
 
 PREFIX = "/api/of-memory"
 CREATOR, FAN = "creator_456", "fan_123"
+SECONDS_MAX = 30.0
+"""Generous: the machine may be busy, and a test that passes never waits for it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,31 @@ class Client:
         """A read of the fan of these tests."""
         asked = {"fanId": FAN, "creatorId": CREATOR} | params
         return await self.ask("GET", f"{PREFIX}/{route}", params=asked)
+
+    async def counter(self, name: str) -> float:
+        """A number of `/metrics`, by its name with its labels."""
+        text = (await self.ask("GET", "/metrics")).body
+        (line,) = [line for line in text.splitlines() if line.startswith(name + " ")]
+        return float(line.rpartition(" ")[2])
+
+    async def hit(self, **params: str) -> Answer:
+        """A context that the cache answered: after a miss it is filled a moment later."""
+        async with asyncio.timeout(SECONDS_MAX):
+            while True:
+                before = await self.counter("memory_cache_hits_total")
+                answer = await self.get("context", **params)
+                if await self.counter("memory_cache_hits_total") == before + 1:
+                    return answer
+
+    async def until(
+        self, question: Callable[[], Awaitable[Answer]], status: int, seconds: float = SECONDS_MAX
+    ) -> Answer:
+        """Ask until it is answered with that status."""
+        deadline = time.monotonic() + seconds
+        while (answer := await question()).status != status:
+            assert time.monotonic() < deadline, f"still {answer.status}: {answer.body}"
+            await asyncio.sleep(0.05)
+        return answer
 
     async def post(self, event: Any, **more: Any) -> Answer:
         return await self.ask("POST", f"{PREFIX}/interaction", json=event, **more)

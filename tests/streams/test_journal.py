@@ -109,7 +109,11 @@ async def test_what_can_not_be_folded_is_set_aside_and_the_rest_goes_on(
     assert (await running.state("neighbour")).engagement.messages == 2
     (worker,) = running.workers
     assert worker.alive
-    assert worker.said("records quarantined") >= 1
+
+    async def told() -> bool:
+        return worker.said("records quarantined") >= 1
+
+    await running.wait_for(told)
     assert worker.said("Hi") == 0
 
 
