@@ -35,10 +35,13 @@ class Emitter:
         self._sent: dict[int, list[bytes]] = {p: [] for p in range(self._partitions)}
         self._allowed = 0.0
         self._hurry = asyncio.Event()
+        self._turn = asyncio.Lock()
         self.rate = 0.0
         """Events a second."""
         self.sent = 0
         """Events that the broker has acknowledged."""
+        self.slipped: list[Event] = []
+        """Records that faults have put among them."""
 
     @property
     def left(self) -> int:
@@ -71,10 +74,27 @@ class Emitter:
             count = min(int(self._allowed), self.left)
             if count:
                 self._allowed -= count
-                await self._send(self._events[self.sent : self.sent + count])
+                async with self._turn:
+                    await self._send(self._events[self.sent : self.sent + count])
                 self.sent += count
             else:
                 await self._tick()
+
+    async def slip(self, value: bytes) -> None:
+        """One bad record among the others, compressed: larger than anybody should send."""
+        producer = kafka.producer(
+            self._settings, compression_type="gzip", max_request_size=4 * len(value)
+        )
+        event = Event(("slipped", "in"), value, "bad")
+        partition = len(self.slipped) % self._partitions
+        async with self._turn:
+            await producer.start()
+            try:
+                await producer.send_and_wait(INTERACTIONS.name, value, partition=partition)
+            finally:
+                await producer.stop()
+            self._sent[partition].append(_digest(None, value))
+            self.slipped.append(event)
 
     def burst(self, count: int) -> None:
         """Publish so many at once."""

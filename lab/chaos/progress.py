@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from schemas.errors import DatabaseUnavailable
+from schemas.relationship import Relationship
 from stores.store import Store
 
 POLL_SECONDS: Final = 0.2
@@ -22,6 +23,7 @@ class Progress:
         self._places = places
         self.next: dict[Place, int] = {}
         self.folded = 0
+        self.dead_letters = 0
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -31,9 +33,23 @@ class Progress:
                     statuses = await self._store.positions()
                 self.next = {(one.topic, one.partition): one.next for one in statuses}
                 self.folded = sum(one.applied + one.duplicates for one in statuses)
+                self.dead_letters = sum(one.dead_letters for one in statuses)
             except (DatabaseUnavailable, TimeoutError):
                 pass  # Postgres is being killed: what was seen last still is the newest known
             await asyncio.sleep(POLL_SECONDS)
+
+    async def interactions(self, fans: Sequence[Relationship]) -> dict[Relationship, int]:
+        """What the views hold of these fans now; nothing while Postgres is away."""
+        found: dict[Relationship, int] = {}
+        try:
+            async with asyncio.timeout(5):
+                for who in fans:
+                    stored = await self._store.read(*who)
+                    if stored is not None:
+                        found[who] = stored.state.engagement.interactions
+        except (DatabaseUnavailable, TimeoutError):
+            pass  # those read before it went away still count
+        return found
 
     async def every_partition_moves(self, seconds_max: float) -> bool:
         """Wait until each partition has moved on from where it stands now."""

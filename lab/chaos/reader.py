@@ -7,8 +7,9 @@ whose parts don't belong together.
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -22,6 +23,12 @@ from views.messages import MESSAGES_MAX
 
 READS_PER_SECOND: Final = 25.0
 READERS: Final = 4
+WATCHED_FANS: Final = 30
+STALE_SECONDS_MAX: Final = 8.0
+"""The cache's lease of 5 s and the way of one answer, with room for a busy machine."""
+
+Counts = Mapping[Relationship, int]
+
 ANSWER_SECONDS_MAX: Final = 15.0
 TOKEN_SECONDS: Final = 6 * 3600
 ALLOWED: Final = frozenset({200, 404, 503, 504})
@@ -38,18 +45,47 @@ class Reader:
         self._tokens: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._seen: dict[Relationship, int] = {}
+        self._restores = 0
+        self._blind_until = 0.0
         self.statuses: Counter[int] = Counter()
         """Answers by HTTP status; 0 for none at all."""
         self.went_back = 0
         """Contexts with fewer interactions than an earlier one of the same fan."""
         self.torn = 0
         """Contexts whose recent messages are not as many as their own count of messages says."""
+        self.stale = 0
+        """Contexts older than what the database had `STALE_SECONDS_MAX` before they were asked."""
+        self.held = 0
+        """Contexts that were held against the database."""
 
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
             await self.read(self._rng.choice(self._fans))
             await asyncio.sleep(1 / READS_PER_SECOND)
+
+    async def watch(self, look: Callable[[Sequence[Relationship]], Awaitable[Counts]]) -> None:
+        """Hold answers against what the database said a lease ago, until cancelled.
+
+        `look` gives the interactions of fans as the database has them now. Whatever is killed,
+        full or restored, an answer so much later shows at least as many.
+        """
+        while True:
+            fans = self._often[self._rng.randrange(len(self._often)) :][:WATCHED_FANS]
+            restores = self._restores
+            stored = await look(fans)
+            await asyncio.sleep(STALE_SECONDS_MAX)
+            for fan, interactions in stored.items():
+                answered = await self.read(fan)
+                if answered and restores == self._restores and fan in self._seen:
+                    self.held += 1
+                    self.stale += self._seen[fan] < interactions
+
+    def forget(self, seconds: float) -> None:
+        """The database itself goes back: for so long an answer may be older than one before."""
+        self._blind_until = time.monotonic() + seconds
+        self._restores += 1
+        self._seen.clear()
 
     async def read_each(self, count: int) -> None:
         """Read so many different fans once, so that the cache holds them: always the same ones."""
@@ -61,8 +97,8 @@ class Reader:
 
         await asyncio.gather(*(work() for _ in range(READERS)))
 
-    async def read(self, fan: Relationship) -> None:
-        """One context."""
+    async def read(self, fan: Relationship) -> bool:
+        """One context; whether there was an answer with one."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(ANSWER_SECONDS_MAX)
             url = f"http://{self._settings.api_host}:{self._settings.api_port}"
@@ -78,11 +114,13 @@ class Reader:
         self.statuses[status] += 1
         if status == 200:
             self._look_at(fan, msgspec.json.decode(body)["data"])
+        return status == 200
 
     def _look_at(self, fan: Relationship, context: Any) -> None:
         interactions = int(context["personalityProfile"]["interactionCount"])
-        self.went_back += interactions < self._seen.get(fan, 0)
-        self._seen[fan] = interactions
+        if time.monotonic() > self._blind_until:
+            self.went_back += interactions < self._seen.get(fan, 0)
+            self._seen[fan] = interactions
         messages = context["engagementMetrics"]["totalMessages"]
         self.torn += len(context["recentMessages"]) != min(messages, MESSAGES_MAX)
 

@@ -4,10 +4,14 @@ import asyncio
 import logging
 import secrets
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,9 +19,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lab.chaos.plan import FULL, SHORT
+from lab.chaos.plan import FULL, SHORT, Amounts
 from lab.chaos.run import Verdict, run_chaos
 from ops.cli import options, print_json
+from ops.services.process import launcher
 
 
 @click.command()
@@ -25,23 +30,48 @@ from ops.cli import options, print_json
 @click.option("--events", type=click.IntRange(1000), help="[default: 100000; 12000 with --short]")
 @click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True)
 @click.option("--short", is_flag=True, help="A few faults of each kind, about a minute.")
+@click.option("--runs", type=click.IntRange(1), default=1, help="In a row, the seed counted up.")
+@click.option("--load", type=click.IntRange(0, 64), default=0, help="Busy processes beside it.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
 @options.as_json
 def chaos(
-    seed: int | None, events: int | None, workers: int, short: bool, keep: bool, as_json: bool
+    seed: int | None,
+    events: int | None,
+    workers: int,
+    short: bool,
+    runs: int,
+    load: int,
+    keep: bool,
+    as_json: bool,
 ) -> None:
-    """Kill, pause and flush everything while events flow; then check every promise.
+    """Kill, pause, cut back and fill everything while events flow; then check every promise.
 
     Runs on services and a data directory of its own. Exit code 1 when anything is not as it must
     be, or when a fault was not injected.
     """
-    seed = secrets.randbelow(1_000_000) if seed is None else seed
-    console = Console(stderr=True)
-    console.print(f"seed {seed}")
+    first = secrets.randbelow(1_000_000) if seed is None else seed
     amounts = SHORT if short else FULL
     if events is not None:
         amounts = replace(amounts, events=events)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
+    passed = 0
+    with busy(load):
+        for number in range(first, first + runs):
+            verdict = run_one(number, amounts, workers, keep)
+            passed += verdict.passed
+            if as_json:
+                print_json(describe(verdict))
+            else:
+                show(verdict)
+    if runs > 1:
+        click.echo(f"{passed} of {runs} runs passed", err=True)
+    sys.exit(passed < runs)
+
+
+def run_one(seed: int, amounts: Amounts, workers: int, keep: bool) -> Verdict:
+    """One run in a directory of its own, told on stderr."""
+    console = Console(stderr=True)
+    console.print(f"seed {seed}")
     started = time.monotonic()
 
     def on_step(step: str) -> None:
@@ -49,25 +79,26 @@ def chaos(
 
     data = Path(tempfile.mkdtemp(prefix="fanmemory-chaos-"))
     try:
-        verdict = asyncio.run(
-            run_chaos(
-                data,
-                seed=seed,
-                workers=workers,
-                amounts=amounts,
-                on_step=on_step,
-            )
-        )
+        run = run_chaos(data, seed=seed, workers=workers, amounts=amounts, on_step=on_step)
+        return asyncio.run(run)
     finally:
         if keep:
             console.print(f"data in {data}")
         else:
             shutil.rmtree(data, ignore_errors=True)
-    if as_json:
-        print_json(describe(verdict))
-    else:
-        show(verdict)
-    sys.exit(not verdict.passed)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that do nothing but want the processor."""
+    words = [*launcher(signal.SIGKILL), sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(words) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def describe(verdict: Verdict) -> dict[str, object]:
