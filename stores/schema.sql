@@ -1,5 +1,6 @@
 -- The whole schema, as the migrations leave it: for reading. `fanmemory migrate` makes it, and
--- `tests/stores/test_migrate.py` holds the two equal. Times are milliseconds since the epoch, UTC.
+-- `tests/stores/test_migrate.py` holds the two equal. Times of events are milliseconds since 1970 UTC (bigint); `timestamptz`
+-- columns say when this database did something.
 
 -- Which migrations were applied; an edited one is noticed by its digest.
 CREATE TABLE migration (
@@ -41,7 +42,7 @@ CREATE TABLE position (
     repeats      bigint NOT NULL DEFAULT 0,
     forgotten    bigint NOT NULL DEFAULT 0,
     quarantined  bigint NOT NULL DEFAULT 0,
-    -- Event time of the newest folded record, and when it was folded.
+    -- When the position was last moved.
     moved_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (generation, topic, partition)
 ) WITH (fillfactor = 50);

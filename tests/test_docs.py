@@ -282,6 +282,24 @@ def test_the_compose_file_names_only_settings() -> None:
     assert set(VARIABLE.findall((ROOT / "compose.yml").read_text())) <= VARIABLES
 
 
+def test_every_decision_has_its_number_a_date_and_a_status() -> None:
+    numbers = []
+    for page in sorted((ROOT / "docs" / "decisions").glob("*.md")):
+        title, _, rest = page.read_text().partition("\n")
+        numbers.append(int(page.name[:4]))
+        assert re.match(rf"# 0*{numbers[-1]}[.:] ", title), page.name
+        assert re.search(r"20\d\d-\d\d-\d\d", rest[:200]), page.name
+        assert re.search(r"(?i)accepted|superseded|proposed", rest[:200]), page.name
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_glossary_is_sorted() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    words = re.findall(r"^\| \*\*([^*]+)\*\*", page, re.MULTILINE)
+    assert len(words) >= 20
+    assert words == sorted(words)
+
+
 # Tables.
 
 
