@@ -14,7 +14,7 @@ from infra.postgres import open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import Forbidden
-from stores.cache import Cache
+from stores.cache import Cache, open_cache
 from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.store import Store
@@ -57,12 +57,7 @@ async def opened(
         size_max=POOL_SIZE_MAX,
         command_timeout=settings.database_seconds_max,
     )
-    cache = Cache(
-        settings.redis_url,
-        keyring,
-        ttl_seconds=settings.cache_ttl_seconds,
-        timeout=settings.cache_seconds_max,
-    )
+    cache = open_cache(settings, keyring, timeout=settings.cache_seconds_max)
     store = Store(pool, keyring, settings.journal_partitions)
     memory = FanMemory(cache, store, keyring, settings)
     past = await open_past(settings, keyring)

@@ -111,6 +111,13 @@ class CacheUnavailable(FanMemoryError):
     hint = "Reads go to Postgres meanwhile; check Redis."
 
 
+class CacheFull(CacheUnavailable):
+    """The cache has no room left."""
+
+    retryable = False
+    hint = "Give it a maxmemory-policy that evicts (allkeys-lru): nothing in it is the only copy."
+
+
 class DatabaseUnavailable(FanMemoryError):
     """The database did not answer."""
 

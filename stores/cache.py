@@ -1,38 +1,55 @@
 """Redis: a copy of what was read or moved lately. Losing it costs latency only.
 
-The rules that keep it honest are in `lua/cache.lua`: a push lands only on the version it builds
-on, a fill never brings back an older version, and nothing is filled for a partition whose owner
-has not said how far it has pushed.
+What keeps it honest stands in `lua/cache.lua`, where each rule is one atomic function:
+
+- A fan is one entry, so there is all of it or nothing.
+- A fill needs the *lease* that its reader took before asking Postgres; a push or a drop ends it.
+  Whatever is evicted, flushed or restored, the answer is "no", never "stale".
+- The owner of a partition vouches for what is kept of it, for `VOUCHED_SECONDS`, again and again.
+  When it can't, or nobody owns the partition, reads are misses.
+- A publication is taken only in the place of the one that its owner knows, so a cache that went
+  back to an older copy is noticed by whoever owns it.
+- An entry of another era is a miss: dropping everything is one new number.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NewType
 
-import msgspec
-import redis.asyncio
-from redis.exceptions import RedisError, ResponseError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.redis import ErrorReply, Redis, open_redis
+from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.errors import CacheUnavailable
+from schemas.errors import CacheFull, CacheUnavailable
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
-from stores.snapshot import (
-    Fragment,
-    SealedSnapshot,
-    Snapshot,
-    fragment_member,
-    member_fragment,
-    open_snapshot,
-)
-from views.messages import MESSAGES_MAX
+from stores.cached import Cached, Remembered, cached_of, open_messages, who_of, who_stored
+from stores.recent import FORM, NO_MESSAGES, Recent, pack_fragments
+from stores.snapshot import Fragment, SealedSnapshot
 from views.state import VIEW_VERSION
 
-_LIBRARY: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")
-_PUSH_FANS_MAX: Final = 256
+VOUCHED_SECONDS: Final = 5.0
+"""The staleness that readers can meet when an owner falls silent; five times its rhythm."""
+LEASE_SECONDS: Final = 30
+"""A fill comes within the database's budget of 3 s; a lease that is used lives on."""
+FRAGMENTS_MAX: Final = 64
+"""Messages beside a fan's block. More were pushed without a reader: then the fan goes cold."""
+COMPACT_MIN: Final = 8
+"""A reader that found so many beside the block makes one block of all: each costs it 5 us."""
+
+_FORM: Final = "3"
+"""Of the keys and their fields; raised when former code must not read them."""
+_SOURCE: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")
+_RELEASE: Final = blake2b(_SOURCE.encode(), digest_size=4).hexdigest()
+"""In the functions' names: another release's do not replace ours while both run."""
+_LIBRARY: Final = _SOURCE.replace("RELEASE", _RELEASE)
+_CALL_FANS_MAX: Final = 256
 """Fans in one call: it keeps Redis busy for about 2 ms at the most."""
+_NUMBER_BYTES: Final = 8
 
 
 class Pushed(NamedTuple):
@@ -47,261 +64,296 @@ class Pushed(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What the owner of a partition says that it has pushed."""
+    """What was said last of a journal partition."""
 
     partition: int
     generation: int
     next: int
-    sources: dict[int, int]
+    """Everything below this offset was pushed."""
+    erasures: int
+    number: bytes
+    """Of this very publication: random."""
+    sources: Mapping[int, int]
+    """Highest offset of each `interactions` partition that was pushed."""
 
 
-class _Who(NamedTuple):
-    subject: bytes
-    kek: str
-    wrapped_key: bytes
-    partition: int
+Lease = NewType("Lease", bytes)
+"""May fill one fan's entry, unless somebody pushes or drops it meanwhile."""
 
 
-_encode_who = msgspec.msgpack.Encoder().encode
-_decode_who = msgspec.msgpack.Decoder(_Who).decode
+def open_cache(settings: Settings, keyring: Keyring, *, timeout: float = 1.0) -> "Cache":
+    """The cache that the settings describe; `timeout` seconds for each answer."""
+    return Cache(open_redis(settings, timeout), keyring, ttl_seconds=settings.cache_ttl_seconds)
 
 
 class Cache:
-    """Every method raises `CacheUnavailable` when Redis does not answer in `timeout` seconds."""
+    """Every method raises `CacheUnavailable` when Redis does not answer in time or refuses."""
 
-    def __init__(
-        self, url: str, keyring: Keyring, *, ttl_seconds: int, timeout: float = 1.0
-    ) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            max_connections=32,
-            retry=None,
-            protocol=3,
-        )
+    def __init__(self, redis: Redis, keyring: Keyring, *, ttl_seconds: int) -> None:
+        self._redis = redis
         self._keyring = keyring
         self._secret = keyring.derive(b"cache name")
         self._ttl = ttl_seconds
+        self.prefix = _prefix(self._secret)
         self._loaded = False
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._redis.close()
 
     async def ping(self) -> None:
         await self._call("PING")
 
-    async def read(self, creator_id: str, fan_id: str) -> Snapshot | None:
-        """One consistent version of a fan's memory; None when it is not cached."""
-        reply = await self._function("fanmemory_read", self._name(creator_id, fan_id))
+    # What readers do.
+
+    async def read(
+        self, creator_id: str, fan_id: str, *, messages: bool = True
+    ) -> Remembered | None:
+        """One consistent version of a fan's memory, without its messages if they are not wanted;
+        None when it is not cached. Raises `SealBroken` for an entry that can't be used."""
+        name = self.name(creator_id, fan_id)
+        reply = await self._function("read", name, b"1" if messages else b"0")
         if reply is None:
             return None
-        return open_snapshot(_stored(reply), (creator_id, fan_id), self._keyring)
-
-    async def stored(self, relationships: Sequence[tuple[str, str]]) -> list[SealedSnapshot | None]:
-        """What readers would get of each of these fans, sealed; None where it is not cached."""
-        if not self._loaded:
-            await self._load()
-        found: list[SealedSnapshot | None] = []
-        for start in range(0, len(relationships), _PUSH_FANS_MAX):
-            names = [self._name(*pair) for pair in relationships[start : start + _PUSH_FANS_MAX]]
-            replies = await self._pipeline([("FCALL", "fanmemory_read", 0, n) for n in names])
-            found += [None if reply is None else _stored(reply) for reply in replies]
-        return found
-
-    async def subjects(self) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-        """(name, subject) of everything cached, some at a time; one can come more than once."""
-        async for keys in self._scan(b"c:*"):
-            owners = await self._pipeline([("HGET", key, "s") for key in keys])
-            yield [
-                (key[2:], _decode_who(who).subject)
-                for key, who in zip(keys, owners, strict=True)
-                if who is not None
-            ]
-
-    async def holds(self, name: bytes) -> bool:
-        """Whether something is cached under a name that `subjects` gave."""
-        return bool(await self._call("EXISTS", b"c:" + name))
-
-    async def fill(self, creator_id: str, fan_id: str, stored: SealedSnapshot) -> bool:
-        """Keep what was read from Postgres; False when it was refused as possibly stale."""
-        arguments: list[Any] = [
-            _generation(stored.generation),
-            stored.partition,
-            self._ttl,
-            self._name(creator_id, fan_id),
-            _version(stored.generation, stored.version),
-            _encode_who((stored.subject, stored.kek, stored.wrapped_key, stored.partition)),
-            stored.state,
-        ]
-        for fragment in stored.fragments:
-            arguments += (fragment.time, fragment_member(fragment))
-        return bool(await self._function("fanmemory_fill", *arguments))
-
-    async def push(self, generation: int, moves: Sequence[Pushed]) -> None:
-        """Bring the cached ones of these fans to their new versions."""
-        for start in range(0, len(moves), _PUSH_FANS_MAX):
-            arguments: list[Any] = [_generation(generation), MESSAGES_MAX, self._ttl]
-            for move in moves[start : start + _PUSH_FANS_MAX]:
-                arguments += (
-                    self._name(move.creator_id, move.fan_id),
-                    _version(generation, move.base),
-                    _version(generation, move.version),
-                    move.state,
-                    len(move.fragments),
+        cached = cached_of(reply)
+        who = creator_id, fan_id
+        key = self._keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key)
+        cipher = AESGCM(key)
+        if not messages:
+            return cached.opened(NO_MESSAGES)
+        recent = open_messages(cached, who, cipher)
+        if len(cached.fragments) >= COMPACT_MIN:
+            version = _version(cached.generation, cached.version)
+            with contextlib.suppress(CacheUnavailable):  # it is full: so the next one tries
+                await self._function(
+                    "compact", name, version, FORM, recent.seal(cipher, cached.subject)
                 )
-                for fragment in move.fragments:
-                    arguments += (fragment.time, fragment_member(fragment))
-            await self._function("fanmemory_push", *arguments)
+        return cached.opened(recent)
 
-    async def publish(
-        self, generation: int, partition: int, next: int, sources: dict[int, int]
-    ) -> None:
-        """Say that everything below journal offset `next` of `partition` has been pushed."""
-        arguments: list[Any] = [_generation(generation), partition, b"%020d" % next]
-        for source, offset in sources.items():
-            arguments += (source, offset)
-        await self._function("fanmemory_publish", *arguments)
+    async def lease(self, creator_id: str, fan_id: str, *, unusable: bool = False) -> Lease | None:
+        """To be taken before Postgres is asked, for `fill`. None: nothing is to be filled.
 
-    async def published(self, generation: int, partition: int) -> int | None:
-        """The journal offset below which everything was pushed; None when nobody said."""
-        known, next = await self._call("HMGET", f"p:{partition}", "g", "n")
-        return int(next) if known == _generation(generation) else None
+        `unusable`: there is an entry, and the caller can't use it.
+        """
+        number = await self._function(
+            "lease",
+            self.name(creator_id, fan_id),
+            os.urandom(_NUMBER_BYTES),
+            LEASE_SECONDS,
+            b"1" if unusable else b"0",
+        )
+        return None if number is None else Lease(number)
 
-    async def publications(self, partitions: Iterable[int]) -> list[Published]:
-        """What each partition's owner says of itself, for `fanmemory verify`; absent where nobody
-        does."""
-        wanted = list(partitions)
-        replies = await self._pipeline([("HGETALL", f"p:{partition}") for partition in wanted])
-        return [_published(p, reply) for p, reply in zip(wanted, replies, strict=True) if reply]
+    async def fill(
+        self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent
+    ) -> bool:
+        """Keep what Postgres answered after `lease` was taken; `recent` are its messages.
 
-    async def drop(
-        self, generation: int, version: int, relationships: Sequence[tuple[str, str]]
-    ) -> None:
-        """Forget these fans; fills below `version` stay refused for a while."""
-        for start in range(0, len(relationships), _PUSH_FANS_MAX):
-            names = [self._name(*pair) for pair in relationships[start : start + _PUSH_FANS_MAX]]
-            await self._function("fanmemory_drop", _version(generation, version), *names)
-
-    async def drop_all(self) -> None:
-        """Forget every fan, without blocking Redis for long."""
-        async for keys in self._scan(b"[cm]:*"):
-            await self._call("UNLINK", *keys)
-
-    async def drop_former(self, generation: int) -> None:
-        """Forget what was cached of generations before this one; nobody reads it any more."""
-        async for keys in self._scan(b"c:*"):
-            known = await self._pipeline([("HGET", key, "g") for key in keys])
-            former = [
-                key
-                for key, cached in zip(keys, known, strict=True)
-                if cached is not None and cached < _generation(generation)
-            ]
-            if former:
-                await self._call("UNLINK", *former, *(b"m:" + key[2:] for key in former))
-
-    async def _scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
-        cursor = 0
-        while True:
-            cursor, keys = await self._call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-            if keys:
-                yield keys
-            cursor = int(cursor)
-            if cursor == 0:
-                return
+        False when it was refused as possibly stale.
+        """
+        who = creator_id, fan_id
+        key = self._keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key)
+        return bool(
+            await self._function(
+                "fill",
+                _generation(stored.generation),
+                stored.partition,
+                self._ttl,
+                self.name(creator_id, fan_id),
+                lease,
+                _version(stored.generation, stored.version),
+                who_stored(stored),
+                stored.state,
+                FORM,
+                recent.seal(AESGCM(key), stored.subject),
+            )
+        )
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
         """Whether what was accepted at `position` is in this fan's views; None: can't tell."""
         if position.topic != INTERACTIONS.name:
             return False
-        who = await self._call("HGET", b"c:" + self._name(creator_id, fan_id), "s")
-        if who is None:
+        name = self.name(creator_id, fan_id)
+        offset = await self._function("reached", name, position.partition)
+        if offset is None:
             return None
-        offset = await self._call(
-            "HGET", f"p:{_decode_who(who).partition}", f"s{position.partition}"
-        )
-        return offset is not None and int(offset) >= position.offset
+        return offset != b"" and int(offset) >= position.offset
 
-    def _name(self, creator_id: str, fan_id: str) -> bytes:
-        """16 bytes that stand for a relationship: keys of the cache name nobody.
+    # What the owner of a partition does.
 
-        Other versions of the views have other names: during a rebuild to a new version, old and
-        new code never read each other's states.
+    async def push(self, generation: int, moves: Sequence[Pushed]) -> None:
+        """Bring the cached ones of these fans to their new versions; raises `CacheFull` too."""
+        for start in range(0, len(moves), _CALL_FANS_MAX):
+            arguments: list[Any] = [FRAGMENTS_MAX, self._ttl]
+            for move in moves[start : start + _CALL_FANS_MAX]:
+                arguments += (
+                    self.name(move.creator_id, move.fan_id),
+                    _version(generation, move.base),
+                    _version(generation, move.version),
+                    move.state,
+                    len(move.fragments),
+                    pack_fragments(move.fragments) if move.fragments else b"",
+                )
+            await self._function("push", *arguments)
+
+    async def drop(self, relationships: Sequence[tuple[str, str]]) -> None:
+        """Forget these fans; what was read of them before fills nothing any more."""
+        for start in range(0, len(relationships), _CALL_FANS_MAX):
+            names = [self.name(*pair) for pair in relationships[start : start + _CALL_FANS_MAX]]
+            await self._function("drop", *names)
+
+    async def drop_all(self) -> None:
+        """Forget every fan: what is kept is of a former era from now on, and so is every lease."""
+        await self._function("renew", os.urandom(_NUMBER_BYTES))
+
+    async def published(self, partition: int) -> Published | None:
+        """What was said last of a partition; None when it is not known."""
+        found = await self.publications([partition])
+        return found[0] if found else None
+
+    async def publish(
+        self, said: Published, expected: bytes | None, *, seconds: float = VOUCHED_SECONDS
+    ) -> bool:
+        """Say that everything below `said.next` of its partition was pushed, and vouch for it.
+
+        Only in the place of the publication with the number `expected`, None: of none at all;
+        False when another one, or none, stands there.
         """
-        named = "\0".join((VIEW_VERSION, creator_id, fan_id))
-        return blake2b(named.encode(), key=self._secret, digest_size=16).digest()
+        arguments: list[Any] = [
+            _generation(said.generation),
+            said.partition,
+            expected or b"",
+            said.number,
+            b"%020d" % said.next,
+            int(seconds * 1000),
+            self._ttl,
+            said.erasures,
+            os.urandom(_NUMBER_BYTES),
+        ]
+        for source, offset in said.sources.items():
+            arguments += (source, offset)
+        return bool(await self._function("publish", *arguments))
+
+    async def adopt(
+        self,
+        generation: int,
+        partition: int,
+        next: int,
+        sources: Mapping[int, int],
+        *,
+        erasures: int = 0,
+        seconds: float = VOUCHED_SECONDS,
+    ) -> None:
+        """Publish in the place of whatever stands there, for a partition without a worker."""
+        found = await self.published(partition)
+        said = Published(partition, generation, next, erasures, new_number(), sources)
+        await self.publish(said, found and found.number, seconds=seconds)
+
+    # What an operator's commands look at.
+
+    async def publications(self, partitions: Iterable[int]) -> list[Published]:
+        """What was said last of each of these; nothing of those of which nothing is known."""
+        wanted = list(partitions)
+        answers = await self._calls([("HGETALL", self.prefix + b"p:%d" % one) for one in wanted])
+        return [
+            _published(partition, answer)
+            for partition, answer in zip(wanted, answers, strict=True)
+            if answer
+        ]
+
+    async def stored(self, relationships: Sequence[tuple[str, str]]) -> list[Cached | None]:
+        """What readers would get of each of these fans, sealed; None where it is not cached."""
+        found: list[Cached | None] = []
+        for start in range(0, len(relationships), _CALL_FANS_MAX):
+            names = [self.name(*pair) for pair in relationships[start : start + _CALL_FANS_MAX]]
+            replies = await self._functions("read", [(name, b"1") for name in names])
+            found += [None if reply is None else cached_of(reply) for reply in replies]
+        return found
+
+    async def subjects(self) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """(name, subject) of everything that can be read, some at a time; some come twice."""
+        start = self.prefix + b"c:"
+        cursor = b"0"
+        while True:
+            cursor, keys = await self._call("SCAN", cursor, "MATCH", start + b"*", "COUNT", 1000)
+            names = [key[len(start) :] for key in keys]
+            owners = await self._function("owners", *names) if names else []
+            yield [
+                (name, who_of(who).subject)
+                for name, who in zip(names, owners, strict=True)
+                if who is not None
+            ]
+            if cursor == b"0":
+                return
+
+    async def holds(self, name: bytes) -> bool:
+        """Whether something can be read under a name that `subjects` gave."""
+        (owner,) = await self._function("owners", name)
+        return owner is not None
+
+    def name(self, creator_id: str, fan_id: str) -> bytes:
+        """16 bytes that stand for a relationship: keys of the cache name nobody."""
+        named = f"{creator_id}\0{fan_id}".encode()
+        return blake2b(named, key=self._secret, digest_size=16).digest()
 
     async def _function(self, name: str, *arguments: Any) -> Any:
+        (reply,) = await self._functions(name, [arguments])
+        return reply
+
+    async def _functions(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        function = f"fanmemory_{_RELEASE}_{name}"
+        commands = [("FCALL", function, 0, self.prefix, *arguments) for arguments in calls]
         try:
             if not self._loaded:
                 await self._load()
-            return await self._call("FCALL", name, 0, *arguments)
-        except ResponseError:
-            # Function not found: Redis was restarted empty.
+            return await self._calls(commands)
+        except _Unloaded:
             await self._load()
-            return await self._call("FCALL", name, 0, *arguments)
-
-    async def _pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        try:
-            return list(await _cancellable(pipeline.execute()))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._loaded = False  # it may have been restarted empty
-            raise CacheUnavailable from error
+            return await self._calls(commands)
 
     async def _load(self) -> None:
         await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
         self._loaded = True
 
     async def _call(self, *command: Any) -> Any:
+        (reply,) = await self._calls([command])
+        return reply
+
+    async def _calls(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         try:
-            return await _cancellable(
-                self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-            )
-        except ResponseError as error:
-            if "Function not found" in str(error):
-                raise
-            raise CacheUnavailable from error
-        except (RedisError, OSError, TimeoutError) as error:
-            raise CacheUnavailable from error
+            if len(commands) == 1:
+                return [await self._redis.call(*commands[0])]
+            return await self._redis.calls(commands)
+        except ErrorReply as error:
+            text = str(error)
+            if "Function not found" in text:
+                raise _Unloaded from None
+            # Only the code: the rest of a reply may quote what was sent.
+            code = text.partition(" ")[0]
+            if code == "OOM":
+                raise CacheFull from None
+            raise CacheUnavailable(f"Redis answered {code}.") from None
 
 
-async def _cancellable(reply: Awaitable[Any]) -> Any:
-    """Await redis-py, and notice a cancellation that it swallowed.
-
-    It sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives
-    just as the sending ends: a deadline would pass unnoticed, a task be told to stop and go on.
-    """
-    task = asyncio.current_task()
-    before = 0 if task is None else task.cancelling()
-    result = await reply
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
+class _Unloaded(Exception):
+    """Redis was restarted empty, or its functions were flushed."""
 
 
-def _stored(reply: Sequence[Any]) -> SealedSnapshot:
-    generation, version, who, state, members = reply
-    subject, kek, wrapped_key, partition = _decode_who(who)
-    return SealedSnapshot(
-        subject,
-        kek,
-        wrapped_key,
-        partition,
-        int(generation),
-        int(version[8:]),
-        state,
-        [member_fragment(member) for member in members],
-    )
+def new_number() -> bytes:
+    return os.urandom(_NUMBER_BYTES)
 
 
-def _published(partition: int, reply: Any) -> Published:
-    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    fields = dict(pairs)
-    sources = {int(key[1:]): int(value) for key, value in fields.items() if key[:1] == b"s"}
-    return Published(partition, int(fields[b"g"]), int(fields[b"n"]), sources)
+def _published(partition: int, answer: Sequence[bytes]) -> Published:
+    said = dict(zip(answer[::2], answer[1::2], strict=True))
+    sources = {int(field[1:]): int(value) for field, value in said.items() if field[:1] == b"s"}
+    generation, next, erasures = (int(said[field]) for field in (b"g", b"n", b"x"))
+    return Published(partition, generation, next, erasures, said[b"t"], sources)
+
+
+def _prefix(secret: bytes) -> bytes:
+    """Of every key. Processes with other names, other views or another form share nothing with us,
+    so none of them counts on what the others push and drop."""
+    shared = blake2b(f"{_FORM}\0{VIEW_VERSION}".encode(), key=secret, digest_size=6)
+    return b"fanmemory:%s:" % shared.hexdigest().encode()
 
 
 def _generation(generation: int) -> bytes:

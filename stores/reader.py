@@ -1,9 +1,10 @@
 """FanMemory: one fan's memory, cache first, Postgres on a miss. What the API and agents read from.
 
 How a read goes:
-1. Redis is asked, within its budget. A hit is rendered for now.
-2. On a miss, or with Redis unwell, Postgres is asked, within its budget. Equal misses in flight
-   share one read.
+1. Redis is asked, within its budget. A hit is rendered for now, around messages that are rendered
+   already.
+2. On a miss, or with Redis unwell, a lease for the fill is taken, then Postgres is asked, within
+   its budget. Equal misses in flight share one read.
 3. What Postgres gave goes back to Redis without anybody waiting for it. Redis refuses what may be
    stale (`stores.cache`), so a lost or late fill costs latency only.
 
@@ -20,15 +21,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
+import msgspec
 import pybreaker
 
 from infra.breaker import Breaker, BreakerStats, Guard, watch
 from infra.clock import now_ms
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.context import EngagementScore, MemoryContext
+from schemas.context import ConversationMessage, EngagementScore, MemoryContext
 from schemas.errors import (
     CacheUnavailable,
     DatabaseUnavailable,
@@ -39,20 +41,26 @@ from schemas.errors import (
 )
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
-from stores.cache import Cache
-from stores.snapshot import SealedSnapshot, Snapshot, open_snapshot
+from stores.cache import Cache, Lease
+from stores.cached import Remembered, remembered
+from stores.recent import Recent
+from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
-from views.context import render_context, render_score
+from views import state as states
+from views.context import render_around, render_score
 
 CACHE_POLL_SECONDS: Final = 0.01
 STORE_POLL_SECONDS: Final = 0.05
 """Postgres is asked five times more rarely than Redis: its answer costs five times more."""
 
-CACHE_TURNS: Final = 28
-"""Commands to Redis at once: below the 32 connections of the cache's pool. It refuses more, and a
-refusal would look like an outage. A turn takes 0.2 ms, so a burst of 500 waits 4 ms."""
+LEASE_SECONDS_MAX: Final = 0.1
+"""How long a miss waits for its lease, which takes 0.2 ms."""
 
 Source = Literal["cache", "store"]
+Miss = Literal["cold", "unusable", "silent"]
+"""Why Redis gave nothing: it has nothing, nothing that can be used, or it does not answer."""
+
+_encode = msgspec.json.Encoder().encode
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +117,8 @@ class FanMemory:
             DatabaseUnavailable,
             settings.database_seconds_max,
         )
-        self._cache_turns = asyncio.Semaphore(CACHE_TURNS)
-        self._flights: dict[tuple[str, str], asyncio.Task[SealedSnapshot | None]] = {}
-        self._reads: set[asyncio.Task[SealedSnapshot | None]] = set()
+        self._flights: dict[tuple[str, str], asyncio.Task[Remembered | None]] = {}
+        self._reads: set[asyncio.Task[Remembered | None]] = set()
         self._fills: set[asyncio.Task[None]] = set()
         self._watches: list[asyncio.Task[None]] = []
 
@@ -159,7 +166,16 @@ class FanMemory:
         the views have not reached it after `seconds` (default: the request's deadline).
         """
         found = await self._recall(creator_id, fan_id, at_least, seconds)
-        return render_context(creator_id, fan_id, found.state, found.entries, self._now())
+        return self._render(creator_id, fan_id, found, found.recent.decoded())
+
+    async def context_json(
+        self, creator_id: str, fan_id: str, *, at_least: Position | None = None
+    ) -> msgspec.Raw:
+        """The same as JSON, without decoding the messages; raises like `context`."""
+        found = await self._recall(creator_id, fan_id, at_least, None)
+        # What is sent is the same whether msgspec encodes the messages or finds them encoded.
+        messages = cast("tuple[ConversationMessage, ...]", found.recent.json)
+        return msgspec.Raw(_encode(self._render(creator_id, fan_id, found, messages)))
 
     async def score(
         self,
@@ -170,8 +186,8 @@ class FanMemory:
         seconds: float | None = None,
     ) -> EngagementScore:
         """The engagement score now; raises like `context`."""
-        found = await self._recall(creator_id, fan_id, at_least, seconds)
-        return render_score(creator_id, fan_id, found.state, self._now())
+        found = await self._recall(creator_id, fan_id, at_least, seconds, messages=False)
+        return render_score(creator_id, fan_id, states.decode(found.state), self._now())
 
     async def wait_until(
         self, creator_id: str, fan_id: str, position: Position, seconds: float
@@ -201,45 +217,70 @@ class FanMemory:
                 raise DeadlineExceeded("The views have not reached minPosition in time.")
             await asyncio.sleep(CACHE_POLL_SECONDS)
 
+    def _render(
+        self,
+        creator_id: str,
+        fan_id: str,
+        found: Remembered,
+        messages: tuple[ConversationMessage, ...],
+    ) -> MemoryContext:
+        return render_around(
+            (creator_id, fan_id), states.decode(found.state), messages, self._now()
+        )
+
     async def _recall(
-        self, creator_id: str, fan_id: str, at_least: Position | None, seconds: float | None
-    ) -> Snapshot:
+        self,
+        creator_id: str,
+        fan_id: str,
+        at_least: Position | None,
+        seconds: float | None,
+        *,
+        messages: bool = True,
+    ) -> Remembered:
+        """Without messages, if they are not wanted and Redis knows the fan."""
         source: Source = "cache"
         if at_least is not None:
             limit = self._settings.request_seconds_max if seconds is None else seconds
             source = await self.wait_until(creator_id, fan_id, at_least, limit)
+        miss: Miss = "cold"
         if source == "cache":
-            cached = await self._read_cache(creator_id, fan_id)
-            if cached is not None:
-                return cached
-        stored = await self._read_store(creator_id, fan_id, share=at_least is None)
+            found = await self._read_cache(creator_id, fan_id, messages)
+            if isinstance(found, Remembered):
+                return found
+            miss = found
+        stored = await self._read_store(creator_id, fan_id, miss, share=at_least is None)
         if stored is None:
             raise FanNotFound
-        return open_snapshot(stored, (creator_id, fan_id), self._keyring)
+        return stored
 
-    async def _read_cache(self, creator_id: str, fan_id: str) -> Snapshot | None:
+    async def _read_cache(self, creator_id: str, fan_id: str, messages: bool) -> Remembered | Miss:
         counts = self.counts
         counts.cache_requests += 1
         try:
-            async with self._cache_turns:
-                found = await self.cache_guard.call(lambda: self._cache.read(creator_id, fan_id))
+            found = await self.cache_guard.call(
+                lambda: self._cache.read(creator_id, fan_id, messages=messages)
+            )
         except CacheUnavailable:
             counts.cache_errors += 1
-            return None
+            return "silent"
         except SealBroken:
-            # Altered, or of a keyring that this process has not: Postgres has the truth.
+            # Altered, of another release, or of a keyring that this process has not: Postgres has
+            # the truth.
             counts.cache_errors += 1
             log.warning("a cached memory can't be opened", extra={"operation": "readCache"})
-            return None
-        if found is not None:
-            counts.cache_hits += 1
+            return "unusable"
+        if found is None:
+            return "cold"
+        counts.cache_hits += 1
         return found
 
-    async def _read_store(self, creator_id: str, fan_id: str, share: bool) -> SealedSnapshot | None:
+    async def _read_store(
+        self, creator_id: str, fan_id: str, miss: Miss, share: bool
+    ) -> Remembered | None:
         key = (creator_id, fan_id)
         flight = self._flights.get(key) if share else None
         if flight is None:
-            flight = asyncio.create_task(self._fetch(creator_id, fan_id))
+            flight = asyncio.create_task(self._fetch(creator_id, fan_id, miss))
             if share:
                 self._flights[key] = flight
                 flight.add_done_callback(lambda _: self._flights.pop(key, None))
@@ -250,31 +291,51 @@ class FanMemory:
         # Whoever began the read may hang up without taking it from the others.
         return await asyncio.shield(flight)
 
-    def _landed(self, flight: "asyncio.Task[SealedSnapshot | None]") -> None:
+    def _landed(self, flight: "asyncio.Task[Remembered | None]") -> None:
         self._reads.discard(flight)
         if not flight.cancelled():
             flight.exception()  # taken, even if everyone who waited has hung up
 
-    async def _fetch(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
+    async def _fetch(self, creator_id: str, fan_id: str, miss: Miss) -> Remembered | None:
         self.counts.store_reads += 1
+        # Before Postgres is asked: what is pushed from here on ends it.
+        lease = None if miss == "silent" else await self._lease(creator_id, fan_id, miss)
         stored = await self.store_guard.call(lambda: self._store.stored(creator_id, fan_id))
-        if stored is not None:
-            self._fill_later(creator_id, fan_id, stored)
-        return stored
+        if stored is None:
+            return None
+        who = creator_id, fan_id
+        found = remembered(stored, open_snapshot(stored, who, self._keyring), who)
+        if lease is not None:
+            self._fill_later(lease, creator_id, fan_id, stored, found.recent)
+        return found
 
-    def _fill_later(self, creator_id: str, fan_id: str, stored: SealedSnapshot) -> None:
+    async def _lease(self, creator_id: str, fan_id: str, miss: Miss) -> Lease | None:
+        """Nobody waits long for it: without one the next read is a miss too."""
+        try:
+            async with asyncio.timeout(LEASE_SECONDS_MAX):
+                return await self.cache_guard.breaker.call(
+                    lambda: self._cache.lease(creator_id, fan_id, unusable=miss == "unusable")
+                )
+        except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
+            return None
+
+    def _fill_later(
+        self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent
+    ) -> None:
         if len(self._fills) >= self._settings.cache_fills_max:
             self.counts.fills_dropped += 1
             return
-        task = asyncio.create_task(self._fill(creator_id, fan_id, stored))
+        task = asyncio.create_task(self._fill(lease, creator_id, fan_id, stored, recent))
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
-    async def _fill(self, creator_id: str, fan_id: str, stored: SealedSnapshot) -> None:
+    async def _fill(
+        self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent
+    ) -> None:
         try:
-            async with self._cache_turns, asyncio.timeout(self._settings.cache_seconds_max):
+            async with asyncio.timeout(self._settings.cache_seconds_max):
                 await self.cache_guard.breaker.call(
-                    lambda: self._cache.fill(creator_id, fan_id, stored)
+                    lambda: self._cache.fill(lease, creator_id, fan_id, stored, recent)
                 )
             self.counts.fills += 1
         except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
@@ -282,10 +343,9 @@ class FanMemory:
 
     async def _cache_reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
         try:
-            async with self._cache_turns:
-                return await self.cache_guard.call(
-                    lambda: self._cache.reached(creator_id, fan_id, position)
-                )
+            return await self.cache_guard.call(
+                lambda: self._cache.reached(creator_id, fan_id, position)
+            )
         except CacheUnavailable:
             return None
 

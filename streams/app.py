@@ -18,7 +18,7 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.outbox import Relay
 from streams import transport
 from streams.batching import BatchLoop
@@ -59,7 +59,7 @@ def build_app(settings: Settings) -> Any:
         # be free when its session has run out and the next owner claims them.
         idle_transaction_seconds_max=settings.session_seconds,
     )
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
+    cache = open_cache(settings, keyring)
     producer = BatchProducer(settings, "fanmemory-ingest")
     updates_producer = BatchProducer(settings, "fanmemory-updates")
     subjects = Subjects(keyring, settings.subject_cache_max)

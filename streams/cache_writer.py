@@ -1,19 +1,35 @@
-"""Keeps Redis honest: pushes what was committed, and never claims more than was pushed."""
+"""Keeps Redis honest: pushes what was committed, and never vouches for more than was pushed.
+
+For each partition it holds, in this order; what a crash after each step costs is in brackets:
+
+1. Push the fans of a committed batch to the entries that stand where it began. [Redis is behind
+   what is committed; the partition's word runs out in seconds, then reads are misses. Whoever
+   holds the partition next drops the fans moved since the last publication]
+2. Publish: all below this position is pushed. [nothing]
+
+Once a second each publication is repeated, which is what keeps it valid. A publication stands only
+in the place of the one before. If another stands there, something has happened to Redis or to us:
+
+- it is one of ours that was not acknowledged, or a former owner's: drop the fans moved since;
+- there is none, or it is of another generation, or of another database than ours, or older than
+  what we saw acknowledged, or misses an erasure: nothing in Redis can be trusted. A new era;
+- the partition is another's by now, says Postgres: let go of it.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from infra.failpoints import fail_point
-from infra.postgres import database_errors
 from privacy.subjects import Subject
-from schemas.errors import CacheUnavailable, DatabaseUnavailable
-from stores.cache import Cache, Pushed
+from schemas.errors import CacheFull, CacheUnavailable, DatabaseUnavailable
+from stores import missed
+from stores.cache import Cache, Published, Pushed, new_number
 from stores.folding import Folded
-from stores.positions import Batch, Positions
-from stores.queries import memory_queries
+from stores.positions import Batch, Held, Positions
 from stores.snapshot import Fragment
 
 log = logging.getLogger(__name__)
@@ -22,28 +38,56 @@ CACHE_PAUSE_SECONDS: Final = 1.0
 """After Redis failed, how long no batch waits for it."""
 MISSED_FANS_MAX: Final = 100_000
 """More fans than this are not dropped from the cache one by one: all are."""
+OWNERS_SECONDS_MAX: Final = 1.0
+"""How long a refresh waits for Postgres, which may hang: the cache must not run out with it."""
+
+
+@dataclass(slots=True)
+class _Vouched:
+    """One partition that we hold, and what was said of it."""
+
+    epoch: int
+    claimed: int
+    """Where Postgres stood when we claimed it, or read it again in doubt."""
+    committed: int
+    erasures: int
+    sources: dict[int, int]
+    acknowledged: bytes | None = None
+    """The number of our last publication that Redis has acknowledged."""
+    attempted: set[bytes] = field(default_factory=set)
+    """Those after it whose answer was lost."""
+    highest: int = 0
+    """The highest position that we published."""
+    behind: bool = True
+    """Something may be committed that was neither pushed nor dropped."""
+
+    def is_ours(self, number: bytes) -> bool:
+        return number == self.acknowledged or number in self.attempted
 
 
 class CacheWriter:
-    """Keeps Redis honest: pushes what was committed, and never claims more than was pushed."""
+    """Belongs to one event loop. Never raises for Redis or Postgres: what could not be done now is
+    done when both answer."""
 
     def __init__(self, pool: Any, cache: Cache) -> None:
         self._pool = pool
         self._cache = cache
         self._generation = 0
-        self._committed: dict[int, int] = {}
-        self._sources: dict[int, dict[int, int]] = {}
-        self._behind: set[int] = set()
+        self._held: dict[int, _Vouched] = {}
+        self._asking: asyncio.Task[dict[int, int]] | None = None
         self._not_before = 0.0
         self._lock = asyncio.Lock()
 
     async def doubt(self, positions: Positions) -> None:
         """Until checked, assume that something was committed and not pushed."""
         async with self._lock:
+            self._asking = None  # what it is told is older than this
+            former = self._held if positions.generation == self._generation else {}
             self._generation = positions.generation
-            self._committed = {partition: one.next for partition, one in positions.held.items()}
-            self._sources = {partition: one.sources for partition, one in positions.held.items()}
-            self._behind = set(positions.held)
+            self._held = {
+                partition: _doubted(one, former.get(partition))
+                for partition, one in positions.held.items()
+            }
 
     async def push(
         self,
@@ -52,75 +96,155 @@ class CacheWriter:
         subjects: dict[bytes, Subject],
         sources: dict[int, dict[int, int]],
     ) -> None:
-        """Never raises for Redis: what could not be pushed is caught up later."""
+        """Bring Redis to what was just committed."""
         async with self._lock:
-            # A partition may have been taken from us since: its next owner publishes.
-            touched = {batch.partition for batch in batches} & self._committed.keys()
+            touched = []
             for batch in batches:
-                if batch.partition in touched:
-                    self._committed[batch.partition] = batch.until
-                    if batch.records:
-                        self._sources[batch.partition] = sources[batch.partition]
+                # A partition may have been taken from us since: its next owner publishes.
+                one = self._held.get(batch.partition)
+                if one is None:
+                    continue
+                touched.append(batch.partition)
+                one.committed = batch.until
+                if batch.records:
+                    one.sources = sources[batch.partition]
             if time.monotonic() < self._not_before:
-                self._behind |= touched
+                self._doubt(touched)
                 return
             try:
-                for partition in sorted(self._behind & touched):
-                    await self._catch_up(partition)
-                await self._cache.push(
-                    self._generation, [_pushed(fan, subjects[fan.subject]) for fan in folded]
-                )
+                await self._push([_pushed(fan, subjects[fan.subject]) for fan in folded])
                 fail_point("projection.after_push")
                 for partition in touched:
-                    await self._publish(partition)
+                    await self._vouch(partition)
                 fail_point("projection.after_publish")
             except (CacheUnavailable, DatabaseUnavailable) as error:
                 self._failed(touched, error)
 
     async def refresh(self) -> None:
+        """Repeat what is said of every partition that is still ours."""
         async with self._lock:
             if time.monotonic() < self._not_before:
                 return
-            known = set(self._committed)
+            await self._let_go()
             try:
-                for partition in sorted(known):
-                    if partition in self._behind:
-                        await self._catch_up(partition)
-                    await self._publish(partition)
+                for partition in sorted(self._held):
+                    await self._vouch(partition)
             except (CacheUnavailable, DatabaseUnavailable) as error:
-                self._failed(known, error)
+                self._failed(list(self._held), error)
 
-    async def _catch_up(self, partition: int) -> None:
+    async def _push(self, moves: Sequence[Pushed]) -> None:
+        try:
+            await self._cache.push(self._generation, moves)
+        except CacheFull:
+            # Full, and it evicts nothing: what can't be brought up to date is taken away.
+            await self._cache.drop([(move.creator_id, move.fan_id) for move in moves])
+
+    async def _vouch(self, partition: int) -> None:
+        one = self._held[partition]
+        if not one.behind and await self._publish(partition, one, one.acknowledged):
+            return
+        one.behind = True
+        await self._catch_up(partition, one)
+
+    async def _catch_up(self, partition: int, one: _Vouched) -> None:
         """Drop what was committed but maybe not pushed, this partition's newest batch included."""
-        published = await self._cache.published(self._generation, partition)
-        queries = memory_queries(self._generation)
-        if published is None:
-            # Redis is new or lost its mind: nothing in it can be vouched for.
+        found = await self._cache.published(partition)
+        if found is not None and one.is_ours(found.number) and found.next == one.committed:
+            pass  # nothing was committed since, so nothing can be missed
+        else:
+            if not await self._is_owner(partition, one):
+                del self._held[partition]
+                return
+            await self._drop_missed(partition, one, found)
+        if await self._publish(partition, one, found and found.number):
+            one.behind = False
+
+    async def _drop_missed(self, partition: int, one: _Vouched, found: Published | None) -> None:
+        if found is None or not self._can_be_trusted(one, found):
+            log.warning("the cache begins anew", extra={"partition": partition})
+            await self._cache.drop_all()
+            return
+        fans = await missed.folded_since(
+            self._pool, partition, found.next, limit=MISSED_FANS_MAX + 1
+        )
+        if len(fans) > MISSED_FANS_MAX:
             await self._cache.drop_all()
         else:
-            async with database_errors(), self._pool.acquire() as connection:
-                rows = await connection.fetch(
-                    queries.folded_since, partition, published, MISSED_FANS_MAX + 1
-                )
-            if len(rows) > MISSED_FANS_MAX:
-                await self._cache.drop_all()
-            else:
-                version = self._committed[partition]
-                await self._cache.drop(self._generation, version, [tuple(row) for row in rows])
-        self._behind.discard(partition)
+            await self._cache.drop(fans)
 
-    async def _publish(self, partition: int) -> None:
-        await self._cache.publish(
-            self._generation,
-            partition,
-            self._committed[partition],
-            self._sources.get(partition, {}),
+    def _can_be_trusted(self, one: _Vouched, found: Published) -> bool:
+        """Whether Redis holds nothing but what was true at `found.next`."""
+        if found.generation != self._generation:
+            return False
+        if one.is_ours(found.number):
+            return True
+        # A former owner's. Redis has gone back if we have spoken since; Postgres has gone back if
+        # it was further than where we began. An erasure is not among what moved since.
+        return (
+            one.acknowledged is None
+            and found.next <= one.claimed
+            and found.erasures == one.erasures
         )
 
-    def _failed(self, partitions: set[int], error: Exception) -> None:
-        self._behind |= partitions
+    async def _publish(self, partition: int, one: _Vouched, expected: bytes | None) -> bool:
+        number = new_number()
+        one.attempted.add(number)
+        one.highest = max(one.highest, one.committed)
+        said = Published(
+            partition, self._generation, one.committed, one.erasures, number, one.sources
+        )
+        if not await self._cache.publish(said, expected):
+            return False
+        one.acknowledged = number
+        one.attempted.clear()
+        return True
+
+    async def _is_owner(self, partition: int, one: _Vouched) -> bool:
+        epochs = await missed.owners(self._pool, self._generation, [partition])
+        return epochs.get(partition) == one.epoch
+
+    async def _let_go(self) -> None:
+        """Of what Postgres says is another's: its owner speaks for it, or nobody does.
+
+        While Postgres does not answer nobody commits, so what is cached stays true; and it is all
+        that readers have.
+        """
+        if not self._held:
+            return
+        if self._asking is None:
+            self._asking = asyncio.create_task(
+                missed.owners(self._pool, self._generation, list(self._held))
+            )
+            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        done, _ = await asyncio.wait({self._asking}, timeout=OWNERS_SECONDS_MAX)
+        if not done:
+            return
+        asked, self._asking = self._asking, None
+        if asked.cancelled() or isinstance(asked.exception(), DatabaseUnavailable):
+            return
+        epochs = asked.result()
+        for partition, one in list(self._held.items()):
+            if epochs.get(partition) != one.epoch:
+                del self._held[partition]
+
+    def _doubt(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            if partition in self._held:
+                self._held[partition].behind = True
+
+    def _failed(self, partitions: Sequence[int], error: Exception) -> None:
+        self._doubt(partitions)
         self._not_before = time.monotonic() + CACHE_PAUSE_SECONDS
         log.warning("the cache misses moves, to be dropped later: %s", type(error).__name__)
+
+
+def _doubted(held: Held, former: _Vouched | None) -> _Vouched:
+    one = _Vouched(held.epoch, held.next, held.next, held.erasures, dict(held.sources))
+    # Were we further than Postgres is, it has gone back: then even our own word is not trusted.
+    if former is not None and former.epoch == held.epoch and former.highest <= held.next:
+        one.acknowledged, one.attempted = former.acknowledged, former.attempted
+        one.highest = former.highest
+    return one
 
 
 def _pushed(fan: Folded, subject: Subject) -> Pushed:

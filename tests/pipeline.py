@@ -35,7 +35,9 @@ from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.errors import CacheUnavailable, DatabaseUnavailable
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
-from stores.cache import Cache
+from stores.cache import Cache, open_cache
+from stores.cached import Remembered, remembered
+from stores.snapshot import open_snapshot
 from stores.store import Store
 from streams.app import GROUP
 from views.state import FanState, decode
@@ -68,6 +70,34 @@ def message(fan: str, number: int, *, at: int | None = None, **more: Any) -> Eve
         "content": f"This is message {number}, thank you!",
         "timestamp": render_time(time_ms),
     } | more
+
+
+async def fill(cache: Cache, store: Store, creator: str, fan: str) -> bool:
+    """As a reader does who finds the fan cold; False when it was refused."""
+    lease = await cache.lease(creator, fan)
+    stored = await store.stored(creator, fan)
+    if lease is None or stored is None:
+        return False
+    who = creator, fan
+    opened = remembered(stored, open_snapshot(stored, who, store._keyring), who)
+    return await cache.fill(lease, creator, fan, stored, opened.recent)
+
+
+async def truth(pipeline: "Pipeline", store: Store, creator: str, fan: str) -> Remembered:
+    """What a reader must be told of the fan, if anything."""
+    stored = await store.stored(creator, fan)
+    assert stored is not None
+    who = creator, fan
+    return remembered(stored, open_snapshot(stored, who, pipeline.keyring), who)
+
+
+async def vouch_on(pipeline: "Pipeline", seconds: float = 3600) -> None:
+    """Keep alive what the workers said last of the cache, after they have gone."""
+    async with pipeline.stores() as (cache, _):
+        for partition in range(pipeline.settings.journal_partitions):
+            said = await cache.published(partition)
+            if said is not None:
+                await cache.publish(said, said.number, seconds=seconds)
 
 
 def purchase(fan: str, number: int, amount: float, **more: Any) -> Event:
@@ -326,7 +356,7 @@ class Pipeline:
     @asynccontextmanager
     async def stores(self) -> AsyncIterator[tuple[Cache, Store]]:
         pool = await open_pool(self.settings.postgres_url)
-        cache = Cache(self.settings.redis_url, self.keyring, ttl_seconds=600)
+        cache = open_cache(self.settings, self.keyring)
         try:
             yield cache, Store(pool, self.keyring, self.settings.journal_partitions)
         finally:

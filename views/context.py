@@ -6,8 +6,9 @@ names. `now` before the newest event (clocks differ by minutes) counts as that e
 
 from collections.abc import Sequence
 
-from schemas.context import EngagementScore, MemoryContext
+from schemas.context import ConversationMessage, EngagementScore, MemoryContext
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from schemas.times import render_time
 from views import emotional_state, engagement, messages, personality, preferences
 from views.state import Fan, FanState
@@ -17,13 +18,22 @@ def render_context(
     creator_id: str, fan_id: str, state: FanState, entries: Sequence[JournalEntry], now: int
 ) -> MemoryContext:
     """All five documents at `now` (ms). `entries`: the last 50 messages, oldest first."""
-    fan = Fan(state, entries)
     who = creator_id, fan_id
+    recent = messages.render(Fan(state, entries), who, now)
+    return render_around(who, state, recent, now)
+
+
+def render_around(
+    who: Relationship, state: FanState, recent: tuple[ConversationMessage, ...], now: int
+) -> MemoryContext:
+    """The same around messages that were rendered before: they do not depend on the moment."""
+    creator_id, fan_id = who
+    fan = Fan(state, ())
     metrics = engagement.render(fan, who, now)
     return MemoryContext(
         fan_id=fan_id,
         creator_id=creator_id,
-        recent_messages=messages.render(fan, who, now),
+        recent_messages=recent,
         personality_profile=personality.render(fan, who, now),
         preferences=preferences.render(fan, who, now),
         emotional_state=emotional_state.render(fan, who, now),

@@ -45,11 +45,11 @@ def moved_by(kind: Kind, sender: Sender) -> bool:
 
 
 def render(fan: "Fan", who: Relationship, now: int) -> tuple[ConversationMessage, ...]:
-    creator_id, fan_id = who
-    return tuple(_message(creator_id, fan_id, entry) for entry in fan.recent)
+    return tuple(render_one(who, entry) for entry in fan.recent)
 
 
-def _message(creator_id: str, fan_id: str, entry: JournalEntry) -> ConversationMessage:
+def render_one(who: Relationship, entry: JournalEntry) -> ConversationMessage:
+    """One message: it depends on nothing but its entry, so that readers keep it rendered."""
     text = entry.text or NO_TEXT
     metadata = _decode_metadata(entry.metadata) if entry.metadata else {}
     metadata.setdefault("language", text.language)
@@ -57,8 +57,8 @@ def _message(creator_id: str, fan_id: str, entry: JournalEntry) -> ConversationM
         metadata.setdefault("author", entry.author)
     return ConversationMessage(
         id=entry.event_id,
-        fan_id=fan_id,
-        creator_id=creator_id,
+        fan_id=who[1],
+        creator_id=who[0],
         content=entry.content or "",
         sender=entry.sender,
         sentiment=text.sentiment,

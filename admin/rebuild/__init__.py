@@ -48,7 +48,7 @@ from privacy.subjects import Subjects
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
 from schemas.topics import JOURNAL
 from stores import generations, positions, states
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.migrate import migrate
 from stores.positions import Row
 from views.state import VIEW_VERSION
@@ -374,11 +374,16 @@ async def _tell_cache(build: _Build, reached: Sequence[Row]) -> bool:
     """Readers of the cache go over at once; without it, when the workers next commit."""
     settings = build.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
+    cache = open_cache(settings, keyring, timeout=10)
     try:
         for one in reached:
-            await cache.publish(build.generation, one.partition, one.next, one.sources)
-        await cache.drop_former(build.generation)
+            await cache.adopt(
+                build.generation,
+                one.partition,
+                one.next,
+                one.sources,
+                erasures=one.erasures,
+            )
     except CacheUnavailable:
         return False
     finally:

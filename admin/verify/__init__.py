@@ -48,7 +48,7 @@ from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import generations
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.generations import INTAKE_GENERATION, schema_name
 from stores.tally import COUNTERS
 
@@ -301,7 +301,7 @@ async def _cache(look: _Look) -> list[Difference]:
     """The cache as a whole; raises `CacheUnavailable`."""
     settings = look.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
+    cache = open_cache(settings, keyring, timeout=10)
     try:
         found = await published(settings, cache)
         if look.chosen is None:

@@ -12,21 +12,24 @@ from typing import Final, NamedTuple
 from admin.verify.differences import (
     Difference,
     differing_fields,
-    newest_fragments,
-    same_fragments,
+    newest_messages,
     subject_text,
 )
+from privacy.keys import Keyring
 from privacy.subjects import Subject, journal_partition
-from schemas.errors import CacheUnavailable
+from schemas.errors import CacheUnavailable, SealBroken
 from stores.cache import Cache
+from stores.cached import Cached, open_cached, remembered
 from stores.folding import Folded, OpenedRecord
-from stores.snapshot import SealedSnapshot
+from stores.recent import Recent
+from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
 
 STALE_SECONDS: Final = 10.0
 """A cached fan that stands behind Postgres for so long is stale; a push takes milliseconds."""
 LOOK_AGAIN_SECONDS: Final = 0.05
 OTHER_SUBJECT: Final = "(of another subject)"
+UNOPENED: Final = "(can't be opened)"
 
 
 class RefoldedFan(NamedTuple):
@@ -45,12 +48,14 @@ class CachedComparison:
         self,
         cache: Cache,
         store: Store,
+        keyring: Keyring,
         generation: int,
         partitions: int,
         progress: Callable[[int], None],
     ) -> None:
         self._cache = cache
         self._store = store
+        self._keyring = keyring
         self._generation = generation
         self._partitions = partitions
         self._progress = progress
@@ -74,7 +79,7 @@ class CachedComparison:
             self.lost = True
         return found
 
-    async def _compare_fan(self, fan: RefoldedFan, cached: SealedSnapshot) -> list[Difference]:
+    async def _compare_fan(self, fan: RefoldedFan, cached: Cached) -> list[Difference]:
         self.compared += 1
         subject, folded = fan.subject, fan.folded
         partition = journal_partition(subject.id, self._partitions)
@@ -91,10 +96,10 @@ class CachedComparison:
             for path in differing_fields(folded.document, cached.state)
         ]
         # What could not be folded is in the history, but was never pushed.
-        right = (newest_fragments(fan.history), newest_fragments(folded.opened))
-        if not any(same_fragments(one, cached.fragments) for one in right):
-            found.append(self._difference(subject.id, "messages"))
-        return found
+        right = [newest_messages(subject, fan.history)]
+        if len(fan.history) != len(folded.opened):
+            right.append(newest_messages(subject, folded.opened))
+        return found + self._compare_messages(subject, cached, right)
 
     async def _look_again(self, subject: Subject) -> list[Difference]:
         """Compare a cached fan that moves, or stands still, with Postgres as it is now."""
@@ -108,7 +113,7 @@ class CachedComparison:
                 return []
             version = (cached.generation, cached.version)
             if stored is not None and version == (stored.generation, stored.version):
-                return self._same_version(subject.id, stored, cached)
+                return self._same_version(subject, stored, cached)
             if version != seen:
                 seen, since = version, clock()
             elif clock() - since > STALE_SECONDS:
@@ -119,14 +124,24 @@ class CachedComparison:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def _same_version(
-        self, subject: bytes, stored: SealedSnapshot, cached: SealedSnapshot
+        self, subject: Subject, stored: SealedSnapshot, cached: Cached
     ) -> list[Difference]:
+        who = subject.creator_id, subject.fan_id
+        right = remembered(stored, open_snapshot(stored, who, self._keyring), who).recent
         found = [
-            self._difference(subject, path) for path in differing_fields(stored.state, cached.state)
+            self._difference(subject.id, path)
+            for path in differing_fields(stored.state, cached.state)
         ]
-        if not same_fragments(stored.fragments, cached.fragments):
-            found.append(self._difference(subject, "messages"))
-        return found
+        return found + self._compare_messages(subject, cached, [right])
+
+    def _compare_messages(
+        self, subject: Subject, cached: Cached, right: Sequence[Recent]
+    ) -> list[Difference]:
+        try:
+            recent = open_cached(cached, (subject.creator_id, subject.fan_id), self._keyring).recent
+        except SealBroken:
+            return [self._difference(subject.id, UNOPENED)]
+        return [] if recent in right else [self._difference(subject.id, "messages")]
 
     def _difference(
         self, subject: bytes, field: str, expected: int | None = None, actual: int | None = None

@@ -4,14 +4,16 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
 
+from privacy.subjects import Subject
 from schemas.errors import Misconfigured
 from stores.folding import OpenedRecord
-from stores.snapshot import Fragment
+from stores.recent import Recent, show
 from stores.tally import COUNTERS, Tally
 from views.messages import MESSAGES_MAX
 from views.state import decode
@@ -65,23 +67,13 @@ def history_digest(rows: Iterable[OpenedRecord]) -> bytes:
     return digest.digest()
 
 
-def newest_fragments(rows: Iterable[OpenedRecord]) -> list[Fragment]:
-    """The messages that a reader gets, oldest first."""
-    messages = [
-        Fragment(row.entry.time, row.offset, row.event_key, row.body)
-        for row in rows
-        if row.entry.kind == "message"
-    ]
-    messages.sort(key=lambda fragment: (fragment.time, fragment.offset))
-    return messages[-MESSAGES_MAX:]
-
-
-def same_fragments(one: Sequence[Fragment], other: Sequence[Fragment]) -> bool:
-    """Equal in everything but the time, which the cache keeps only as the order."""
-    return len(one) == len(other) and all(
-        (a.offset, a.event_key, a.body) == (b.offset, b.event_key, b.body)
-        for a, b in zip(one, other, strict=True)
-    )
+def newest_messages(subject: Subject, rows: Iterable[OpenedRecord]) -> Recent:
+    """What a reader gets of these, rendered."""
+    who = subject.creator_id, subject.fan_id
+    messages = ((row.entry.time, row.offset, row.entry) for row in rows)
+    only = (one for one in messages if one[2].kind == "message")
+    newest = nlargest(MESSAGES_MAX, only, key=lambda one: one[:2])
+    return Recent.of([show(who, *one) for one in newest])
 
 
 def differing_fields(expected: bytes, actual: bytes) -> list[str]:

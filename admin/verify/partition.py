@@ -29,7 +29,7 @@ from privacy.keys import Keyring
 from privacy.subjects import Subjects, journal_partition
 from schemas.errors import SealBroken
 from schemas.journal import decode_record
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.folding import Folded, OpenedRecord
 from stores.generations import schema_name
 from stores.positions import sources_row
@@ -107,14 +107,16 @@ async def verify_partition(task: PartitionTask, progress: Progress) -> Partition
     """Raises `BrokerUnavailable`, `DatabaseUnavailable`, `CacheUnavailable`, `SealBroken`."""
     settings = task.settings
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds, timeout=10)
+    cache = open_cache(settings, keyring, timeout=10)
     pool = await open_pool(settings.postgres_url, size_max=1)
     connection = await connect(settings.postgres_url, command_timeout=600)
     try:
         store = Store(pool, keyring, task.partitions)
         async with database_errors(), connection.transaction(isolation="repeatable_read"):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-            cached = CachedComparison(cache, store, task.generation, task.partitions, progress)
+            cached = CachedComparison(
+                cache, store, keyring, task.generation, task.partitions, progress
+            )
             comparison = _Comparison(task, connection, cached, keyring, progress)
             return await comparison.run()
     finally:

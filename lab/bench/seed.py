@@ -6,7 +6,7 @@ log in between. The database and the cache must be those of a new, empty system.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from infra.postgres import connect
 from infra.settings import Settings
@@ -17,7 +17,7 @@ from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores import history, positions, states
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.generations import FIRST_GENERATION
 from stores.history import HistoryRow
 from stores.positions import Batch, Positions
@@ -25,13 +25,16 @@ from stores.states import StateRow
 from stores.tally import Tally
 from views.state import FanState, encode, fold
 
+VOUCHED_SECONDS: Final = 86_400.0
+"""No worker will repeat what is published here."""
+
 
 async def seed(settings: Settings, histories: Mapping[Relationship, Sequence[JournalEntry]]) -> int:
     """Remember these; returns how many interactions. Each is as if from source offset 0 upwards
     of `interactions` partition 0, in the order given."""
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     connection = await connect(settings.postgres_url)
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=settings.cache_ttl_seconds)
+    cache = open_cache(settings, keyring)
     try:
         subjects = await Subjects(keyring, len(histories)).resolve(connection, histories)
         partitions = range(settings.journal_partitions)
@@ -46,7 +49,9 @@ async def seed(settings: Settings, histories: Mapping[Relationship, Sequence[Jou
             total += count
         sources = {0: total - 1}
         for held in journal.held.values():
-            await cache.publish(FIRST_GENERATION, held.partition, held.next, sources)
+            await cache.adopt(
+                FIRST_GENERATION, held.partition, held.next, sources, seconds=VOUCHED_SECONDS
+            )
             counts = [(held.partition, sources, Tally(applied=held.next))]
             await positions.count_folded(connection, FIRST_GENERATION, JOURNAL.name, counts)
     finally:

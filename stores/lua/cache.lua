@@ -1,120 +1,231 @@
-#!lua name=fanmemory
+#!lua name=fanmemory_RELEASE
 -- The cache of fans' memory. Everything here also stands in Postgres.
 --
--- g            the live generation, as the workers last said
--- c:NAME       hash: g generation, v version, s who (sealed key and subject), d state document
--- m:NAME       sorted set of the newest messages: score = event time, member = place .. sealed body
--- v:NAME       short-lived mark: the newest version of a fan that is not cached
--- p:PARTITION  hash: g generation, n next position, s<K> highest offset of interactions partition K
+-- Every key begins with a prefix that names the form of what is kept, the version of the views and
+-- the secret that names are made with: processes that differ in one of them share nothing.
+--
+-- era          a random number; an entry of another era is a miss, so a new one drops everything
+-- c:NAME       hash, one fan: a era, and t the lease of readers who fill it. When there is something
+--              to read also g generation, p partition, v version, s who (sealed key and subject),
+--              d state document, b the sealed block of the newest messages, r its form,
+--              f the messages pushed since, packed, k how many of them
+-- p:PARTITION  hash, what the owner of a journal partition said: g generation, n all below this
+--              offset is pushed, t a random number of this very publication, u until when it is
+--              vouched for (ms), x the erasures it knew, s<K> highest offset of interactions
+--              partition K
 --
 -- NAME is a keyed hash of the relationship. Versions are zero-padded digits, generation first, so
 -- that comparing them as strings compares them as numbers.
+--
+-- Whatever is missing here, be it evicted, flushed, never written or gone back to an older copy,
+-- means "no": an entry without its era, an era or a position that is not there, a lease that is
+-- not there.
 
-local MARK_SECONDS = 30
-
-local function live(generation)
-  return redis.call('GET', 'g') == generation
+local function entry(args, name)
+  return args[1] .. 'c:' .. name
 end
 
--- publish(generation, partition, next, source, offset, ...): all commits below `next` are pushed.
-local function publish(_, args)
-  local generation, key = args[1], 'p:' .. args[2]
-  local current = redis.call('GET', 'g')
-  if not current or current < generation then
-    redis.call('SET', 'g', generation)
-  elseif current > generation then
+local function era(args)
+  return redis.call('GET', args[1] .. 'era')
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Whether the owner of a partition says, now, that what is here of it is true.
+local function vouched(args, partition, generation)
+  local said = redis.call('HMGET', args[1] .. 'p:' .. partition, 'g', 'u')
+  return said[1] and said[1] == generation and tonumber(said[2]) > now_ms()
+end
+
+-- The partition of a fan's entry that may be read now, or nil.
+local function readable(args, name)
+  local c = redis.call('HMGET', entry(args, name), 'a', 'g', 'p')
+  if c[2] and c[1] == era(args) and vouched(args, c[3], c[2]) then
+    return c[3]
+  end
+  return nil
+end
+
+-- read(prefix, name, whole): one version of a fan's memory, with its messages if `whole` is 1.
+local function read(_, args)
+  local c
+  if args[3] == '1' then
+    c = redis.call('HMGET', entry(args, args[2]), 'a', 'g', 'p', 'v', 's', 'd', 'r', 'b', 'f')
+  else
+    c = redis.call('HMGET', entry(args, args[2]), 'a', 'g', 'p', 'v', 's', 'd')
+  end
+  if not c[2] or c[1] ~= era(args) or not vouched(args, c[3], c[2]) then
+    return nil
+  end
+  return c
+end
+
+-- owners(prefix, name, ...): who it is, of each entry that may be read.
+local function owners(_, args)
+  local found = {}
+  for i = 2, #args do
+    found[i - 1] = readable(args, args[i]) and redis.call('HGET', entry(args, args[i]), 's')
+      or false
+  end
+  return found
+end
+
+-- reached(prefix, name, source): how far the fan's partition has got in an interactions partition;
+-- an empty string for nowhere, nil when the fan can't be read here.
+local function reached(_, args)
+  local partition = readable(args, args[2])
+  if not partition then
+    return nil
+  end
+  return redis.call('HGET', args[1] .. 'p:' .. partition, 's' .. args[3]) or ''
+end
+
+-- lease(prefix, name, number, ttl, unusable): to be taken before Postgres is asked, for the fill of
+-- what it answers. Readers share one. Nil: there is something to read, or nothing can be filled.
+-- `unusable` is 1 when the caller can't use what is there.
+local function lease(_, args)
+  local key, current = entry(args, args[2]), era(args)
+  if not current then
+    return nil
+  end
+  local c = redis.call('HMGET', key, 'a', 't', 'g', 'p')
+  local warm = c[3] and c[1] == current
+    and redis.call('HGET', args[1] .. 'p:' .. c[4], 'g') == c[3]
+  if warm and args[5] ~= '1' then
+    return nil
+  end
+  if c[1] == current and c[2] then
+    if not c[3] then
+      redis.call('EXPIRE', key, args[4])
+    end
+    return c[2]
+  end
+  if not warm then
+    redis.call('UNLINK', key)
+    redis.call('HSET', key, 'a', current, 't', args[3])
+    redis.call('EXPIRE', key, args[4])
+  else
+    redis.call('HSET', key, 't', args[3])
+  end
+  return args[3]
+end
+
+-- fill(prefix, generation, partition, ttl, name, lease, version, who, state, form, block)
+local function fill(_, args)
+  local key, current = entry(args, args[5]), era(args)
+  local c = redis.call('HMGET', key, 'a', 't', 'v')
+  if not current or c[1] ~= current or c[2] ~= args[6] or (c[3] and c[3] > args[7]) then
     return 0
   end
-  local known = redis.call('HMGET', key, 'g', 'n')
-  if known[1] ~= generation then
-    redis.call('DEL', key)
-  elseif known[2] and known[2] > args[3] then
+  -- Without the owner's word nobody could tell whether this fill is stale.
+  if not vouched(args, args[3], args[2]) then
     return 0
   end
-  redis.call('HSET', key, 'g', generation, 'n', args[3])
-  for i = 4, #args, 2 do
-    redis.call('HSET', key, 's' .. args[i], args[i + 1])
-  end
+  redis.call('UNLINK', key)
+  redis.call('HSET', key, 'a', current, 'g', args[2], 'p', args[3], 'v', args[7], 's', args[8],
+    'd', args[9], 'r', args[10], 'b', args[11])
+  redis.call('EXPIRE', key, args[4])
   return 1
 end
 
--- push(generation, messages_max, ttl, then per fan: name, base, version, state, count, and count
--- times time, member): bring cached fans from version `base` to `version`.
+-- compact(prefix, name, version, form, block): the same messages of the same version as one block.
+local function compact(_, args)
+  local key = entry(args, args[2])
+  local c = redis.call('HMGET', key, 'a', 'v')
+  if not c[2] or c[1] ~= era(args) or c[2] ~= args[3] then
+    return 0
+  end
+  redis.call('HSET', key, 'r', args[4], 'b', args[5])
+  redis.call('HDEL', key, 'f', 'k')
+  return 1
+end
+
+-- push(prefix, fragments_max, ttl, then per fan: name, base, version, state, count, and these
+-- messages, packed): bring cached fans from version `base` to `version`, and end every lease.
 local function push(_, args)
-  local generation, keep, ttl = args[1], tonumber(args[2]), args[3]
-  local i, applied = 4, 0
-  while i <= #args do
-    local name, base, version, state, count =
-      args[i], args[i + 1], args[i + 2], args[i + 3], tonumber(args[i + 4])
-    i = i + 5
-    local c, m = 'c:' .. name, 'm:' .. name
-    local cached = redis.call('HGET', c, 'v')
-    if cached == base then
-      redis.call('HSET', c, 'v', version, 'd', state)
-      redis.call('EXPIRE', c, ttl)
-      for j = i, i + 2 * count - 1, 2 do
-        redis.call('ZADD', m, args[j], args[j + 1])
-      end
+  local keep, ttl, current = tonumber(args[2]), args[3], era(args)
+  local applied = 0
+  for i = 4, #args, 6 do
+    local key, base, version, state, count, packed =
+      entry(args, args[i]), args[i + 1], args[i + 2], args[i + 3], tonumber(args[i + 4]), args[i + 5]
+    local c = redis.call('HMGET', key, 'a', 'v', 'k', 't')
+    local known = c[2] and c[1] == current
+    local together = count + tonumber(c[3] or 0)
+    if known and c[2] == base and together <= keep then
+      redis.call('HSET', key, 'v', version, 'd', state)
       if count > 0 then
-        redis.call('ZREMRANGEBYRANK', m, 0, -keep - 1)
+        redis.call('HSET', key, 'k', together, 'f', (redis.call('HGET', key, 'f') or '') .. packed)
       end
-      redis.call('EXPIRE', m, ttl)
+      if c[4] then
+        redis.call('HDEL', key, 't')
+      end
+      redis.call('EXPIRE', key, ttl)
       applied = applied + 1
-    elseif not cached or cached < version then
-      -- Cold, or a push in between was lost: let the next reader fill it from Postgres.
-      if cached then
-        redis.call('UNLINK', c, m)
+    elseif known and c[2] >= version then
+      if c[4] then
+        redis.call('HDEL', key, 't')
       end
-      redis.call('SET', 'v:' .. name, version, 'EX', MARK_SECONDS)
+    elseif c[1] then
+      -- Cold, or a push in between was lost, or nobody has read for long: let the next reader fill.
+      redis.call('UNLINK', key)
     end
-    i = i + 2 * count
   end
   return applied
 end
 
--- drop(version, name, ...): forget these fans, and refuse fills below `version`.
+-- drop(prefix, name, ...): forget these fans, and end every lease.
 local function drop(_, args)
   for i = 2, #args do
-    redis.call('UNLINK', 'c:' .. args[i], 'm:' .. args[i])
-    redis.call('SET', 'v:' .. args[i], args[1], 'EX', MARK_SECONDS)
+    redis.call('UNLINK', entry(args, args[i]))
   end
   return #args - 1
 end
 
--- fill(generation, partition, ttl, name, version, who, state, then time, member of each message)
-local function fill(_, args)
-  local generation, name, version = args[1], args[4], args[5]
-  -- Without the owner's published position nobody could tell whether this fill is stale.
-  if not live(generation) or redis.call('HGET', 'p:' .. args[2], 'g') ~= generation then
-    return 0
-  end
-  local c, m = 'c:' .. name, 'm:' .. name
-  local mark = redis.call('GET', 'v:' .. name)
-  local cached = redis.call('HGET', c, 'v')
-  if (mark and mark > version) or (cached and cached >= version) then
-    return 0
-  end
-  redis.call('UNLINK', c, m)
-  redis.call('HSET', c, 'g', generation, 'v', version, 's', args[6], 'd', args[7])
-  redis.call('EXPIRE', c, args[3])
-  for i = 8, #args, 2 do
-    redis.call('ZADD', m, args[i], args[i + 1])
-  end
-  redis.call('EXPIRE', m, args[3])
+-- renew(prefix, number): a new era.
+local function renew(_, args)
+  redis.call('SET', args[1] .. 'era', args[2])
   return 1
 end
 
--- read(name): who, version, state and messages, oldest first; nil when not cached.
-local function read(_, args)
-  local c = redis.call('HMGET', 'c:' .. args[1], 'g', 'v', 's', 'd')
-  if not c[1] or not live(c[1]) then
-    return nil
+-- publish(prefix, generation, partition, expected, number, next, vouched_ms, ttl, erasures, era,
+-- source, offset, ...): all commits below `next` are pushed. Only in the place of the publication
+-- with the number `expected`; empty: of none. `era` is for a cache that has none.
+local function publish(_, args)
+  local key = args[1] .. 'p:' .. args[3]
+  local said = redis.call('HMGET', key, 'g', 't')
+  if (said[2] or '') ~= args[4] then
+    return 0
   end
-  return { c[1], c[2], c[3], c[4], redis.call('ZRANGE', 'm:' .. args[1], 0, -1) }
+  redis.call('SET', args[1] .. 'era', args[10], 'NX')
+  if said[1] ~= args[2] then
+    redis.call('UNLINK', key)
+  end
+  redis.call('HSET', key, 'g', args[2], 'n', args[6], 't', args[5], 'x', args[9],
+    'u', string.format('%.0f', now_ms() + tonumber(args[7])))
+  for i = 11, #args, 2 do
+    redis.call('HSET', key, 's' .. args[i], args[i + 1])
+  end
+  redis.call('EXPIRE', key, args[8])
+  return 1
 end
 
-redis.register_function { function_name = 'fanmemory_publish', callback = publish }
-redis.register_function { function_name = 'fanmemory_push', callback = push }
-redis.register_function { function_name = 'fanmemory_drop', callback = drop }
-redis.register_function { function_name = 'fanmemory_fill', callback = fill }
-redis.register_function { function_name = 'fanmemory_read', callback = read, flags = { 'no-writes' } }
+local function register(name, callback, ...)
+  redis.register_function {
+    function_name = 'fanmemory_RELEASE_' .. name, callback = callback, flags = { ... },
+  }
+end
+
+register('read', read, 'no-writes')
+register('owners', owners, 'no-writes')
+register('reached', reached, 'no-writes')
+register('lease', lease)
+register('fill', fill)
+register('compact', compact)
+register('push', push)
+-- What takes things away, or says so, must work when memory is full.
+register('drop', drop, 'allow-oom')
+register('renew', renew, 'allow-oom')
+register('publish', publish, 'allow-oom')

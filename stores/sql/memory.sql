@@ -11,12 +11,6 @@ WHERE o.partition = x.partition AND o.next <= x.next;
 -- name: read_outbox
 SELECT partition, next, updates FROM outbox WHERE partition = ANY ($1::int[]) ORDER BY next;
 
--- Who was folded at or after a position: the cache may have missed them.
--- name: folded_since
-SELECT DISTINCT s.creator_id, s.fan_id FROM interaction i JOIN subject s USING (subject)
-WHERE i.partition = $1 AND i."offset" >= $2
-LIMIT $3;
-
 -- One statement, so one snapshot: state and messages belong together, and `readable` says whether
 -- these are the tables to read (see readable_generation).
 -- name: read_fan

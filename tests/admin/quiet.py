@@ -10,7 +10,7 @@ from ops.services import Endpoints
 from schemas.positions import parse_position
 from schemas.topics import JOURNAL
 from tests import services as helpers
-from tests.pipeline import Pipeline, message, mixed
+from tests.pipeline import Pipeline, fill, message, mixed, vouch_on
 
 FANS = 24
 EVENTS = 600
@@ -50,6 +50,7 @@ async def quiet_pipeline(
             await erase(made, "erased")
             await warm(made)
             worker.stop()
+            await vouch_on(made)
             yield made
         finally:
             made.stop_workers()
@@ -86,13 +87,17 @@ async def warm(pipeline: Pipeline) -> None:
     async def filled() -> bool:
         async with pipeline.stores() as (cache, store):
             for number in range(WARM):
-                stored = await store.stored("creator", f"fan{number}")
-                assert stored is not None
-                await cache.fill("creator", f"fan{number}", stored)
+                await fill(cache, store, "creator", f"fan{number}")
             pairs = [("creator", f"fan{number}") for number in range(WARM)]
             return None not in await cache.stored(pairs)
 
     await pipeline.wait_for(filled)
+
+
+async def cached_key(pipeline: Pipeline, fan: str) -> bytes:
+    """Of a fan's entry in Redis."""
+    async with pipeline.stores() as (cache, _):
+        return cache.prefix + b"c:" + cache.name("creator", fan)
 
 
 async def erase(pipeline: Pipeline, fan: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-import redis.asyncio
 
 from admin.preflight import preflight
 from admin.rebuild import diff, drop_former, rebuild
@@ -29,7 +28,7 @@ from stores.positions import POSITION_SQL
 from streams.ingest import Ingest
 from streams.projection import Projection
 from tests import services as helpers
-from tests.pipeline import Pipeline, mixed
+from tests.pipeline import Pipeline, fill, mixed, truth
 from views.state import VIEW_VERSION
 
 FANS = 30
@@ -115,21 +114,14 @@ async def test_a_rebuild_tells_nobody_but_the_cache(quiet: Pipeline) -> None:
     ends = await quiet.ends(MEMORY_UPDATES.name)
     async with quiet.stores() as (cache, store):
         for partition in range(quiet.settings.journal_partitions):
-            await cache.publish(1, partition, 10_000, {})
-        stored = await store.stored("creator", "fan1")
-        assert stored is not None
-        assert await cache.fill("creator", "fan1", stored)
+            await cache.adopt(1, partition, 10_000, {}, seconds=600)
+        assert await fill(cache, store, "creator", "fan1")
         await rebuild(quiet.settings, processes=1)
         assert await quiet.ends(MEMORY_UPDATES.name) == ends
         assert await cache.stored([("creator", "fan1")]) == [None]
-        client = redis.asyncio.from_url(quiet.settings.redis_url)
-        assert await client.keys(b"[cm]:*") == []
-        await client.aclose()
         # The next reader can fill it from the new generation at once.
-        stored = await store.stored("creator", "fan1")
-        assert stored is not None
-        assert stored.generation == 2
-        assert await cache.fill("creator", "fan1", stored)
+        assert await fill(cache, store, "creator", "fan1")
+        assert (await truth(quiet, store, "creator", "fan1")).generation == 2
 
 
 async def test_an_interrupted_rebuild_goes_on_where_it_stopped(quiet: Pipeline) -> None:

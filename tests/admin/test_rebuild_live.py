@@ -62,7 +62,7 @@ class Reader:
 async def _readers(pipeline: Pipeline) -> AsyncIterator[list[Reader]]:
     """Two as the API reads, one of them without a cache worth the name: always from Postgres."""
     async with pipeline.stores() as (cache, store), pipeline.stores() as (no_cache, cold_store):
-        no_cache._secret = b"another name for everyone"
+        no_cache.prefix = b"nothing of anybody:"
         warm = FanMemory(cache, store, pipeline.keyring, pipeline.settings)
         cold = FanMemory(no_cache, cold_store, pipeline.keyring, pipeline.settings)
         readers = [Reader(warm), Reader(cold)]

@@ -12,13 +12,23 @@ from typing import Any
 import msgspec
 import pytest
 import redis.asyncio
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from admin.verify import Report, verify
 from admin.verify.differences import differing_fields
 from ops.services import Endpoints
 from ops.system import environment
+from stores.recent import Recent
 from tests import services as helpers
-from tests.admin.quiet import DUPLICATES, EVENTS, FANS, WARM, quiet_pipeline, warm
+from tests.admin.quiet import (
+    DUPLICATES,
+    EVENTS,
+    FANS,
+    WARM,
+    cached_key,
+    quiet_pipeline,
+    warm,
+)
 from tests.cli import fanmemory
 from tests.pipeline import Pipeline, mixed
 from views.state import FanState, encode
@@ -240,20 +250,30 @@ async def test_sources_that_were_not_folded_are_found(quiet: Pipeline) -> None:
 
 async def test_a_cached_state_that_differs_is_found(quiet: Pipeline) -> None:
     client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
-    async with quiet.stores() as (cache, _):
-        name = cache._name("creator", "fan2")
-    good = await client.hget(b"c:" + name, "d")
-    await client.hset(b"c:" + name, "d", good.replace(b'"messages":', b'"messages":1'))
+    key = await cached_key(quiet, "fan2")
+    good = await client.hget(key, "d")
+    await client.hset(key, "d", good.replace(b'"messages":', b'"messages":1'))
     report = await _verify(quiet)
-    await client.hset(b"c:" + name, "d", good)
+    await client.hset(key, "d", good)
     subject = str(await _subject(quiet, "fan2"))
     assert ("cache", subject, "engagement.messages") in _found(report)
 
-    (newest,) = await client.zrange(b"m:" + name, -1, -1, withscores=True)
-    await client.zrem(b"m:" + name, newest[0])
-    report = await _verify(quiet)
-    await client.zadd(b"m:" + name, {newest[0]: newest[1]})
-    assert _found(report) == [("cache", subject, "messages")]
+    good = await client.hget(key, "b")
+    async with quiet.stores() as (cache, _):
+        (cached,) = await cache.stored([("creator", "fan2")])
+        assert cached is not None
+        cipher = AESGCM(
+            quiet.keyring.unwrap(
+                cached.subject, ("creator", "fan2"), cached.kek, cached.wrapped_key
+            )
+        )
+        shown = Recent.unseal(cipher, cached.subject, good).shown()
+        shorter = Recent.of(shown[:-1]).seal(cipher, cached.subject)
+    for block, field in ((shorter, "messages"), (good[:-1] + b"?", "(can't be opened)")):
+        await client.hset(key, "b", block)
+        report = await _verify(quiet)
+        await client.hset(key, "b", good)
+        assert _found(report) == [("cache", subject, field)]
     assert (await _verify(quiet)).found == 0
     await client.aclose()
 
@@ -263,12 +283,11 @@ async def test_a_cached_fan_that_stays_behind_is_found(
 ) -> None:
     monkeypatch.setattr("admin.verify.cached.STALE_SECONDS", 0.3)
     client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
-    async with quiet.stores() as (cache, _):
-        name = cache._name("creator", "fan2")
-    good = await client.hget(b"c:" + name, "v")
-    await client.hset(b"c:" + name, "v", b"%08d%020d" % (1, 1))
+    key = await cached_key(quiet, "fan2")
+    good = await client.hget(key, "v")
+    await client.hset(key, "v", b"%08d%020d" % (1, 1))
     report = await _verify(quiet)
-    await client.hset(b"c:" + name, "v", good)
+    await client.hset(key, "v", good)
     await client.aclose()
     (difference,) = report.differences
     assert (difference.where, difference.field, difference.actual) == ("cache", "version", 1)
@@ -281,9 +300,11 @@ async def test_a_cached_fan_whom_nobody_remembers_is_found(
     client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
     gone = uuid.uuid4()
     who = msgspec.msgpack.encode((gone.bytes, "kek", b"key", 0))
-    await client.hset(b"c:left-behind", mapping={"g": b"%08d" % 1, "v": b"1", "s": who, "d": b"{}"})
+    left_behind = await cached_key(quiet, "left-behind")
+    await client.copy(await cached_key(quiet, "fan2"), left_behind)
+    await client.hset(left_behind, "s", who)
     report = await _verify(quiet)
-    await client.delete(b"c:left-behind")
+    await client.delete(left_behind)
     await client.aclose()
     assert _found(report) == [("cache", str(gone), "(nobody is remembered)")]
 

@@ -12,7 +12,7 @@ import redis.asyncio
 from admin.verify import Report, verify
 from ops.services import Endpoints
 from schemas.topics import INTERACTIONS
-from tests.admin.quiet import WARM, quiet_pipeline
+from tests.admin.quiet import WARM, cached_key, quiet_pipeline
 from tests.pipeline import Pipeline, mixed
 
 CACHED, COLD = "fan1", f"fan{WARM}"
@@ -129,10 +129,13 @@ async def skip_events_before_the_journal(pipeline: Pipeline) -> None:
         )
 
 
-def in_redis(*command: Any) -> Callable[[Pipeline], Awaitable[None]]:
+def published_as(field: str, value: int) -> Callable[[Pipeline], Awaitable[None]]:
+    """Something else in the place of what the owner of partition 0 has said."""
+
     async def make(pipeline: Pipeline) -> None:
         client: Any = redis.asyncio.from_url(pipeline.settings.redis_url)
-        assert await client.execute_command(*command) is not None
+        async with pipeline.stores() as (cache, _):
+            assert await client.hset(cache.prefix + b"p:0", field, value) == 0
         await client.aclose()
 
     return make
@@ -141,10 +144,8 @@ def in_redis(*command: Any) -> Callable[[Pipeline], Awaitable[None]]:
 async def cache_another_fan(pipeline: Pipeline) -> None:
     """The entry of one fan under the name of another."""
     client: Any = redis.asyncio.from_url(pipeline.settings.redis_url)
-    async with pipeline.stores() as (cache, _):
-        one, other = (cache._name("creator", fan) for fan in ("fan1", "fan2"))
-        for prefix in (b"c:", b"m:"):
-            await client.copy(prefix + one, prefix + other, replace=True)
+    one, other = [await cached_key(pipeline, fan) for fan in ("fan1", "fan2")]
+    await client.copy(one, other, replace=True)
     await client.aclose()
 
 
@@ -245,13 +246,13 @@ MUTATIONS: Sequence[Mutation] = (
     ),
     Mutation(
         "a place that nobody has pushed published in the cache",
-        in_redis("HSET", "p:0", "s0", "999999"),
+        published_as("s0", 999_999),
         "cache",
         "published.sources",
     ),
     Mutation(
         "a position that nobody has pushed published in the cache",
-        in_redis("HSET", "p:0", "n", "999999"),
+        published_as("n", 999_999),
         "cache",
         "published.next",
     ),

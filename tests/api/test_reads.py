@@ -10,7 +10,7 @@ import pytest
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.times import MINUTE_MS, render_time
-from stores.cache import Cache
+from stores.cache import open_cache
 from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
 
 CONTEXT_FIELDS = {
@@ -243,7 +243,7 @@ async def test_a_read_waits_for_a_position_and_is_answered_when_it_is_reached(
 ) -> None:
     settings = api.settings.model_copy(update={"request_seconds_max": 30.0})
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=60)
+    cache = open_cache(settings, keyring)
     async with running_api(settings) as patient:
         await patient.hit()
         waiting = asyncio.create_task(patient.get("context", minPosition="interactions-0:500"))
@@ -251,7 +251,7 @@ async def test_a_read_waits_for_a_position_and_is_answered_when_it_is_reached(
             await asyncio.sleep(0.2)
             assert not waiting.done()
             for partition in range(settings.journal_partitions):
-                await cache.publish(1, partition, 10**6, {0: 500})
+                await cache.adopt(1, partition, 10**6, {0: 500}, seconds=60)
             answer = await waiting
             assert answer.status == 200
         finally:
@@ -287,6 +287,6 @@ async def test_a_past_time_before_the_oldest_minute_is_older_than_a_newer_one(
 
 async def _flush(settings: Settings) -> None:
     keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=60)
+    cache = open_cache(settings, keyring)
     await cache.drop_all()
     await cache.close()

@@ -4,7 +4,7 @@ import asyncio
 
 from infra.settings import Settings
 from privacy.keys import Keyring
-from stores.cache import Cache
+from stores.cache import open_cache
 
 STEPS = 40
 """Turns of the event loop after which to cancel: from before the sending to after the reply."""
@@ -13,7 +13,7 @@ ROUNDS = 10
 
 async def test_a_cancelled_read_never_goes_on(store_settings: Settings) -> None:
     keyring = Keyring.parse(store_settings.keyring.get_secret_value())
-    cache = Cache(store_settings.redis_url, keyring, ttl_seconds=60)
+    cache = open_cache(store_settings, keyring)
     cancelled = 0
     try:
         await cache.ping()

@@ -13,7 +13,7 @@ from lab.bench.fold import interactions
 from lab.bench.seed import seed
 from privacy.keys import Keyring
 from schemas.errors import DatabaseUnavailable, FanNotFound, InvalidInput, Overloaded
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.past import TURNS, WAITING_MAX, History, Past, open_past
 from stores.reader import FanMemory
 from stores.store import Store
@@ -41,7 +41,7 @@ async def past(settings: Settings) -> AsyncIterator[Past]:
 async def memory(settings: Settings) -> AsyncIterator[FanMemory]:
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     pool = await open_pool(settings.postgres_url, size_max=8)
-    cache = Cache(settings.redis_url, keyring, ttl_seconds=60)
+    cache = open_cache(settings, keyring)
     made = FanMemory(cache, Store(pool, keyring, settings.journal_partitions), keyring, settings)
     yield made
     await made.close()

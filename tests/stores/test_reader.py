@@ -14,7 +14,7 @@ from lab.bench.seed import seed
 from privacy.keys import Keyring
 from schemas.errors import DeadlineExceeded, FanNotFound, InvalidInput
 from schemas.positions import Position
-from stores.cache import Cache
+from stores.cache import open_cache
 from stores.reader import FanMemory
 from stores.store import Store
 
@@ -27,7 +27,7 @@ async def memory(store_settings: Settings) -> AsyncIterator[FanMemory]:
     await seed(store_settings, {pair: interactions(60, n) for n, pair in enumerate(FANS)})
     keyring = Keyring.parse(store_settings.keyring.get_secret_value())
     pool: Any = await open_pool(store_settings.postgres_url)
-    cache = Cache(store_settings.redis_url, keyring, ttl_seconds=60)
+    cache = open_cache(store_settings, keyring)
     store = Store(pool, keyring, store_settings.journal_partitions)
     settings = store_settings.model_copy(update={"cache_fills_max": 4})
     memory = FanMemory(cache, store, keyring, settings)
@@ -95,15 +95,17 @@ async def test_a_cached_memory_that_was_altered_is_read_from_postgres(
     before = await memory.context("c1", "f1")
     await settled(memory)
     client: Any = redis.asyncio.from_url(store_settings.redis_url)
-    (key,) = [key async for key in client.scan_iter(match="m:*")]
-    (member,) = await client.zrange(key, 0, 0)
-    await client.zrem(key, member)
-    await client.zadd(key, {member[:-1] + bytes([member[-1] ^ 1]): 0})
+    (key,) = [key async for key in client.scan_iter(match="*c:*")]
+    block = await client.hget(key, "b")
+    await client.hset(key, "b", block[:-1] + bytes([block[-1] ^ 1]))
     await client.aclose()
     after = await memory.context("c1", "f1")
     assert after.recent_messages == before.recent_messages
     assert memory.counts.cache_errors == 1
     assert memory.breakers()["cache"].failures == 0  # Redis did answer
+    await settled(memory)
+    assert (await memory.context("c1", "f1")).recent_messages == before.recent_messages
+    assert memory.counts.cache_errors == 1  # the altered one was replaced
 
 
 async def test_what_the_views_have_reached_is_told_by_the_cache_if_it_knows_the_fan(

@@ -10,8 +10,9 @@ from schemas.journal import decode_record
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
-from tests.pipeline import Pipeline, message, mixed, purchase, record, revenue
+from tests.pipeline import Pipeline, fill, message, mixed, purchase, record, revenue, truth
 from views.context import render_context
+from views.state import decode
 
 
 @pytest.fixture
@@ -42,22 +43,19 @@ async def test_cache_and_database_tell_the_same(running: Pipeline, fan: str) -> 
     await running.publish(*(message(fan, number) for number in range(60)))
     await running.drained()
     async with running.stores() as (cache, store):
-        stored = await store.stored("creator", fan)
-        assert stored is not None
         assert await cache.read("creator", fan) is None  # nobody had asked for this fan
-        assert await cache.fill("creator", fan, stored)
+        assert await fill(cache, store, "creator", fan)
         await running.publish(purchase(fan, 60, 12.5), message(fan, 61))
         await running.drained()
 
         async def pushed() -> bool:
             cached = await cache.read("creator", fan)
-            return cached is not None and cached.state.engagement.messages == 61
+            return cached is not None and decode(cached.state).engagement.messages == 61
 
         await running.wait_for(pushed)
-        cached, read = await cache.read("creator", fan), await store.read("creator", fan)
-        assert cached is not None
+        assert await cache.read("creator", fan) == await truth(running, store, "creator", fan)
+        read = await store.read("creator", fan)
         assert read is not None
-        assert cached == read
         assert len(read.entries) == 50
         now = int(time.time() * 1000)
         context = render_context("creator", fan, read.state, read.entries, now)

@@ -1,0 +1,133 @@
+"""What the cache holds of one fan, sealed and opened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from privacy.keys import Keyring
+from privacy.seal import open_entry
+from schemas.errors import SealBroken
+from schemas.relationship import Relationship
+from stores.recent import FORM, Recent, show, unpack_fragments
+from stores.snapshot import Fragment, SealedSnapshot, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A fan's memory, opened, its messages rendered: ready for `views.context`."""
+
+    subject: bytes
+    partition: int
+    generation: int
+    version: int
+    state: bytes
+    """The state's document, not decoded."""
+    recent: Recent
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A fan's entry: one consistent version, its messages sealed."""
+
+    subject: bytes
+    kek: str
+    wrapped_key: bytes
+    partition: int
+    generation: int
+    version: int
+    state: bytes
+    form: bytes
+    block: bytes
+    fragments: Sequence[Fragment]
+    """Pushed since the block was made."""
+
+    def opened(self, recent: Recent) -> Remembered:
+        return Remembered(
+            self.subject, self.partition, self.generation, self.version, self.state, recent
+        )
+
+
+class Who(NamedTuple):
+    """Whose entry it is, as the entry says it."""
+
+    subject: bytes
+    kek: str
+    wrapped_key: bytes
+    partition: int
+
+
+_encode_who = msgspec.msgpack.Encoder().encode
+_decode_who = msgspec.msgpack.Decoder(Who).decode
+
+
+def who_stored(stored: SealedSnapshot) -> bytes:
+    return _encode_who((stored.subject, stored.kek, stored.wrapped_key, stored.partition))
+
+
+def who_of(encoded: bytes) -> Who:
+    """Raises `SealBroken` for what `who_stored` did not make."""
+    try:
+        return _decode_who(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise SealBroken from None
+
+
+def cached_of(reply: Sequence[Any]) -> Cached:
+    """Of what the cache's function `read` answers; raises `SealBroken`."""
+    _, generation, _, version, encoded, state, *messages = reply
+    form, block, packed = messages or (FORM, b"", None)
+    who = who_of(encoded)
+    return Cached(
+        who.subject,
+        who.kek,
+        who.wrapped_key,
+        who.partition,
+        int(generation),
+        int(version[8:]),
+        state,
+        form,
+        block,
+        unpack_fragments(packed) if packed else (),
+    )
+
+
+def open_cached(cached: Cached, who: Relationship, keyring: Keyring) -> Remembered:
+    """Raises `SealBroken` when something was altered or is another fan's."""
+    cipher = AESGCM(keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key))
+    return cached.opened(open_messages(cached, who, cipher))
+
+
+def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
+    """Raises `SealBroken` as above, and for a block of another release."""
+    if cached.form != FORM:
+        raise SealBroken("A cached memory is of another release.")
+    recent = Recent.unseal(cipher, cached.subject, cached.block)
+    if not cached.fragments:
+        return recent
+    return recent.adding(
+        [
+            show(
+                who,
+                one.time,
+                one.offset,
+                open_entry(cipher, cached.subject, one.event_key, one.body),
+            )
+            for one in cached.fragments
+        ]
+    )
+
+
+def remembered(stored: SealedSnapshot, opened: Snapshot, who: Relationship) -> Remembered:
+    """The same of what Postgres gave, which `opened` is."""
+    recent = Recent.of(
+        [
+            show(who, fragment.time, fragment.offset, entry)
+            for fragment, entry in zip(stored.fragments, opened.entries, strict=True)
+        ]
+    )
+    return Remembered(
+        stored.subject, stored.partition, stored.generation, stored.version, stored.state, recent
+    )
