@@ -19,6 +19,7 @@ from lab.chaos.plan import Amounts
 from lab.chaos.progress import Progress, wait_for
 from lab.chaos.reader import Reader
 from ops.services import EmbeddedServices
+from schemas.relationship import Relationship
 from stores.store import Store
 
 MOVED_SECONDS_MAX: Final = 60.0
@@ -53,8 +54,8 @@ class Stage:
 class Excused:
     """What can't be healed, and therefore must be missing, exactly; the checks hold it so."""
 
-    untold_below: dict[int, int] = field(default_factory=dict)
-    """Journal partition to offset: moves below it were told on a topic that was deleted."""
+    untold: dict[Relationship, int] = field(default_factory=dict)
+    """Fans, with their version then, whose updates were deleted with their topic."""
 
 
 class Fault:

@@ -130,10 +130,12 @@ class Fleet:
         self.deaths: list[Death] = []
         self.slow_leavers = 0
 
-    def join(self) -> Worker:
+    def join(self, **changes: object) -> Worker:
+        """One more; `changes` are settings of its own."""
         self._numbers += 1
         name = f"worker-{self._numbers}"
-        worker = Worker(name, self._settings, self._logs, self)
+        settings = self._settings.model_copy(update=changes)
+        worker = Worker(name, settings, self._logs, self)
         self.workers[name] = worker
         return worker
 
