@@ -10,6 +10,7 @@ When the brokers don't say it in time the read is not held up: it waits for the 
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ KEPT_MAX: Final = 10_000
 KEPT_SECONDS: Final = 60.0
 """A topic that is made anew has other records at the same places."""
 LOOK_SECONDS_MAX: Final = 1.0
-RECORD_MS_MAX: Final = 100
+POLL_MS: Final = 100
 """The brokers answer this much later for a place where nothing has been written yet."""
 WAITING_MAX: Final = 32
 RECONNECT_SECONDS: Final = 0.5
@@ -67,19 +68,24 @@ class Origins:
         """Raise `InvalidInput` naming `field` when what stands there is not an event of theirs."""
         if position.topic != INTERACTIONS.name:
             raise InvalidInput(field, f"must be a position in {INTERACTIONS.name}")
-        found = self._known.get(position)
-        if found is not None and time.monotonic() - found[0] < KEPT_SECONDS:
-            origin = found[1]
-        else:
+        try:
+            origin = self._remembered(position)
+        except LookupError:
             try:
                 origin = await self._look(position)
             except LookupError:
-                return
-            self.remember(position, origin)
+                return  # it can't be told now
         if origin is None:
             raise InvalidInput(field, "is the position of an event that was refused")
         if origin != who:
             raise InvalidInput(field, "is not a position of this fan")
+
+    def _remembered(self, position: Position) -> Origin:
+        """Raises `LookupError` for one that is not remembered."""
+        since, origin = self._known[position]
+        if time.monotonic() - since > KEPT_SECONDS:
+            raise LookupError
+        return origin
 
     async def _look(self, position: Position) -> Origin:
         """Raises `LookupError` when that can't be told now."""
@@ -88,16 +94,15 @@ class Origins:
         self._waiting += 1
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX), self._turn:
-                record = await self._record(position)
+                with contextlib.suppress(LookupError):
+                    return self._remembered(position)  # somebody else has just asked for it
+                origin = _origin(await self._record(position))
         except TimeoutError:
             raise LookupError from None
         finally:
             self._waiting -= 1
-        try:
-            event = parse_interaction(record.value or b"", record.timestamp)
-        except InvalidInput:
-            return None
-        return event.creator_id, event.fan_id
+        self.remember(position, origin)
+        return origin
 
     async def _record(self, position: Position) -> Any:
         consumer = self._consumer
@@ -107,16 +112,20 @@ class Origins:
         try:
             consumer.assign([place])
             consumer.seek(place, position.offset)
-            found = await consumer.getmany(place, timeout_ms=RECORD_MS_MAX, max_records=1)
+            while True:
+                found = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=1)
+                for record in found.get(place, ()):
+                    if record.offset == position.offset:
+                        return record
+                    raise LookupError  # it has left the log
+                end = consumer.highwater(place)
+                if end is not None and end <= position.offset:
+                    raise LookupError  # nothing has been written there yet
         except kafka.OffsetOutOfRangeError:
-            raise LookupError from None  # nothing is there yet, or not any more
+            raise LookupError from None  # far beyond the end, or before the beginning
         except kafka.ERRORS:
             self._broken.set()
             raise LookupError from None
-        for record in found.get(place, ()):
-            if record.offset == position.offset:
-                return record
-        raise LookupError
 
     async def _keep_connected(self) -> None:
         while True:
@@ -127,7 +136,7 @@ class Origins:
                 auto_offset_reset="none",
                 request_timeout_ms=5_000,
                 max_partition_fetch_bytes=1 << 20,
-                fetch_max_wait_ms=RECORD_MS_MAX,
+                fetch_max_wait_ms=POLL_MS,
             )
             try:
                 await kafka.connect(consumer)
@@ -142,3 +151,12 @@ class Origins:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await kafka.disconnect(consumer)
+
+
+def _origin(record: Any) -> Origin:
+    """What ingest makes of it: an event of somebody's, or one to be refused."""
+    try:
+        event = parse_interaction(record.value or b"", record.timestamp)
+    except InvalidInput:
+        return None
+    return event.creator_id, event.fan_id
