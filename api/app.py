@@ -1,6 +1,6 @@
-"""The ASGI application: the table of routes, the layers around it, and its lifespan."""
+"""The ASGI application: the table of endpoints, the layers around it, and its lifespan."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -12,33 +12,45 @@ from starlette.routing import Route
 
 from api import health, interactions, memory
 from api.auth import Authenticator
+from api.components import open_components
+from api.endpoints import Access, Endpoint
 from api.metrics import ApiMetrics
-from api.middleware import Answered, Bounded, Observed
-from api.parts import opened
+from api.middleware import AccessLog, CreatorOnly, Errors, InFlight, Limits
 from infra.settings import Settings
 from privacy.keys import Keyring
+from schemas.context import EngagementScore, MemoryContext
+from schemas.events import Wire as InteractionEvent
+from views.explain import Explanation
 
 PREFIX = "/api/of-memory"
 
-ROUTES = (
-    Route(f"{PREFIX}/context", memory.get_context, methods=["GET"], name="getMemoryContext"),
-    Route(
-        f"{PREFIX}/engagement-score", memory.get_score, methods=["GET"], name="getEngagementScore"
+ENDPOINTS = (
+    Endpoint(
+        f"{PREFIX}/context", "GET", memory.get_context, "getMemoryContext", response=MemoryContext
     ),
-    Route(f"{PREFIX}/explain", memory.get_explanation, methods=["GET"], name="explain"),
-    Route(
+    Endpoint(
+        f"{PREFIX}/engagement-score",
+        "GET",
+        memory.get_score,
+        "getEngagementScore",
+        response=EngagementScore,
+    ),
+    Endpoint(f"{PREFIX}/explain", "GET", memory.get_explanation, "explain", response=Explanation),
+    Endpoint(
         f"{PREFIX}/interaction",
+        "POST",
         interactions.save_interaction,
-        methods=["POST"],
-        name="saveInteraction",
+        "saveInteraction",
+        request=InteractionEvent,
     ),
-    Route("/health/live", health.live, methods=["GET"], name="live"),
-    Route("/health/ready", health.ready, methods=["GET"], name="ready"),
-    Route("/metrics", health.metrics, methods=["GET"], name="metrics"),
+    Endpoint("/health/live", "GET", health.live, "live", access=Access.PUBLIC, quiet=True),
+    Endpoint("/health/ready", "GET", health.ready, "ready", access=Access.PUBLIC, quiet=True),
+    Endpoint("/metrics", "GET", health.metrics, "metrics", access=Access.PUBLIC, quiet=True),
 )
+"""Everything that is answered. What says nothing about access asks for a creator's token."""
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
     """The app for these settings. Raises `Misconfigured` for a bad JWT secret or keyring.
 
     The lifespan opens the pools and closes them; none of the services has to be up for it.
@@ -46,28 +58,44 @@ def create_app(settings: Settings) -> Starlette:
     auth = Authenticator(settings)
     keyring = Keyring.parse(settings.keyring.get_secret_value())
     measured = ApiMetrics()
+    in_flight = InFlight(settings.requests_in_flight_max)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        parts = await opened(settings, keyring, auth, measured)
-        app.state.parts = parts
+        components = await open_components(settings, keyring, measured)
+        app.state.components = components
         try:
             yield
         finally:
-            await parts.close()
+            await components.close()
 
+    quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.quiet)
     return Starlette(
-        routes=ROUTES,
+        routes=[_route(endpoint, auth, in_flight, settings) for endpoint in endpoints],
         lifespan=lifespan,
         middleware=[
-            Middleware(Observed, metrics=measured),
-            Middleware(Answered, metrics=measured),
-            Middleware(Bounded, settings=settings),
+            Middleware(AccessLog, metrics=measured, quiet=quiet),
+            Middleware(Errors, metrics=measured),
         ],
         exception_handlers={HTTPException: _raise_again},
     )
 
 
+def _route(
+    endpoint: Endpoint, auth: Authenticator, in_flight: InFlight, settings: Settings
+) -> Route:
+    around = [Middleware(Limits, endpoint=endpoint, in_flight=in_flight, settings=settings)]
+    if endpoint.access is not Access.PUBLIC:
+        around.append(Middleware(CreatorOnly, auth=auth))
+    return Route(
+        endpoint.path,
+        endpoint.handler,
+        methods=[endpoint.method],
+        name=endpoint.name,
+        middleware=around,
+    )
+
+
 async def _raise_again(_request: Request, error: Exception) -> Response:
-    """The router's 404 and 405 go up to `Answered`, for the one shape of errors."""
+    """The router's 404 and 405 go up to `Errors`, for the one shape of errors."""
     raise error

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from starlette.requests import Request
 
 from infra.settings import Settings
 from schemas.errors import Forbidden, Misconfigured, Unauthenticated
@@ -94,3 +95,9 @@ class Authenticator:
 
 def _is_name(claim: Any) -> bool:
     return isinstance(claim, str) and 0 < len(claim) <= CLAIM_LENGTH_MAX and not claim.isspace()
+
+
+def principal_of(request: Request) -> Principal:
+    """Whom `api.middleware.CreatorOnly` has let in."""
+    principal: Principal = request.scope["principal"]
+    return principal

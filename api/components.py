@@ -1,11 +1,10 @@
-"""The parts of a running API: made once, opened and closed by the app's lifespan."""
+"""The components of a running API: made once, opened and closed by the app's lifespan."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
-from api.auth import Authenticator, Principal
 from api.lag import LagReader
 from api.metrics import ApiMetrics
 from api.origins import Origins
@@ -13,7 +12,6 @@ from api.publisher import Publisher
 from infra.postgres import open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.errors import Forbidden
 from stores.cache import Cache, open_cache
 from stores.past import Past, open_past
 from stores.reader import FanMemory
@@ -24,11 +22,10 @@ POOL_SIZE_MAX = 8
 
 
 @dataclass(slots=True)
-class Parts:
-    """What handlers use. `opened` makes one, `close` ends it."""
+class Components:
+    """What handlers use. `open_components` makes them, `close` ends them."""
 
     settings: Settings
-    auth: Authenticator
     metrics: ApiMetrics
     pool: Any
     cache: Cache
@@ -48,9 +45,7 @@ class Parts:
         self.pool.terminate()
 
 
-async def opened(
-    settings: Settings, keyring: Keyring, auth: Authenticator, metrics: ApiMetrics
-) -> Parts:
+async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetrics) -> Components:
     """Open everything. Needs none of the services up: each is connected when it is there."""
     pool = await open_pool(
         settings.postgres_url,
@@ -75,18 +70,10 @@ async def opened(
     past.start()
     publisher.start()
     origins.start()
-    return Parts(settings, auth, metrics, pool, cache, memory, past, publisher, origins, lag)
+    return Components(settings, metrics, pool, cache, memory, past, publisher, origins, lag)
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts of the app that serves this request."""
-    parts: Parts = request.app.state.parts
-    return parts
-
-
-def creator_of(request: Request) -> tuple[Principal, str]:
-    """The verified principal and the creator it speaks for; raises 401 and 403 errors."""
-    principal = parts_of(request).auth.authenticate(request.headers.get("authorization"))
-    if principal.creator_id is None:
-        raise Forbidden
-    return principal, principal.creator_id
+def components_of(request: Request) -> Components:
+    """The components of the app that serves this request."""
+    components: Components = request.app.state.components
+    return components

@@ -13,8 +13,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.components import components_of
 from api.envelopes import plain
-from api.parts import Parts, parts_of
 from infra.breaker import Breaker
 from schemas.errors import FanMemoryError
 
@@ -28,9 +28,9 @@ async def live(_request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Each dependency, and each partition's position, lag and oldest unprojected event."""
-    parts = parts_of(request)
-    look, cache = await asyncio.gather(parts.lag.look(), _answers(parts.cache.ping()))
-    memory, publisher = parts.memory, parts.publisher
+    components = components_of(request)
+    look, cache = await asyncio.gather(components.lag.look(), _answers(components.cache.ping()))
+    memory, publisher = components.memory, components.publisher
     dependencies = {
         "cache": _dependency(cache, memory.cache_guard.breaker),
         "database": _dependency(look.database, memory.store_guard.breaker),
@@ -46,9 +46,9 @@ async def ready(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """The Prometheus text format; asks for the lag first, so that a scrape is never stale."""
-    parts: Parts = parts_of(request)
-    await parts.lag.look()
-    return Response(parts.metrics.render(), media_type=PROMETHEUS_TYPE)
+    components = components_of(request)
+    await components.lag.look()
+    return Response(components.metrics.render(), media_type=PROMETHEUS_TYPE)
 
 
 def _dependency(up: bool, breaker: Breaker) -> dict[str, Any]:

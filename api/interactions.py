@@ -3,11 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth import principal_of
+from api.components import components_of
 from api.envelopes import success
-from api.parts import creator_of, parts_of
 from infra.clock import now_ms
 from infra.kafka import relationship_key
-from schemas.errors import Forbidden
 from schemas.events import parse_interaction
 
 POSITION_HEADER = "x-position"
@@ -19,16 +19,14 @@ async def save_interaction(request: Request) -> Response:
     The body goes to the log as it came, after the same check that ingest makes against the same
     clock: the record carries the time of arrival that was used here.
     """
-    _, creator_id = creator_of(request)
     value = await request.body()
     arrived = now_ms()
     interaction = parse_interaction(value, arrived)
-    if interaction.creator_id != creator_id:
-        raise Forbidden
+    principal_of(request).require(interaction.creator_id)
     key = relationship_key(interaction.creator_id, interaction.fan_id)
-    parts = parts_of(request)
-    written = await parts.publisher.publish(key, value, arrived)
-    parts.origins.remember(written, (interaction.creator_id, interaction.fan_id))
+    components = components_of(request)
+    written = await components.publisher.publish(key, value, arrived)
+    components.origins.remember(written, (interaction.creator_id, interaction.fan_id))
     position = str(written)
     response = success(request.scope, position=position)
     response.headers[POSITION_HEADER] = position

@@ -3,9 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth import principal_of
+from api.components import Components, components_of
 from api.envelopes import data
 from api.parameters import identifier, moment, position, required
-from api.parts import Parts, creator_of, parts_of
 from infra.clock import now_ms
 from schemas.errors import FanNotFound
 from schemas.positions import Position
@@ -14,17 +15,17 @@ from views.explain import context_as_of, explain, value_of
 
 async def get_context(request: Request) -> Response:
     """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
-    parts, creator_id, fan_id = _asked(request)
+    components, creator_id, fan_id = _asked(request)
     query = request.query_params
     at_least, as_of = await _at_least(request, creator_id, fan_id), moment(query, "asOf")
     if as_of is None:
-        context = await parts.memory.context_json(creator_id, fan_id, at_least=at_least)
+        context = await components.memory.context_json(creator_id, fan_id, at_least=at_least)
         return data(request.scope, context)
     if at_least is not None:
-        await parts.memory.wait_until(
-            creator_id, fan_id, at_least, parts.settings.request_seconds_max
+        await components.memory.wait_until(
+            creator_id, fan_id, at_least, components.settings.request_seconds_max
         )
-    past = await parts.past.fold(
+    past = await components.past.fold(
         creator_id, fan_id, lambda history: context_as_of(creator_id, fan_id, history, as_of)
     )
     if past is None:
@@ -34,33 +35,32 @@ async def get_context(request: Request) -> Response:
 
 async def get_score(request: Request) -> Response:
     """The engagement score, decayed to now."""
-    parts, creator_id, fan_id = _asked(request)
+    components, creator_id, fan_id = _asked(request)
     at_least = await _at_least(request, creator_id, fan_id)
-    return data(request.scope, await parts.memory.score(creator_id, fan_id, at_least=at_least))
+    return data(request.scope, await components.memory.score(creator_id, fan_id, at_least=at_least))
 
 
 async def get_explanation(request: Request) -> Response:
     """Which events moved a number between `from` (default: ever) and `to` (default: now)."""
-    parts, creator_id, fan_id = _asked(request)
+    components, creator_id, fan_id = _asked(request)
     query = request.query_params
     field = required(query, "field")
     value_of(field)
     start, end = moment(query, "from"), moment(query, "to")
     if end is None:
         end = now_ms()
-    explanation = await parts.past.fold(
+    explanation = await components.past.fold(
         creator_id, fan_id, lambda history: explain(history, field, start, end)
     )
     return data(request.scope, explanation)
 
 
-def _asked(request: Request) -> tuple[Parts, str, str]:
-    """The parts, and the relationship asked for, which must be the token's creator's."""
-    principal, _ = creator_of(request)
+def _asked(request: Request) -> tuple[Components, str, str]:
+    """The components, and the relationship asked for, which must be the token's creator's."""
     fan_id = identifier(request.query_params, "fanId")
     creator_id = identifier(request.query_params, "creatorId")
-    principal.require(creator_id)
-    return parts_of(request), creator_id, fan_id
+    principal_of(request).require(creator_id)
+    return components_of(request), creator_id, fan_id
 
 
 async def _at_least(request: Request, creator_id: str, fan_id: str) -> Position | None:
@@ -68,5 +68,5 @@ async def _at_least(request: Request, creator_id: str, fan_id: str) -> Position 
     name = "minPosition"
     at_least = position(request.query_params, name)
     if at_least is not None:
-        await parts_of(request).origins.check(at_least, (creator_id, fan_id), name)
+        await components_of(request).origins.check(at_least, (creator_id, fan_id), name)
     return at_least

@@ -1,8 +1,9 @@
-"""What happens to every request, as pure ASGI: identified, observed, bounded, answered.
+"""What happens to every request, as pure ASGI: identified, logged, bounded, let in, answered.
 
-Outermost first: `Observed` (correlation id, access log, metrics) around `Answered` (every error
-becomes the error body) around `Bounded` (requests in flight, body size, one deadline). Starlette's
-`BaseHTTPMiddleware` would cost 105 us a request where these cost about 9 each.
+Outermost first: `AccessLog` (correlation id, access log, metrics) around `Errors` (every error
+becomes the error body) around the router; and around each endpoint's handler, as its row in the
+table says, `Limits` (requests in flight, body size, deadline) and `CreatorOnly` (the token).
+Starlette's `BaseHTTPMiddleware` would cost 105 us a request where these cost about 9 each.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.auth import Authenticator
+from api.endpoints import Endpoint
 from api.envelopes import CORRELATION_HEADER, failure, new_correlation_id
 from api.metrics import UNMATCHED, ApiMetrics
 from infra.settings import Settings
@@ -20,24 +23,25 @@ from schemas.errors import (
     BodyTooLarge,
     DeadlineExceeded,
     FanMemoryError,
+    Forbidden,
     MethodNotAllowed,
     Overloaded,
     RouteNotFound,
 )
 
-QUIET_ROUTES: Final = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""Asked every few seconds by machines: logged at DEBUG unless they fail."""
 _CORRELATION: Final = CORRELATION_HEADER.encode()
 
 log = logging.getLogger(__name__)
 
 
-class Observed:
+class AccessLog:
     """Gives the request its correlation id; logs and measures it. Never logs a query or an id."""
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics, quiet: frozenset[str]) -> None:
+        """`quiet` are the paths whose successes nobody wants to read about."""
         self._app = app
         self._metrics = metrics
+        self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +66,7 @@ class Observed:
             seconds = time.perf_counter() - began
             route = route_of(scope)
             self._metrics.observe(route, scope["method"], seconds)
-            quiet = route in QUIET_ROUTES and status < 400
+            quiet = route in self._quiet and status < 400
             level = logging.DEBUG if quiet else logging.INFO
             if log.isEnabledFor(level):
                 log.log(
@@ -79,7 +83,7 @@ class Observed:
                 )
 
 
-class Answered:
+class Errors:
     """Turns whatever is raised into the error body of its kind."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
@@ -111,25 +115,42 @@ class Answered:
                 await failure(scope, error, headers)(scope, receive, send)
 
 
-class Bounded:
-    """At most `requests_in_flight_max` at once, each with a deadline and a largest body."""
+class InFlight:
+    """The places for requests that all endpoints share."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+
+class Limits:
+    """One endpoint's: a place among the requests in flight, a deadline, a largest body."""
+
+    def __init__(
+        self, app: ASGIApp, endpoint: Endpoint, in_flight: InFlight, settings: Settings
+    ) -> None:
         self._app = app
-        self._seconds_max = settings.request_seconds_max
+        self._in_flight = in_flight
+        self._takes_place = not (endpoint.quiet or endpoint.streams)
         self._body_bytes_max = settings.body_bytes_max
-        self._in_flight_max = settings.requests_in_flight_max
-        self._in_flight = 0
+        deadline_s = endpoint.deadline_s or settings.request_seconds_max
+        self._seconds_max = None if endpoint.streams else deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._in_flight >= self._in_flight_max and scope["path"] not in QUIET_ROUTES:
-            raise Overloaded
         if scope["method"] not in ("GET", "HEAD"):
             receive = self._limited(scope, receive)
-        self._in_flight += 1
+        if not self._takes_place:
+            await self._in_time(scope, receive, send)
+            return
+        if self._in_flight.taken >= self._in_flight.most:
+            raise Overloaded
+        self._in_flight.taken += 1
+        try:
+            await self._in_time(scope, receive, send)
+        finally:
+            self._in_flight.taken -= 1
+
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._seconds_max) as deadline:
                 await self._app(scope, receive, send)
@@ -137,8 +158,6 @@ class Bounded:
             if deadline.expired():
                 raise DeadlineExceeded from None
             raise
-        finally:
-            self._in_flight -= 1
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Refuse a body by its announced size, or as soon as it has grown too large."""
@@ -156,6 +175,22 @@ class Bounded:
             return message
 
         return limited
+
+
+class CreatorOnly:
+    """Lets in whoever has a token of a creator: 401 without a token, 403 without a creator."""
+
+    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
+        principal = self._auth.authenticate(sent.decode("latin-1"))
+        if principal.creator_id is None:
+            raise Forbidden
+        scope["principal"] = principal
+        await self._app(scope, receive, send)
 
 
 def route_of(scope: Scope) -> str:

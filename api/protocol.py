@@ -2,7 +2,7 @@
 
 uvicorn bounds neither how long a head may be nor how long it may take, so a few thousand
 connections that each send a byte now and then, or one that never ends its headers, would take
-every file descriptor or all memory. Bodies are bounded by `api.middleware.Bounded`.
+every file descriptor or all memory. Bodies are bounded by `api.middleware.Limits`.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from api.app import create_app
+from api.app import ENDPOINTS, create_app
+from api.endpoints import Endpoint
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.journal import JournalEntry
@@ -86,11 +87,15 @@ class Client:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings) -> AsyncIterator[Client]:
+async def running_api(
+    settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS
+) -> AsyncIterator[Client]:
     """One API on a free port, in this event loop."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), log_config=None, access_log=False, lifespan="on")
+        uvicorn.Config(
+            create_app(settings, endpoints), log_config=None, access_log=False, lifespan="on"
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:

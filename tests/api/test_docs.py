@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from api.app import ROUTES
+from api.app import ENDPOINTS
 from tests.api.client import Client
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -12,7 +12,7 @@ DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8
 def test_every_route_is_in_the_docs_and_every_route_of_the_docs_exists() -> None:
     (block,) = re.findall(r"```\n(GET .*?)```", DOCS, re.S)
     named = set(re.findall(r"/[a-z/-]+", block))
-    assert named == {route.path for route in ROUTES}
+    assert named == {endpoint.path for endpoint in ENDPOINTS}
 
 
 async def test_every_metric_is_in_the_docs_and_every_metric_of_the_docs_exists(
