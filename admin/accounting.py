@@ -78,3 +78,16 @@ async def wait_until_folded(
                 f" {now.accepted - now.folded} unfolded, and nothing moves."
             )
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def wait_until_told(store: Store, seconds_max: float) -> None:
+    """Wait until the outbox is published: dead letters and updates are on their topics.
+
+    Raises `DeadlineExceeded` when that takes longer than `seconds_max`.
+    """
+    deadline = time.monotonic() + seconds_max
+    while waiting := [one for one in await store.untold() if one.waiting]:
+        if time.monotonic() > deadline:
+            told = ", ".join(f"{one.topic} {one.waiting}" for one in waiting)
+            raise DeadlineExceeded(f"Records of the outbox that nobody publishes: {told}.")
+        await asyncio.sleep(POLL_SECONDS)

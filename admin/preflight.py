@@ -12,6 +12,8 @@ from typing import Final
 from infra.kafka import admin
 from infra.postgres import REFUSALS, connect, database_errors, refusal
 from infra.settings import Settings
+from privacy.keys import Keyring
+from privacy.subjects import require_keys
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import JOURNAL
 from stores import migrate
@@ -21,7 +23,7 @@ LOOK_SECONDS_MAX: Final = 5.0
 
 
 async def preflight(settings: Settings) -> None:
-    """Raise `Misconfigured` when schema, view version or partition count don't fit this code."""
+    """Raise `Misconfigured` when schema, view version, partition count or keyring don't fit."""
     try:
         async with database_errors():
             connection = await connect(settings.postgres_url, command_timeout=LOOK_SECONDS_MAX)
@@ -30,6 +32,9 @@ async def preflight(settings: Settings) -> None:
                 partitions = await _journal_partitions(settings)
                 if partitions:
                     await remember_partitions(connection, partitions)
+                if not settings.accept_missing_keys:
+                    keyring = Keyring.parse(settings.keyring.get_secret_value())
+                    await require_keys(connection, keyring)
             finally:
                 connection.terminate()
     except (DatabaseUnavailable, *REFUSALS) as error:

@@ -9,7 +9,6 @@ from typing import Final
 
 POINTS: Final = (
     "ingest.before_produce",
-    "ingest.between_produces",
     "ingest.after_produce",
     "ingest.before_commit",
     "ingest.after_commit",
@@ -20,8 +19,8 @@ POINTS: Final = (
     "projection.after_commit",
     "projection.after_push",
     "projection.after_publish",
-    "updates.before_send",
-    "updates.after_send",
+    "outbox.before_send",
+    "outbox.after_send",
 )
 
 _armed = ""

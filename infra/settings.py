@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     accept_data_loss: bool = Field(
         False, description="go on although the log no longer reaches back to the position"
     )
+    accept_missing_keys: bool = Field(
+        False,
+        description="start without keys of some fans: their new events become dead letters",
+    )
 
     cache_ttl_seconds: int = Field(86_400, ge=1, description="of cached documents")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")

@@ -37,12 +37,13 @@ from ops.system import answers_ready, embedded_names, http_status
 from privacy.binding import binding_state
 from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
-from stores import migrate
+from stores import migrate, outbox
 
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_MIN = 1 << 30
 CHECK_SECONDS_MAX = 15.0
 ANSWER_SECONDS_MAX = 5.0
+OUTBOX_SECONDS_MAX = 60.0
 CLOCK_SECONDS_MAX = 2.0
 """Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
 
@@ -79,6 +80,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("postgres", partial(_postgres, reachable)),
         ("schema", partial(_schema, reachable)),
         ("keyring", partial(_keyring, data, reachable)),
+        ("outbox", partial(_outbox, reachable)),
         ("redis", partial(_redis, reachable)),
         ("clock", partial(_clock, reachable)),
     ]
@@ -360,6 +362,29 @@ async def _keyring(data: Path, settings: Settings) -> str:
             "Run `fanmemory keys bind` once no process of the former release is left.",
         )
     return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
+
+
+async def _outbox(settings: Settings) -> str:
+    """Whether what is to be told on Kafka is told."""
+    connection = await _connect(settings)
+    try:
+        found = await outbox.waiting(connection)
+    except asyncpg.UndefinedTableError:
+        return "no schema yet, nothing to tell"
+    finally:
+        await connection.close()
+    for one in found:
+        if one.oldest_seconds > OUTBOX_SECONDS_MAX:
+            raise Problem(
+                f"{one.waiting} records for {one.topic} wait for {one.oldest_seconds:.0f} s.",
+                "Check that a worker runs, and the topic with `fanmemory topics check`.",
+            )
+        if one.refused:
+            raise Problem(
+                f"{one.refused} records for {one.topic} are refused by the broker for good.",
+                "See `refused` in the table outbox_record; set it to NULL to try again.",
+            )
+    return f"{sum(one.waiting for one in found)} records wait to be published"
 
 
 async def _redis(settings: Settings) -> str:

@@ -6,8 +6,9 @@ the position row's `erasures` fence makes project drop it (`streams.projection`)
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.sql import load_queries
 from privacy.keys import Keyring, new_key
+from schemas.errors import Misconfigured, SealBroken
 from schemas.relationship import Relationship
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "subjects.sql")
@@ -62,49 +64,91 @@ class Subjects:
         self._by_id.clear()
 
     async def resolve(
-        self, connection: Any, relationships: Iterable[Relationship]
+        self,
+        connection: Any,
+        relationships: Iterable[Relationship],
+        locked: dict[Relationship, SealBroken] | None = None,
     ) -> dict[Relationship, Subject]:
-        """The subject of every relationship, made where there is none yet."""
+        """The subject of every relationship, made where there is none yet.
+
+        Those whose key does not open are named in `locked`; without it they raise `SealBroken`.
+        """
         known = self._by_relationship
         wanted = set(relationships)
         found = {pair: known[pair] for pair in wanted if pair in known}
         missing = sorted(wanted - found.keys())
         if missing:
-            fresh = await self._fetch(connection, missing)
-            unmade = [pair for pair in missing if pair not in fresh]
+            closed: dict[Relationship, SealBroken] = {}
+            fresh = await self._fetch(connection, missing, closed)
+            unmade = [pair for pair in missing if pair not in fresh and pair not in closed]
             if unmade:
                 await self._create(connection, unmade)
-                fresh |= await self._fetch(connection, unmade)
+                # Another worker may have been first, with a key that our ring lacks.
+                fresh |= await self._fetch(connection, unmade, closed)
+            _tell(closed, locked)
             _keep(known, fresh, self._limit)
             found |= fresh
         return found
 
     async def find(
-        self, connection: Any, relationships: Iterable[Relationship]
+        self,
+        connection: Any,
+        relationships: Iterable[Relationship],
+        locked: dict[Relationship, SealBroken] | None = None,
     ) -> dict[Relationship, Subject]:
-        """The subjects of those relationships that have one; makes none, keeps none."""
-        wanted = sorted(set(relationships))
-        return await self._fetch(connection, wanted) if wanted else {}
+        """The subjects of those relationships that have one; makes none, keeps none.
 
-    async def lookup(self, connection: Any, ids: Iterable[bytes]) -> dict[bytes, Subject]:
-        """The subjects that still exist: an erased one is absent."""
+        Those whose key does not open are named in `locked`; without it they raise `SealBroken`.
+        """
+        wanted = sorted(set(relationships))
+        closed: dict[Relationship, SealBroken] = {}
+        found = await self._fetch(connection, wanted, closed) if wanted else {}
+        _tell(closed, locked)
+        return found
+
+    async def lookup(
+        self,
+        connection: Any,
+        ids: Iterable[bytes],
+        locked: dict[bytes, SealBroken] | None = None,
+    ) -> dict[bytes, Subject]:
+        """The subjects that still exist: an erased one is absent.
+
+        Those whose key does not open are named in `locked`; without it they raise `SealBroken`.
+        """
         known = self._by_id
         wanted = set(ids)
         found = {id: known[id] for id in wanted if id in known}
         missing = wanted - found.keys()
         if missing:
             rows = await connection.fetch(_SQL.find_by_subject, sorted(missing))
-            fresh = {subject.id: subject for subject in map(self._subject, rows)}
+            closed: dict[bytes, SealBroken] = {}
+            fresh = {one.id: one for one in self._opened(rows, closed, itemgetter("subject"))}
+            _tell(closed, locked)
             _keep(known, fresh, self._limit)
             found |= fresh
         return found
 
     async def _fetch(
-        self, connection: Any, pairs: list[Relationship]
+        self,
+        connection: Any,
+        pairs: list[Relationship],
+        closed: dict[Relationship, SealBroken],
     ) -> dict[Relationship, Subject]:
         creators, fans = zip(*pairs, strict=True)
         rows = await connection.fetch(_SQL.find_by_relationship, creators, fans)
-        return {(s.creator_id, s.fan_id): s for s in map(self._subject, rows)}
+        opened = self._opened(rows, closed, itemgetter("creator_id", "fan_id"))
+        return {(one.creator_id, one.fan_id): one for one in opened}
+
+    def _opened(
+        self, rows: Iterable[Any], closed: dict[Key, SealBroken], name: Callable[[Any], Key]
+    ) -> Iterator[Subject]:
+        """One key that does not open must not stop the other fans of its batch."""
+        for row in rows:
+            try:
+                yield self._subject(row)
+            except SealBroken as broken:
+                closed[name(row)] = broken
 
     async def _create(self, connection: Any, pairs: list[Relationship]) -> None:
         ids = [uuid.uuid4().bytes for _ in pairs]
@@ -123,9 +167,28 @@ class Subjects:
         return Subject(id, creator_id, fan_id, kek, wrapped, key)
 
 
+def _tell(closed: dict[Key, SealBroken], locked: dict[Key, SealBroken] | None) -> None:
+    if closed and locked is None:
+        raise next(iter(closed.values()))
+    if locked is not None:
+        locked |= closed
+
+
 def _keep(kept: dict[Key, Subject], fresh: dict[Key, Subject], limit: int) -> None:
     """Add to a bounded map; when it is full, its older half goes."""
     if len(kept) + len(fresh) > limit:
         for key in list(kept)[: max(len(kept) // 2, len(kept) + len(fresh) - limit)]:
             del kept[key]
     kept.update(islice(fresh.items(), limit))
+
+
+async def require_keys(connection: Any, keyring: Keyring) -> None:
+    """Raise `Misconfigured` when the keyring lacks a key that subjects are wrapped under."""
+    lacking = await connection.fetchval(_SQL.find_other_kek, sorted(keyring.names))
+    if lacking is not None:
+        raise Misconfigured(
+            f"The keyring lacks key {lacking}, under which fans' keys are wrapped.",
+            hint="Add it to FANMEMORY_KEYRING, behind the newest. If it is lost for good, set"
+            " FANMEMORY_ACCEPT_MISSING_KEYS=1: those fans' events become dead letters, their"
+            " journal records are quarantined, and all others go on.",
+        )

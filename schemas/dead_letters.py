@@ -1,6 +1,15 @@
 """A dead letter: why a record of `interactions` was refused, and a sealed copy of it."""
 
+from typing import Final
+
 import msgspec
+
+from schemas.events import VALUE_BYTES_MAX
+
+HEAD_BYTES_MAX: Final = VALUE_BYTES_MAX
+"""Of the refused value: whatever could have been an event is whole, and of what is larger, which a
+compressed batch may be by a hundred times, the head is kept. Sealed and in base64 that is 350 KB:
+below the limit of any topic."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -17,7 +26,13 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     kek: str
     """Id of the keyring's key that the copy is sealed under."""
     sealed: bytes | None
-    """AES-256-GCM of the refused value (base64 in JSON); null for a record without a value."""
+    """AES-256-GCM of the refused value's first `HEAD_BYTES_MAX` bytes (base64 in JSON); null for a
+    record without a value."""
+    length: int | None = None
+    """Bytes of the whole value; null for a record without one, and in letters of earlier versions,
+    which hold the whole value."""
+    digest: str | None = None
+    """BLAKE2b of the whole value, under a key of the keyring's: equal values have equal ones."""
 
 
 encode_dead_letter = msgspec.json.Encoder().encode

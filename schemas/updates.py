@@ -21,5 +21,15 @@ class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Event time."""
 
 
+class MemoryMove(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """The same without names: how it waits in the outbox, next to its subject."""
+
+    views: tuple[str, ...]
+    version: str
+    engagement_score: float
+    timestamp: str
+
+
+encode_move = msgspec.json.Encoder().encode
 encode_update = msgspec.json.Encoder().encode
 decode_update = msgspec.json.Decoder(MemoryUpdate).decode

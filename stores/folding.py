@@ -12,7 +12,7 @@ fan's state is folded again from where it stood, without it. `fanmemory verify` 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from privacy.seal import open_entry
 from privacy.subjects import Subject
@@ -20,6 +20,8 @@ from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
 from stores.tally import Tally
 from views.state import FanState, decode, encode, fold
+
+_NONE_LOCKED: Final[Mapping[bytes, SealBroken]] = {}
 
 
 class OpenedRecord(NamedTuple):
@@ -104,12 +106,20 @@ def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]
     return framed
 
 
-def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list[OpenedRecord]:
-    """Open what its subject's key still opens; what has no key left is forgotten, not an error."""
+def open_records(
+    framed: FramedBatch,
+    subjects: Mapping[bytes, Subject],
+    locked: Mapping[bytes, SealBroken] = _NONE_LOCKED,
+) -> list[OpenedRecord]:
+    """Open what its subject's key still opens; what has no key left is forgotten, not an error.
+
+    The subjects that are `locked` exist, but the keyring lacks the key of theirs: what they sealed
+    is set aside until a rebuild with the key.
+    """
     opened = []
     for raw, record in framed.records:
         subject = subjects.get(raw.key)
-        if subject is None:
+        if subject is None and raw.key not in locked:
             tally = framed.tallies[raw.partition]
             if (raw.partition, raw.offset) in framed.doubted:
                 tally.repeats += 1
@@ -117,6 +127,8 @@ def open_records(framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list
                 tally.forgotten += 1
             continue
         try:
+            if subject is None:
+                raise locked[raw.key]
             entry = open_entry(subject.cipher, subject.id, record.event_key, record.sealed)
             check_source(record, entry)
         except SealBroken as broken:

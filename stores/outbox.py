@@ -1,39 +1,114 @@
-"""Updates: tell the world, through the outbox, that fans' views moved.
+"""The outbox: what is to be told on Kafka, written in the transaction that it tells of.
 
-Projection writes one outbox row per partition of a batch in the batch's own transaction. This relay
-publishes the rows in order, and the next batch's transaction deletes what was published. A crash
-before the delete publishes again: delivered at least once, never lost.
+Any topic's records: `write` them, commit, and wake the relay (`stores.relay`), which publishes them
+in order and deletes what the broker has. Delivered at least once, never lost. Nobody waits for it:
+a topic that can't be written lets its rows grow old, and nothing else.
+
+A row about a relationship has its subject and no names, so that an erasure leaves nothing. Its
+value is a JSON object; the relay puts `creatorId` and `fanId` in front, and makes the key of them.
 """
 
-import asyncio
-import logging
-import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from infra.failpoints import fail_point
-from infra.kafka import partition_of, relationship_key
-from infra.postgres import database_errors
-from infra.producer import BatchProducer, Keyed
-from infra.settings import Settings
-from privacy.subjects import Subject, Subjects
-from schemas.errors import BrokerUnavailable, DatabaseUnavailable
+from infra.kafka import relationship_key
+from infra.sql import load_queries
+from privacy.subjects import Subject
 from schemas.positions import Position
 from schemas.times import render_time
 from schemas.topics import JOURNAL, MEMORY_UPDATES
-from schemas.updates import MemoryUpdate, encode_update
-from stores.queries import memory_queries
+from schemas.updates import MemoryMove, encode_move
 
-log = logging.getLogger(__name__)
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "outbox.sql")
+_LOCKS: Final = 0x66616E6D
+"""Where the relays' locks are among the database's advisory locks: "fanm"."""
 
-QUEUED_ROWS_MAX: Final = 64
+
+class Outgoing(NamedTuple):
+    """One record to be published; the fields are columns of the table."""
+
+    topic: str
+    subject: bytes | None
+    """Whose names belong into it; then `key` is made of them."""
+    key: bytes | None
+    value: bytes
+    partition: int | None = None
+    """None: the one that Kafka's default partitioner gives the key."""
 
 
-class Moved(NamedTuple):
-    """One fan's move, as the outbox keeps it: no names, so that an erasure leaves nothing."""
+class Waiting(NamedTuple):
+    """What of one topic is not published yet."""
 
+    topic: str
+    waiting: int
+    refused: int
+    """Rows that the broker will never take: they are kept, and passed over."""
+    oldest_seconds: float
+    """Age of the oldest waiting row; 0 without one."""
+
+
+async def write(connection: Any, records: Sequence[Outgoing]) -> None:
+    """Add records, in order, in the caller's transaction, whose position rows are locked."""
+    if records:
+        await connection.execute(_QUERIES.write, *map(list, zip(*records, strict=True)))
+
+
+async def lock(connection: Any, topic: str) -> bool:
+    """Be the topic's one relay until the transaction ends; False when there is another."""
+    return bool(await connection.fetchval(_QUERIES.lock, _LOCKS, topic))
+
+
+async def read(connection: Any, topic: str, limit: int) -> list[Any]:
+    """The oldest rows: id, subject, key, value, partition."""
+    rows: list[Any] = await connection.fetch(_QUERIES.read, topic, limit)
+    return rows
+
+
+async def delete(connection: Any, topic: str, ids: Sequence[int]) -> None:
+    if ids:
+        await connection.execute(_QUERIES.delete, topic, ids)
+
+
+async def refuse(connection: Any, topic: str, reasons: dict[int, str]) -> None:
+    """Pass these rows over from now on, for the reasons given."""
+    if reasons:
+        await connection.execute(_QUERIES.refuse, topic, list(reasons), list(reasons.values()))
+
+
+async def expire(connection: Any, topic: str, kept_ms: int) -> int:
+    """Let go of rows that the topic itself would have let go of; returns how many."""
+    return int(await connection.fetchval(_QUERIES.expire, topic, kept_ms))
+
+
+async def waiting(connection: Any) -> list[Waiting]:
+    """What waits, for people, metrics and tests."""
+    return [Waiting(*row) for row in await connection.fetch(_QUERIES.waiting)]
+
+
+async def keys(connection: Any, topic: str) -> list[bytes]:
+    """The keys of a topic's rows, also of those that the broker refuses."""
+    return [row["key"] for row in await connection.fetch(_QUERIES.keys, topic)]
+
+
+def named(value: bytes, subject: Subject) -> tuple[bytes, bytes]:
+    """(key, value) of a record about a relationship, with its names."""
+    names = msgspec.json.encode({"creatorId": subject.creator_id, "fanId": subject.fan_id})
+    return relationship_key(subject.creator_id, subject.fan_id), names[:-1] + b"," + value[1:]
+
+
+def moved(
+    subject: bytes, partition: int, version: int, views: tuple[str, ...], score: float, time: int
+) -> Outgoing:
+    """That a fan's views moved; `version` is the state's: the newest journal offset + 1."""
+    position = Position(JOURNAL.name, partition, version - 1)
+    move = MemoryMove(views, str(position), score, render_time(time))
+    return Outgoing(MEMORY_UPDATES.name, subject, None, encode_move(move))
+
+
+class _FormerMove(NamedTuple):
     subject: bytes
     version: int
     views: tuple[str, ...]
@@ -41,92 +116,12 @@ class Moved(NamedTuple):
     time: int
 
 
-class Row(NamedTuple):
-    """One outbox row."""
-
-    partition: int
-    next: int
-    moves: Sequence[Moved]
+_decode_former = msgspec.msgpack.Decoder(list[_FormerMove]).decode
 
 
-encode_moves = msgspec.msgpack.Encoder().encode
-decode_moves = msgspec.msgpack.Decoder(list[Moved]).decode
-
-
-class Relay:
-    """Publishes outbox rows; `published` says up to where, for the next transaction to delete."""
-
-    def __init__(
-        self, settings: Settings, pool: Any, producer: BatchProducer, subjects: Subjects
-    ) -> None:
-        self._settings = settings
-        self._pool = pool
-        self._producer = producer
-        self._subjects = subjects
-        self._queue: asyncio.Queue[Row] = asyncio.Queue(QUEUED_ROWS_MAX)
-        self._partitions = 0
-        self.published: dict[int, int] = {}
-
-    async def offer(self, rows: Sequence[Row]) -> None:
-        """Take committed rows over; waits while too many are unpublished."""
-        for row in rows:
-            await self._queue.put(row)
-
-    async def recover(self, connection: Any, generation: int, partitions: Sequence[int]) -> None:
-        """Take over what an earlier owner of these partitions left unpublished."""
-        rows = await connection.fetch(memory_queries(generation).read_outbox, partitions)
-        for row in rows:
-            left = Row(row["partition"], row["next"], decode_moves(row["updates"]))
-            await self._publish_until_done([left])
-
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            rows = [await self._queue.get()]
-            while not self._queue.empty():
-                rows.append(self._queue.get_nowait())
-            await self._publish_until_done(rows)
-
-    async def _publish_until_done(self, rows: Sequence[Row]) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._publish(rows)
-                return
-            except (BrokerUnavailable, DatabaseUnavailable) as error:
-                attempt += 1
-                log.warning("updates wait for %s", type(error).__name__)
-                longest = min(self._settings.retry_seconds_max, 0.1 * 2 ** min(attempt, 16))
-                await asyncio.sleep(random.uniform(longest / 4, longest))
-
-    async def _publish(self, rows: Sequence[Row]) -> None:
-        if not self._partitions:
-            self._partitions = await self._producer.partitions(MEMORY_UPDATES.name)
-        async with database_errors(), self._pool.acquire() as connection:
-            subjects = await self._subjects.lookup(
-                connection, {move.subject for row in rows for move in row.moves}
-            )
-        batches: dict[int, list[Keyed]] = {}
-        for row in rows:
-            for move in row.moves:
-                subject = subjects.get(move.subject)
-                if subject is not None:
-                    key, value = _record(row, move, subject)
-                    batches.setdefault(partition_of(key, self._partitions), []).append((key, value))
-        fail_point("updates.before_send")
-        await self._producer.send(MEMORY_UPDATES.name, batches)
-        fail_point("updates.after_send")
-        for row in rows:
-            self.published[row.partition] = max(row.next, self.published.get(row.partition, 0))
-
-
-def _record(row: Row, move: Moved, subject: Subject) -> tuple[bytes, bytes]:
-    update = MemoryUpdate(
-        creator_id=subject.creator_id,
-        fan_id=subject.fan_id,
-        views=move.views,
-        version=str(Position(JOURNAL.name, row.partition, move.version - 1)),
-        engagement_score=move.score,
-        timestamp=render_time(move.time),
-    )
-    return relationship_key(subject.creator_id, subject.fan_id), encode_update(update)
+async def adopt_former(connection: Any, partitions: Sequence[int]) -> None:
+    """Take over what a worker of the former version left of these partitions, now ours."""
+    rows = await connection.fetch(_QUERIES.take_former, partitions)
+    for row in sorted(rows, key=lambda row: (row["partition"], row["next"])):
+        moves = _decode_former(row["updates"])
+        await write(connection, [moved(m.subject, row["partition"], *m[1:]) for m in moves])

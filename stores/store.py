@@ -17,7 +17,7 @@ from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations
+from stores import generations, outbox
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
@@ -139,6 +139,11 @@ class Store:
         async with database_errors():
             rows = await self._pool.fetch(POSITION_SQL.statuses)
         return [PartitionStatus(**{**row, "sources": tuple(row["sources"])}) for row in rows]
+
+    async def untold(self) -> list[outbox.Waiting]:
+        """What of each topic is in the outbox: to be published, or refused for good."""
+        async with database_errors():
+            return await outbox.waiting(self._pool)
 
     async def history(
         self, creator_id: str, fan_id: str, entries_max: int, bytes_max: int = HISTORY_BYTES_MAX

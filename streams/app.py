@@ -17,9 +17,9 @@ from infra.producer import BatchProducer
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
-from schemas.topics import INTERACTIONS, JOURNAL
+from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores.cache import open_cache
-from stores.outbox import Relay
+from stores.relay import Relay
 from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
@@ -61,10 +61,9 @@ def build_app(settings: Settings) -> Any:
     )
     cache = open_cache(settings, keyring)
     producer = BatchProducer(settings, "fanmemory-ingest")
-    updates_producer = BatchProducer(settings, "fanmemory-updates")
     subjects = Subjects(keyring, settings.subject_cache_max)
-    relay = Relay(settings, pool, updates_producer, subjects)
-    ingest = Ingest(settings, pool, keyring, producer)
+    relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
+    ingest = Ingest(settings, pool, keyring, producer, relay)
     project = Projection(pool, cache, relay, subjects)
 
     app = _faust_app(settings)
@@ -84,7 +83,7 @@ def build_app(settings: Settings) -> Any:
 
     async def close_resources() -> None:
         await producer.stop()
-        await updates_producer.stop()
+        await relay.stop()
         await cache.close()
         await pool.close()
 

@@ -5,39 +5,48 @@ One unit of work, in this order; what a crash after each step costs is in bracke
 1. Validate every record. [nothing]
 2. Resolve relationships to subjects in Postgres, making new ones. [an unused subject]
 3. Analyse the texts in one batch, build and seal the journal records. [nothing]
-4. Produce them, acknowledged by all, then the dead letters. [they are produced again: project
-   knows journal records by their source position, dead letters carry it as their key]
-5. Move our position and count what became of each record, in one transaction, fenced. [done]
+4. Produce them, acknowledged by all. [they are produced again, and project knows them; a mere retry
+   remembers what was acknowledged, and produces only the rest]
+5. In one transaction, fenced: move our position, count what became of each record, and put the dead
+   letters into the outbox. [done; the relay publishes them, and nobody waits for it]
 
 Whoever was fenced has produced in vain, which step 4's bracket covers.
+
+No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
+to a fan whose key does not open, becomes a dead letter, sealed and with its reason.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
 from infra.failpoints import fail_point
 from infra.postgres import database_errors
-from infra.producer import BatchProducer, Keyed
+from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.seal import event_key, seal_entry, source_key
 from privacy.subjects import Subjects, journal_partition
-from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.errors import InvalidInput
+from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter, encode_dead_letter
+from schemas.errors import InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
+from stores import outbox
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.positions import Batch, Positions, count_intake, terminating_blockers
+from stores.relay import Relay
 
 log = logging.getLogger(__name__)
 
+KEY_LACKING = "this fan's key does not open"
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 
 
@@ -45,28 +54,42 @@ MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 class _Intake:
     """What one unit turned into."""
 
-    accepted: list[tuple[Position, Interaction]] = field(default_factory=list)
+    accepted: list[tuple[Any, Interaction]] = field(default_factory=list)
+    """(record, event)"""
     journal: dict[int, list[Keyed]] = field(default_factory=dict)
-    dead_letters: dict[int, list[Keyed]] = field(default_factory=dict)
+    sources: dict[int, list[Any]] = field(default_factory=dict)
+    """The records that those of `journal` were made of, in the same order."""
+    dead_letters: dict[int, list[outbox.Outgoing]] = field(default_factory=dict)
+    """By partition of `interactions`."""
 
 
 class Ingest:
     """The step of `interactions`."""
 
     def __init__(
-        self, settings: Settings, pool: Any, keyring: Keyring, producer: BatchProducer
+        self,
+        settings: Settings,
+        pool: Any,
+        keyring: Keyring,
+        producer: BatchProducer,
+        relay: Relay,
     ) -> None:
         self.positions = Positions(INTERACTIONS.name)
         self._pool = pool
         self._keyring = keyring
         self._producer = producer
+        self._relay = relay
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
+        self._written: set[tuple[int, int]] = set()
+        """(partition, offset) of the unit's records that the journal has: a retry does not
+        produce them again. At most a unit's."""
+        self._dead_letter_digests = keyring.derive(b"dead-letter")
 
     async def claim(self, partitions: Sequence[int]) -> None:
         found = await self._producer.partitions(JOURNAL.name)
         require_partitions(found, self._journal_partitions)
-        self._subjects.forget_all()
+        self._forget_all()
         async with (
             database_errors(),
             self._pool.acquire() as connection,
@@ -77,7 +100,15 @@ class Ingest:
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()
         async with database_errors(), self._pool.acquire() as connection:
-            return await self.positions.reload(connection, partitions)
+            ours = await self.positions.reload(connection, partitions)
+        if not ours:
+            self._forget_all()
+        return ours
+
+    def _forget_all(self) -> None:
+        """What we hold is claimed anew: others may have moved it meanwhile."""
+        self._subjects.forget_all()
+        self._written.clear()
 
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
@@ -85,52 +116,86 @@ class Ingest:
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         intake = self._validate(batches)
+        locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
             subjects = await self._subjects.resolve(
-                connection, ((event.creator_id, event.fan_id) for _, event in intake.accepted)
+                connection,
+                ((event.creator_id, event.fan_id) for _, event in intake.accepted),
+                locked,
             )
+        self._set_aside_locked(intake, locked)
         self._seal(intake, subjects)
         fail_point("ingest.before_produce")
-        await self._producer.send(JOURNAL.name, intake.journal)
-        fail_point("ingest.between_produces")
-        await self._producer.send(DEAD_LETTERS.name, intake.dead_letters)
+        await self._produce(intake)
         fail_point("ingest.after_produce")
         await self._commit(batches, intake)
+        self._written.clear()
+        if intake.dead_letters:
+            self._relay.wake(DEAD_LETTERS.name)
 
     def _validate(self, batches: Sequence[Batch]) -> _Intake:
         intake = _Intake()
         for batch in batches:
             for record in batch.records:
-                position = Position(INTERACTIONS.name, record.partition, record.offset)
                 try:
                     if not record.value:
                         raise InvalidInput("$", "must not be empty")
                     event = parse_interaction(record.value, record.timestamp)
                 except InvalidInput as refusal:
-                    letters = intake.dead_letters.setdefault(record.partition, [])
-                    letters.append(self._dead_letter(position, record, refusal))
+                    self._set_aside(intake, record, refusal.field, refusal.reason)
                 else:
-                    intake.accepted.append((position, event))
+                    intake.accepted.append((record, event))
         return intake
 
-    def _dead_letter(self, position: Position, record: Any, refusal: InvalidInput) -> Keyed:
-        key = str(position).encode()
-        kek, sealed = self._keyring.seal(record.value or b"", key)
+    def _set_aside_locked(self, intake: _Intake, locked: Mapping[Relationship, SealBroken]) -> None:
+        """The events of fans whose key does not open: for when the keyring has its key again."""
+        if not locked:
+            return
+        log.error("fans whose key does not open", extra={"count": len(locked)})
+        accepted, intake.accepted = intake.accepted, []
+        for record, event in accepted:
+            broken = locked.get((event.creator_id, event.fan_id))
+            if broken is None:
+                intake.accepted.append((record, event))
+            else:
+                self._set_aside(intake, record, "$", f"{KEY_LACKING}: {broken}")
+
+    def _set_aside(self, intake: _Intake, record: Any, field: str, reason: str) -> None:
+        """Make a dead letter: sealed, and bounded whatever came."""
+        source = str(Position(INTERACTIONS.name, record.partition, record.offset))
+        key = source.encode()
+        value = record.value
+        kek, sealed = self._keyring.seal((value or b"")[:HEAD_BYTES_MAX], key)
         letter = DeadLetter(
-            source=str(position),
-            field=refusal.field,
-            reason=refusal.reason,
+            source=source,
+            field=field,
+            reason=reason,
             refused_at=render_time(record.timestamp),
             kek=kek,
-            sealed=None if record.value is None else sealed,
+            sealed=None if value is None else sealed,
+            length=None if value is None else len(value),
+            digest=None if value is None else self._digest(value),
         )
-        return key, encode_dead_letter(letter)
+        intake.dead_letters.setdefault(record.partition, []).append(
+            outbox.Outgoing(
+                DEAD_LETTERS.name, None, key, encode_dead_letter(letter), record.partition
+            )
+        )
+
+    def _digest(self, value: bytes) -> str:
+        """Keyed, because a short text could be guessed from a plain one."""
+        return blake2b(value, key=self._dead_letter_digests, digest_size=16).hexdigest()
 
     def _seal(self, intake: _Intake, subjects: dict[tuple[str, str], Any]) -> None:
-        texts = [event.content for _, event in intake.accepted if event.content is not None]
+        left = [
+            (record, event)
+            for record, event in intake.accepted
+            if (record.partition, record.offset) not in self._written
+        ]
+        texts = [event.content for _, event in left if event.content is not None]
         features = iter(analyse(texts))
-        journal = intake.journal
-        for position, event in intake.accepted:
+        for raw, event in left:
+            position = Position(INTERACTIONS.name, raw.partition, raw.offset)
             subject = subjects[event.creator_id, event.fan_id]
             text = next(features) if event.content is not None else None
             entry = _entry(position, event, text)
@@ -144,7 +209,29 @@ class Ingest:
                 seal_entry(subject.cipher, subject.id, key, entry),
             )
             partition = journal_partition(subject.id, self._journal_partitions)
-            journal.setdefault(partition, []).append((subject.id, encode_record(record)))
+            intake.journal.setdefault(partition, []).append((subject.id, encode_record(record)))
+            intake.sources.setdefault(partition, []).append(raw)
+
+    async def _produce(self, intake: _Intake) -> None:
+        delivery = Delivery()
+        try:
+            await self._producer.send(JOURNAL.name, intake.journal, delivery)
+        finally:
+            for partition, settled in delivery.settled.items():
+                done = {(raw.partition, raw.offset) for raw in intake.sources[partition][:settled]}
+                for one in delivery.refused.get(partition, ()):
+                    # Found again by a retry: its dead letter is not written yet.
+                    raw = intake.sources[partition][one.place]
+                    done.discard((raw.partition, raw.offset))
+                self._written |= done
+        for partition, refused in delivery.refused.items():
+            for one in refused:
+                log.error(
+                    "the journal takes a record never; it is a dead letter",
+                    extra={"topic": JOURNAL.name, "partition": partition, "reason": one.reason},
+                )
+                raw = intake.sources[partition][one.place]
+                self._set_aside(intake, raw, "$", f"the journal refuses it: {one.reason}")
 
     async def _commit(self, batches: Sequence[Batch], intake: _Intake) -> None:
         fail_point("ingest.before_commit")
@@ -155,6 +242,8 @@ class Ingest:
                 dead = len(intake.dead_letters.get(batch.partition, ()))
                 counts.append((batch.partition, len(batch.records) - dead, dead))
             await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
+            letters = [one for ones in intake.dead_letters.values() for one in ones]
+            await outbox.write(connection, letters)
         fail_point("ingest.after_commit")
 
 

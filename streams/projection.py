@@ -7,12 +7,12 @@ One unit of work, in this order; what a crash after each step costs is in bracke
    a. move the position rows by compare-and-set: the fence;
    b. insert the history; what comes back was there already: duplicates;
    c. read the states of the batch's fans, fold what is new, write them back;
-   d. quarantine what could not be folded, write the outbox, delete what was published;
+   d. quarantine what could not be opened or folded, write the outbox;
    e. count what became of every record; commit.
 3. Bring Redis up to date, then publish the position there. [Redis is behind: whoever holds the
    partition next, or we when Redis answers again, drops the fans moved since the published
    position before publishing another]
-4. Hand the outbox rows to the relay. [they are read from the outbox at the next claim]
+4. Wake the relay, which publishes the outbox. [some worker's relay finds it within a second]
 
 A lost reply to COMMIT is a crash after 2 or in it: the positions are read again, which tells.
 """
@@ -25,9 +25,9 @@ from typing import Any
 from infra.failpoints import fail_point
 from infra.postgres import database_errors
 from privacy.subjects import Subjects
-from schemas.errors import DatabaseUnavailable
-from schemas.topics import JOURNAL
-from stores import generations, history, quarantine, states
+from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.topics import JOURNAL, MEMORY_UPDATES
+from stores import generations, history, outbox, quarantine, states
 from stores.cache import Cache
 from stores.folding import (
     Folded,
@@ -38,9 +38,8 @@ from stores.folding import (
     open_records,
     read_frames,
 )
-from stores.outbox import Moved, Relay, Row, encode_moves
 from stores.positions import Batch, Positions, count_folded, terminating_blockers
-from stores.queries import memory_queries
+from stores.relay import Relay
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from views import engagement
 from views.state import moved
@@ -66,27 +65,23 @@ class Projection:
 
     async def claim(self, partitions: Sequence[int]) -> None:
         self._subjects.forget_all()
-        async with database_errors(), self._pool.acquire() as connection:
-            async with connection.transaction():
-                generation = await self._live_generation(connection)
-                async with terminating_blockers(self._pool, connection):
-                    await self.positions.claim(connection, generation, partitions)
-            await self._relay.recover(connection, generation, partitions)
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            generation = await self._live_generation(connection)
+            async with terminating_blockers(self._pool, connection):
+                await self.positions.claim(connection, generation, partitions)
+            await outbox.adopt_former(connection, partitions)
         await self._cache_writer.doubt(self.positions)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         """Also notices that another generation went live: then its rows are claimed."""
         self._subjects.forget_all()
-        async with database_errors(), self._pool.acquire() as connection:
-            async with connection.transaction():
-                generation = await self._live_generation(connection)
-                if generation != self.positions.generation:
-                    await self.positions.claim(connection, generation, sorted(self.positions.held))
-                    ours = True
-                else:
-                    ours = await self.positions.reload(connection, partitions)
-            # A commit whose reply was lost was neither pushed nor told.
-            await self._relay.recover(connection, generation, sorted(self.positions.held))
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            generation = await self._live_generation(connection)
+            if generation != self.positions.generation:
+                await self.positions.claim(connection, generation, sorted(self.positions.held))
+                ours = True
+            else:
+                ours = await self.positions.reload(connection, partitions)
         await self._cache_writer.doubt(self.positions)
         return ours
 
@@ -101,20 +96,21 @@ class Projection:
             {partition: one.sources for partition, one in held.items()},
         )
         async with database_errors(), self._pool.acquire() as connection:
+            locked: dict[bytes, SealBroken] = {}
             subjects = await self._subjects.lookup(
-                connection, {raw.key for raw, _ in framed.records}
+                connection, {raw.key for raw, _ in framed.records}, locked
             )
-            opened = distinct(open_records(framed, subjects), framed)
+            opened = distinct(open_records(framed, subjects, locked), framed)
             async with connection.transaction():
                 folded = await self._write(connection, batches, framed, opened)
-                rows = await self._write_outbox(connection, batches, folded)
+                await outbox.write(connection, list(map(_told, folded)))
                 fail_point("projection.before_commit")
         fail_point("projection.after_commit")
         for partition, sources in framed.sources.items():
             if partition in held:
                 held[partition].sources = sources
         await self._cache_writer.push(batches, folded, subjects, framed.sources)
-        await self._relay.offer(rows)
+        self._relay.wake(MEMORY_UPDATES.name)
 
     async def refresh_cache(self) -> None:
         """Once a second: bring Redis back when it was away, keep our positions known to it."""
@@ -171,34 +167,12 @@ class Projection:
                 fresh.append(one)
         return fresh
 
-    async def _write_outbox(
-        self, connection: Any, batches: Sequence[Batch], folded: Sequence[Folded]
-    ) -> list[Row]:
-        queries = memory_queries(self.positions.generation)
-        until = {batch.partition: batch.until for batch in batches}
-        moves: dict[int, list[Moved]] = {}
-        for fan in folded:
-            moves.setdefault(fan.opened[-1].partition, []).append(_moved(fan))
-        rows = [Row(partition, until[partition], moved) for partition, moved in moves.items()]
-        if rows:
-            await connection.execute(
-                queries.insert_outbox,
-                [row.partition for row in rows],
-                [row.next for row in rows],
-                [encode_moves(row.moves) for row in rows],
-            )
-        published = self._relay.published
-        if published:
-            await connection.execute(
-                queries.delete_outbox, list(published), list(published.values())
-            )
-        return rows
 
-
-def _moved(fan: Folded) -> Moved:
+def _told(fan: Folded) -> outbox.Outgoing:
     newest = fan.opened[-1].entry.time
-    return Moved(
+    return outbox.moved(
         fan.subject,
+        fan.opened[-1].partition,
         fan.version,
         moved((one.entry for one in fan.opened), first=fan.base == 0),
         engagement.score(fan.state.engagement, newest),

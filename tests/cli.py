@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, TypeVar
 
-from admin.accounting import Account, wait_until_folded
+from admin.accounting import Account, wait_until_folded, wait_until_told
 from infra.settings import Settings
 from ops.secrets import with_secrets
 from ops.services.endpoints import load
@@ -131,7 +131,9 @@ class Running:
         pipeline = self.pipeline
         written = sum((await pipeline.ends(INTERACTIONS.name)).values())
         async with pipeline.stores() as (_, store):
-            return await wait_until_folded(store, written, SECONDS_MAX)
+            account = await wait_until_folded(store, written, SECONDS_MAX)
+            await wait_until_told(store, SECONDS_MAX)
+            return account
 
     async def context(self, creator: str, fan: str) -> MemoryContext | None:
         """A fan's memory now, or None."""

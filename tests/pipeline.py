@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from admin.accounting import Account
+from admin.accounting import Account, wait_until_told
 from admin.topics import partitions_of
 from infra.postgres import open_pool
 from infra.settings import Settings
@@ -276,7 +276,9 @@ class Pipeline:
         return [TopicPartition(topic, partition) for partition in range(count)]
 
     async def dead_letters(self) -> list[tuple[DeadLetter, bytes | None]]:
-        """Every dead letter with its value opened."""
+        """Every dead letter with its value opened, once all are published."""
+        async with self.stores() as (_, store):
+            await wait_until_told(store, WAIT_SECONDS_MAX)
         found = []
         for one in await self.records(DEAD_LETTERS.name):
             letter = decode_dead_letter(one.value)

@@ -273,7 +273,7 @@ async def _intake(
     processes: int,
     progress: Callable[[int], None],
 ) -> list[IntakeResult]:
-    dead = await dead_places(look.settings)
+    dead = await dead_places(look.settings, connection)
     quarantined = await quarantined_places(connection)
     journal = Places()
     journal.update(places.projected)

@@ -30,6 +30,7 @@ from schemas.events import Interaction, parse_interaction
 from schemas.journal import decode_record
 from schemas.positions import Position, parse_position
 from schemas.topics import DEAD_LETTERS, INTERACTIONS
+from stores import outbox
 
 SQL: Final = load_queries(Path(__file__).with_name("intake.sql"))
 DIFFERENCES_MAX: Final = 200
@@ -88,18 +89,25 @@ class _Judged(NamedTuple):
     event_key: bytes
 
 
-async def dead_places(settings: Settings) -> Places:
-    """The places in `interactions` of which there is a dead letter."""
+async def dead_places(settings: Settings, connection: Any) -> Places:
+    """The places in `interactions` of which there is a dead letter, told or still in the outbox."""
     found = Places()
+
+    def add(key: bytes | None) -> None:
+        try:
+            position = parse_position((key or b"").decode())
+        except (InvalidInput, UnicodeDecodeError):
+            return  # nothing that ingest wrote
+        found.add(position.partition, position.offset)
+
+    # First: a letter that is published meanwhile is found on the topic.
+    for key in await outbox.keys(connection, DEAD_LETTERS.name):
+        add(key)
     async with open_journal(settings, DEAD_LETTERS.name) as letters:
         for partition, bounds in (await letters.bounds()).items():
             async for raws in letters.read(partition, bounds.first, bounds.end):
                 for raw in raws:
-                    try:
-                        position = parse_position(raw.key.decode())
-                    except (InvalidInput, UnicodeDecodeError):
-                        continue  # nothing that ingest wrote
-                    found.add(position.partition, position.offset)
+                    add(raw.key)
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from admin.accounting import wait_until_folded
+from admin.accounting import wait_until_folded, wait_until_told
 from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.chaos.checks import Check, check_all
@@ -40,8 +40,6 @@ STANDSTILL_SECONDS_MAX: Final = 90.0
 CACHED_FANS: Final = 500
 """Fans read once more at the end, so that there is a cache to be compared."""
 API_SECONDS_MAX: Final = 60.0
-TOLD_SECONDS: Final = 3.0
-"""What the relay may take to publish the last updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ async def run_chaos(
             tell("all is emitted; draining")
             emitted += emitter.slipped
             account = await wait_until_folded(store, len(emitted), STANDSTILL_SECONDS_MAX)
-            await asyncio.sleep(TOLD_SECONDS)
+            await wait_until_told(store, STANDSTILL_SECONDS_MAX)
             await reader.read_each(CACHED_FANS)
             tell("all is in the views; checking")
             checks = await check_all(

@@ -16,7 +16,7 @@ from ops.secrets import with_secrets
 from ops.services import discover
 from ops.show import printable
 from privacy.keys import Keyring
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter
 from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS
 
@@ -61,6 +61,8 @@ def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
         "field": letter.field,
         "reason": letter.reason,
         "refusedAt": letter.refused_at,
+        "length": letter.length,
+        "digest": letter.digest,
     }
     if keyring is None:
         return told
@@ -85,6 +87,8 @@ def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> Non
     table.add_column("why", overflow="fold")
     for letter in letters:
         why = Text(f"{letter.field}: {letter.reason}", "red")
+        if (letter.length or 0) > HEAD_BYTES_MAX:
+            why.append(f" (the first {HEAD_BYTES_MAX:,} of {letter.length:,} bytes are kept)")
         if keyring is not None:
             why.append("\n" + _value(letter, keyring), "not dim default")
         table.add_row(letter.refused_at[:19].replace("T", " "), letter.source, why)

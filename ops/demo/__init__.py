@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from admin import dead_letters
-from admin.accounting import Account, account, wait_until_folded
+from admin.accounting import Account, account, wait_until_folded, wait_until_told
 from admin.emit import Emitted, emit, read_lines, shifted, to_now_ms
 from api.tokens import issue_token
 from infra.clock import now_ms
@@ -69,6 +69,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
             ),
         )
         seconds = time.perf_counter() - started
+        await wait_until_told(store, STANDSTILL_SECONDS_MAX)
         remembered = await store.read(CREATOR, FAN)
         if remembered is None:
             raise FanNotFound

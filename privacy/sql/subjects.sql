@@ -21,3 +21,7 @@ SELECT subject, creator_id, fan_id, kek,
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
     AS fresh (subject, creator_id, fan_id, kek, bound_key, unbound_key)
 ON CONFLICT (creator_id, fan_id) DO NOTHING;
+
+-- A key-encryption key that subjects are wrapped under and that is not among these.
+-- name: find_other_kek
+SELECT kek FROM subject WHERE kek <> ALL ($1::text[]) LIMIT 1;

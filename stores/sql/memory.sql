@@ -1,16 +1,5 @@
 -- What project writes and readers read. {generation} is the schema of one generation.
 
--- name: insert_outbox
-INSERT INTO outbox (partition, next, updates)
-SELECT * FROM unnest($1::int[], $2::bigint[], $3::bytea[]);
-
--- name: delete_outbox
-DELETE FROM outbox AS o USING unnest($1::int[], $2::bigint[]) AS x (partition, next)
-WHERE o.partition = x.partition AND o.next <= x.next;
-
--- name: read_outbox
-SELECT partition, next, updates FROM outbox WHERE partition = ANY ($1::int[]) ORDER BY next;
-
 -- One statement, so one snapshot: state and messages belong together, and `readable` says whether
 -- these are the tables to read (see readable_generation).
 -- name: read_fan

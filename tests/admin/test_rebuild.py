@@ -20,11 +20,11 @@ from infra.settings import Settings
 from ops.services import Endpoints
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
-from schemas.topics import JOURNAL, MEMORY_UPDATES
+from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import generations
 from stores.migrate import migrate
-from stores.outbox import Relay
 from stores.positions import POSITION_SQL
+from stores.relay import Relay
 from streams.ingest import Ingest
 from streams.projection import Projection
 from tests import services as helpers
@@ -323,10 +323,8 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     pool = await open_pool(settings.postgres_url)
     async with quiet.stores() as (cache, _):
         subjects = Subjects(quiet.keyring, 10)
-        updates_producer = BatchProducer(settings, "test")
-        project = Projection(
-            pool, cache, Relay(settings, pool, updates_producer, subjects), subjects
-        )
+        relay = Relay(settings, pool, subjects, [MEMORY_UPDATES])
+        project = Projection(pool, cache, relay, subjects)
         claim = asyncio.create_task(project.claim([0]))
         await quiet.wait_for(waiting)
         await switch.commit()
@@ -391,7 +389,8 @@ async def test_ingest_refuses_a_journal_that_has_grown(quiet: Pipeline) -> None:
     producer = BatchProducer(settings, "test")
     try:
         with pytest.raises(Misconfigured, match="has 4 partitions"):
-            await Ingest(settings, pool, quiet.keyring, producer).claim([0])
+            relay = Relay(settings, pool, Subjects(quiet.keyring, 1), [DEAD_LETTERS])
+            await Ingest(settings, pool, quiet.keyring, producer, relay).claim([0])
     finally:
         await producer.stop()
         await pool.close()

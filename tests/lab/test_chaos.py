@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from admin.accounting import Account, wait_until_folded
+from admin.accounting import Account, wait_until_folded, wait_until_told
 from infra.failpoints import POINTS
 from infra.postgres import connect, open_pool
 from infra.settings import Settings
@@ -127,8 +127,7 @@ async def drained(settings: Settings, tmp_path: Path) -> AsyncIterator[Drained]:
             emitter.rate = 10_000.0
             await emitter.run()
             account = await wait_until_folded(store, len(emitted), STANDSTILL_SECONDS_MAX)
-            # A relay publishes after the commit: give the last updates their moment.
-            await asyncio.sleep(1.0)
+            await wait_until_told(store, STANDSTILL_SECONDS_MAX)
             yield Drained(settings, emitter, emitted, account)
         finally:
             await emitter.stop()

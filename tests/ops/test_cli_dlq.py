@@ -29,7 +29,7 @@ async def refuse(running: Running, *lines: bytes) -> list[Any]:
 
 def test_each_tells_place_field_reason_and_time(demonstrated: Running) -> None:
     for letter in letters(demonstrated)["deadLetters"]:
-        assert set(letter) == {"source", "field", "reason", "refusedAt"}
+        assert set(letter) == {"source", "field", "reason", "refusedAt", "length", "digest"}
         assert letter["source"].startswith("interactions-")
 
 

@@ -3,8 +3,10 @@
 import re
 
 from infra.settings import Settings
+from schemas.dead_letters import HEAD_BYTES_MAX
+from schemas.events import VALUE_BYTES_MAX
 from schemas.times import DAY_MS
-from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS, UNLIMITED
+from schemas.topics import DEAD_LETTERS, JOURNAL, TOPICS, UNLIMITED
 
 
 def test_names_are_distinct_and_fit_into_positions() -> None:
@@ -22,7 +24,8 @@ def test_the_journal_is_kept_for_ever_and_the_rest_is_not() -> None:
     assert all(0 < one.retention_ms <= 14 * DAY_MS for one in TOPICS if one is not JOURNAL)
 
 
-def test_a_dead_letter_holds_any_record() -> None:
-    """Base64 of the value, nonce and tag, and less than 4 KiB of frame around it."""
-    sealed = INTERACTIONS.message_bytes_max + 28
+def test_a_dead_letter_fits_into_its_topic_and_any_event_into_it() -> None:
+    """Base64 of what is kept, nonce and tag, and less than 4 KiB of frame around it."""
+    sealed = HEAD_BYTES_MAX + 28
     assert 4 * (sealed + 2) / 3 + 4096 <= DEAD_LETTERS.message_bytes_max
+    assert HEAD_BYTES_MAX >= VALUE_BYTES_MAX

@@ -11,7 +11,7 @@ from tests.pipeline import Pipeline, message
 
 
 async def test_an_update_that_was_owed_is_told_by_the_next_worker(pipeline: Pipeline) -> None:
-    crashing = pipeline.start_worker(fail_at="updates.before_send")
+    crashing = pipeline.start_worker(fail_at="outbox.before_send")
     await pipeline.publish(message("fan", 1))
     assert crashing.process.wait(30) == -9
     assert (await pipeline.accounting()).applied == 1  # committed, and nobody has been told

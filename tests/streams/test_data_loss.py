@@ -34,7 +34,7 @@ async def test_a_log_cut_above_the_position_is_refused_until_the_operator_accept
     await pipeline.fetch(
         "UPDATE position SET next = 0, sources = '{}', applied = 0 WHERE topic = 'journal'"
     )
-    await pipeline.fetch("TRUNCATE g1.fan_state, interaction, outbox")
+    await pipeline.fetch("TRUNCATE g1.fan_state, interaction, outbox_record")
     await delete_journal_below(
         pipeline,
         {partition: end - 1 for partition, end in (await pipeline.ends("journal")).items()},
