@@ -1,7 +1,18 @@
-"""Migrations: numbered SQL files, each applied once, in its own transaction, in order."""
+"""Migrations: numbered SQL files, each applied once, in its own transaction, in order.
+
+Migrations run first, and processes of the former release go on beside those of the new one, so a
+migration adds and takes nothing away. From 0008 on each says in its first line whom it serves:
+
+    -- readers from: 7
+
+A release whose newest migration is 0007 or later then starts, and starts again, on a database that
+has this one; an older one is refused. A migration that takes something away names itself there: it
+is for the release after the one that stopped using it.
+"""
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +21,13 @@ import asyncpg
 from schemas.errors import Misconfigured
 
 UP = "Run `fanmemory up`, or `fanmemory migrate` against your own Postgres."
+# The column came with migration 7: this reads a table of any age.
+_APPLIED = (
+    "SELECT number, sha256, (to_jsonb(migration) ->> 'readers_from')::integer AS readers_from"
+    " FROM migration ORDER BY number"
+)
 _FORM = re.compile(r"(\d{4})_[a-z_]+\.sql")
+_READERS = re.compile(r"\A-- readers from: (\d+)\n")
 
 
 class Migration(NamedTuple):
@@ -20,6 +37,8 @@ class Migration(NamedTuple):
     name: str
     text: str
     sha256: str
+    readers_from: int | None
+    """The oldest code that it serves, by the newest migration that code knows; None: itself."""
 
 
 def migrations(folder: Path) -> list[Migration]:
@@ -31,19 +50,21 @@ def migrations(folder: Path) -> list[Migration]:
             raise Misconfigured(f"{path.name} is not named like a migration.")
         text = path.read_text(encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Migration(int(match[1]), path.name, text, digest))
+        readers = _READERS.match(text)
+        readers_from = int(readers[1]) if readers else None
+        found.append(Migration(int(match[1]), path.name, text, digest, readers_from))
     return found
 
 
 async def check(connection: Any, folder: Path) -> None:
-    """Raise `Misconfigured` unless exactly these migrations were applied."""
+    """Raise `Misconfigured` unless all these were applied, and newer ones serve this code."""
     try:
-        rows = await connection.fetch("SELECT number, sha256 FROM migration")
+        rows = await connection.fetch(_APPLIED)
     except asyncpg.UndefinedTableError:
         raise Misconfigured("The database has no schema.", hint=UP) from None
     known = migrations(folder)
-    _compare({row["number"]: row["sha256"] for row in rows}, known)
-    if len(rows) < len(known):
+    _compare(rows, known)
+    if not {row["number"] for row in rows} >= {migration.number for migration in known}:
         raise Misconfigured("The database schema is older than this code.", hint=UP)
 
 
@@ -53,10 +74,10 @@ async def apply(connection: Any, folder: Path) -> list[str]:
         "CREATE TABLE IF NOT EXISTS migration (number integer PRIMARY KEY, name text NOT NULL,"
         " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    rows = await connection.fetch("SELECT number, sha256 FROM migration")
+    rows = await connection.fetch(_APPLIED)
     known = migrations(folder)
-    applied = {row["number"]: row["sha256"] for row in rows}
-    _compare(applied, known)
+    applied = {row["number"] for row in rows}
+    _compare(rows, known)
     names = []
     for migration in known:
         if migration.number in applied:
@@ -69,17 +90,25 @@ async def apply(connection: Any, folder: Path) -> list[str]:
                 migration.name,
                 migration.sha256,
             )
+            if migration.readers_from is not None:
+                await connection.execute(
+                    "UPDATE migration SET readers_from = $2 WHERE number = $1",
+                    migration.number,
+                    migration.readers_from,
+                )
         names.append(migration.name)
     return names
 
 
-def _compare(applied: dict[int, str], known: list[Migration]) -> None:
+def _compare(applied: Sequence[Any], known: list[Migration]) -> None:
     digests = {migration.number: migration.sha256 for migration in known}
-    for number, digest in applied.items():
-        if number not in digests:
+    newest = max(digests, default=0)
+    for number, digest, readers_from in applied:
+        if number in digests:
+            if digests[number] != digest:
+                raise Misconfigured(f"Migration {number} was edited after it was applied.")
+        elif readers_from is None or newest < readers_from:
             raise Misconfigured(
                 f"The database has migration {number}, which this code does not know.",
                 hint="Run the newer Fan Memory.",
             )
-        if digests[number] != digest:
-            raise Misconfigured(f"Migration {number} was edited after it was applied.")

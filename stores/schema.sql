@@ -4,10 +4,11 @@
 
 -- Which migrations were applied; an edited one is noticed by its digest.
 CREATE TABLE migration (
-    number     integer PRIMARY KEY,
-    name       text NOT NULL,
-    sha256     text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
+    number       integer PRIMARY KEY,
+    name         text NOT NULL,
+    sha256       text NOT NULL,
+    applied_at   timestamptz NOT NULL DEFAULT now(),
+    readers_from integer  -- the oldest code that may run on it, by that code's newest migration
 );
 
 -- One complete build of all views. Exactly one is live; rebuild makes the next beside it.

@@ -109,12 +109,15 @@ def purchase(fan: str, number: int, amount: float, **more: Any) -> Event:
 class Worker:
     """One `fanmemory worker` process."""
 
-    def __init__(self, settings: Settings, log: Path, **changes: object) -> None:
+    def __init__(
+        self, settings: Settings, log: Path, cwd: Path | None = None, **changes: object
+    ) -> None:
         self.log = log
         variables = environment(settings.model_copy(update=changes))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*launcher(signal.SIGKILL), sys.executable, "-m", "ops.cli", "worker"],
+                cwd=cwd,
                 env=os.environ | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -175,10 +178,10 @@ class Pipeline:
 
     # Workers.
 
-    def start_worker(self, **changes: object) -> Worker:
-        """`changes` are settings of this one worker."""
+    def start_worker(self, cwd: Path | None = None, **changes: object) -> Worker:
+        """`changes` are settings of this one worker; `cwd` is where another release's code is."""
         log = self.logs / f"worker-{len(self.workers) + 1}.log"
-        worker = Worker(self.settings, log, **changes)
+        worker = Worker(self.settings, log, cwd, **changes)
         self.workers.append(worker)
         return worker
 

@@ -1,0 +1,167 @@
+"""A rolling update needs no downtime: migrations run first, the former release goes on."""
+
+import io
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from infra import migrations
+from infra.settings import Settings
+from ops.services import Endpoints
+from ops.system import environment
+from schemas.errors import Misconfigured
+from stores import migrate as module
+from stores.migrate import migrate
+from tests import services as helpers
+from tests.pipeline import Flow, Pipeline
+
+ROOT = Path(__file__).parents[2]
+FORMER = "2b50d80"
+"""The release before migration 0003."""
+FIRST_WITH_READERS = 7
+
+
+def archived(commit: str) -> bytes | None:
+    """A commit's files; None where there is no such history."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    ran = subprocess.run([git, "-C", ROOT, "archive", commit], capture_output=True, check=False)
+    return ran.stdout if ran.returncode == 0 else None
+
+
+@pytest.fixture(scope="module")
+def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The former release's code, for this environment's Python."""
+    packed = archived(FORMER)
+    if packed is None:
+        pytest.skip(f"the history does not reach back to {FORMER}")
+    folder = tmp_path_factory.mktemp("former")
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+async def system(services: Endpoints, tmp_path: Path) -> AsyncIterator[Settings]:
+    """An empty database and fresh topics: nobody has migrated yet."""
+    name = f"rolling_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(services.postgres_url)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        url = helpers.with_database(services.postgres_url, name)
+        yield await helpers.fresh_settings(services, url, tmp_path, kafka=True)
+        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await connection.close()
+
+
+def run_former(former: Path, settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *words],
+        cwd=former,
+        env=os.environ | environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_the_former_releases_worker_goes_on_while_the_schema_and_a_new_worker_come(
+    former: Path, system: Settings, tmp_path: Path
+) -> None:
+    ran = run_former(former, system, "migrate")
+    assert ran.returncode == 0, ran.stderr
+    pipeline = Pipeline(system, tmp_path)
+    try:
+        old = pipeline.start_worker(former)
+        await pipeline.claimed()
+        async with Flow(pipeline, "rolling") as flow:
+            await flow.more()
+            applied = await migrate(system.postgres_url)
+            assert "0007_readers.sql" in applied
+            await flow.more()
+            pipeline.start_worker()
+            await pipeline.wait_for(lambda: shared(pipeline))
+            await flow.more()
+            assert old.alive
+            assert old.stop() == 0
+            await flow.more()
+        await pipeline.caught_up()
+        wanted = Counter(event["fanId"] for event in flow.events)
+        assert await pipeline.history() == wanted
+        assert not await pipeline.fetch("SELECT FROM quarantine")
+    finally:
+        await pipeline.end()
+
+    # What the former release can't know any more: it is refused by one sentence, not by a fault.
+    ran = run_former(former, system, "worker")
+    assert ran.returncode == 1
+    assert "which this code does not know" in ran.stderr
+
+
+async def shared(pipeline: Pipeline) -> bool:
+    """Whether partitions of the journal are held under two claims: by the old and the new."""
+    rows = await pipeline.fetch(
+        "SELECT count(*) AS n FROM position WHERE topic = 'journal' AND epoch > 1"
+    )
+    return bool(rows[0]["n"])
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> tuple[Path, Path]:
+    """The migrations of this release, and of a next one that has one more."""
+    now, later = tmp_path / "now", tmp_path / "later"
+    shutil.copytree(module.MIGRATIONS, now)
+    shutil.copytree(module.MIGRATIONS, later)
+    return now, later
+
+
+async def serves(url: str, now: Path, later: Path) -> None:
+    """Migrate to the next release; then this one checks and migrates on what it left."""
+    connection = await asyncpg.connect(url)
+    try:
+        await migrations.apply(connection, later)
+        await migrations.check(connection, now)
+        assert await migrations.apply(connection, now) == []
+    finally:
+        await connection.close()
+
+
+async def test_this_release_starts_on_a_newer_schema_that_says_it_serves_it(
+    postgres_url: str, releases: tuple[Path, Path]
+) -> None:
+    now, later = releases
+    added = f"-- readers from: {FIRST_WITH_READERS}\nCREATE TABLE added (a int);"
+    (later / "9001_added.sql").write_text(added)
+    await serves(postgres_url, now, later)
+
+
+@pytest.mark.parametrize("first", ["-- readers from: 9001\n", "-- nothing said\n"])
+async def test_this_release_is_refused_by_a_newer_schema_that_does_not(
+    postgres_url: str, releases: tuple[Path, Path], first: str
+) -> None:
+    now, later = releases
+    (later / "9001_taken.sql").write_text(f"{first}CREATE TABLE taken (a int);")
+    with pytest.raises(Misconfigured, match="9001"):
+        await serves(postgres_url, now, later)
+
+
+def test_every_later_migration_says_which_code_it_serves_and_takes_nothing_away() -> None:
+    for migration in migrations.migrations(module.MIGRATIONS):
+        if migration.number <= FIRST_WITH_READERS:
+            continue
+        assert migration.readers_from is not None, migration.name
+        if migration.readers_from < migration.number:
+            taken = [word for word in ("DROP", "RENAME") if word in migration.text.upper()]
+            assert not taken, f"{migration.name} takes away what older code may use"
