@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test chaos lint docs lock clean
+.PHONY: help install demo test coverage chaos lint docs lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ demo: install ## Run everything on embedded services and show it.
 
 test: install ## Run the tests on embedded services, in JOBS processes with services of their own.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+coverage: install ## Measure the lower rooms by their own tests, branches too; below the floor it fails.
+	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
+	$(BIN)/coverage report
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos
