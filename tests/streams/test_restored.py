@@ -9,10 +9,10 @@ from admin import topics
 from admin.verify import verify
 from infra.settings import Settings
 from lab.chaos.backwards import copy_database, restore_database
-from ops.secrets import with_secrets
 from ops.services import EmbeddedServices
 from stores.migrate import migrate
 from tests.pipeline import Event, Pipeline, mixed
+from tests.services import with_new_secrets
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ async def pipeline(
 ) -> AsyncIterator[Pipeline]:
     """A system whose Postgres may be stopped; without workers."""
     data: Path = tmp_path_factory.mktemp("restored")
-    settings = with_secrets(Settings(), data, own_services.endpoints)
+    settings = with_new_secrets(Settings(), data, own_services.endpoints)
     await topics.create(settings)
     await migrate(settings.postgres_url)
     made = Pipeline(settings, data)
