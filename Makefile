@@ -41,10 +41,10 @@ lint: install ## Lint, types, import rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install ## Write the tables of the docs anew: commands, settings, topics, errors, records.
+docs: install ## Rewrite the tables of the docs: commands, settings, topics, errors, records.
 	@$(BIN)/python -m ops.reference
 
-lock: install ## Resolve the locks anew; they name no registry.
+lock: install ## Resolve the locks again; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) --extra dev pyproject.toml -o requirements/dev.lock
 

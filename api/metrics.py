@@ -1,4 +1,4 @@
-"""What Prometheus sees. Names are the reference's where it has one.
+"""What Prometheus sees. Names are the public API contract's where it has one.
 
 Labels are bounded: routes are the templates of our own table, types are those of the error tree,
 partitions are the topics'. A registry belongs to one app, so that two in a process do not clash.

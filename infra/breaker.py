@@ -4,7 +4,7 @@ The order is breaker ( budget ( retry ( operation ) ) ):
 
 - **retry**: `ATTEMPTS` attempts; before attempt n+1 a pause of
   `min(min(0.1 * 2^(n-1), 2) * (1 + 0.3 * (2u - 1)), 2)` seconds, u uniform in [0, 1): the
-  reference's 100 ms doubled, ±30 % so that clients do not come back in step, never above 2 s.
+  public API contract's 100 ms doubled, ±30 % so that clients do not return in step, at most 2 s.
 - **budget**: all attempts and pauses together get `seconds_max`; a dependency that hangs is as
   dead as one that refuses.
 - **breaker**: counts whole calls, not attempts. `failures_max` failed calls within a sliding
@@ -15,10 +15,10 @@ Not failures: a cancelled call (the client went away, the request's deadline pas
 our own errors that trying again can't help (`InvalidInput`, `FanNotFound`, a broken seal): they
 say something about the question, and the dependency did answer it.
 
-`reset_seconds` is a minute for the database, as the reference has it, and a reader need not be
-dark that long: `watch` asks an open breaker's dependency every second with a harmless ping, as the
+`reset_seconds` is a minute for the database, as the public API contract says, and reads need not
+fail that long: `watch` asks an open breaker's dependency every second with a harmless ping, as the
 half-open probe, so that a breaker closes about a second after its dependency is back, and
-no user's request serves as the guinea pig. `reset_seconds` remains for whoever runs no watch.
+no user's request has to try it. `reset_seconds` remains for a process that runs no watch.
 
 pybreaker keeps the state, tells the listeners and names the error. Its `calling()` is not used: it
 takes a cancelled or excluded call for a success, which would close a half-open breaker on the word
@@ -68,7 +68,7 @@ class BreakerStats:
     failures: int
     """Failed calls since the start."""
     successes: int
-    lastFailure: int | None  # noqa: N815 (the reference's name)
+    lastFailure: int | None  # noqa: N815 (the API contract's name)
     """ms since the epoch."""
     trips: int
     """Times it opened."""

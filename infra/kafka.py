@@ -151,7 +151,7 @@ def producer(settings: Settings, **options: Any) -> Any:
 
 
 def reader(settings: Settings, *topics: str, **options: Any) -> Any:
-    """A consumer of no group, not yet connected: it commits nothing and moves nobody."""
+    """A consumer of no group, not yet connected: it commits nothing and causes no rebalance."""
     chosen = {"group_id": None, "enable_auto_commit": False} | options
     return AIOKafkaConsumer(*topics, **client_options(settings), **chosen)
 
@@ -223,7 +223,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def relationship_key(creator_id: str, fan_id: str) -> bytes:
-    """The key of a relationship's records on topics that the outside reads and writes."""
+    """The key of a relationship's records on topics that other services read and write."""
     return f"{creator_id}:{fan_id}".encode()
 
 

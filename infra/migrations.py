@@ -1,6 +1,6 @@
 """Migrations: numbered SQL files, each applied once, in its own transaction, in order.
 
-Migrations run first, and processes of the former release go on beside those of the new one, so a
+Migrations run first, and processes of the former release run on beside those of the new one, so a
 migration adds and takes nothing away. From 0008 on each says in its first line whom it serves:
 
     -- readers from: 7

@@ -1,7 +1,7 @@
 """Postgres: its address, connections, and which of its errors a retry can mend.
 
 What the settings say about TLS, client certificate and password is written into the URL once, by
-`address`; whoever connects needs nothing but that URL.
+`address`; connecting needs nothing but that URL.
 
 Subjects travel as 16 raw bytes: the uuid codec of asyncpg would make an object of each.
 """

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     )
     retry_seconds_max: float = Field(2.0, gt=0, description="longest pause between attempts")
     accept_data_loss: bool = Field(
-        False, description="go on although the log no longer reaches back to the position"
+        False, description="continue although the log no longer reaches back to the position"
     )
     accept_missing_keys: bool = Field(
         False,

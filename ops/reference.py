@@ -1,4 +1,4 @@
-"""The tables of the docs that the code knows better: `make docs` writes them anew.
+"""The tables of the docs that the code knows better: `make docs` rewrites them.
 
 A page marks such a table by `<!-- name -->` … `<!-- /name -->`; a test holds every one equal to
 what is written here.
@@ -118,7 +118,7 @@ def topics_table() -> str:
         if configuration(topic)["cleanup.policy"] != "delete":
             raise ValueError("the page says that no topic is compacted")
         days = topic.retention_ms / DAY_MS
-        kept = "for ever" if topic.retention_ms == UNLIMITED else f"{days:g} d"
+        kept = "unlimited" if topic.retention_ms == UNLIMITED else f"{days:g} d"
         partitions = f"`FANMEMORY_{topic.partitions.upper()}`"
         lines.append(
             f"| `{topic.name}` | {topic.key} | {topic.value} | {partitions} | {kept} |"
@@ -217,7 +217,7 @@ def tables_in(page: str) -> list[str]:
 
 
 def main() -> None:
-    """Write every page anew whose tables differ."""
+    """Rewrite every page whose tables differ."""
     for path in sorted(DOCS.glob("*.md")):
         page = path.read_text("utf-8")
         fresh = rewritten(page)

@@ -1,8 +1,8 @@
 """Keep programs and embedded services running: start, watch, restart, stop.
 
-A worker that finds going on to be wrong exits; so does one that is killed. Restarting is this
-module's work and nobody else's. A program that keeps failing is tried again ever more slowly,
-never given up: what it waits for may be a cluster that an operator is mending.
+A worker that finds it must not continue exits; so does one that is killed. Restarting is this
+module's work alone. A program that keeps failing is started again ever more slowly, never given
+up: what it waits for may be a cluster that an operator is mending.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from schemas.errors import FanMemoryError
 
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
-STEADY_SECONDS = 30.0  # who has run this long starts again with the shortest pause
+STEADY_SECONDS = 30.0  # a program that has run this long starts again with the shortest pause
 STOP_SECONDS_MAX = 8.0  # then SIGKILL: a worker's commit is one transaction, nothing is torn
 SERVICE_POLL_SECONDS = 0.2
 LOG_POLL_SECONDS = 5.0
@@ -232,7 +232,7 @@ class _Failures:
         self._since = self._clock()
 
     def another(self) -> int:
-        """Count one more; whoever ran steadily before begins again with the first."""
+        """Count one more failure; after a steady run the count starts again."""
         steady = self._clock() - self._since > STEADY_SECONDS
         self._count = 1 if steady else self._count + 1
         return self._count

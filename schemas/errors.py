@@ -1,7 +1,7 @@
-"""The one error tree. Each class knows what the outside may be told and what to do next.
+"""The one error tree. Each class knows what a client may be told and what to do next.
 
 A docstring's first line *is* the default message, so it names no fan, no text and no key. Every
-class says its HTTP `status`, its wire `type` (`MemoryServiceError` of the public contract),
+class says its HTTP `status`, its wire `type` (`MemoryServiceError` of the public API contract),
 whether a `retry` can help, and in `hint` what the reader should do.
 """
 
@@ -173,6 +173,6 @@ class SealBroken(FanMemoryError):
 
 
 class DataLost(FanMemoryError):
-    """The log no longer reaches back to the stored position, or the topic was made anew."""
+    """The log no longer reaches back to the stored position, or the topic was recreated."""
 
-    hint = "Restore the topic, or set FANMEMORY_ACCEPT_DATA_LOSS=1 to go on from what is left."
+    hint = "Restore the topic, or set FANMEMORY_ACCEPT_DATA_LOSS=1 to continue from what is left."

@@ -58,7 +58,7 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
-    """The JSON shape. Fields that nobody knows are ignored, so that producers can be newer."""
+    """The JSON shape. Unknown fields are ignored, so that producers can be newer."""
 
     fan_id: str
     creator_id: str

@@ -24,7 +24,7 @@ _surrogate = re.compile("[\ud800-\udfff]").search
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _number = float
-"""For integers too: `int` raises beyond 4300 digits, and nobody reads these."""
+"""For integers too: `int` raises beyond 4300 digits, and no one reads these."""
 
 
 class _Twice(dict[str, Any]):

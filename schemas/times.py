@@ -1,7 +1,7 @@
 """Times: integer milliseconds since 1970-01-01 UTC inside, RFC 3339 with `Z` outside.
 
 Integers because folds must give the same bytes everywhere; milliseconds because that is what
-Kafka and the public contract carry.
+Kafka and the public API contract carry.
 """
 
 from datetime import UTC, datetime, timedelta

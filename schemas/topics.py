@@ -18,7 +18,7 @@ class Topic:
     partitions: Literal["interactions_partitions", "journal_partitions"]
     """The setting that gives the partition count of a new topic."""
     retention_ms: int
-    """Milliseconds that a record is kept; `UNLIMITED` for ever."""
+    """Milliseconds that a record is kept; or `UNLIMITED`."""
     message_bytes_max: int = 1_048_576
 
 

@@ -328,7 +328,7 @@ def test_the_topics_table_has_every_topic_with_its_retention() -> None:
     page = (ROOT / "docs" / "events.md").read_text()
     for topic in TOPICS:
         days = topic.retention_ms / 86_400_000
-        kept = "for ever" if topic.retention_ms < 0 else f"{days:g} d"
+        kept = "unlimited" if topic.retention_ms < 0 else f"{days:g} d"
         assert re.search(rf"^\| `{re.escape(topic.name)}` \|.*\| {kept} \|", page, re.MULTILINE)
 
 

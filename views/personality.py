@@ -9,7 +9,7 @@
 - `punctuationStyle`: `minimal` if under 30 % of messages carry end punctuation; `formal` if over
   70 % start with a capital and end with punctuation; else, and before the first message,
   `casual`. A message whose first letter has no case needs the end punctuation alone. Plain
-  counts: the page names no half-life for them.
+  counts: they have no half-life.
 - `preferredEmojis`: up to 5 by decayed count (30 days) of uses. At most 32 candidates are kept by
   space-saving (Metwally, Agrawal, El Abbadi 2005): a new emoji takes the place and the count of
   the smallest, so an emoji used in more than 1/32 of all uses is never lost. Longer sequences

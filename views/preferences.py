@@ -1,7 +1,7 @@
 """FanPreferences: what this fan looks at, talks about, buys, and when.
 
 - `contentPreferences`: per content type (`metadata.contentType`) 1 - e^(-w / 10), w = decayed
-  weight (half-life 60 days: tastes last, but not for ever) of view 1, like 2, tip 5, purchase 8.
+  weight (half-life 60 days: tastes last, but they change) of view 1, like 2, tip 5, purchase 8.
   At most 64 types are kept, the smallest goes first.
 - `topicInterests`: per topic of fan messages max(0, 1 - e^(-w / 5)), w = decayed count (60
   days), where a message labelled negative counts -0.5: a complaint is not an interest. At most

@@ -1,4 +1,4 @@
-"""How fast a context is read: the figures behind «cached p99 ≤ 5 ms at 300 requests a second».
+"""How fast a context is read: the figures behind "cached p99 ≤ 5 ms at 300 requests per second".
 
 Runs the real API process on real, embedded services of its own, seeded with made-up fans of 50
 messages, and asks it over HTTP on this machine:

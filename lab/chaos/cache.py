@@ -179,7 +179,7 @@ async def _copy(client: Any) -> _Copy:
 
 
 async def _restore(client: Any, copy: _Copy) -> None:
-    """In one transaction: nobody sees the cache empty in between."""
+    """In one transaction: no reader sees the cache empty in between."""
     pipe = client.pipeline(transaction=True)
     pipe.flushall()
     now = int(time.time() * 1000)

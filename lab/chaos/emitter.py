@@ -68,7 +68,7 @@ class Emitter:
         last = time.monotonic()
         while self.left:
             now = time.monotonic()
-            # After an outage the rate goes on; what was missed does not pile up.
+            # After an outage the rate continues; what was missed does not pile up.
             self._allowed += self.rate * min(now - last, 10 * TICK_SECONDS)
             last = now
             count = min(int(self._allowed), self.left)

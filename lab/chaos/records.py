@@ -1,4 +1,4 @@
-"""Faults that a single record is: what a producer may send although nobody could use it."""
+"""Faults that a single record is: what a producer may send although it is of no use."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ SETTLED_SECONDS_MAX: Final = 60.0
 
 
 class Bloated(Fault):
-    """3 MB of repeated text, sent with gzip: ingest must refuse it and go on with the rest."""
+    """3 MB of repeated text, sent with gzip: ingest must refuse it and continue with the rest."""
 
     name = "3 MB record, compressed"
     _refused = False

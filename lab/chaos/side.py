@@ -20,7 +20,7 @@ REFUSED_SECONDS_MAX: Final = 60.0
 
 
 class UpdatesDeleted(Fault):
-    """`memory-updates` is deleted with all that it told, and made anew a while later.
+    """`memory-updates` is deleted with all its records, and recreated a while later.
 
     The views must go on without it; what was told before is lost, what was not yet is told then.
     """

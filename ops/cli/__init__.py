@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
-    "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views anew from the journal, and switch."),
+    "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
     "services": ("ops.cli.services:services", "Install and look at the embedded services."),
     "token": ("ops.cli.token:token", "Print a development JWT."),
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),

@@ -33,7 +33,7 @@ def bind(data: Path, as_json: bool) -> None:
 
     Run it once, when no process of the former release is left: those can't open bound keys.
     Everything may run meanwhile; interrupted, run it again. Afterwards an unbound key opens
-    nothing. Exit code 1 when some opened for nobody.
+    nothing. Exit code 1 when some keys open for no relationship.
     """
     settings = with_secrets(Settings(), data)
     done = asyncio.run(_bind(settings, quiet=as_json))

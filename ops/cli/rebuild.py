@@ -26,7 +26,7 @@ from ops.system import embedded_names
 @click.command()
 @click.option("--diff", is_flag=True, help="Build, say what would change, and do not switch.")
 @click.option("--drop-old", is_flag=True, help="Only drop the generations that were live before.")
-@click.option("--fresh", is_flag=True, help="Begin anew instead of going on where one stopped.")
+@click.option("--fresh", is_flag=True, help="Start over instead of continuing an interrupted one.")
 @options.data
 @options.as_json
 def rebuild(diff: bool, drop_old: bool, fresh: bool, data: Path, as_json: bool) -> None:
@@ -152,4 +152,4 @@ def _show_diff(changes: Diff, as_json: bool) -> None:
             numbers = (f"{one.former:g}", f"{one.next:g}", f"{one.size:.1%}")
             table.add_row(one.subject, one.field, *numbers)
         console.print(table)
-    console.print("\nNothing was switched; `fanmemory rebuild` goes on from here.")
+    console.print("\nNothing was switched; `fanmemory rebuild` continues from here.")

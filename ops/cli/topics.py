@@ -81,7 +81,7 @@ def check(data: Path, as_json: bool) -> None:
 
 def _kept(state: TopicState) -> str:
     if state.topic.retention_ms == UNLIMITED:
-        return "for ever"
+        return "unlimited"
     days = state.topic.retention_ms / DAY_MS
     return "1 day" if days == 1 else f"{days:g} days"
 

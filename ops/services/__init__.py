@@ -98,7 +98,7 @@ class EmbeddedServices:
         self._service(name).start()
 
     def stop(self, name: str) -> None:
-        """Stop one service politely; the others go on."""
+        """Stop one service politely; the others keep running."""
         self._service(name).stop()
 
     def restart(self, name: str) -> None:

@@ -47,7 +47,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def create_private(path: Path, text: str) -> None:
-    """The same, but whoever is first wins: a file that exists stays as it is."""
+    """The same, but the first to write wins: a file that exists stays as it is."""
     fresh = _write_beside(path, text)
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(fresh)

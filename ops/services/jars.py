@@ -3,7 +3,7 @@
 PostgreSQL, Valkey and the Java runtime are Python packages with hashes in our lock. Kafka is not
 on PyPI; its jars come from Maven Central by the coordinates in `kafka.lock`, and nothing is used
 whose sha256 is not the one written there. A jar is verified beside its place and then moved into
-it, so that an interrupted run leaves only whole jars and the next one goes on from there.
+it, so that an interrupted run leaves only whole jars and the next one continues from there.
 """
 
 import hashlib
@@ -124,7 +124,7 @@ def _fetch(jar: Jar, home: Path, scratch: Path, maven_url: str) -> None:
     except Exception as error:  # jgo raises RuntimeError, requests' errors and OSError alike
         raise ServiceFailed(
             f"{jar.file_name} could not be fetched: {type(error).__name__}.",
-            hint="Check the network and run `make install` again; it goes on from here.",
+            hint="Check the network and run `make install` again; it continues from here.",
         ) from error
     if sha256_of(Path(found)) != jar.sha256:
         raise Misconfigured(

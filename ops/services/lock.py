@@ -3,9 +3,9 @@
 Two kinds of lock, both `flock`, so that the kernel frees them however a process ends:
 
 - the *directory lock* is held by the process that supervises; a second one is told its pid;
-- the *service lock* is held by nobody of ours: its descriptor is inherited by the service and all
-  its children, so it is free exactly when the last of them is gone. Waiting for it is what makes
-  it safe to clear a stale pid file.
+- the *service lock* is held by none of our processes: its descriptor is inherited by the service
+  and its children, so it is free exactly when the last of them is gone. Waiting for it is what
+  makes it safe to clear a stale pid file.
 """
 
 import fcntl

@@ -32,7 +32,7 @@ USER = DATABASE = "fanmemory"
 STOP = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
 
 # For a machine of 2 cores that also runs Kafka, the workers and the API. fsync,
-# full_page_writes and synchronous_commit keep their safe defaults and are named so that nobody
+# full_page_writes and synchronous_commit keep their safe defaults and are named so that no one
 # wonders. Log lines never carry values: parameters, details and statements stay out.
 SETTINGS = {
     "listen_addresses": HOST,
@@ -45,7 +45,7 @@ SETTINGS = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
-    "wal_level": "minimal",  # one node: nobody reads the log but recovery
+    "wal_level": "minimal",  # one node: only recovery reads the log
     "max_wal_senders": "0",
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",

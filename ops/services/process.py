@@ -50,7 +50,7 @@ def _forker() -> ThreadPoolExecutor:
     """The one thread that starts children.
 
     The kernel sends the death signal when the *thread* that forked ends, so that thread has to
-    live as long as we do, whoever asked for the start.
+    live as long as we do, no matter which thread started it.
     """
     return ThreadPoolExecutor(1, thread_name_prefix="forker")
 
@@ -64,7 +64,7 @@ def _base_environment() -> dict[str, str]:
 def bound_log(path: Path) -> None:
     """Copy a log that has grown too long to `.old` and empty it; its writers need not notice.
 
-    They append, so they go on at the new beginning. What is written between the copy and the
+    They append, so they continue at the new beginning. What is written between the copy and the
     cut is lost.
     """
     with contextlib.suppress(FileNotFoundError):
