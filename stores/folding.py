@@ -21,6 +21,7 @@ from schemas.journal import JournalEntry, JournalRecord, check_source, decode_re
 from stores.tally import Tally
 from views.state import FanState, decode, encode, fold
 
+_NONE_ASIDE: Final[Mapping[tuple[int, int], str]] = {}
 _NONE_LOCKED: Final[Mapping[bytes, SealBroken]] = {}
 
 
@@ -77,10 +78,15 @@ class FramedBatch:
             tally.duplicates += 1
 
 
-def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]) -> FramedBatch:
+def read_frames(
+    records: Iterable[Any],
+    sources: Mapping[int, Mapping[int, int]],
+    aside: Mapping[tuple[int, int], str] = _NONE_ASIDE,
+) -> FramedBatch:
     """Read the clear frames and mark what ingest may have written before.
 
-    `sources` is what was known before, per journal partition; it is not changed.
+    `sources` is what was known before, per journal partition; it is not changed. Records that are
+    to be set `aside`, for the reasons given, are not looked at.
     """
     framed = FramedBatch()
     for raw in records:
@@ -89,6 +95,12 @@ def read_frames(records: Iterable[Any], sources: Mapping[int, Mapping[int, int]]
         if tally is None:
             tally = framed.tallies[partition] = Tally()
             framed.sources[partition] = dict(sources.get(partition, ()))
+        if (partition, raw.offset) in aside:
+            reason = aside[partition, raw.offset]
+            value = raw.value or b""
+            framed.quarantined.append(Quarantined(partition, raw.offset, None, reason, value))
+            tally.quarantined += 1
+            continue
         try:
             record = decode_record(raw.value or b"")
             if len(raw.key or b"") != 16:

@@ -40,6 +40,7 @@ from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
 from stores import outbox
+from stores.attempts import REASON, Attempts, Places
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.positions import Batch, Positions, count_intake, terminating_blockers
 from stores.relay import Relay
@@ -75,6 +76,7 @@ class Ingest:
         relay: Relay,
     ) -> None:
         self.positions = Positions(INTERACTIONS.name)
+        self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._keyring = keyring
         self._producer = producer
@@ -96,6 +98,7 @@ class Ingest:
             terminating_blockers(self._pool, connection),
         ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
+            await self._attempts.claimed(connection)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()
@@ -115,7 +118,12 @@ class Ingest:
             return await self.positions.as_known(connection)
 
     async def apply(self, batches: Sequence[Batch]) -> None:
-        intake = self._validate(batches)
+        async for part, aside in self._attempts.parts(batches):
+            await self._apply(part, aside)
+            self.positions.moved(part)
+
+    async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
+        intake = self._validate(batches, aside)
         locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
             subjects = await self._subjects.resolve(
@@ -133,10 +141,13 @@ class Ingest:
         if intake.dead_letters:
             self._relay.wake(DEAD_LETTERS.name)
 
-    def _validate(self, batches: Sequence[Batch]) -> _Intake:
+    def _validate(self, batches: Sequence[Batch], aside: Places) -> _Intake:
         intake = _Intake()
         for batch in batches:
             for record in batch.records:
+                if (record.partition, record.offset) in aside:
+                    self._set_aside(intake, record, "$", REASON)
+                    continue
                 try:
                     if not record.value:
                         raise InvalidInput("$", "must not be empty")

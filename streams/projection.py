@@ -28,6 +28,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.topics import JOURNAL, MEMORY_UPDATES
 from stores import generations, history, outbox, quarantine, states
+from stores.attempts import REASON, Attempts, Places
 from stores.cache import Cache
 from stores.folding import (
     Folded,
@@ -58,6 +59,7 @@ class Projection:
         subjects: Subjects,
     ) -> None:
         self.positions = Positions(JOURNAL.name)
+        self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._subjects = subjects
         self._relay = relay
@@ -69,6 +71,7 @@ class Projection:
             generation = await self._live_generation(connection)
             async with terminating_blockers(self._pool, connection):
                 await self.positions.claim(connection, generation, partitions)
+            await self._attempts.claimed(connection)
             await outbox.adopt_former(connection, partitions)
         await self._cache_writer.doubt(self.positions)
 
@@ -90,10 +93,16 @@ class Projection:
             return await self.positions.as_known(connection)
 
     async def apply(self, batches: Sequence[Batch]) -> None:
+        async for part, aside in self._attempts.parts(batches):
+            await self._apply(part, aside)
+            self.positions.moved(part)
+
+    async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         held = self.positions.held
         framed = read_frames(
             (record for batch in batches for record in batch.records),
             {partition: one.sources for partition, one in held.items()},
+            dict.fromkeys(aside, REASON),
         )
         async with database_errors(), self._pool.acquire() as connection:
             locked: dict[bytes, SealBroken] = {}

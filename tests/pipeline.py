@@ -110,13 +110,18 @@ class Worker:
     """One `fanmemory worker` process."""
 
     def __init__(
-        self, settings: Settings, log: Path, cwd: Path | None = None, **changes: object
+        self,
+        settings: Settings,
+        log: Path,
+        cwd: Path | None = None,
+        module: str = "ops.cli",
+        **changes: object,
     ) -> None:
         self.log = log
         variables = environment(settings.model_copy(update=changes))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*launcher(signal.SIGKILL), sys.executable, "-m", "ops.cli", "worker"],
+                [*launcher(signal.SIGKILL), sys.executable, "-m", module, "worker"],
                 cwd=cwd,
                 env=os.environ | variables,
                 stdin=subprocess.DEVNULL,
@@ -178,10 +183,15 @@ class Pipeline:
 
     # Workers.
 
-    def start_worker(self, cwd: Path | None = None, **changes: object) -> Worker:
-        """`changes` are settings of this one worker; `cwd` is where another release's code is."""
+    def start_worker(
+        self, cwd: Path | None = None, module: str = "ops.cli", **changes: object
+    ) -> Worker:
+        """`changes` are settings of this one worker; `cwd` is where another release's code is.
+
+        Another `module` than the command line may spoil the worker before it runs it.
+        """
         log = self.logs / f"worker-{len(self.workers) + 1}.log"
-        worker = Worker(self.settings, log, cwd, **changes)
+        worker = Worker(self.settings, log, cwd, module, **changes)
         self.workers.append(worker)
         return worker
 

@@ -1,0 +1,106 @@
+"""Attempts: finds the record that ends every worker that begins it.
+
+What a fold raises is quarantined, what a broker refuses is found by halving. But a record can also
+make a worker hang, until the watchdog ends it, or crash; the next worker begins the same unit, and
+the partition stands still for good. So claims are counted in Postgres:
+
+1. A partition that the third process claims at the same position is done one record at a time,
+   after the other partitions of the unit. [it costs milliseconds a record, for one unit]
+2. Before each record, that it is begun is written down and committed.
+3. A record that two processes have begun alone, and not survived, is set aside unread.
+
+Only the first claim of a process counts: rebalances and waiting for a service kill nobody.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from infra.postgres import database_errors
+from infra.sql import load_queries
+from stores.positions import Batch, Positions
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "attempts.sql")
+
+CLAIMS_MAX: Final = 3
+"""Processes that claim a partition where it stood before, until its records are done singly."""
+ALONE_MAX: Final = 2
+"""Processes that may begin a record alone, and end, before it is set aside."""
+REASON: Final = "every worker that began it ended"
+
+Places = frozenset[tuple[int, int]]
+"""(partition, offset)"""
+_NOWHERE: Final[Places] = frozenset()
+
+
+class Attempts:
+    """One process's view of one topic's units."""
+
+    def __init__(self, pool: Any, positions: Positions) -> None:
+        self._pool = pool
+        self._positions = positions
+        self._counted: set[int] = set()
+        self._singly: set[int] = set()
+        self._begun: dict[int, tuple[int, int]] = {}
+
+    async def claimed(self, connection: Any) -> None:
+        """Count what was claimed just now, in the claim's transaction or after it."""
+        fresh = {
+            partition: held.next
+            for partition, held in self._positions.held.items()
+            if partition not in self._counted
+        }
+        if not fresh:
+            return
+        rows = await connection.fetch(
+            _QUERIES.claimed,
+            self._positions.generation,
+            self._positions.topic,
+            list(fresh),
+            list(fresh.values()),
+        )
+        self._counted |= fresh.keys()
+        self._singly |= {row["partition"] for row in rows if row["claims"] >= CLAIMS_MAX}
+
+    async def parts(self, batches: Sequence[Batch]) -> AsyncIterator[tuple[list[Batch], Places]]:
+        """What to do, one part after another, each with the places of what is to be set aside."""
+        together = [batch for batch in batches if batch.partition not in self._singly]
+        if together:
+            yield together, _NOWHERE
+        for batch in batches:
+            if batch.partition not in self._singly:
+                continue
+            for one in _records(batch):
+                aside = _NOWHERE
+                if one.records:
+                    place = (one.partition, one.records[0].offset)
+                    if await self._begin(one.partition, one.base) > ALONE_MAX:
+                        aside = frozenset({place})
+                yield [one], aside
+            self._singly.discard(batch.partition)
+
+    async def _begin(self, partition: int, base: int) -> int:
+        known, alone = self._begun.get(partition, (-1, 0))
+        if known == base:
+            return alone  # a retry of this process
+        async with database_errors():
+            alone = await self._pool.fetchval(
+                _QUERIES.alone,
+                self._positions.generation,
+                self._positions.topic,
+                partition,
+                base,
+            )
+        self._begun[partition] = base, alone or 0
+        return alone or 0
+
+
+def _records(batch: Batch) -> list[Batch]:
+    """The batch, cut into one per record; one without records stays whole."""
+    starts = [batch.base, *(record.offset for record in batch.records[1:])]
+    untils = [*starts[1:], batch.until]
+    return [
+        replace(batch, base=base, until=until, records=batch.records[index : index + 1])
+        for index, (base, until) in enumerate(zip(starts, untils, strict=True))
+    ]

@@ -1,0 +1,19 @@
+-- Attempts: how often a unit of work was begun without success, for `stores.attempts`.
+
+-- Count a claim of each partition; one whose position moved since the last claim begins at one.
+-- name: claimed
+INSERT INTO unit_attempt AS a (generation, topic, partition, next, claims)
+SELECT $1, $2, partition, next, 1
+FROM unnest($3::int[], $4::bigint[]) AS x (partition, next) ORDER BY partition
+ON CONFLICT (generation, topic, partition) DO UPDATE SET
+    claims = CASE WHEN a.next = excluded.next THEN a.claims + 1 ELSE 1 END,
+    alone = CASE WHEN a.next = excluded.next THEN a.alone ELSE 0 END,
+    next = excluded.next
+RETURNING partition, claims;
+
+-- Say that the record at a place is about to be done by itself; how often that was said.
+-- name: alone
+UPDATE unit_attempt
+SET alone = CASE WHEN next = $4 THEN alone + 1 ELSE 1 END, next = $4
+WHERE generation = $1 AND topic = $2 AND partition = $3
+RETURNING alone;
