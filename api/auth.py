@@ -84,13 +84,14 @@ class Authenticator:
         try:
             claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
             self._claims.validate(claims)
-        except (JoseError, ValueError, TypeError, RecursionError):
+            expires = float(claims["exp"])
+        except (JoseError, ValueError, TypeError, RecursionError, OverflowError):
             # Whatever is wrong with it: the client learns only that it is.
             raise Unauthenticated from None
         user_id, creator_id = claims["sub"], claims.get("creatorId")
         if not _is_name(user_id) or (creator_id is not None and not _is_name(creator_id)):
             raise Unauthenticated
-        return Principal(user_id, creator_id, float(claims["exp"]))
+        return Principal(user_id, creator_id, expires)
 
 
 def _is_name(claim: Any) -> bool:

@@ -1,7 +1,7 @@
 """Query parameters: read strictly, refused with their name."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -39,12 +39,13 @@ def moment(query: QueryParams, name: str) -> int | None:
         return None
     try:
         found = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        found = None
-    if found is None or found.tzinfo is None:
-        # A plus sign in a query is a space unless it is written %2B: say so, it is a classic.
-        raise InvalidInput(name, "must be an RFC 3339 time with a zone (write + as %2B)")
-    return from_datetime(found)
+        # Also that it is one of the years 1 to 9999 in UTC, out of which an offset can lead.
+        if found.tzinfo is not None and found.astimezone(UTC):
+            return from_datetime(found)
+    except (msgspec.ValidationError, OverflowError):
+        pass
+    # A plus sign in a query is a space unless it is written %2B: say so, it is a classic.
+    raise InvalidInput(name, "must be an RFC 3339 time with a zone (write + as %2B)")
 
 
 def required(query: QueryParams, name: str) -> str:

@@ -147,6 +147,8 @@ async def test_without_a_valid_token_it_is_401(api: Client, headers: dict[str, s
         ({"asOf": "yesterday"}, "asOf"),
         ({"asOf": "2026-01-01T00:00:00"}, "asOf"),
         ({"asOf": "2026-01-01T00:00:00 02:00"}, "asOf"),
+        ({"asOf": "9999-12-31T23:59:59-23:59"}, "asOf"),
+        ({"asOf": "0001-01-01T00:00:00+23:59"}, "asOf"),
     ],
 )
 async def test_a_bad_parameter_is_400_and_named_without_its_value(
@@ -227,6 +229,29 @@ async def test_a_field_that_can_not_be_explained_is_400(api: Client) -> None:
     now = render_time(1_700_000_000_000)
     empty = await api.get("explain", field="totalRevenue", **{"from": now, "to": now})
     assert empty.status == 400
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"to": "9999-12-31T23:59:59-23:59"}, "to"),
+        ({"from": "0001-01-01T00:00:00+23:59"}, "from"),
+    ],
+)
+async def test_a_time_that_is_in_no_year_is_400(
+    api: Client, params: dict[str, str], field: str
+) -> None:
+    answer = await api.get("explain", field="engagementScore", **params)
+    assert answer.status == 400
+    assert answer.body["error"].startswith(f"{field}: ")
+
+
+async def test_the_first_and_the_last_moment_of_all_are_answered(api: Client) -> None:
+    ends = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59.999Z"}
+    answer = await api.get("explain", field="totalRevenue", **ends)
+    assert answer.status == 200
+    assert (await api.get("context", asOf="9999-12-31T23:59:59.999Z")).status == 200
+    assert (await api.get("context", asOf="0001-01-01T00:00:00Z")).status == 404
 
 
 async def test_a_fan_with_more_history_than_may_be_folded_is_refused(api: Client) -> None:
