@@ -98,6 +98,7 @@ class _Readers(Collector):
             ("memory_cache_fills", "fills", "Writes to the cache after a miss"),
             ("memory_cache_fills_dropped", "fills_dropped", "Such writes given up"),
             ("memory_database_reads", "store_reads", "Reads of the database"),
+            ("memory_seals_broken", "seals_broken", "Memories that did not open for their fan"),
             ("memory_database_reads_shared", "shared_reads", "Misses that joined another's read"),
         ):
             yield CounterMetricFamily(name, text, numbers[key])

@@ -15,7 +15,7 @@ What can't be bound, because its wrapped key was altered, is named and left; it 
 before either. A mapping that was swapped *before* can't be told from a right one.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -75,26 +75,6 @@ async def bind(
         await _sweep(connection, keyring, batch, found, progress)
         await connection.execute(_SQL.finish)
     return found
-
-
-async def broken_subjects(
-    connection: Any, keyring: Keyring, *, batch: int = BATCH
-) -> AsyncIterator[tuple[bytes, str]]:
-    """(subject, why) of each whose key does not open for the relationship that it stands for."""
-    after = _FIRST
-    while rows := await connection.fetch(_SQL.subjects_after, after, batch):
-        for row in rows:
-            try:
-                keyring.unwrap(
-                    row["subject"],
-                    (row["creator_id"], row["fan_id"]),
-                    row["kek"],
-                    row["wrapped_key"],
-                    unbound_opens=bool(row["unbound_opens"]),
-                )
-            except SealBroken as broken:
-                yield row["subject"], str(broken)
-        after = rows[-1]["subject"]
 
 
 async def _sweep(

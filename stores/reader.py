@@ -76,6 +76,8 @@ class ReadCounts:
     store_reads: int = 0
     shared_reads: int = 0
     """Misses answered by another one's read of the same fan."""
+    seals_broken: int = 0
+    """Reads of Postgres that found an altered, moved or renamed memory, and showed nothing."""
     fills: int = 0
     fills_dropped: int = 0
 
@@ -304,7 +306,12 @@ class FanMemory:
         if stored is None:
             return None
         who = creator_id, fan_id
-        found = remembered(stored, open_snapshot(stored, who, self._keyring), who)
+        try:
+            found = remembered(stored, open_snapshot(stored, who, self._keyring), who)
+        except SealBroken:
+            self.counts.seals_broken += 1
+            log.exception("a fan's memory does not open for them", extra={"operation": "readStore"})
+            raise
         if lease is not None:
             self._fill_later(lease, creator_id, fan_id, stored, found.recent)
         return found

@@ -1,4 +1,4 @@
--- Binding wrapped keys to their relationships, and looking for those that open for somebody else.
+-- Binding wrapped keys to their relationships.
 
 -- name: state
 SELECT state FROM key_binding;
@@ -28,8 +28,3 @@ LOCK TABLE subject IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: finish
 UPDATE key_binding SET state = 'bound', changed_at = now();
-
--- name: subjects_after
-SELECT subject, creator_id, fan_id, kek, wrapped_key,
-    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens
-FROM subject WHERE subject > $1 ORDER BY subject LIMIT $2;
