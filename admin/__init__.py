@@ -1,1 +1,14 @@
-"""What an operator asks for: topics, the journal, verify, rebuild, dead letters, accounting."""
+"""What an operator asks for. Library code: the commands that call it stand in `ops.cli`.
+
+topics        create the topics, compare the cluster with what they must be
+journal       read a topic from its beginning, apart from any worker
+refold        fold one partition of the journal again, in bounded memory
+rebuild       the next generation of views beside the live one, and the switch
+verify        compare everything with the journal, and the journal with `interactions`
+places        sets of places in a topic, one bit each
+parallel      one process per core, with progress
+accounting    what became of every event, from the counters
+dead_letters  what was refused, opened again
+emit          publish events from a file
+preflight     refuses to start on stores that this code would spoil
+"""

@@ -1,4 +1,13 @@
-"""What a text says: sentiment, emotions, language, topics, tone, emoji and its surface."""
+"""What a text says: sentiment, emotions, language, topics, tone, emoji and its surface.
+
+analyser                  a batch of texts in, one `TextFeatures` per text out
+text, characters, emoji   a batch as arrays of folded code points
+features                  hashes of words, word pairs and character n-grams
+model, artefact           the trained model at work, and its file
+language                  by script, else by the model
+lexicon, taxonomy, tone   topics and tone by word lists
+training                  how the model is made; not needed to analyse
+"""
 
 from analysis._default import MODEL_VERSION, TAXONOMY_VERSION, analyse, default_model
 from analysis.analyser import Analyser

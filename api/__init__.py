@@ -1,1 +1,14 @@
-"""How it is read and written over HTTP: routes, tokens, limits, health, metrics."""
+"""How it is read and written over HTTP.
+
+endpoints     one row per endpoint says everything about it; `app` builds the routes from the rows
+app           the ASGI application and its lifespan; `serve` runs it, `protocol` bounds its input
+middleware    every request is identified, logged, bounded, let in and answered
+components    what a running API is made of
+auth, tokens  who asks; tokens for development
+parameters    query parameters, read strictly
+envelopes     success and error bodies
+memory        GET context, engagement-score, explain
+interactions  POST interaction, through `publisher`; `origins` knows whose event a position is
+health, lag   how the system does, and how far the views are behind
+metrics       what Prometheus sees
+"""

@@ -1,5 +1,15 @@
-"""How other systems are reached: settings, logs, named SQL, Postgres, Kafka, and failing well.
+"""How other systems are reached, and how this process behaves while they can't be.
 
-`settings` is the one frozen object; `postgres` and `producer` make connections; `breaker` decides
-how a dependency that may be down is treated; `failpoints` are where the fault suite kills us.
+settings    the one frozen object, read once at start
+logs        JSON lines that hold nothing personal
+clock       the time of this machine
+sql         named queries out of `.sql` files
+migrations  numbered SQL files, applied once each
+postgres    its address, connections, and which of its errors a retry can help
+redis       one connection of our own
+kafka       the one place that makes Kafka clients
+tls         certificates from files, for all three
+producer    batches to Kafka, in order, without gaps
+breaker     circuit breaker, retry and budget around a read
+failpoints  named places where the fault suite ends a process
 """

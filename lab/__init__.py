@@ -1,1 +1,7 @@
-"""How it is proved and measured: load, the fault suite, benches. Not in the image."""
+"""How it is proved and measured. Not in the image.
+
+load   synthetic interactions from a seed, and what they add up to
+chaos  the fault suite: everything is killed while events flow, then every promise is checked
+bench  every figure in the docs
+cli    the commands `fanmemory chaos` and `fanmemory bench`
+"""

@@ -1,3 +1,14 @@
-"""How it is run on a machine: commands, embedded services, the supervisor, doctor, demo."""
+"""How it is run on a machine.
+
+cli                    the `fanmemory` command; `cli.COMMANDS` names each with its module
+services               embedded Kafka, PostgreSQL and Valkey under one data directory
+supervisor             keeps workers, API and services running
+system                 a whole system in one place, for `up` and `demo`
+demo, show             the sample and how a context looks in a terminal
+doctor                 looks at everything and says what to do; its parts are `findings`,
+                       `refusals` and `certificates`
+secrets                development secrets in the data directory
+reference              writes the docs' tables from the code
+"""
 
 __version__ = "0.1.0"

@@ -1,1 +1,7 @@
-"""Who may still be remembered: subjects, their keys, and what is sealed under them."""
+"""Who is who, and under which key it is sealed.
+
+subjects  the random id and the key that stand for one relationship
+keys      the keyring, and how it wraps each subject's key
+seal      sealing bytes to the place where they belong
+binding   binds the keys of a former release to their relationships, once
+"""

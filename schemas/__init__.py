@@ -1,5 +1,13 @@
-"""What flows: events, journal records, documents, updates, topics, positions, errors.
+"""What flows through the system. Plain data, no I/O.
 
-`events` (what services send) → `journal` (what ingest writes) → `context` (what readers get);
-`updates` and `dead_letters` are what else is published; `topics` names every topic.
+events         what services send; `refusals` says what is wrong with it
+journal        what ingest writes, sealed; `text_features` is what it read in a text
+context        the documents that readers get
+updates        what is told on `memory-updates`
+dead_letters   what ingest refused
+topics         every Kafka topic, named once
+positions      `topic-partition:offset`
+relationship   a creator and a fan
+times          milliseconds inside, RFC 3339 outside
+errors         the one error tree
 """

@@ -1,6 +1,26 @@
 """Where it is kept, and every transaction on our tables.
 
-`positions` is the fence; `generations` are builds of all views; `folding` turns journal records
-into states; `outbox` tells others; `cache` is Redis, `store` is Postgres, and `reader` answers
-from both.
+In Postgres:
+migrate      brings a database up to date
+generations  complete builds of all views, one of them live
+positions    how far each partition has got, and the fence
+tally        what became of a partition's records
+folding      from journal records to new states; no I/O
+states       the one writer of `fan_state`
+history      every applied interaction, sealed; finds duplicates
+quarantine   records that could not be opened or folded
+outbox       what is to be told on Kafka, in the transaction that it tells of
+relay        publishes the outbox
+store        the readers' queries; `queries` has their SQL
+past         whole histories for `asOf` and `explain`, behind a bulkhead
+
+In Redis:
+cache        the copy of what was read or moved lately
+cached       what it holds of one fan, sealed
+recent       the newest messages, rendered
+missed       what its writer asks Postgres
+
+Over both:
+snapshot     what is remembered of one fan at one version
+reader       `FanMemory`: cache first, Postgres on a miss
 """
