@@ -15,7 +15,7 @@ from admin.verify import verify
 from infra.settings import Settings
 from lab.chaos.emitter import Emitter
 from lab.chaos.fans import Row, read_fans
-from lab.chaos.reader import ALLOWED, Reader
+from lab.chaos.reader import ALLOWED, STALE_SECONDS_MAX, Reader
 from lab.chaos.topic import read_topic
 from lab.load import Event, Totals, totals
 from schemas.positions import parse_position
@@ -138,6 +138,12 @@ def _check_reads(reader: Reader) -> list[Check]:
     return [
         Check("contexts were read all the while", reader.statuses[200] > 0 and not wrong, seen),
         _equal("contexts that went backwards", reader.went_back, 0),
+        _equal("contexts with other messages than they count", reader.torn, 0),
+        Check(
+            f"contexts at most {STALE_SECONDS_MAX:.0f} s behind the database",
+            reader.held > 0 and not reader.stale,
+            f"{reader.stale:,} of {reader.held:,} were older",
+        ),
     ]
 
 

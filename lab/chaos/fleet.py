@@ -20,6 +20,7 @@ RESTART_SECONDS: Final = 0.2
 LEAVE_SECONDS_MAX: Final = 20.0
 """How long a worker that was asked to leave may take; then it is killed, and counted as such."""
 CLAIMED: Final = b'"message":"claimed"'
+REFUSED: Final = b"error: "
 FENCED: Final = b'"message":"fenced"'
 
 
@@ -163,8 +164,13 @@ def fences_seen(log: Path) -> int:
 
 
 def last_error(log: Path) -> str:
-    """The last thing of level error in a log: message, class and place; it holds no content."""
+    """The last thing of level error in a log: message, class and place; it holds no content.
+
+    A refusal to start is one line in words.
+    """
     for line in reversed(log.read_bytes().splitlines()):
+        if line.startswith(REFUSED):
+            return line.decode("utf-8", "replace")
         try:
             said = json.loads(line)
         except ValueError:

@@ -77,9 +77,14 @@ class Reader:
             await asyncio.sleep(STALE_SECONDS_MAX)
             for fan, interactions in stored.items():
                 answered = await self.read(fan)
-                if answered and restores == self._restores and fan in self._seen:
-                    self.held += 1
-                    self.stale += self._seen[fan] < interactions
+                if answered and restores == self._restores:
+                    self.hold(fan, interactions)
+
+    def hold(self, fan: Relationship, stored: int) -> None:
+        """Judge the last answer by the interactions that the database had a lease before it."""
+        if fan in self._seen:
+            self.held += 1
+            self.stale += self._seen[fan] < stored
 
     def forget(self, seconds: float) -> None:
         """The database itself goes back: for so long an answer may be older than one before."""
@@ -113,10 +118,11 @@ class Reader:
             status, body = 0, b""
         self.statuses[status] += 1
         if status == 200:
-            self._look_at(fan, msgspec.json.decode(body)["data"])
+            self.look_at(fan, msgspec.json.decode(body)["data"])
         return status == 200
 
-    def _look_at(self, fan: Relationship, context: Any) -> None:
+    def look_at(self, fan: Relationship, context: Any) -> None:
+        """Judge one context by itself and by the one before."""
         interactions = int(context["personalityProfile"]["interactionCount"])
         if time.monotonic() > self._blind_until:
             self.went_back += interactions < self._seen.get(fan, 0)

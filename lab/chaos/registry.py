@@ -2,14 +2,22 @@
 
 from typing import Final
 
-from lab.chaos.cache import Flushed
+from lab.chaos.cache import Evicting, Flushed, Full, Older
 from lab.chaos.fault import Fault
 from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
+from lab.chaos.records import Bloated
+from lab.chaos.side import KeyMissing, UpdatesDeleted
 
 _ALL: Final[tuple[type[Fault], ...]] = (
     KafkaKilled,
     PostgresKilled,
     ValkeyKilled,
     Flushed,
+    Evicting,
+    Full,
+    Older,
+    Bloated,
+    UpdatesDeleted,
+    KeyMissing,
 )
 FAULTS: Final[dict[str, type[Fault]]] = {fault.name: fault for fault in _ALL}
