@@ -5,11 +5,11 @@ whoever reads says from where to where.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from infra.kafka import KafkaError, TopicPartition, admin, reading
+from infra.kafka import KafkaError, OffsetOutOfRangeError, TopicPartition, admin, reading
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL
@@ -82,6 +82,9 @@ class Journal:
         while True:
             try:
                 fetched = await consumer.getmany(timeout_ms=1000, max_records=FETCH_RECORDS)
+            except OffsetOutOfRangeError:
+                await self._begin_later(tp, until)
+                continue
             except (KafkaError, OSError) as error:
                 raise BrokerUnavailable from error
             records = [
@@ -106,6 +109,34 @@ class Journal:
                 return
             if silent >= SILENT_SECONDS_MAX:
                 raise BrokerUnavailable(f"The topic {self._topic} does not answer.")
+
+    async def _begin_later(self, tp: TopicPartition, until: int) -> None:
+        """Retention has taken what was to be read next: go on at what is left.
+
+        The journal has no retention: there it is a loss.
+        """
+        if self._topic == JOURNAL.name:
+            raise DataLost("The beginning of the journal was cut off while it was read.")
+        try:
+            first = (await self._consumer.beginning_offsets([tp]))[tp]
+            if first <= await self._consumer.position(tp):
+                raise BrokerUnavailable(f"The topic {self._topic} ends before {until}.")
+            self._consumer.seek(tp, first)
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailable from error
+
+    async def offsets_at(self, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
+        """Partition -> offset of the first record that Kafka dates at this time or later.
+
+        Partitions without one are absent.
+        """
+        try:
+            async with asyncio.timeout(SILENT_SECONDS_MAX):
+                tps = {TopicPartition(self._topic, number): time_ms for number in partitions}
+                found = await self._consumer.offsets_for_times(tps)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        return {tp.partition: at.offset for tp, at in found.items() if at is not None}
 
     async def collect(
         self, ranges: Mapping[int, tuple[int, int]], seconds_max: float = SILENT_SECONDS_MAX

@@ -11,7 +11,7 @@ that is ever open, and each state is encoded once.
 
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -156,7 +156,9 @@ class Refold:
             if not held:
                 continue
             ids = {raw.key for raw, _, _ in held}
-            known, broken = await self._look_up(subjects, connection, ids)
+            locked: dict[bytes, SealBroken] = {}
+            known = await subjects.lookup(connection, ids, locked if self.tolerant else None)
+            broken = frozenset(locked)
             framed = FramedBatch(
                 records=[(raw, record) for raw, record, _ in held if raw.key not in broken],
                 tallies={self.partition: self.tally},
@@ -166,20 +168,3 @@ class Refold:
             folded = fold_all(history, {}, framed)
             yield Bucket(folded, known, history, framed.quarantined, held, broken)
             subjects.forget_all()
-
-    async def _look_up(
-        self, subjects: Subjects, connection: Any, ids: Collection[bytes]
-    ) -> tuple[dict[bytes, Subject], frozenset[bytes]]:
-        """The subjects that exist, and of them those whose key does not open."""
-        try:
-            return await subjects.lookup(connection, ids), frozenset()
-        except SealBroken:
-            if not self.tolerant:
-                raise
-            if len(ids) == 1:
-                return {}, frozenset(ids)
-        ordered = sorted(ids)
-        half = len(ordered) // 2
-        one, broken = await self._look_up(subjects, connection, ordered[:half])
-        other, more = await self._look_up(subjects, connection, ordered[half:])
-        return one | other, broken | more

@@ -12,7 +12,8 @@ false alarm. In this order:
    and the position rows by themselves (`rows`).
 4. Each record that `interactions` still holds: a dead letter, or its event remembered under its own
    fan, or waiting in the journal (`intake`).
-5. What the cache says of itself (`published`).
+5. Each fan's last move: told on `memory-updates`, or in the outbox (`told`).
+6. What the cache says of itself (`published`).
 
 What can't be compared, a cache that is away or full, is said and does not hide the rest.
 """
@@ -40,7 +41,9 @@ from admin.verify.intake import (
 )
 from admin.verify.partition import SQL, PartitionResult, PartitionTask, verify_partition
 from admin.verify.published import published
+from admin.verify.referenced import FANS as REFERENCED
 from admin.verify.strangers import orphans, subjects_gone, unexplained_rows
+from admin.verify.told import told_differences
 from infra.postgres import connect, database_errors
 from infra.settings import Settings
 from infra.sql import Queries, load_queries
@@ -89,6 +92,8 @@ class Report:
     fans: int
     events: int
     cached: int
+    referenced: int
+    """Fans that were reckoned by plain sums, too."""
     looked_again: int
     spilled: int
     applied: int
@@ -139,6 +144,7 @@ async def verify(
                 for result in results:
                     places.update(result.places)
                 found = await _rows(connection, look)
+                found += await told_differences(connection, settings, look.live, journal)
                 if sample is None:
                     await unexplained_rows(connection, look.queries, results, len(look.journal))
                     living = Places() if places.living is None else places.living
@@ -161,6 +167,7 @@ async def verify(
         fans=sum(result.fans for result in results),
         events=sum(result.events for result in results),
         cached=sum(result.cached for result in results),
+        referenced=sum(result.referenced for result in results),
         looked_again=sum(result.looked_again for result in results),
         spilled=sum(result.spilled for result in results),
         **{name: sum(getattr(result.tally, name) for result in results) for name in COUNTERS},
@@ -198,6 +205,7 @@ class _Look:
     journal: Mapping[int, Bounds]
     interactions: Mapping[int, Bounds]
     chosen: frozenset[bytes] | None
+    referenced: frozenset[bytes]
 
     @property
     def live(self) -> int:
@@ -215,10 +223,9 @@ async def _look(connection: Any, journal: Journal, settings: Settings, sample: i
     check_whole(bounds, settings)
     async with open_journal(settings, INTERACTIONS.name) as interactions:
         incoming = await interactions.bounds()
-    chosen = None
-    if sample is not None:
-        rows = await connection.fetch(queries.sample_subjects, sample)
-        chosen = frozenset(row["subject"] for row in rows)
+    size = REFERENCED if sample is None else sample
+    rows = await connection.fetch(queries.sample_subjects, size)
+    few = frozenset(row["subject"] for row in rows)
     return _Look(
         settings=settings,
         snapshot=snapshot,
@@ -228,7 +235,8 @@ async def _look(connection: Any, journal: Journal, settings: Settings, sample: i
         intake=dict.fromkeys(incoming, UNCLAIMED) | {row["partition"]: {**row} for row in intake},
         journal=bounds,
         interactions=incoming,
-        chosen=chosen,
+        chosen=None if sample is None else few,
+        referenced=few,
     )
 
 
@@ -247,6 +255,7 @@ async def _refold(
                 bounds,
                 Path(folder),
                 look.chosen,
+                look.referenced,
                 held_bytes_max,
             )
             for partition, bounds in look.journal.items()

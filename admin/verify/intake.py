@@ -10,7 +10,7 @@ position, and the journal's ends are read after the snapshot was taken, so what 
 position in the snapshot is in the journal by then: no false alarm while a system runs on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,7 +24,7 @@ from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.seal import event_key, source_key
-from privacy.subjects import Subject, Subjects
+from privacy.subjects import Subjects
 from schemas.errors import InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import decode_record
@@ -145,7 +145,6 @@ class _Intake:
         self._task = task
         self._connection = connection
         self._subjects = subjects
-        self._broken: set[tuple[str, str]] = set()
         self.result = IntakeResult(task.partition)
 
     async def judge(self, raws: Sequence[Raw]) -> None:
@@ -164,7 +163,10 @@ class _Intake:
         await self._remembered(await self._identified(events))
 
     async def _identified(self, events: Sequence[tuple[int, Interaction]]) -> list[_Judged]:
-        subjects = await self._find({(e.creator_id, e.fan_id) for _, e in events})
+        pairs = {(event.creator_id, event.fan_id) for _, event in events}
+        # Whose key does not open is named by the comparison with the journal.
+        locked: dict[tuple[str, str], SealBroken] = {}
+        subjects = await self._subjects.find(self._connection, pairs, locked)
         judged = []
         for offset, event in events:
             pair = (event.creator_id, event.fan_id)
@@ -172,21 +174,9 @@ class _Intake:
             if subject is not None:
                 key = _event_key(subject.key, event, self._task.partition, offset)
                 judged.append(_Judged(offset, subject.id, key))
-            elif pair not in self._broken:
+            elif pair not in locked:
                 self._unnamed(offset)
         return judged
-
-    async def _find(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Subject]:
-        """The subjects of these; one that is broken doesn't hide the others."""
-        wanted = sorted(set(pairs) - self._broken)
-        try:
-            return await self._subjects.find(self._connection, wanted)
-        except SealBroken:
-            if len(wanted) == 1:
-                self._broken.update(wanted)
-                return {}
-            half = len(wanted) // 2
-            return await self._find(wanted[:half]) | await self._find(wanted[half:])
 
     async def _remembered(self, judged: Sequence[_Judged]) -> None:
         task, result = self._task, self.result

@@ -50,6 +50,7 @@ def _as_dict(report: Report) -> dict[str, object]:
         "fans": report.fans,
         "events": report.events,
         "cached": report.cached,
+        "referenced": report.referenced,
         "lookedAgain": report.looked_again,
         "spilled": report.spilled,
         "applied": report.applied,
@@ -88,6 +89,7 @@ def _show(report: Report) -> None:
         ("fans", report.fans, f"states of generation {report.generation} compared"),
         ("history rows", report.events, "compared"),
         ("cached", report.cached, f"compared, {report.looked_again} of them on the move"),
+        ("by plain sums", report.referenced, "fans reckoned without the code of the views"),
         (
             "intake",
             report.intake.records,

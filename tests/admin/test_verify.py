@@ -14,9 +14,11 @@ import pytest
 import redis.asyncio
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from admin.rebuild import rebuild
 from admin.verify import Report, verify
 from admin.verify.differences import differing_fields
 from ops.services import Endpoints
+from ops.services.ports import free_port
 from ops.system import environment
 from stores.recent import Recent
 from tests import services as helpers
@@ -346,6 +348,82 @@ def test_paths_of_fields_stop_where_keys_of_events_begin() -> None:
     other.engagement.messages = 7
     paths = differing_fields(encode(one), encode(other))
     assert paths == ["engagement.messages", "preferences.topics"]
+
+
+@asynccontextmanager
+async def _full(client: Any) -> AsyncIterator[None]:
+    """A cache that refuses everything that needs memory."""
+    await client.config_set("maxmemory-policy", "noeviction")
+    await client.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        await client.config_set("maxmemory", 0)
+
+
+async def test_a_full_cache_ends_nothing(quiet: Pipeline) -> None:
+    client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
+    subject = await _subject(quiet, "fan20")
+    change = "UPDATE g1.fan_state SET version = version + %d WHERE subject = $1"
+    before = await client.config_get("maxmemory*")
+    async with _full(client), _damaged(quiet, change % 1, change % -1, subject):
+        report = await _verify(quiet)
+    await client.config_set("maxmemory", before["maxmemory"])
+    await client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    await client.aclose()
+    assert _found(report) == [("state", str(subject), "version")]
+    assert report.cached or report.not_compared == ("cache",)
+
+
+async def test_a_cache_that_is_away_is_said_and_everything_else_is_compared(
+    quiet: Pipeline,
+) -> None:
+    subject = await _subject(quiet, "fan20")
+    change = "UPDATE g1.fan_state SET version = version + %d WHERE subject = $1"
+    away = quiet.settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    async with _damaged(quiet, change % 1, change % -1, subject):
+        report = await verify(away, processes=1)
+        variables: dict[str, Any] = environment(away)
+        shown = fanmemory("verify", **variables)
+    assert _found(report) == [("state", str(subject), "version")]
+    assert report.not_compared == ("cache",)
+    assert report.cached == 0
+    assert shown.returncode == 1
+    assert "the cache did not answer: it was not compared" in shown.stdout
+
+
+async def test_one_key_that_does_not_open_hides_only_its_own_fan(quiet: Pipeline) -> None:
+    subject, other = await _subject(quiet, "fan20"), await _subject(quiet, "fan21")
+    key = "UPDATE subject SET wrapped_key = wrapped_key || '1'::bytea WHERE subject = $1"
+    mend = "UPDATE subject SET wrapped_key = substr(wrapped_key, 1, length(wrapped_key) - 1)"
+    change = "UPDATE g1.fan_state SET version = version + %d WHERE subject = $1"
+    async with (
+        _damaged(quiet, key, f"{mend} WHERE subject = $1", subject),
+        _damaged(quiet, change % 1, change % -1, other),
+    ):
+        report = await _verify(quiet)
+    assert sorted(_found(report)) == [
+        ("state", str(other), "version"),
+        ("subject", str(subject), "(its key does not open for this fan)"),
+    ]
+    assert (await _verify(quiet)).found == 0
+
+
+async def test_a_fold_that_is_wrong_on_both_sides_is_found_by_plain_sums(
+    quiet: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purchase weighs ten times as much in the view. Last: it leaves another generation live."""
+    right = await _verify(quiet, sample=FANS)
+    # One fan is left out: a record of it is in quarantine.
+    assert (right.referenced, right.found) == (FANS - 1, 0)
+    monkeypatch.setattr("views.engagement.PURCHASE_WEIGHT", 50.0)
+    await rebuild(quiet.settings, processes=1)
+    report = await _verify(quiet)
+    assert report.referenced in (7, 8)
+    assert {(one.where, one.field) for one in report.differences} >= {
+        ("reference", "engagementMetrics.engagementScore")
+    }
+    assert {one.where for one in report.differences} == {"reference"}
 
 
 async def test_a_running_system_raises_no_false_alarm(

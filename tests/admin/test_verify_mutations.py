@@ -13,7 +13,7 @@ from admin.verify import Report, verify
 from ops.services import Endpoints
 from schemas.topics import INTERACTIONS
 from tests.admin.quiet import WARM, cached_key, quiet_pipeline
-from tests.pipeline import Pipeline, mixed
+from tests.pipeline import Pipeline, message, mixed
 
 CACHED, COLD = "fan1", f"fan{WARM}"
 """One fan whose memory is in the cache, and one whose memory is not."""
@@ -299,3 +299,18 @@ async def test_a_mutation_is_named(quiet: Pipeline, mutation: Mutation) -> None:
 async def test_everything_is_as_it_was_after_the_mutations(quiet: Pipeline) -> None:
     report: Report = await verify(quiet.settings, processes=1)
     assert report.found == 0, report.differences
+
+
+async def test_a_row_of_the_outbox_that_was_lost_is_named(quiet: Pipeline) -> None:
+    """The last here: a worker commits, and dies before its relay has told anybody."""
+    crashing = quiet.start_worker(fail_at="outbox.before_send")
+    await quiet.publish(message("fan1", 9_999))
+    assert crashing.process.wait(60) == -9
+    owed: Report = await verify(quiet.settings, processes=1)
+    assert owed.found == 0, owed.differences
+    lost = await quiet.fetch("DELETE FROM outbox_record RETURNING subject")
+    report: Report = await verify(quiet.settings, processes=1)
+    assert lost
+    assert {(one.where, one.subject) for one in report.differences} == {
+        ("outbox", str(row["subject"])) for row in lost
+    }

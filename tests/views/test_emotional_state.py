@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx, mark
 
+from admin.verify import reference
 from schemas.context import EmotionalState
 from schemas.events import Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import Sentiment, TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
-from tests.views import reference
 from tests.views.interactions import NOON, WHO, known, like, message, purchase, remember, tip
 from views import emotional_state
 

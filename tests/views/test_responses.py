@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx
 
+from admin.verify import reference
 from schemas.journal import JournalEntry
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.views import reference
 from tests.views.interactions import NOON, any_time, like, message, remember
 from views import responses
 

@@ -1,13 +1,15 @@
 """The documents once more, straight from the definitions: plain sums over all events, no state.
 
 Slow and simple on purpose, and written without the views' own code, so that agreeing with it means
-something. Ambiguities of the page (ties, quantiles, windows) follow the views' documentation.
+something (an import rule holds it). `fanmemory verify` reckons some fans by it, and the tests of
+the views many histories. Ambiguities of the page (ties, quantiles, windows) follow the views'
+documentation.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import exp, log
+from math import exp, isclose, log
 from statistics import mean, median
 from typing import Any
 
@@ -17,6 +19,12 @@ from schemas.text_features import TextFeatures
 DAY = 86_400_000
 EPSILON = 1e-9
 """A sum of weights that misses a threshold by less than this reaches it."""
+KEPT_MAX = 64
+"""Content types and topics that preferences keeps weights of; beyond, only the larger ones."""
+BOUGHT_MAX = 16
+EMOJIS_KEPT_MAX = 32
+CLOSE = 1e-9
+"""Relative and absolute: floats that are added up in another order."""
 
 
 def stamp(ms: int) -> str:
@@ -29,7 +37,7 @@ def features(entry: JournalEntry) -> TextFeatures:
 
 
 def fade(entry: JournalEntry, now: int, days: int) -> float:
-    return 2.0 ** (-(now - entry.time) / (days * DAY))
+    return float(2.0 ** (-(now - entry.time) / (days * DAY)))
 
 
 def share(part: float, whole: float) -> float:
@@ -288,3 +296,69 @@ def recent_messages(
         }
         for event in shown
     ]
+
+
+def document_differences(
+    document: dict[str, Any],
+    creator_id: str,
+    fan_id: str,
+    events: Sequence[JournalEntry],
+    now: int,
+) -> list[str]:
+    """The fields in which a rendered context is not what the definitions give; names only.
+
+    `events` are in log order, each once. Beyond what a view keeps (`KEPT_MAX` and its like) the
+    page promises no exact weights, so there they are not compared.
+    """
+    profile, state = document["personalityProfile"], document["emotionalState"]
+    shown = [
+        {key: value for key, value in message.items() if key != "metadata"}
+        for message in document["recentMessages"]
+    ]
+    metrics, liked = engagement(events, now), preferences(events, now)
+    if len({event.content_type for event in events if event.content_type}) > KEPT_MAX:
+        del liked["contentPreferences"]
+    if (
+        len({e.content_type for e in events if e.kind == "purchase" and e.content_type})
+        > BOUGHT_MAX
+    ):
+        del liked["purchasePatterns"]
+    found = list(_differing("engagementMetrics", document["engagementMetrics"], metrics))
+    found += _differing("emotionalState", state, emotional_state(events, now))
+    found += _differing("personalityProfile", profile, personality(events))
+    found += _differing("preferences", document["preferences"], liked)
+    used = emojis(events)
+    for field, right in (
+        ("lastInteraction", document["lastInteraction"] == metrics["lastInteraction"]),
+        (
+            "emotionalState.dominantEmotions",
+            is_top(state["dominantEmotions"], dominant_emotions(events), 3),
+        ),
+        ("personalityProfile.tone", is_top([profile["tone"]], tones(events), 1)),
+        (
+            "personalityProfile.preferredEmojis",
+            len(used) > EMOJIS_KEPT_MAX or is_top(profile["preferredEmojis"], used, 5),
+        ),
+        ("recentMessages", shown == recent_messages(creator_id, fan_id, events)),
+    ):
+        if not right:
+            found.append(field)
+    return found
+
+
+def _differing(path: str, shown: Any, expected: dict[str, Any]) -> Iterable[str]:
+    for field, value in expected.items():
+        if not _same(shown[field], value):
+            yield f"{path}.{field}"
+
+
+def _same(shown: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return isinstance(shown, int | float) and isclose(
+            shown, expected, rel_tol=CLOSE, abs_tol=CLOSE
+        )
+    if isinstance(expected, dict):
+        return shown.keys() == expected.keys() and all(
+            _same(shown[key], value) for key, value in expected.items()
+        )
+    return bool(shown == expected)
