@@ -10,5 +10,5 @@ parallel      one process per core, with progress
 accounting    what became of every event, from the counters
 dead_letters  what was refused, opened again
 emit          publish events from a file
-preflight     refuses to start on stores that this code would spoil
+preflight     refuses to start on stores that this code does not match
 """

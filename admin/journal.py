@@ -1,7 +1,7 @@
 """Reading a topic from its beginning, apart from any worker: what verify and rebuild share.
 
 Mostly the journal; verify reads the other topics in the same way. No consumer group, no commits:
-whoever reads says from where to where.
+the caller says from where to where.
 """
 
 import asyncio

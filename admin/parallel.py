@@ -1,7 +1,7 @@
 """Work on partitions side by side: one process per core, progress as it goes.
 
 The processes are fresh interpreters, since a fork would copy event loops and connections. They end
-with whoever started them.
+with the process that started them.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""What is refused at the start of a process, with what to do: stores that this code would spoil.
+"""Preflight checks: refuse to start on stores that this code does not match, and say what to do.
 
 Only what is there is judged. A store that is down is no reason not to start: the process waits for
-it, and cached reads are answered meanwhile. One that answers and does not let us in is: a wrong
-password or certificate is mended by a person, who should hear of it at once.
+it, and cached reads are answered meanwhile. One that answers and does not let us in is a reason: a
+wrong password or certificate needs a person, who should hear of it at once.
 """
 
 import asyncio

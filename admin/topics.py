@@ -86,7 +86,7 @@ async def check(settings: Settings) -> list[TopicState]:
 
 
 async def recreate(settings: Settings) -> None:
-    """Delete every topic of ours and make it anew. Destroys the log: for tests and benches."""
+    """Delete every topic of ours and create it again. Destroys the log: for tests and benches."""
     async with admin(settings) as client:
         present = set(await client.list_topics()) & {topic.name for topic in TOPICS}
         if present:

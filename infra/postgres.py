@@ -1,4 +1,4 @@
-"""Postgres: its address, connections, and which of its errors a retry can mend.
+"""Postgres: its address, connections, and after which of its errors a retry can succeed.
 
 What the settings say about TLS, client certificate and password is written into the URL once, by
 `address`; connecting needs nothing but that URL.

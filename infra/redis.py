@@ -157,7 +157,7 @@ class _Connection(asyncio.Protocol):
         return answer
 
     def end(self) -> None:
-        """Close it; whoever waits is told."""
+        """Close it; callers that wait get an error."""
         if self._transport is not None:
             self._transport.abort()
         self._lose(None)

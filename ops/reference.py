@@ -116,7 +116,7 @@ def topics_table() -> str:
     ]
     for topic in TOPICS:
         if configuration(topic)["cleanup.policy"] != "delete":
-            raise ValueError("the page says that no topic is compacted")
+            raise ValueError("docs/events.md says that no topic is compacted")
         days = topic.retention_ms / DAY_MS
         kept = "unlimited" if topic.retention_ms == UNLIMITED else f"{days:g} d"
         partitions = f"`FANMEMORY_{topic.partitions.upper()}`"

@@ -2,7 +2,7 @@
 
 A docstring's first line *is* the default message, so it names no fan, no text and no key. Every
 class says its HTTP `status`, its wire `type` (`MemoryServiceError` of the public API contract),
-whether a `retry` can help, and in `hint` what the reader should do.
+whether a retry can help (`retryable`), and in `hint` what the reader should do.
 """
 
 from typing import ClassVar, Literal
@@ -136,7 +136,7 @@ class BrokerUnavailable(FanMemoryError):
 
 
 class Misconfigured(FanMemoryError):
-    """A setting, a topic or the database schema is not as it must be."""
+    """A setting, a topic or the database schema is not what this version expects."""
 
     hint = "Run `fanmemory doctor`."
 

@@ -20,7 +20,7 @@ SHOWN_MAX = 50
 
 
 @click.command()
-@click.option("--sample", type=click.IntRange(min=1), help="Only so many fans, always the same.")
+@click.option("--sample", type=click.IntRange(min=1), help="Check N fans only, the same each time.")
 @options.data
 @options.as_json
 def verify(sample: int | None, data: Path, as_json: bool) -> None:
