@@ -89,5 +89,5 @@ async def wait_until_told(store: Store, seconds_max: float) -> None:
     while waiting := [one for one in await store.untold() if one.waiting]:
         if time.monotonic() > deadline:
             told = ", ".join(f"{one.topic} {one.waiting}" for one in waiting)
-            raise DeadlineExceeded(f"Records of the outbox that nobody publishes: {told}.")
+            raise DeadlineExceeded(f"Records of the outbox that no relay publishes: {told}.")
         await asyncio.sleep(POLL_SECONDS)

@@ -4,7 +4,7 @@
    laid into buckets by subject. Beyond a number of bytes all buckets go to files, still sealed.
 2. Bucket by bucket: open, keep the first of equal events, fold each fan from nothing.
 
-The rules are those of `stores.folding`, so the same records count, and the same are set aside, as
+The rules are those of `stores.folding`, so the same records count, and the same are quarantined, as
 when they were folded live. A fan's records are all in one bucket, so one bucket at a time is all
 that is ever open, and each state is encoded once.
 """

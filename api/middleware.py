@@ -38,7 +38,7 @@ class AccessLog:
     """Gives the request its correlation id; logs and measures it. Never logs a query or an id."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics, quiet: frozenset[str]) -> None:
-        """`quiet` are the paths whose successes nobody wants to read about."""
+        """`quiet` are the paths whose successes are not logged."""
         self._app = app
         self._metrics = metrics
         self._quiet = quiet
@@ -178,7 +178,7 @@ class Limits:
 
 
 class CreatorOnly:
-    """Lets in whoever has a token of a creator: 401 without a token, 403 without a creator."""
+    """Lets in requests with a token of a creator: 401 without a token, 403 without a creator."""
 
     def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
         self._app = app

@@ -24,7 +24,7 @@ from schemas.topics import INTERACTIONS
 
 KEPT_MAX: Final = 10_000
 KEPT_SECONDS: Final = 60.0
-"""A topic that is made anew has other records at the same places."""
+"""A topic that is recreated has other records at the same places."""
 LOOK_SECONDS_MAX: Final = 1.0
 POLL_MS: Final = 100
 """The brokers answer this much later for a place where nothing has been written yet."""
@@ -32,7 +32,7 @@ WAITING_MAX: Final = 32
 RECONNECT_SECONDS: Final = 0.5
 
 Origin = Relationship | None
-"""Whose event it is; None: it was refused, so it is nobody's."""
+"""Whose event it is; None: it was refused, so it has no owner."""
 
 
 class Origins:
@@ -58,7 +58,7 @@ class Origins:
         await self._disconnect()
 
     def remember(self, position: Position, origin: Origin) -> None:
-        """Note whose event was written there, so that nobody has to ask for it."""
+        """Note whose event was written there, so that it need not be asked for."""
         if len(self._known) >= KEPT_MAX:
             for old in list(self._known)[: KEPT_MAX // 2]:
                 del self._known[old]

@@ -1,13 +1,13 @@
 """Binding subjects' keys to their relationships, for databases filled by a former release.
 
-The wrapped key of a former release names its subject only: whoever may write `subject` could hang
-one fan's memory on another's name. `bind` wraps every key again with the relationship in what is
-authenticated, in batches, so that nobody waits for it, in this order; what a crash after each step
-costs is in brackets:
+The wrapped key of a former release names its subject only: anyone who may write `subject` could
+hang one fan's memory on another's name. `bind` wraps every key again with the relationship in what
+is authenticated, in batches, so that no other transaction waits for it, in this order; what a crash
+after each step costs is in brackets:
 
 1. From now on new keys are bound, unbound ones still open. [begin again: nothing is done twice]
 2. Batch by batch, by subject: unwrap, wrap, write where the row is still as it was read. [the same]
-3. One transaction, in which nobody makes new subjects: bind what came in between, and say that
+3. One transaction, in which no new subjects are made: bind what came in between, and say that
    unbound keys open nothing any more. [the same]
 
 Processes of the former release can't open bound keys: begin when all of them have been replaced.
@@ -38,7 +38,7 @@ class Bound:
 
     bound: int = 0
     broken: list[bytes] = field(default_factory=list)
-    """Subjects whose wrapped key opens for nobody."""
+    """Subjects whose wrapped key opens for no relationship."""
 
 
 async def binding_state(connection: Any) -> BindingState:

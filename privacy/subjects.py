@@ -190,5 +190,5 @@ async def require_keys(connection: Any, keyring: Keyring) -> None:
             f"The keyring lacks key {lacking}, under which fans' keys are wrapped.",
             hint="Add it to FANMEMORY_KEYRING, behind the newest. If it is lost for good, set"
             " FANMEMORY_ACCEPT_MISSING_KEYS=1: those fans' events become dead letters, their"
-            " journal records are quarantined, and all others go on.",
+            " journal records are quarantined, and all others continue.",
         )

@@ -7,9 +7,9 @@ the partition stands still for good. So claims are counted in Postgres:
 1. A partition that the third process claims at the same position is done one record at a time,
    after the other partitions of the unit. [it costs milliseconds a record, for one unit]
 2. Before each record, that it is begun is written down and committed.
-3. A record that two processes have begun alone, and not survived, is set aside unread.
+3. A record that two processes have begun alone, and not survived, is quarantined unread.
 
-Only the first claim of a process counts: rebalances and waiting for a service kill nobody.
+Only the first claim of a process counts: rebalances and waiting for a service end no process.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "attempts.sql")
 CLAIMS_MAX: Final = 3
 """Processes that claim a partition where it stood before, until its records are done singly."""
 ALONE_MAX: Final = 2
-"""Processes that may begin a record alone, and end, before it is set aside."""
+"""Processes that may begin a record alone, and end, before it is quarantined."""
 REASON: Final = "every worker that began it ended"
 
 Places = frozenset[tuple[int, int]]
@@ -64,7 +64,7 @@ class Attempts:
         self._singly |= {row["partition"] for row in rows if row["claims"] >= CLAIMS_MAX}
 
     async def parts(self, batches: Sequence[Batch]) -> AsyncIterator[tuple[list[Batch], Places]]:
-        """What to do, one part after another, each with the places of what is to be set aside."""
+        """What to do, one part after another, each with the places of what is to be quarantined."""
         together = [batch for batch in batches if batch.partition not in self._singly]
         if together:
             yield together, _NOWHERE

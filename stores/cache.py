@@ -6,9 +6,9 @@ What keeps it honest stands in `lua/cache.lua`, where each rule is one atomic fu
 - A fill needs the *lease* that its reader took before asking Postgres; a push or a drop ends it.
   Whatever is evicted, flushed or restored, the answer is "no", never "stale".
 - The owner of a partition vouches for what is kept of it, for `VOUCHED_SECONDS`, again and again.
-  When it can't, or nobody owns the partition, reads are misses.
+  When it can't, or no worker owns the partition, reads are misses.
 - A publication is taken only in the place of the one that its owner knows, so a cache that went
-  back to an older copy is noticed by whoever owns it.
+  back to an older copy is noticed by its owner.
 - An entry of another era is a miss: dropping everything is one new number.
 """
 
@@ -291,7 +291,7 @@ class Cache:
         return owner is not None
 
     def name(self, creator_id: str, fan_id: str) -> bytes:
-        """16 bytes that stand for a relationship: keys of the cache name nobody."""
+        """16 bytes that stand for a relationship: keys of the cache name no one."""
         named = f"{creator_id}\0{fan_id}".encode()
         return blake2b(named, key=self._secret, digest_size=16).digest()
 

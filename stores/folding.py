@@ -5,9 +5,9 @@ twice. It is dropped, and counted as a repeat, only if its event is known too (o
 gone). The offset alone proves nothing: after a restore of the database ingest writes again, under
 new subjects, what the lost subjects had already brought to this partition.
 
-A record that a fold can't take must not stop the others: it is set aside with its reason, and the
+A record that a fold can't take must not stop the others: it is quarantined with its reason, and the
 fan's state is folded again from where it stood, without it. `fanmemory verify` and
-`fanmemory rebuild` use this module too, so they set the same records aside.
+`fanmemory rebuild` use this module too, so they quarantine the same records.
 """
 
 from collections.abc import Iterable, Mapping
@@ -126,7 +126,7 @@ def open_records(
     """Open what its subject's key still opens; what has no key left is forgotten, not an error.
 
     The subjects that are `locked` exist, but the keyring lacks the key of theirs: what they sealed
-    is set aside until a rebuild with the key.
+    is quarantined until a rebuild with the key.
     """
     opened = []
     for raw, record in framed.records:

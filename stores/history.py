@@ -26,7 +26,7 @@ class HistoryRow(NamedTuple):
 
 
 def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
-    """Sorted by the primary key: neighbouring rows share pages, and nobody deadlocks."""
+    """Sorted by the primary key: neighbouring rows share pages, and there are no deadlocks."""
     return sorted(
         HistoryRow(
             one.subject,

@@ -1,4 +1,4 @@
-"""What whoever keeps Redis asks Postgres: whose a partition is, and which fans have moved since."""
+"""What the cache writer asks Postgres: who owns a partition, and which fans have moved since."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _SQL: Final = load_queries(Path(__file__).parent / "sql" / "missed.sql")
 
 
 async def owners(pool: Any, generation: int, partitions: Sequence[int]) -> dict[int, int]:
-    """Journal partition -> epoch of its owner; nobody owns one of a generation that is not live.
+    """Journal partition -> epoch of its owner; no worker owns one of a generation that is not live.
 
     Raises `DatabaseUnavailable`, as `folded_since` does.
     """

@@ -88,7 +88,7 @@ class Past:
         async with contextlib.AsyncExitStack() as turns:
             await turns.enter_async_context(self._turn(creator_id))
             await turns.enter_async_context(self._turns)
-            # A thread can't be stopped: the turn lasts as long as it does, whoever hangs up.
+            # A thread can't be stopped: the turn lasts as long, also for a client that left.
             task = asyncio.create_task(self._work(turns.pop_all(), creator_id, fan_id, compute))
         self._working.add(task)
         task.add_done_callback(self._ended)

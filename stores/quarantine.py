@@ -16,7 +16,7 @@ async def insert(connection: Any, records: Sequence[Quarantined]) -> None:
 
 
 async def offsets(connection: Any, partition: int, until: int) -> set[int]:
-    """The places of the records below `until` that are set aside."""
+    """The places of the records below `until` that are quarantined."""
     rows = await connection.fetch(_QUERIES.offsets, partition, until)
     return {row["offset"] for row in rows}
 

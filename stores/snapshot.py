@@ -1,4 +1,4 @@
-"""What is remembered of one fan, as the stores hand it to whoever renders it."""
+"""What is remembered of one fan, as the stores hand it to be rendered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

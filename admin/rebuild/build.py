@@ -2,7 +2,7 @@
 
 Bulk: refold the journal from its beginning up to where the live writer stood, and copy the states
 in, with the position and its counters, in one transaction. A crash before its commit costs the
-partition's work, after it nothing: a resumed build goes on behind it.
+partition's work, after it nothing: a resumed build continues behind it.
 
 Catching up: as project does it, by transactions of records, states and position. Which of equal
 events counts is not decided again: the live writer's history says it.
@@ -121,7 +121,7 @@ async def _bulk(
 
 
 async def _release(connection: Any, bucket: Bucket, set_aside: set[int]) -> None:
-    """What was set aside when it was live, and is folded now, joins the history."""
+    """What was quarantined when it was live, and is folded now, joins the history."""
     released = set_aside - {one.offset for one in bucket.quarantined}
     mended = [one for one in bucket.history if one.offset in released]
     if not mended:

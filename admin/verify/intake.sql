@@ -5,6 +5,6 @@
 SELECT w.number FROM unnest($1::int[], $2::uuid[], $3::bytea[]) AS w (number, subject, event_key)
 JOIN interaction AS i USING (subject, event_key);
 
--- Everything that was set aside.
+-- Everything that was quarantined.
 -- name: quarantined
 SELECT value FROM quarantine;

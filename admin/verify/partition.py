@@ -223,7 +223,7 @@ class _Comparison:
                 places.gone_again += 1
 
     async def _name_broken(self, bucket: Bucket) -> None:
-        """A key that does not open hides its own fan, and nobody else."""
+        """A key that does not open hides its own fan, and no other."""
         if not bucket.broken:
             return
         result, ids = self._result, sorted(bucket.broken)
@@ -270,7 +270,7 @@ class _Comparison:
         result.add(await self._cached.compare(fans))
 
     async def _reckon(self, bucket: Bucket) -> None:
-        """Fans of whom a record was set aside are left out: plain sums know no quarantine."""
+        """Fans with a quarantined record are left out: plain sums know no quarantine."""
         quarantined = {one.subject for one in bucket.quarantined}
         ids = sorted((self._task.referenced & bucket.subjects.keys()) - quarantined)
         for row in await self._connection.fetch(self._queries.states_of, ids) if ids else ():

@@ -22,7 +22,7 @@ from views.context import render_context
 from views.state import decode
 
 FANS: Final = 8
-"""Reckoned so when nobody asks for a sample of another size: milliseconds each."""
+"""Size of the sample when none is asked for; each fan takes milliseconds."""
 EVENTS_MAX: Final = 5_000
 """Fans with more are left out: plain sums over all events take their time."""
 

@@ -1,5 +1,5 @@
-"""What nobody can explain: rows and cached entries of fans of whom the journal has nothing, and
-subjects of the journal of whom there is no row, though nobody erased them."""
+"""What nothing accounts for: rows and cached entries of fans of whom the journal has nothing, and
+subjects of the journal without a row, though they were not erased."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -79,7 +79,7 @@ async def _strangers(
 
 
 async def orphans(settings: Settings, queries: Queries, cache: Cache) -> list[Difference]:
-    """Cached fans whom nobody remembers: they were erased, or never were."""
+    """Cached fans of whom nothing is remembered: they were erased, or never existed."""
     connection = await connect(settings.postgres_url)
     try:
         suspects: dict[bytes, bytes] = {}

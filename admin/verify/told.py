@@ -3,8 +3,8 @@
 A row of the outbox that got lost leaves nothing in Postgres that could be missed. But each fan's
 state has a version, and the update that tells of it is on its topic for as long as that keeps it:
 so of each fan who moved since the oldest update that the fan's partition still has, there must be
-an update of that version. Of a partition of the topic that holds nothing, nothing is asked: nobody
-could tell rows that were lost from a topic that was made anew.
+an update of that version. Of a partition of the topic that holds nothing, nothing is asked: no one
+could tell rows that were lost from a topic that was recreated.
 
 The states and the outbox are read in one snapshot, and the topic after it: what is no longer in the
 outbox then is on the topic.

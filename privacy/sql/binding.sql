@@ -22,7 +22,7 @@ FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[])
     AS x (subject, known, kek, wrapped_key)
 WHERE s.subject = x.subject AND s.wrapped_key = x.known;
 
--- Waits for whoever is making subjects, and keeps everybody from it until the commit.
+-- Waits for transactions that make subjects, and keeps others from it until the commit.
 -- name: hold_new_subjects
 LOCK TABLE subject IN SHARE ROW EXCLUSIVE MODE;
 

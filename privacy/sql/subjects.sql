@@ -12,7 +12,7 @@ SELECT subject, creator_id, fan_id, kek, wrapped_key,
 FROM subject WHERE subject = ANY ($1::uuid[]);
 
 -- A relationship that another worker made meanwhile is left as it is: read again afterwards.
--- Both wrappings are given, and the state chooses in the same statement: nobody who asked before
+-- Both wrappings are given, and the state chooses in the same statement: no one who asked before
 -- `fanmemory keys bind` writes an unbound one after it.
 -- name: create
 INSERT INTO subject (subject, creator_id, fan_id, kek, wrapped_key)

@@ -55,7 +55,7 @@ UPDATE generation SET status = 'former' WHERE generation = $1 AND status = 'live
 -- name: promote
 UPDATE generation SET status = 'live', live_at = now() WHERE generation = $1 AND status = 'building';
 
--- The tables of a generation that nobody reads any more.
+-- The tables of a generation that is not read any more.
 -- name: drop_tables
 DROP SCHEMA IF EXISTS {generation} CASCADE;
 

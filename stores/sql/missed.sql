@@ -1,4 +1,4 @@
--- What whoever keeps Redis asks: whose a partition is, and who was folded since it was last true.
+-- What the cache writer asks: who owns a partition, and which fans were folded since it was true.
 
 -- Of the live generation only: a writer of a former one owns nothing any more.
 -- name: owners

@@ -5,7 +5,7 @@
 INSERT INTO quarantine (partition, "offset", subject, reason, value)
 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
--- What was set aside below a position.
+-- What was quarantined below a position.
 -- name: offsets
 SELECT "offset" FROM quarantine WHERE partition = $1 AND "offset" < $2;
 
