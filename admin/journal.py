@@ -187,10 +187,13 @@ async def open_journal(settings: Settings, topic: str = JOURNAL.name) -> AsyncIt
         yield Journal(settings, consumer, topic)
 
 
-def check_whole(bounds: dict[int, Bounds], settings: Settings) -> None:
-    """Raise `DataLost` when the journal no longer reaches back to its beginning."""
-    cut = [partition for partition, (first, _) in bounds.items() if first > 0]
-    if cut and not settings.accept_data_loss:
+def check_whole(bounds: Mapping[int, Bounds], accepted: Mapping[int, int]) -> None:
+    """Raise `DataLost` when the journal no longer reaches back to its beginning.
+
+    `accepted` says of each partition up to where an operator took the loss.
+    """
+    cut = [p for p, (first, _) in bounds.items() if first > accepted.get(p, 0)]
+    if cut:
         raise DataLost(
             "The beginning of the journal is gone, in partitions "
             + ", ".join(map(str, cut))

@@ -135,9 +135,6 @@ class Settings(BaseSettings):
         60.0, gt=0, description="a worker with lag whose position stands still this long exits"
     )
     retry_seconds_max: float = Field(2.0, gt=0, description="longest pause between attempts")
-    accept_data_loss: bool = Field(
-        False, description="continue although the log no longer reaches back to the position"
-    )
     accept_missing_keys: bool = Field(
         False,
         description="start without keys of some fans: their new events become dead letters",

@@ -175,4 +175,4 @@ class SealBroken(FanMemoryError):
 class DataLost(FanMemoryError):
     """The log no longer reaches back to the stored position, or the topic was recreated."""
 
-    hint = "Restore the topic, or set FANMEMORY_ACCEPT_DATA_LOSS=1 to continue from what is left."
+    hint = "Restore the topic, or give up what is missing with `fanmemory accept-loss`."

@@ -1,6 +1,7 @@
 """Positions: `topic-partition:offset`, how far a write or a view has got."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.errors import InvalidInput
@@ -17,6 +18,18 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}:{self.offset}"
+
+
+def source_name(position: Position, boundaries: Sequence[int]) -> str:
+    """What stands for a record of `interactions` that has no id of its own: its place.
+
+    After the topic was cut or made again the same place has another record. `boundaries` say where
+    each later log of that name begins; from there on the place says which log it means.
+    """
+    for number in range(len(boundaries), 0, -1):
+        if position.offset >= boundaries[number - 1]:
+            return f"{position}#{number}"
+    return str(position)
 
 
 def parse_position(text: str, field: str = "position") -> Position:

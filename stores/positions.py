@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from infra.postgres import UNAVAILABLE
 from infra.sql import load_queries
 from schemas.errors import Fenced
+from stores.marks import Mark, mark_of, marks_from, marks_row, with_mark
 from stores.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,14 @@ POSITION_SQL: Final = load_queries(Path(__file__).parent / "sql" / "positions.sq
 
 BLOCKER_SECONDS_MAX: Final = 2.0
 """A batch's transaction takes well below a second; a claim has 20 s (`streams.transport`)."""
+
+
+class Acknowledged(NamedTuple):
+    """The last record of one interactions partition in one journal partition."""
+
+    offset: int
+    source: int
+    """Its offset in `interactions`: the journal has it in the frame, so it proves the record."""
 
 
 @dataclass(slots=True)
@@ -39,6 +48,13 @@ class Held:
     erasures: int
     sources: dict[int, int] = field(default_factory=dict)
     """Highest offset of each `interactions` partition that was folded here."""
+    marks: tuple[Mark, ...] = ()
+    acknowledged: dict[int, Acknowledged] = field(default_factory=dict)
+    """Of ingest, per journal partition: the last record that we know to be there."""
+    counted: int = 0
+    """Of ingest: records below were counted before it was sent back."""
+    boundaries: tuple[int, ...] = ()
+    """Of ingest: where each later log of this name begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,7 @@ class Positions:
             [batch.until for batch in batches],
             [one.epoch for one in held],
             [one.erasures for one in held],
+            [_array(marks_row(_marks_after(one, b))) for one, b in zip(held, batches, strict=True)],
         )
         if status != f"UPDATE {len(batches)}":
             raise Fenced
@@ -138,6 +155,7 @@ class Positions:
             one = self.held.get(batch.partition)
             if one is not None and one.next == batch.base:
                 one.next = batch.until
+                one.marks = _marks_after(one, batch)
 
 
 @asynccontextmanager
@@ -201,6 +219,7 @@ async def hand_over(
         [row.partition for row in known],
         [row.epoch for row in known],
         [row.erasures for row in known],
+        former,
     )
     await connection.execute(POSITION_SQL.fence, former, topic)
 
@@ -239,9 +258,77 @@ async def count_folded(
     )
 
 
+async def send_back(connection: Any, generation: int, topic: str, held: Held, after: Held) -> None:
+    """Put a row of ours where its log makes sense again; raises `Fenced` if it is not ours."""
+    status = await connection.execute(
+        POSITION_SQL.send_back,
+        generation,
+        topic,
+        held.partition,
+        held.next,
+        held.epoch,
+        held.erasures,
+        after.next,
+        marks_row(after.marks),
+        sources_row(after.sources),
+        acknowledged_row(after.acknowledged),
+        after.counted,
+        list(after.boundaries),
+    )
+    if status != "UPDATE 1":
+        raise Fenced
+
+
+async def acknowledge(
+    connection: Any,
+    generation: int,
+    topic: str,
+    rows: Iterable[tuple[int, dict[int, Acknowledged]]],
+) -> None:
+    """Remember what the journal acknowledged, in the transaction that moves the rows."""
+    await connection.executemany(
+        POSITION_SQL.acknowledge,
+        [(generation, topic, partition, acknowledged_row(known)) for partition, known in rows],
+    )
+
+
+def acknowledged_row(known: dict[int, Acknowledged]) -> list[int]:
+    """The column `acknowledged`: two numbers per journal partition, -1 where there is none."""
+    if not known:
+        return []
+    none = Acknowledged(-1, -1)
+    return [number for p in range(max(known) + 1) for number in known.get(p, none)]
+
+
+def _acknowledged(column: Sequence[int | None]) -> dict[int, Acknowledged]:
+    pairs = zip(column[::2], column[1::2], strict=False)
+    return {
+        partition: Acknowledged(offset, source)
+        for partition, (offset, source) in enumerate(pairs)
+        if offset is not None and source is not None and offset >= 0
+    }
+
+
+def _marks_after(held: Held, batch: Batch) -> tuple[Mark, ...]:
+    return with_mark(held.marks, mark_of(batch.records[-1])) if batch.records else held.marks
+
+
+def _array(numbers: Sequence[int]) -> str:
+    """A Postgres array as text: arrays of different lengths can't be unnested as they are."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
 def _held(row: Any) -> Held:
     return Held(
-        row["partition"], row["next"], row["epoch"], row["erasures"], _sources(row["sources"])
+        row["partition"],
+        row["next"],
+        row["epoch"],
+        row["erasures"],
+        _sources(row["sources"]),
+        marks_from(row["marks"]),
+        _acknowledged(row["acknowledged"]),
+        row["counted"],
+        tuple(row["boundaries"]),
     )
 
 

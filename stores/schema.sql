@@ -45,6 +45,14 @@ CREATE TABLE position (
     quarantined  bigint NOT NULL DEFAULT 0,
     -- When the position was last moved.
     moved_at     timestamptz NOT NULL DEFAULT now(),
+    -- (offset, checksum, time) of some records below `next`; the last is the newest record read.
+    marks        bigint[] NOT NULL DEFAULT '{}',
+    -- Of ingest, (offset, source offset) per journal partition: its last acknowledged record there.
+    acknowledged bigint[] NOT NULL DEFAULT '{}',
+    -- Of ingest: records below this were counted before it was sent back.
+    counted      bigint NOT NULL DEFAULT 0,
+    -- Of ingest: where each later log of this name begins. Offsets mean something else from there on.
+    boundaries   bigint[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (generation, topic, partition)
 ) WITH (fillfactor = 50);
 
@@ -58,6 +66,23 @@ CREATE TABLE claim (
     claimed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (generation, topic, partition)
 );
+-- Each time that a log was found to have gone backwards: what it lacked, and what became of it.
+CREATE TABLE log_break (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic         text NOT NULL,
+    partition     integer NOT NULL,
+    reason        text NOT NULL,
+    -- Offsets of `topic` that are gone: from, and up to but without.
+    missing_from  bigint NOT NULL,
+    missing_until bigint NOT NULL,
+    -- Where a stopped partition goes on when its loss is accepted.
+    resume        bigint NOT NULL,
+    status        text NOT NULL CHECK (status IN ('healed', 'stopped', 'accepted')),
+    found_at      timestamptz NOT NULL DEFAULT now(),
+    settled_at    timestamptz,
+    settled_by    text
+);
+CREATE UNIQUE INDEX log_break_stopped ON log_break (topic, partition) WHERE status = 'stopped';
 
 -- The only place that knows who a subject is. Deleting the row is the erasure.
 CREATE TABLE subject (

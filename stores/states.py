@@ -43,6 +43,20 @@ async def write(connection: Any, generation: int, rows: Sequence[StateRow]) -> N
         await connection.execute(_queries(generation).write, *map(list, columns))
 
 
+async def delete(connection: Any, generation: int, subjects: Sequence[bytes]) -> None:
+    """Drop the states of fans of whom nothing is left."""
+    if subjects:
+        await connection.execute(_queries(generation).delete, subjects)
+
+
+async def cap_versions(
+    connection: Any, generation: int, subjects: Sequence[bytes], version: int
+) -> None:
+    """Lower versions to what the journal still reaches, so that they rise from there again."""
+    if subjects:
+        await connection.execute(_queries(generation).cap_versions, subjects, version)
+
+
 async def copy(connection: Any, generation: int, rows: Iterable[StateRow]) -> None:
     """Write states of fans who have none yet, in bulk."""
     await connection.copy_records_to_table(

@@ -30,6 +30,7 @@ GROUP: Final = "fanmemory"
 DAY_SECONDS: Final = 86_400.0
 REQUEST_SECONDS: Final = 40.0
 REBALANCE_SECONDS: Final = 20.0
+METADATA_MS_MAX: Final = 10_000
 INGEST_RECORDS_MAX: Final = 2_000
 """Records of one ingest unit: analysing them holds the event loop for about 60 ms."""
 GC_THRESHOLD: Final = 50_000
@@ -64,7 +65,7 @@ def build_app(settings: Settings) -> Any:
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
     ingest = Ingest(settings, pool, keyring, producer, relay)
-    project = Projection(pool, cache, relay, subjects)
+    project = Projection(settings, pool, cache, relay, subjects)
 
     app = _faust_app(settings)
     loops = []
@@ -124,6 +125,8 @@ def _faust_app(settings: Settings) -> Any:
         topic_allow_declare=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
+        # A topic made again has no partitions for us until then; by default 5 min.
+        consumer_metadata_max_age_ms=METADATA_MS_MAX,
         broker_session_timeout=settings.session_seconds,
         broker_heartbeat_interval=settings.session_seconds / 10,
         broker_rebalance_timeout=REBALANCE_SECONDS,

@@ -14,7 +14,9 @@ pauses; when somebody else holds the partition it is dropped, for them to do; an
 the process, because going on would be wrong.
 
 Once a second the loop also looks up: a partition that has lag, an empty queue and no movement is
-sought again, and positions that moved in Postgres without us are read again.
+sought again, and positions that moved in Postgres without us are read again. After each claim, and
+when a log goes backwards, its partitions are checked before anything of theirs counts
+(`streams.healing`).
 """
 
 import asyncio
@@ -22,7 +24,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -33,7 +35,6 @@ from infra.settings import Settings
 from schemas.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
-    DataLost,
     FanMemoryError,
     Fenced,
 )
@@ -58,6 +59,8 @@ heartbeats. Without one the other was a worker that had been asleep; then we cla
 LOOK_SECONDS = 1.0
 """How often to look up from the work, and how long a partition may stand still with lag."""
 LOOK_SECONDS_MAX = 5.0
+RECHECK_SECONDS = 10.0
+"""How often to see whether a stopped partition can go on after all."""
 
 NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
 
@@ -79,6 +82,13 @@ class Step(Protocol):
     async def as_known(self) -> bool:
         """Whether Postgres has our positions as we know them."""
 
+    @property
+    def stopped(self) -> Container[int]:
+        """Partitions that wait for their operator: nothing of theirs is to be done."""
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        """Compare the logs of these with what their positions remember, and mend or stop them."""
+
 
 class BatchLoop:
     """Runs one step over one topic's fetches."""
@@ -92,6 +102,12 @@ class BatchLoop:
         self._queue: asyncio.Queue[Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
         self._sought: dict[int, int] = {}
         self._looked_at = 0.0
+        self._suspects: set[int] = set()
+        """Partitions whose log has to be looked at before anything of theirs counts."""
+        self._thrown: set[int] = set()
+        """Of them, those whose consumer is somewhere else now."""
+        self._ends: dict[int, int] = {}
+        self._rechecked_at = 0.0
         self._stood: dict[int, int] = {}
         """Partition with lag -> its position at the last look."""
         self._committed_at = 0.0
@@ -100,6 +116,11 @@ class BatchLoop:
     @property
     def positions(self) -> Positions:
         return self._step.positions
+
+    @property
+    def stopped(self) -> Container[int]:
+        """Partitions that are not expected to move."""
+        return self._step.stopped
 
     async def claim(self, partitions: list[int]) -> dict[int, int]:
         """The seek hook: claims, and says where to read on. Bounded by the transport."""
@@ -115,11 +136,8 @@ class BatchLoop:
                 _explain(error)
                 raise
         self._sought.clear()
-        try:
-            await self._check_end(partitions)
-        except DataLost as error:
-            _explain(error)
-            raise
+        self._ends.clear()
+        self._suspects = set(self.positions.held)
         log.info("claimed", extra={"topic": self.positions.topic, "count": len(partitions)})
         return {partition: held.next for partition, held in self.positions.held.items()}
 
@@ -134,7 +152,9 @@ class BatchLoop:
         try:
             while True:
                 fetched = await self._gather()
-                if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+                if self._suspects:
+                    await self._check()
+                elif time.monotonic() - self._looked_at >= LOOK_SECONDS:
                     await self._look(idle=not fetched)
                 if not fetched:
                     continue
@@ -184,24 +204,33 @@ class BatchLoop:
     async def _trim(self, fetched: list[Fetched]) -> list[Batch]:
         """What of it is still ours to do, in order, as one batch per partition."""
         assignment = self._app.consumer_generation_id
-        nexts = {partition: held.next for partition, held in self.positions.held.items()}
+        stopped = self._step.stopped
+        nexts = {p: held.next for p, held in self.positions.held.items() if p not in stopped}
         planned = plan(fetched, nexts, assignment, self._sought)
         for partition, (offset, seek) in planned.seeks.items():
             self._sought[partition] = seek
             await self._seek({partition: offset})
-        for partition, (expected, first) in planned.holes.items():
-            await self._check_hole(partition, expected, first)
+        for partition, seek in planned.thrown_back.items():
+            self._sought[partition] = seek
+            self._suspects.add(partition)
+            self._thrown.add(partition)
+        cut = {p for p, (at, _) in planned.holes.items() if not await self._reaches_back(p, at)}
+        self._suspects |= cut
         if self._app.consumer_generation_id != assignment:
             return []  # claimed anew while we asked: these are other positions
         held = self.positions.held
         return [
             batch
             for batch in planned.batches
-            if batch.partition in held and held[batch.partition].next == batch.base
+            if batch.partition in held
+            and held[batch.partition].next == batch.base
+            and batch.partition not in cut
         ]
 
     async def _seek(self, offsets: dict[int, int]) -> None:
         """Read on from there: what was under way was dropped, or is not what we need."""
+        if not offsets:
+            return
         try:
             await self._app.consumer.seek_wait(
                 {TP(self.positions.topic, partition): at for partition, at in offsets.items()}
@@ -217,7 +246,7 @@ class BatchLoop:
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 known = await self._step.as_known()
-                ends = await self._ends()
+                ends = await self._read_ends()
         except (*NOT_NOW, KafkaError, TimeoutError) as error:
             log.debug("look: %s", type(error).__name__)
             return
@@ -225,6 +254,18 @@ class BatchLoop:
             self._looked_at = time.monotonic()
         if self._app.consumer_generation_id != assignment:
             return
+        held = self.positions.held
+        self._suspects |= {
+            partition
+            for partition, end in ends.items()
+            if partition not in self._step.stopped
+            and (end < self._ends.get(partition, 0) or end < held[partition].next)
+        }
+        self._ends = ends
+        if time.monotonic() - self._rechecked_at > RECHECK_SECONDS:
+            # Its operator may have brought the log back.
+            self._rechecked_at = time.monotonic()
+            self._suspects |= {p for p in held if p in self._step.stopped}
         if not known:
             await self._read_positions_again()
         elif idle and self._queue.empty():
@@ -232,7 +273,7 @@ class BatchLoop:
         else:
             self._stood.clear()
 
-    async def _ends(self) -> dict[int, int]:
+    async def _read_ends(self) -> dict[int, int]:
         assigned = self._app.consumer.assignment()
         tps = [
             tp
@@ -262,7 +303,9 @@ class BatchLoop:
         lagging = {
             partition: held[partition].next
             for partition, end in ends.items()
-            if partition in held and held[partition].next < end
+            if partition in held
+            and held[partition].next < end
+            and partition not in self._step.stopped
         }
         still = {p: at for p, at in lagging.items() if self._stood.get(p) == at}
         self._stood = lagging
@@ -274,11 +317,11 @@ class BatchLoop:
             await self._seek(still)
             self._stood = {}
 
-    async def _check_hole(self, partition: int, expected: int, first: int) -> None:
-        """The log was read from `expected` on, and had nothing for us before `first`: why?
+    async def _reaches_back(self, partition: int, expected: int) -> bool:
+        """The log was read from `expected` on, and had nothing for us at first: is that all?
 
-        Transaction markers and aborted records leave such holes. So does a log that was cut off
-        above our position. Raises `DataLost`, unless the operator takes the loss.
+        Transaction markers and aborted records leave such holes. So does a log whose beginning has
+        moved past our position.
         """
         tp = TP(self.positions.topic, partition)
         attempt = 0
@@ -289,26 +332,33 @@ class BatchLoop:
             except (KafkaError, TimeoutError) as error:
                 attempt += 1
                 await self._pause("check", attempt, error)
-        if earliest <= expected:
-            return
-        if not self._settings.accept_data_loss:
-            raise DataLost
-        log.error(
-            "the log no longer reaches back to our position; going on as told",
-            extra={"topic": tp.topic, "partition": partition, "count": first - expected},
-        )
+        return bool(earliest <= expected)
 
-    async def _check_end(self, partitions: Sequence[int]) -> None:
-        """A log that ends before our position was made anew: everything in it would be missed."""
-        tps = [TP(self.positions.topic, partition) for partition in partitions]
-        ends = await self._app.consumer.highwaters(*tps) if tps else {}
-        for tp, end in ends.items():
-            held = self.positions.held.get(tp.partition)
-            if held is not None and end < held.next:
-                raise DataLost(
-                    f"Topic {tp.topic} ends before the position that Postgres knows.",
-                    hint="The topic was made anew: restore it, or begin with a new database.",
-                )
+    async def _check(self) -> None:
+        """Look at the logs of suspects, until each is found right, mended or stopped."""
+        attempt = 0
+        while self._suspects:
+            assignment = self._app.consumer_generation_id
+            suspects = sorted(self._suspects)
+            held = self.positions.held
+            before = {p: held[p].next for p in suspects if p in held and p not in self._thrown}
+            try:
+                await self._step.check(suspects)
+            except Fenced:
+                await self._after_fence(suspects)
+                continue
+            except NOT_NOW as error:
+                attempt += 1
+                await self._pause("check", attempt, error)
+                continue
+            if self._app.consumer_generation_id != assignment:
+                continue
+            self._suspects -= set(suspects)
+            self._thrown -= set(suspects)
+            held = self.positions.held
+            await self._seek(
+                {p: held[p].next for p in suspects if p in held and before.get(p) != held[p].next}
+            )
 
     async def _after_fence(self, partitions: Sequence[int]) -> None:
         """An erasure or a switch of generations: read again. Another claim: is it ours to do?"""

@@ -89,6 +89,15 @@ class CacheWriter:
                 for partition, one in positions.held.items()
             }
 
+    async def start_over(self, positions: Positions) -> None:
+        """Views went back: what Redis has may be newer than they are, so all of it goes."""
+        async with self._lock:
+            try:
+                await self._cache.drop_all()
+            except CacheUnavailable as error:
+                log.warning("the cache keeps views that went back: %s", type(error).__name__)
+        await self.doubt(positions)
+
     async def push(
         self,
         batches: Sequence[Batch],

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from stores.marks import Mark
 from stores.positions import Batch
 
 
@@ -85,3 +86,40 @@ def plan(
         for partition, records in kept.items()
     ]
     return found
+
+
+class Bounds(NamedTuple):
+    """One log: its first offset, and the next to be written."""
+
+    start: int
+    end: int
+
+
+class Break(NamedTuple):
+    """A log that is not the one that a position remembers."""
+
+    partition: int
+    reason: str
+    bounds: Bounds
+
+
+BEGINNING_GONE = "the beginning was deleted before it was read"
+CUT = "the log ends before the position"
+REPLACED = "the log has another record below the position"
+
+
+def judge(
+    partition: int, position: int, marks: Sequence[Mark], bounds: Bounds, found: Mark | None
+) -> Break | None:
+    """What is wrong with the log below `position`; `found` is its record at the newest mark.
+
+    A record that retention has deleted proves nothing, and is no alarm as long as the log still
+    begins at or below the position.
+    """
+    if bounds.start > position:
+        return Break(partition, BEGINNING_GONE, bounds)
+    if bounds.end < position:
+        return Break(partition, CUT, bounds)
+    if marks and marks[-1].offset >= bounds.start and marks[-1] != found:
+        return Break(partition, REPLACED, bounds)
+    return None

@@ -17,7 +17,7 @@ to a fan whose key does not open, becomes a dead letter, sealed and with its rea
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -31,10 +31,10 @@ from privacy.keys import Keyring
 from privacy.seal import event_key, seal_entry, source_key
 from privacy.subjects import Subjects, journal_partition
 from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter, encode_dead_letter
-from schemas.errors import InvalidInput, SealBroken
+from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
-from schemas.positions import Position
+from schemas.positions import Position, source_name
 from schemas.relationship import Relationship
 from schemas.text_features import TextFeatures
 from schemas.times import render_time
@@ -42,8 +42,16 @@ from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
 from stores import outbox
 from stores.attempts import REASON, Attempts, Places
 from stores.generations import INTAKE_GENERATION, require_partitions
-from stores.positions import Batch, Positions, count_intake, terminating_blockers
+from stores.positions import (
+    Acknowledged,
+    Batch,
+    Positions,
+    acknowledge,
+    count_intake,
+    terminating_blockers,
+)
 from stores.relay import Relay
+from streams.healing import IntakeHealer
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +94,11 @@ class Ingest:
         self._written: set[tuple[int, int]] = set()
         """(partition, offset) of the unit's records that the journal has: a retry does not
         produce them again. At most a unit's."""
+        self._acknowledged: dict[tuple[int, int], Acknowledged] = {}
+        """(interactions partition, journal partition) -> the unit's newest record there. Its
+        offset is that of the last record sent with it, which another of our partitions may have
+        brought: the check of it (`streams.healing`) finds the exact one."""
+        self._healer = IntakeHealer(settings, pool, self.positions)
         self._dead_letter_digests = keyring.derive(b"dead-letter")
 
     async def claim(self, partitions: Sequence[int]) -> None:
@@ -112,10 +125,19 @@ class Ingest:
         """What we hold is claimed anew: others may have moved it meanwhile."""
         self._subjects.forget_all()
         self._written.clear()
+        self._acknowledged.clear()
 
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.as_known(connection)
+
+    @property
+    def stopped(self) -> Container[int]:
+        return self._healer.stopped
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        self._forget_all()
+        await self._healer.check(partitions)
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
@@ -138,6 +160,7 @@ class Ingest:
         fail_point("ingest.after_produce")
         await self._commit(batches, intake)
         self._written.clear()
+        self._acknowledged.clear()
         if intake.dead_letters:
             self._relay.wake(DEAD_LETTERS.name)
 
@@ -210,8 +233,7 @@ class Ingest:
             subject = subjects[event.creator_id, event.fan_id]
             text = next(features) if event.content is not None else None
             entry = _entry(position, event, text)
-            identity = event_key if event.event_id is not None else source_key
-            key = identity(subject.key, entry.event_id)
+            key = self._identity(subject.key, position, event)
             record = JournalRecord(
                 FORMAT,
                 position.partition,
@@ -223,6 +245,13 @@ class Ingest:
             intake.journal.setdefault(partition, []).append((subject.id, encode_record(record)))
             intake.sources.setdefault(partition, []).append(raw)
 
+    def _identity(self, key: bytes, position: Position, event: Interaction) -> bytes:
+        """The key of an event: of the producer's id, or of the record's place."""
+        if event.event_id is not None:
+            return event_key(key, event.event_id)
+        held = self.positions.held.get(position.partition)
+        return source_key(key, source_name(position, held.boundaries if held is not None else ()))
+
     async def _produce(self, intake: _Intake) -> None:
         delivery = Delivery()
         try:
@@ -230,11 +259,17 @@ class Ingest:
         finally:
             for partition, settled in delivery.settled.items():
                 done = {(raw.partition, raw.offset) for raw in intake.sources[partition][:settled]}
+                for source, offset in sorted(done) if partition in delivery.last else ():
+                    known = Acknowledged(delivery.last[partition], offset)
+                    self._acknowledged[source, partition] = known
                 for one in delivery.refused.get(partition, ()):
                     # Found again by a retry: its dead letter is not written yet.
                     raw = intake.sources[partition][one.place]
                     done.discard((raw.partition, raw.offset))
                 self._written |= done
+        if self._went_back(intake, delivery):
+            await self.check(sorted(self.positions.held))
+            raise Fenced("The journal went backwards.")
         for partition, refused in delivery.refused.items():
             for one in refused:
                 log.error(
@@ -244,18 +279,52 @@ class Ingest:
                 raw = intake.sources[partition][one.place]
                 self._set_aside(intake, raw, "$", f"the journal refuses it: {one.reason}")
 
+    def _went_back(self, intake: _Intake, delivery: Delivery) -> bool:
+        """Whether the journal put new records where it had acknowledged others."""
+        for partition, last in delivery.last.items():
+            count = len(intake.journal[partition]) - len(delivery.refused.get(partition, ()))
+            for held in self.positions.held.values():
+                known = held.acknowledged.get(partition)
+                if known is not None and last - count < known.offset:
+                    return True
+        return False
+
     async def _commit(self, batches: Sequence[Batch], intake: _Intake) -> None:
         fail_point("ingest.before_commit")
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             await self.positions.advance(connection, batches)
-            counts = []
-            for batch in batches:
-                dead = len(intake.dead_letters.get(batch.partition, ()))
-                counts.append((batch.partition, len(batch.records) - dead, dead))
+            counts = [self._count(batch, intake) for batch in batches]
+            acknowledged = self._all_acknowledged()
+            await acknowledge(
+                connection, INTAKE_GENERATION, INTERACTIONS.name, acknowledged.items()
+            )
             await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
             letters = [one for ones in intake.dead_letters.values() for one in ones]
             await outbox.write(connection, letters)
         fail_point("ingest.after_commit")
+        for partition, known in acknowledged.items():
+            if partition in self.positions.held:
+                self.positions.held[partition].acknowledged = known
+
+    def _all_acknowledged(self) -> dict[int, dict[int, Acknowledged]]:
+        """What each of our partitions knows to be in the journal, this unit included."""
+        found: dict[int, dict[int, Acknowledged]] = {}
+        for (source, partition), newest in self._acknowledged.items():
+            held = self.positions.held.get(source)
+            if held is not None:
+                found.setdefault(source, dict(held.acknowledged))[partition] = newest
+        return found
+
+    def _count(self, batch: Batch, intake: _Intake) -> tuple[int, int, int]:
+        """(partition, accepted, dead letters), without what was counted before it was sent back."""
+        held = self.positions.held.get(batch.partition)
+        counted = held.counted if held is not None else 0
+        letters = intake.dead_letters.get(batch.partition, ())
+        if batch.base >= counted:
+            return batch.partition, len(batch.records) - len(letters), len(letters)
+        fresh = sum(record.offset >= counted for record in batch.records)
+        dead = sum(int((one.key or b"").rsplit(b":", 1)[1]) >= counted for one in letters)
+        return batch.partition, fresh - dead, dead
 
 
 def _entry(position: Position, event: Interaction, text: TextFeatures | None) -> JournalEntry:

@@ -19,11 +19,12 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from infra.failpoints import fail_point
 from infra.postgres import database_errors
+from infra.settings import Settings
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.topics import JOURNAL, MEMORY_UPDATES
@@ -42,6 +43,7 @@ from stores.folding import (
 from stores.positions import Batch, Positions, count_folded, terminating_blockers
 from stores.relay import Relay
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
+from streams.healing import ProjectionHealer
 from views import engagement
 from views.state import moved
 
@@ -53,6 +55,7 @@ class Projection:
 
     def __init__(
         self,
+        settings: Settings,
         pool: Any,
         cache: Cache,
         relay: Relay,
@@ -64,6 +67,18 @@ class Projection:
         self._subjects = subjects
         self._relay = relay
         self._cache_writer = CacheWriter(pool, cache)
+        self._healer = ProjectionHealer(settings, pool, self.positions, subjects)
+
+    @property
+    def stopped(self) -> Container[int]:
+        return self._healer.stopped
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        """Rolled-back views leave newer ones in Redis: then it begins from nothing."""
+        before = self._healer.rolled_back
+        await self._healer.check(partitions)
+        if self._healer.rolled_back != before:
+            await self._cache_writer.start_over(self.positions)
 
     async def claim(self, partitions: Sequence[int]) -> None:
         self._subjects.forget_all()

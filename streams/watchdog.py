@@ -77,7 +77,9 @@ class Watchdog:
             for partition, held in list(loop.positions.held.items()):
                 tp = TP(loop.positions.topic, partition)
                 position, since = self._seen.get(tp, (-1, now))
-                if held.next != position or self._ends.get(tp, 0) <= held.next:
+                if partition in loop.stopped:
+                    self._seen[tp] = (held.next, now)  # it waits for its operator
+                elif held.next != position or self._ends.get(tp, 0) <= held.next:
                     self._seen[tp] = (held.next, now)
                 elif now - since > self._stall_seconds_max:
                     return f"{tp.topic}-{tp.partition} has lag and does not move"

@@ -47,7 +47,7 @@ from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, Misconfigured
 from schemas.topics import JOURNAL
-from stores import generations, positions, states
+from stores import generations, log_breaks, positions, states
 from stores.cache import open_cache
 from stores.migrate import migrate
 from stores.positions import Row
@@ -204,12 +204,12 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)
-    check_whole(bounds, settings)
     async with database_errors():
         await migrate(settings.postgres_url, for_rebuild=True)
     connection = await connect(settings.postgres_url, command_timeout=600)
     try:
         async with database_errors():
+            check_whole(bounds, await log_breaks.accepted(connection, JOURNAL.name))
             await _lock(connection)
             live, generation = await _choose(connection, fresh)
             await generations.remember_partitions(connection, len(bounds))

@@ -50,7 +50,7 @@ from infra.sql import Queries, load_queries
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations
+from stores import generations, log_breaks
 from stores.cache import open_cache
 from stores.generations import INTAKE_GENERATION, schema_name
 from stores.tally import COUNTERS
@@ -62,6 +62,7 @@ UNCLAIMED: Final[dict[str, Any]] = {
     "sources": [],
     "accepted": 0,
     "dead_letters": 0,
+    "boundaries": [],
     **dict.fromkeys(COUNTERS, 0),
 }
 CACHE: Final = "cache"
@@ -220,7 +221,7 @@ async def _look(connection: Any, journal: Journal, settings: Settings, sample: i
     intake = await connection.fetch(queries.positions, INTAKE_GENERATION, INTERACTIONS.name)
     bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)
-    check_whole(bounds, settings)
+    check_whole(bounds, await log_breaks.accepted(connection, JOURNAL.name))
     async with open_journal(settings, INTERACTIONS.name) as interactions:
         incoming = await interactions.bounds()
     size = REFERENCED if sample is None else sample
@@ -300,6 +301,7 @@ async def _intake(
             places.living,
             quarantined,
             waiting,
+            tuple(look.intake[partition]["boundaries"]),
         )
         for partition, bounds in look.interactions.items()
     ]

@@ -28,7 +28,7 @@ from privacy.subjects import Subjects
 from schemas.errors import InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import decode_record
-from schemas.positions import Position, parse_position
+from schemas.positions import Position, parse_position, source_name
 from schemas.topics import DEAD_LETTERS, INTERACTIONS
 from stores import outbox
 
@@ -58,6 +58,8 @@ class IntakeTask:
     quarantined: Places
     waiting: frozenset[bytes]
     """Subject and event key of each record beyond projection's position."""
+    boundaries: tuple[int, ...] = ()
+    """Where each later log of this name begins (`schemas.positions.source_name`)."""
 
 
 @dataclass(slots=True)
@@ -172,7 +174,7 @@ class _Intake:
             pair = (event.creator_id, event.fan_id)
             subject = subjects.get(pair)
             if subject is not None:
-                key = _event_key(subject.key, event, self._task.partition, offset)
+                key = _event_key(subject.key, event, self._task, offset)
                 judged.append(_Judged(offset, subject.id, key))
             elif pair not in locked:
                 self._unnamed(offset)
@@ -220,8 +222,9 @@ class _Intake:
         self.result.add(Difference("intake", partition, named, reason, position=position))
 
 
-def _event_key(key: bytes, event: Interaction, partition: int, offset: int) -> bytes:
+def _event_key(key: bytes, event: Interaction, task: IntakeTask, offset: int) -> bytes:
     """What stands for an event within its subject."""
     if event.event_id is None:
-        return source_key(key, str(Position(INTERACTIONS.name, partition, offset)))
+        position = Position(INTERACTIONS.name, task.partition, offset)
+        return source_key(key, source_name(position, task.boundaries))
     return event_key(key, event.event_id)

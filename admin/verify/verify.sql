@@ -7,7 +7,7 @@ SELECT pg_export_snapshot();
 -- The position rows of one generation.
 -- name: positions
 SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined
+    repeats, forgotten, quarantined, boundaries
 FROM position WHERE generation = $1 AND topic = $2 ORDER BY partition;
 
 -- Every row that stands below an epoch that was once claimed.

@@ -17,6 +17,7 @@ from ops.refusals import refusal
 from schemas.errors import FanMemoryError
 
 COMMANDS: Final = {
+    "accept-loss": ("ops.cli.accept_loss:accept_loss", "Give up what a log lacks, and go on."),
     "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
     "api": ("ops.cli.processes:api", "Run the API process."),
     "bench": ("lab.cli.bench:bench", "Measure, and print figures."),

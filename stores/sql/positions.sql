@@ -6,30 +6,50 @@ WITH claimed AS (
     INSERT INTO position AS p (generation, topic, partition, epoch)
     SELECT $1, $2, partition, 1 FROM unnest($3::int[]) AS partition ORDER BY partition
     ON CONFLICT (generation, topic, partition) DO UPDATE SET epoch = p.epoch + 1
-    RETURNING partition, next, epoch, erasures, sources
+    RETURNING partition, next, epoch, erasures, sources, marks, acknowledged, counted, boundaries
 ), noted AS (
     INSERT INTO claim AS c (generation, topic, partition, epoch)
     SELECT $1, $2, partition, epoch FROM claimed
     ON CONFLICT (generation, topic, partition)
     DO UPDATE SET epoch = greatest(c.epoch, excluded.epoch), claimed_at = now()
 )
-SELECT partition, next, epoch, erasures, sources FROM claimed;
+SELECT partition, next, epoch, erasures, sources, marks, acknowledged, counted, boundaries
+FROM claimed;
 
 -- End what the session with pid $1 waits for; how many that were.
 -- name: terminate_blockers
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM unnest(pg_blocking_pids($1)) AS pid;
 
 -- name: reload
-SELECT partition, next, epoch, erasures, sources FROM position
+SELECT partition, next, epoch, erasures, sources, marks, acknowledged, counted, boundaries
+FROM position
 WHERE generation = $1 AND topic = $2 AND partition = ANY ($3::int[]);
 
 -- The fence: moves only rows that are exactly as the caller knows them.
 -- name: advance
-UPDATE position AS p SET next = x.until, moved_at = now()
-FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    AS x (partition, base, until, epoch, erasures)
+UPDATE position AS p SET next = x.until, marks = x.marks::bigint[], moved_at = now()
+FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+    AS x (partition, base, until, epoch, erasures, marks)
 WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition
   AND p.next = x.base AND p.epoch = x.epoch AND p.erasures = x.erasures;
+
+-- Puts a row where its log makes sense again: like `advance`, but in either direction.
+-- name: send_back
+UPDATE position SET next = $7, marks = $8::bigint[], sources = $9::bigint[],
+    acknowledged = $10::bigint[], counted = $11, boundaries = $12::bigint[], moved_at = now()
+WHERE generation = $1 AND topic = $2 AND partition = $3
+  AND next = $4 AND epoch = $5 AND erasures = $6;
+
+-- What the journal acknowledged of an interactions partition.
+-- name: acknowledge
+UPDATE position SET acknowledged = $4::bigint[]
+WHERE generation = $1 AND topic = $2 AND partition = $3;
+
+-- Sends ingest back to write lost journal records (of partition $5) again, and fences it.
+-- name: write_again
+UPDATE position SET counted = greatest(counted, next), next = least(next, $4), epoch = epoch + 1,
+    acknowledged[2 * $5::int + 1] = -1, acknowledged[2 * $5::int + 2] = -1
+WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- name: count_intake
 UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5
@@ -72,10 +92,12 @@ WHERE generation = $1 AND topic = $2 AND partition = $3 AND next = $4;
 -- name: fence
 UPDATE position SET epoch = epoch + 1 WHERE generation = $1 AND topic = $2;
 
--- The next generation's rows go on from the former one's epochs and erasures.
+-- The next generation's rows go on from the former one's epochs, erasures and marks.
 -- name: adopt
-UPDATE position AS p SET epoch = greatest(p.epoch, x.epoch) + 1, erasures = x.erasures
+UPDATE position AS p SET epoch = greatest(p.epoch, x.epoch) + 1, erasures = x.erasures,
+    marks = f.marks
 FROM unnest($3::int[], $4::bigint[], $5::bigint[]) AS x (partition, epoch, erasures)
+JOIN position f ON f.generation = $6 AND f.topic = $2 AND f.partition = x.partition
 WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition;
 
 -- The rows of a generation that is dropped, and who claimed them.

@@ -18,3 +18,11 @@ WHERE NOT EXISTS (SELECT FROM subject AS s WHERE s.subject = f.subject);
 -- How many fans the generation remembers.
 -- name: count
 SELECT count(*) FROM {generation}.fan_state;
+
+-- States of fans of whom nothing is left.
+-- name: delete
+DELETE FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
+
+-- Versions of fans whose newest records the journal has lost.
+-- name: cap_versions
+UPDATE {generation}.fan_state SET version = least(version, $2) WHERE subject = ANY ($1::uuid[]);

@@ -324,7 +324,7 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     async with quiet.stores() as (cache, _):
         subjects = Subjects(quiet.keyring, 10)
         relay = Relay(settings, pool, subjects, [MEMORY_UPDATES])
-        project = Projection(pool, cache, relay, subjects)
+        project = Projection(settings, pool, cache, relay, subjects)
         claim = asyncio.create_task(project.claim([0]))
         await quiet.wait_for(waiting)
         await switch.commit()

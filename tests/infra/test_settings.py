@@ -16,10 +16,10 @@ def test_every_setting_says_what_it_is_for() -> None:
 
 def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANMEMORY_WORKERS", "7")
-    monkeypatch.setenv("FANMEMORY_ACCEPT_DATA_LOSS", "1")
+    monkeypatch.setenv("FANMEMORY_KAFKA_SECURITY", "SSL")
     settings = Settings()
     assert settings.workers == 7
-    assert settings.accept_data_loss is True
+    assert settings.kafka_security == "SSL"
 
 
 def test_settings_can_not_be_changed() -> None:

@@ -39,7 +39,7 @@ def loop_at(expected: int, consumer: Consumer) -> BatchLoop:
     positions = Positions(TOPIC)
     positions.held = {PARTITION: Held(PARTITION, expected, 1, 0)}
     app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=consumer)
-    step: Any = SimpleNamespace(positions=positions)
+    step: Any = SimpleNamespace(positions=positions, stopped={})
     return BatchLoop(app, step, Settings(), 1000)
 
 
@@ -101,6 +101,7 @@ async def test_a_claim_that_comes_while_positions_are_read_is_not_undone() -> No
     class Connection:
         async def fetch(self, *_: Any) -> list[dict[str, Any]]:
             row = {"partition": PARTITION, "next": 100, "epoch": 2, "erasures": 0, "sources": []}
+            row |= {"marks": [], "acknowledged": [], "counted": 0, "boundaries": []}
             positions.held = {PARTITION: Held(PARTITION, 100, 3, 0)}
             return [row]
 

@@ -3,7 +3,7 @@
 Found by a stranger's week: after a worker was killed, a partition whose last fetch had been dropped
 in the rebalance waited 60 to 80 s, until the watchdog ended the survivor or an event came.
 
-FANMEMORY_TEST_QUIET_ROUNDS=100 pytest tests/streams/test_quiet_partition.py is the long form.
+TEST_QUIET_ROUNDS=100 pytest tests/streams/test_quiet_partition.py is the long form.
 """
 
 import os
@@ -20,7 +20,7 @@ from stores.positions import Held, Positions
 from streams.batching import BatchLoop
 from tests.pipeline import Pipeline, message
 
-ROUNDS = int(os.environ.get("FANMEMORY_TEST_QUIET_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("TEST_QUIET_ROUNDS", "2"))
 SESSION_SECONDS = 6.0
 """The shortest that Kafka allows: so long the dead worker's partitions are nobody's."""
 VIEWS_SECONDS_MAX = 15.0
@@ -51,7 +51,7 @@ def loop_over(consumer: Consumer, nexts: dict[int, int]) -> BatchLoop:
     async def as_known() -> bool:
         return True
 
-    step: Any = SimpleNamespace(positions=positions, as_known=as_known)
+    step: Any = SimpleNamespace(positions=positions, as_known=as_known, stopped={})
     app = SimpleNamespace(consumer_generation_id=1, consumer=consumer, rebalancing=False)
     return BatchLoop(app, step, Settings(), 1000)
 

@@ -15,7 +15,7 @@ def watched(end: int) -> tuple[Watchdog, Held]:
     """A watchdog over one partition at position 10 of a log that ends at `end`."""
     positions = Positions("journal")
     held = positions.held[0] = Held(0, 10, 1, 0)
-    watchdog = Watchdog(None, [SimpleNamespace(positions=positions)], STALL_SECONDS)  # type: ignore[list-item]
+    watchdog = Watchdog(None, [SimpleNamespace(positions=positions, stopped={})], STALL_SECONDS)  # type: ignore[list-item]
     watchdog._ends = {TP("journal", 0): end}
     return watchdog, held
 

@@ -1,0 +1,113 @@
+"""Rolling one journal partition's views back to an offset, when the journal lost what lay above.
+
+Views are a fold of the journal, and stay one: fans who were moved by lost records are folded again
+from the history below the offset, in the transaction that moves the position. Ingest is sent back
+in the same transaction, to write the lost records again; what it writes is then folded in the order
+that it has in the journal. A crash before COMMIT costs nothing; after it, ingest goes on by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from infra.sql import load_queries
+from privacy.seal import open_entry
+from privacy.subjects import Subject, Subjects
+from schemas.errors import SealBroken
+from schemas.topics import INTERACTIONS, JOURNAL
+from stores import states
+from stores.folding import FramedBatch, OpenedRecord, fold_all
+from stores.generations import INTAKE_GENERATION
+from stores.marks import below
+from stores.positions import POSITION_SQL, Held, send_back
+from stores.tally import Tally
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "rollback.sql")
+FANS: Final = 200
+"""Fans folded again at a time."""
+
+
+async def roll_back(
+    connection: Any,
+    generation: int,
+    held: Held,
+    to: int,
+    again: Mapping[int, int],
+    subjects: Subjects,
+) -> Held:
+    """Views and position as they were at offset `to`; raises `Fenced` if the row is not ours.
+
+    `again` are the first offsets of `interactions` whose journal records are lost, by partition:
+    ingest goes back there. The caller's transaction. Returns the position to hold after it.
+    """
+    sources = {
+        source: min(offset, again[source] - 1) if source in again else offset
+        for source, offset in held.sources.items()
+    }
+    after = replace(
+        held,
+        next=to,
+        marks=below(held.marks, to),
+        sources={source: offset for source, offset in sources.items() if offset >= 0},
+    )
+    await send_back(connection, generation, JOURNAL.name, held, after)
+    lost = [
+        row["subject"]
+        for row in await connection.fetch(_QUERIES.delete_history, held.partition, to)
+    ]
+    quarantined = await connection.fetchval(_QUERIES.delete_quarantine, held.partition, to)
+    await connection.execute(
+        _QUERIES.uncount,
+        generation,
+        JOURNAL.name,
+        held.partition,
+        len(lost),
+        quarantined,
+        held.next - to,
+    )
+    fans = sorted(set(lost))
+    for start in range(0, len(fans), FANS):
+        await _fold_again(connection, generation, fans[start : start + FANS], subjects)
+    for source, offset in again.items():
+        await connection.execute(
+            POSITION_SQL.write_again,
+            INTAKE_GENERATION,
+            INTERACTIONS.name,
+            source,
+            offset,
+            held.partition,
+        )
+    return after
+
+
+async def _fold_again(
+    connection: Any, generation: int, fans: list[bytes], subjects: Subjects
+) -> None:
+    known = await subjects.lookup(connection, fans)
+    rows = await connection.fetch(_QUERIES.history_of, fans)
+    opened = [one for row in rows if (one := _opened(row, known)) is not None]
+    framed = FramedBatch(tallies={one.partition: Tally() for one in opened})
+    folded = fold_all(opened, {}, framed)
+    gone = sorted(set(fans) - {fan.subject for fan in folded})
+    await states.write(connection, generation, states.state_rows(folded))
+    await states.delete(connection, generation, gone)
+
+
+def _opened(row: Any, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
+    subject = known.get(row["subject"])
+    if subject is None:
+        return None
+    try:
+        entry = open_entry(subject.cipher, subject.id, row["event_key"], row["body"])
+    except SealBroken:
+        return None  # it could not be folded when it was new, either
+    return OpenedRecord(
+        row["partition"], row["offset"], subject.id, row["event_key"], row["body"], entry
+    )
+
+
+async def event_keys(connection: Any, partition: int, start: int, until: int) -> dict[int, bytes]:
+    """Offset -> event key of what was applied from `start` up to `until`."""
+    rows = await connection.fetch(_QUERIES.event_keys, partition, start, until)
+    return {row["offset"]: row["event_key"] for row in rows}

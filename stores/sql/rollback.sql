@@ -1,0 +1,32 @@
+-- Rolling one journal partition's views back to an offset ($2).
+
+-- What was applied at or above it.
+-- name: delete_history
+DELETE FROM interaction WHERE partition = $1 AND "offset" >= $2 RETURNING subject;
+
+-- What was set aside at or above it; how many.
+-- name: delete_quarantine
+WITH gone AS (DELETE FROM quarantine WHERE partition = $1 AND "offset" >= $2 RETURNING 1)
+SELECT count(*) FROM gone;
+
+-- Takes the lost records out of the counters. Of the $6 lost offsets $4 were applied and $5 set
+-- aside; the rest were repeats, then duplicates, then of forgotten fans: which is not known, so each
+-- counter gives what it has, in that order.
+-- name: uncount
+UPDATE position SET applied = applied - $4, quarantined = quarantined - $5,
+    repeats = repeats - least(repeats, $6 - $4 - $5),
+    duplicates = duplicates
+        - least(duplicates, greatest(0, $6 - $4 - $5 - repeats)),
+    forgotten = forgotten
+        - least(forgotten, greatest(0, $6 - $4 - $5 - repeats - duplicates))
+WHERE generation = $1 AND topic = $2 AND partition = $3;
+
+-- What is left of these fans, in the order of the journal.
+-- name: history_of
+SELECT subject, event_key, partition, "offset", body FROM interaction
+WHERE subject = ANY ($1::uuid[]) ORDER BY subject, "offset";
+
+-- The applied records of a stretch, to find where a changed journal still agrees.
+-- name: event_keys
+SELECT "offset", event_key FROM interaction
+WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;

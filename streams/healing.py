@@ -1,0 +1,283 @@
+"""Healing: what to do when a log is not the one that our position remembers.
+
+* `interactions` cut, made again or regrown: what had been read of it is in the journal. Ingest goes
+  back to where the log still agrees, and reads on; what it reads twice is recognised.
+* The journal without its tail: `interactions` has the lost events for days. Ingest goes back to the
+  first of them and writes them again; projection rolls its views back to what the journal still has
+  (`stores.rollback`), and both come forward again.
+* What no other copy has: that partition stops, and says what is missing, until its operator accepts
+  the loss. The others go on.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from infra.postgres import database_errors
+from infra.settings import Settings
+from privacy.subjects import Subjects
+from schemas.errors import SealBroken
+from schemas.journal import decode_record
+from schemas.topics import INTERACTIONS, JOURNAL
+from stores import log_breaks
+from stores.generations import INTAKE_GENERATION
+from stores.log_breaks import Lost
+from stores.marks import Mark, below, mark_of
+from stores.positions import Acknowledged, Held, Positions, send_back
+from stores.rollback import event_keys, roll_back
+from streams.continuity import BEGINNING_GONE, Break, judge
+from streams.log_reader import LogReader, open_log
+
+log = logging.getLogger(__name__)
+
+NOT_WRITTEN: Final = "the journal lost events that interactions no longer has"
+COMPARED_MAX: Final = 200_000
+"""Journal records compared with the history to find where they part; beyond, at the last mark."""
+
+
+async def examine(log_reader: LogReader, topic: str, held: Sequence[Held]) -> list[Break]:
+    """Compare logs with what positions remember: one look at the ends, one record each."""
+    bounds = await log_reader.bounds(topic, (one.partition for one in held))
+    newest = {
+        one.partition: one.marks[-1].offset
+        for one in held
+        if one.marks and _inside(one.marks[-1].offset, bounds[one.partition])
+    }
+    found = await log_reader.at(topic, newest)
+    breaks = []
+    for one in held:
+        record = found.get(one.partition)
+        mark = None if record is None else mark_of(record)
+        wrong = judge(one.partition, one.next, one.marks, bounds[one.partition], mark)
+        if wrong is not None:
+            breaks.append(wrong)
+    return breaks
+
+
+class Healer:
+    """Mends the partitions of one topic; `stopped` are those that wait for their operator."""
+
+    def __init__(self, settings: Settings, pool: Any, positions: Positions) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._positions = positions
+        self.stopped: dict[int, Lost] = {}
+
+    async def check(self, partitions: Iterable[int]) -> None:
+        """Look at these partitions' logs, and mend or stop what is wrong.
+
+        Raises what the stores raise, and `Fenced`; then look again. Positions move with it.
+        """
+        held = [one for p in partitions if (one := self._positions.held.get(p)) is not None]
+        async with open_log(self._settings) as reader:
+            breaks = {one.partition: one for one in await examine(reader, self._topic, held)}
+            for one in held:
+                found = breaks.get(one.partition)
+                if found is None:
+                    await self._release(one.partition)
+                elif found.reason == BEGINNING_GONE:
+                    first = found.bounds.start
+                    await self._stop(one.partition, found.reason, one.next, first, first)
+                else:
+                    await self._mend(reader, one, found)
+            await self._check_more(reader, [one.partition for one in held])
+
+    @property
+    def _topic(self) -> str:
+        return self._positions.topic
+
+    async def _mend(self, reader: LogReader, held: Held, found: Break) -> None:
+        raise NotImplementedError
+
+    async def _check_more(self, reader: LogReader, partitions: Sequence[int]) -> None:
+        """What else a step expects of its surroundings."""
+
+    async def _release(self, partition: int) -> None:
+        if self.stopped.pop(partition, None) is not None:
+            async with database_errors(), self._pool.acquire() as connection:
+                await log_breaks.settle(connection, self._topic, partition)
+
+    async def _stop(
+        self, partition: int, reason: str, missing_from: int, until: int, resume: int
+    ) -> None:
+        lost = Lost(self._topic, partition, reason, missing_from, until, resume)
+        async with database_errors(), self._pool.acquire() as connection:
+            await log_breaks.record_stopped(connection, lost)
+        if self.stopped.get(partition) != lost:
+            log.critical("a partition stops: %s. %s", lost, lost.advice)
+        self.stopped[partition] = lost
+
+    def _moved(self, held: Held, after: Held) -> None:
+        """Hold the new position, unless the partition was claimed meanwhile."""
+        if self._positions.held.get(held.partition) is held:
+            self._positions.held[held.partition] = after
+        self.stopped.pop(held.partition, None)
+
+
+class IntakeHealer(Healer):
+    """Of `interactions`, and of the journal's tail as far as ingest wrote it."""
+
+    async def _mend(self, reader: LogReader, held: Held, found: Break) -> None:
+        agreed = await _newest_agreed(reader, self._topic, held, found)
+        resume = found.bounds.start if agreed is None else agreed.offset + 1
+        boundary = resume
+        if held.marks:
+            # What the broker took later than our last record was not read before.
+            time = held.marks[-1].time
+            later = await reader.first_after(self._topic, held.partition, time)
+            end = min(found.bounds.end, held.next)
+            boundary = max(resume, end if later is None else min(later, end))
+        after = replace(
+            held,
+            next=resume,
+            marks=below(held.marks, resume),
+            counted=boundary,
+            boundaries=(*held.boundaries, boundary),
+        )
+        lost = Lost(self._topic, held.partition, found.reason, boundary, held.next, resume)
+        await self._send_back(held, after, lost)
+        log.error("%s; they had been read before. Reading on from %s", lost, resume)
+
+    async def _check_more(self, reader: LogReader, partitions: Sequence[int]) -> None:
+        """Whether the journal still has what it acknowledged."""
+        held = self._positions.held
+        expected: dict[int, dict[int, Acknowledged]] = {}
+        for source in partitions:
+            if source in held and source not in self.stopped:
+                for partition, known in held[source].acknowledged.items():
+                    expected.setdefault(partition, {})[source] = known
+        bounds = await reader.bounds(JOURNAL.name, expected)
+        newest = {partition: max(known.values()).offset for partition, known in expected.items()}
+        there = await reader.at(
+            JOURNAL.name, {p: at for p, at in newest.items() if _inside(at, bounds[p])}
+        )
+        doubtful = [
+            partition
+            for partition, known in expected.items()
+            if not _proves(there.get(partition), known)
+        ]
+        for partition in doubtful:
+            await self._look_for(reader, partition, bounds[partition].end, expected[partition])
+
+    async def _look_for(
+        self, reader: LogReader, partition: int, end: int, expected: Mapping[int, Acknowledged]
+    ) -> None:
+        wanted = {source: known.source for source, known in expected.items()}
+        found = await reader.newest_sources(partition, end, wanted)
+        firsts = await reader.bounds(INTERACTIONS.name, expected)
+        for source, known in expected.items():
+            offset, reached = found.get(source, (-1, -1))
+            held = self._positions.held.get(source)
+            if held is None:
+                continue
+            acknowledged = dict(held.acknowledged)
+            if offset < 0:
+                del acknowledged[partition]
+            else:
+                acknowledged[partition] = Acknowledged(offset, reached)
+            after = replace(held, acknowledged=acknowledged)
+            if reached == known.source:
+                if known.offset != offset:
+                    await self._send_back(held, after, None)
+                continue
+            again, first = reached + 1, firsts[source].start
+            if first > again:
+                reason = f"{NOT_WRITTEN} (journal-{partition})"
+                await self._stop(source, reason, again, min(first, known.source + 1), first)
+                continue
+            after.next, after.counted = min(held.next, again), max(held.counted, held.next)
+            after.marks = below(held.marks, after.next)
+            lost = Lost(
+                JOURNAL.name, partition, "the journal lost its tail", end, known.offset + 1, end
+            )
+            await self._send_back(held, after, lost)
+            log.error(
+                "%s of interactions-%s; writing them again from offset %s", lost, source, again
+            )
+
+    async def _send_back(self, held: Held, after: Held, lost: Lost | None) -> None:
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            await send_back(connection, INTAKE_GENERATION, self._topic, held, after)
+            if lost is not None:
+                await log_breaks.record_healed(connection, lost)
+        self._moved(held, after)
+
+
+class ProjectionHealer(Healer):
+    """Of the journal, as far as the views have it."""
+
+    def __init__(
+        self, settings: Settings, pool: Any, positions: Positions, subjects: Subjects
+    ) -> None:
+        super().__init__(settings, pool, positions)
+        self._subjects = subjects
+        self.rolled_back = 0
+        """How often views went back: what is cached of them is newer than they are."""
+
+    async def _mend(self, reader: LogReader, held: Held, found: Break) -> None:
+        to = await self._parts_at(reader, held, found)
+        newest = await reader.newest_sources(held.partition, to, held.sources)
+        lost_from = {
+            source: newest.get(source, (-1, -1))[1] + 1
+            for source, highest in held.sources.items()
+            if newest.get(source, (-1, -1))[1] < highest
+        }
+        firsts = await reader.bounds(INTERACTIONS.name, lost_from)
+        lost = Lost(self._topic, held.partition, found.reason, to, held.next, to)
+        if any(firsts[source].start > again for source, again in lost_from.items()):
+            await self._stop(held.partition, f"{found.reason}, and {NOT_WRITTEN}", *lost[3:])
+            return
+        self._subjects.forget_all()
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            generation = self._positions.generation
+            after = await roll_back(connection, generation, held, to, lost_from, self._subjects)
+            await log_breaks.record_healed(connection, lost)
+        self._moved(held, after)
+        self.rolled_back += 1
+        log.error("%s; views go back to %s, and ingest writes the events again", lost, to)
+
+    async def _parts_at(self, reader: LogReader, held: Held, found: Break) -> int:
+        """The first offset at which the journal is not the one that was folded."""
+        agreed = await _newest_agreed(reader, self._topic, held, found)
+        start = found.bounds.start if agreed is None else agreed.offset + 1
+        until = min(found.bounds.end, held.next)
+        if until - start > COMPARED_MAX:
+            return start
+        async with database_errors(), self._pool.acquire() as connection:
+            applied = await event_keys(connection, held.partition, start, until)
+        there = {}
+        for raw in await reader.read(self._topic, held.partition, start, until):
+            try:
+                there[raw.offset] = decode_record(raw.value or b"").event_key
+            except SealBroken:
+                continue
+        other = [offset for offset, key in applied.items() if there.get(offset) != key]
+        return min(other, default=max(start, until))
+
+
+def _inside(offset: int, bounds: Any) -> bool:
+    return bool(bounds.start <= offset < bounds.end)
+
+
+def _proves(raw: Any, expected: Mapping[int, Acknowledged]) -> bool:
+    """Whether the newest acknowledged record is there, and with it all that came before it."""
+    if raw is None:
+        return False
+    try:
+        record = decode_record(raw.value or b"")
+    except SealBroken:
+        return False
+    known = expected.get(record.source_partition)
+    return known is not None and known == Acknowledged(raw.offset, record.source_offset)
+
+
+async def _newest_agreed(reader: LogReader, topic: str, held: Held, found: Break) -> Mark | None:
+    """The newest mark whose record is still there."""
+    for mark in reversed(held.marks):
+        if not _inside(mark.offset, found.bounds):
+            continue
+        record = (await reader.at(topic, {held.partition: mark.offset}))[held.partition]
+        if record is not None and mark_of(record) == mark:
+            return mark
+    return None

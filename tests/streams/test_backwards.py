@@ -1,0 +1,149 @@
+"""Logs that go backwards: recognised, healed from the other copy, or said and stopped."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admin.verify import verify
+from lab.chaos.backwards import cut_log, recreate_topic
+from ops.services import EmbeddedServices
+from schemas.topics import INTERACTIONS, JOURNAL
+from tests import services as helpers
+from tests.pipeline import Event, Pipeline, mixed
+
+HEALED_SECONDS_MAX = 60.0
+
+
+@pytest.fixture(scope="module")
+async def template(own_services: EmbeddedServices) -> str:
+    return await helpers.make_template(own_services.endpoints)
+
+
+@pytest.fixture
+async def pipeline(
+    own_services: EmbeddedServices, template: str, tmp_path: Path
+) -> AsyncIterator[Pipeline]:
+    """An empty system on services whose files may be changed; without workers."""
+    async with helpers.fresh_database(own_services.endpoints, template) as url:
+        settings = await helpers.fresh_settings(own_services.endpoints, url, tmp_path, kafka=True)
+        made = Pipeline(settings, tmp_path)
+        try:
+            yield made
+        finally:
+            await made.end()
+
+
+def renamed(events: list[Event], name: str) -> list[Event]:
+    """The same events of other fans, and of no id for every other one."""
+    return [
+        {k: v for k, v in event.items() if k != "eventId" or n % 2}
+        | {"fanId": f"{name}-{event['fanId']}"}
+        for n, event in enumerate(events)
+    ]
+
+
+async def complete(pipeline: Pipeline, events: list[Event]) -> None:
+    """Every event is in the history, once."""
+    fans = {event["fanId"] for event in events}
+    wanted = {fan: sum(event["fanId"] == fan for event in events) for fan in fans}
+
+    async def found() -> bool:
+        history = await pipeline.history()
+        return all(history.get(fan) == count for fan, count in wanted.items())
+
+    async def instead() -> Any:
+        history = await pipeline.history()
+        rows = await pipeline.fetch("SELECT * FROM log_break")
+        return (
+            sum(wanted.values()),
+            sum(history.get(fan, 0) for fan in wanted),
+            [dict(row) for row in rows],
+            await pipeline.accounting(),
+        )
+
+    await pipeline.wait_for(found, HEALED_SECONDS_MAX, instead)
+
+    async def settled() -> bool:
+        return not any((await pipeline.lag()).values())
+
+    await pipeline.wait_for(settled, HEALED_SECONDS_MAX, pipeline.lag)
+
+
+async def settle(pipeline: Pipeline) -> None:
+    """Nothing differs between journal, views and cache; no partition waits for anybody."""
+    assert (await verify(pipeline.settings)).differences == ()
+    assert await pipeline.fetch("SELECT FROM log_break WHERE status = 'stopped'") == []
+
+
+async def breaks(pipeline: Pipeline, topic: str) -> int:
+    rows = await pipeline.fetch("SELECT FROM log_break WHERE topic = $1", topic)
+    return len(rows)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["under a worker", "between workers"])
+@pytest.mark.parametrize("topic", [INTERACTIONS.name, JOURNAL.name])
+async def test_a_log_that_was_cut(
+    own_services: EmbeddedServices, pipeline: Pipeline, topic: str, running: bool
+) -> None:
+    first, second = renamed(mixed(40, 400), "a"), renamed(mixed(40, 400, first=400), "a")
+    new = renamed(mixed(40, 200, first=800), "b")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    ends = await pipeline.ends(topic)
+    await pipeline.publish(*second)
+    await complete(pipeline, first + second)
+    if not running:
+        worker.stop()
+    cut_log(own_services, topic, ends)
+    assert await pipeline.ends(topic) == ends
+    await pipeline.publish(*new)
+    if not running:
+        worker = pipeline.start_worker()
+    await complete(pipeline, first + second + new)
+    await settle(pipeline)
+    assert await breaks(pipeline, topic) > 0
+    assert worker.alive
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["under a worker", "between workers"])
+@pytest.mark.parametrize("topic", [INTERACTIONS.name, JOURNAL.name])
+async def test_a_log_that_was_made_again(pipeline: Pipeline, topic: str, running: bool) -> None:
+    first = renamed(mixed(40, 400), "a")
+    new = renamed(mixed(40, 600, first=800), "b")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    if not running:
+        worker.stop()
+    await recreate_topic(pipeline.settings, topic)
+    await pipeline.publish(*new)  # it is longer than it was when anybody looks
+    if not running:
+        worker = pipeline.start_worker()
+    await complete(pipeline, first + new)
+    await settle(pipeline)
+    assert await breaks(pipeline, topic) > 0
+
+
+async def test_a_journal_that_lost_what_projection_had_not_read(
+    own_services: EmbeddedServices, pipeline: Pipeline
+) -> None:
+    first, second = renamed(mixed(40, 400), "a"), renamed(mixed(40, 200, first=400), "a")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    ends = await pipeline.ends(JOURNAL.name)
+    async with pipeline.locked("interaction"):
+        await pipeline.publish(*second)
+
+        async def taken_in() -> bool:
+            return bool((await pipeline.accounting()).accepted == 600)
+
+        await pipeline.wait_for(taken_in)
+        worker.kill()
+    cut_log(own_services, JOURNAL.name, ends)
+    pipeline.start_worker()
+    await complete(pipeline, first + second)
+    await settle(pipeline)
