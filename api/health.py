@@ -3,7 +3,8 @@
 Ready means: able to answer reads. With Postgres gone the cached reads still answer, with Redis
 gone all do, more slowly, and with Kafka gone only writes fail: each is `degraded`, and 200, because
 taking every instance out of the balancer would turn a part that is down into a whole that is. Only
-with both stores gone is it `unavailable`, and 503.
+with both stores gone is it `unavailable`, and 503. A log that lacks something is `degraded` too:
+reads are answered, and `alarms` says what is missing.
 """
 
 import asyncio
@@ -37,10 +38,12 @@ async def ready(request: Request) -> Response:
         "broker": _dependency(look.broker and publisher.connected, publisher.breaker),
     }
     up = [name for name, found in dependencies.items() if found["up"]]
-    status = "ready" if len(up) == len(dependencies) else "degraded"
+    whole = len(up) == len(dependencies) and not look.alarms
+    status = "ready" if whole else "degraded"
     if "cache" not in up and "database" not in up:
         status = "unavailable"
     body = {"status": status, "dependencies": dependencies, "partitions": look.partitions}
+    body["alarms"] = look.alarms
     return plain(body, 503 if status == "unavailable" else 200)
 
 

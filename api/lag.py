@@ -8,7 +8,7 @@ probe and a dashboard together cost one look.
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from infra import kafka
@@ -16,6 +16,7 @@ from infra.kafka import KafkaError, TopicPartition
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
+from stores.log_breaks import Lost
 from stores.store import PartitionStatus, Store
 
 KEEP_SECONDS: Final = 1.0
@@ -34,8 +35,11 @@ class PartitionLag:
     end: int | None
     """Next offset to be written; None while the broker does not answer."""
     lag: int | None
+    """Records not yet read. Below 0 the log ends before the position: it lost its tail."""
     oldestUnprojectedSeconds: float | None  # noqa: N815 (a field of the JSON)
     """Age of the record at `position`; 0 without lag; None when unknown."""
+    stopped: bool = False
+    """Whether it waits for its operator, since its log lacks something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,19 @@ class Look:
     partitions: tuple[PartitionLag, ...]
     database: bool
     broker: bool
+    stopped: tuple[Lost, ...] = ()
+    """Partitions that wait for their operator."""
+
+    @property
+    def alarms(self) -> list[str]:
+        """What is wrong with the logs, in words; empty when nothing is."""
+        waiting = {(lost.topic, lost.partition) for lost in self.stopped}
+        return [f"{lost}. {lost.advice}" for lost in self.stopped] + [
+            f"{part.topic}-{part.partition}: the log ends before the position, by {-part.lag}"
+            for part in self.partitions
+            if part.lag is not None and part.lag < 0
+            if (part.topic, part.partition) not in waiting
+        ]
 
 
 class LagReader:
@@ -75,9 +92,11 @@ class LagReader:
 
     async def _look(self) -> Look:
         statuses: list[PartitionStatus] | None = None
+        stopped: tuple[Lost, ...] = ()
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 statuses = await self._store.positions()
+                stopped = tuple(await self._store.stopped())
         except (DatabaseUnavailable, TimeoutError):
             pass
         parts: tuple[PartitionLag, ...] = ()
@@ -91,7 +110,11 @@ class LagReader:
             parts = tuple(
                 PartitionLag(s.topic, s.partition, s.next, None, None, None) for s in statuses or ()
             )
-        self.latest = Look(parts, statuses is not None, broker)
+        waiting = {(lost.topic, lost.partition) for lost in stopped}
+        parts = tuple(
+            replace(part, stopped=(part.topic, part.partition) in waiting) for part in parts
+        )
+        self.latest = Look(parts, statuses is not None, broker, stopped)
         self._looked_at = time.monotonic()
         return self.latest
 
@@ -115,9 +138,7 @@ class LagReader:
         for place, next in wanted.items():
             end = ends[place]
             age = oldest.get(place) if end > next else 0.0
-            found.append(
-                PartitionLag(place.topic, place.partition, next, end, max(0, end - next), age)
-            )
+            found.append(PartitionLag(place.topic, place.partition, next, end, end - next, age))
         return tuple(found)
 
     async def _oldest(

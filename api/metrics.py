@@ -127,15 +127,25 @@ class _Readers(Collector):
         position = GaugeMetricFamily(
             "memory_partition_position", "Next offset to be read", labels=labels
         )
-        lag = GaugeMetricFamily("memory_partition_lag", "Records not yet read", labels=labels)
+        lag = GaugeMetricFamily(
+            "memory_partition_lag",
+            "Records not yet read; below 0 the log ends before the position",
+            labels=labels,
+        )
         age = GaugeMetricFamily(
             "memory_partition_oldest_unread_seconds",
             "Age of the oldest record not yet read; 0 without lag",
             labels=labels,
         )
+        stopped = GaugeMetricFamily(
+            "memory_partition_stopped",
+            "1 while it waits for its operator, since its log lacks something",
+            labels=labels,
+        )
         for part in self._lags():
             names = [part.topic, str(part.partition)]
             position.add_metric(names, part.position)
+            stopped.add_metric(names, float(part.stopped))
             if part.lag is not None:
                 lag.add_metric(names, part.lag)
             if part.oldestUnprojectedSeconds is not None:
@@ -143,3 +153,4 @@ class _Readers(Collector):
         yield position
         yield lag
         yield age
+        yield stopped

@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 import redis.asyncio
 
-from admin import topics
+from admin import log_state, topics
 from api.app import PREFIX
 from api.tokens import issue_token
 from infra.kafka import admin
@@ -79,6 +79,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("topics", partial(_topics, reachable)),
         ("postgres", partial(_postgres, reachable)),
         ("schema", partial(_schema, reachable)),
+        ("logs", partial(_logs, reachable)),
         ("keyring", partial(_keyring, data, reachable)),
         ("outbox", partial(_outbox, reachable)),
         ("redis", partial(_redis, reachable)),
@@ -362,6 +363,27 @@ async def _keyring(data: Path, settings: Settings) -> str:
             "Run `fanmemory keys bind` once no process of the former release is left.",
         )
     return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
+
+
+async def _logs(settings: Settings) -> str:
+    """Whether the logs still have what was read of them."""
+    connection = await _connect(settings)
+    try:
+        waiting = await log_state.stopped(connection)
+        ahead = await log_state.ahead(connection, settings)
+    except asyncpg.UndefinedTableError:
+        return "no schema yet, nothing was read"
+    finally:
+        await connection.close()
+    if waiting:
+        raise Problem(f"{len(waiting)} partition(s) stand still. {waiting[0]}.", waiting[0].advice)
+    if ahead:
+        name, count = next(iter(ahead.items()))
+        raise Problem(
+            f"{name} ends {count} records before the position that was read.",
+            "A worker heals it or stops that partition: check that one runs, and look at its log.",
+        )
+    return "they have everything that was read"
 
 
 async def _outbox(settings: Settings) -> str:

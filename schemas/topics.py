@@ -20,6 +20,8 @@ class Topic:
     retention_ms: int
     """Milliseconds that a record is kept; or `UNLIMITED`."""
     message_bytes_max: int = 1_048_576
+    timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+    """Whose clock gives a record its time, by which retention counts: producer's or Kafka's."""
 
 
 INTERACTIONS = Topic(
@@ -28,6 +30,9 @@ INTERACTIONS = Topic(
     value="InteractionEvent, JSON",
     partitions="interactions_partitions",
     retention_ms=3 * DAY_MS,
+    # Anybody may write here. By the producer's clock a backfill of last year's events would be
+    # deleted before it was read, and a wrong clock would decide what lies in the future.
+    timestamps="LogAppendTime",
 )
 DEAD_LETTERS = Topic(
     name="interactions.dlq",

@@ -17,7 +17,7 @@ from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations, outbox
+from stores import generations, log_breaks, outbox
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
@@ -139,6 +139,11 @@ class Store:
         async with database_errors():
             rows = await self._pool.fetch(POSITION_SQL.statuses)
         return [PartitionStatus(**{**row, "sources": tuple(row["sources"])}) for row in rows]
+
+    async def stopped(self) -> list[log_breaks.Lost]:
+        """Partitions that wait for their operator, since their log lacks something."""
+        async with database_errors(), self._pool.acquire() as connection:
+            return await log_breaks.stopped(connection)
 
     async def untold(self) -> list[outbox.Waiting]:
         """What of each topic is in the outbox: to be published, or refused for good."""

@@ -83,7 +83,7 @@ async def recreate_topic(settings: Settings, name: str) -> None:
                         name=name,
                         num_partitions=partitions_of(topic, settings),
                         replication_factor=settings.replication_factor,
-                        topic_configs=configuration(topic),
+                        topic_configs=configuration(topic, settings.replication_factor),
                     )
                 ]
             )

@@ -11,7 +11,7 @@ from admin import topics
 from infra import kafka
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Misconfigured
-from schemas.topics import JOURNAL, TOPICS, UNLIMITED
+from schemas.topics import INTERACTIONS, JOURNAL, TOPICS, UNLIMITED
 
 NAMES = [topic.name for topic in TOPICS]
 
@@ -112,3 +112,17 @@ async def test_no_broker_is_said_without_a_long_wait() -> None:
     async with asyncio.timeout(30):
         with pytest.raises(BrokerUnavailable):
             await topics.check(Settings(kafka_url="127.0.0.1:9"))
+
+
+def test_an_acknowledged_record_is_on_two_disks_where_there_are_three_replicas() -> None:
+    assert topics.configuration(JOURNAL, 3)["min.insync.replicas"] == "2"
+    assert topics.configuration(JOURNAL, 2)["min.insync.replicas"] == "1"
+    assert topics.configuration(JOURNAL, 1)["unclean.leader.election.enable"] == "false"
+
+
+def test_three_days_are_three_days() -> None:
+    """By Kafka's clock, and in segments that are much shorter."""
+    wanted = topics.configuration(INTERACTIONS)
+    assert wanted["message.timestamp.type"] == "LogAppendTime"
+    assert int(wanted["segment.ms"]) * 24 == int(wanted["retention.ms"])
+    assert "segment.ms" not in topics.configuration(JOURNAL)

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra import logs
+from infra.postgres import connect
+from stores import log_breaks
+from stores.log_breaks import Lost
 from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
 
 
@@ -36,7 +39,9 @@ async def test_a_live_process_says_so_without_a_token(api: Client) -> None:
 async def test_a_ready_api_tells_every_dependency_and_partition(api: Client) -> None:
     answer = await api.ask("GET", "/health/ready", headers={})
     assert answer.status == 200
-    assert answer.body["status"] == "ready"
+    # The tests' memories come without a journal: their positions are beyond its end.
+    assert answer.body["status"] == "degraded"
+    assert all("the log ends before the position" in alarm for alarm in answer.body["alarms"])
     assert {name: found["up"] for name, found in answer.body["dependencies"].items()} == {
         "cache": True,
         "database": True,
@@ -64,6 +69,37 @@ async def test_unread_records_show_as_lag_and_age(api: Client) -> None:
     assert found["position"] == 0  # no worker runs in this test
     assert found["lag"] == found["end"] >= int(offset) + 1
     assert 0 <= found["oldestUnprojectedSeconds"] < 300
+
+
+async def test_a_log_that_lacks_something_is_an_alarm(api: Client) -> None:
+    connection = await connect(api.settings.postgres_url)
+    rows = await connection.fetch("SELECT generation, topic, partition, next FROM position")
+    try:
+        await connection.execute("UPDATE position SET next = 0")
+        async with running_api(api.settings) as fresh:
+            assert (await fresh.ask("GET", "/health/ready")).body["status"] == "ready"
+        await connection.execute(
+            "UPDATE position SET next = 1000000 WHERE topic = 'journal' AND partition IN (1, 2)"
+        )
+        lost = Lost("journal", 2, "its beginning is gone", 0, 7, 7)
+        await log_breaks.record_stopped(connection, lost)
+        async with running_api(api.settings) as fresh:
+            answer = await fresh.ask("GET", "/health/ready")
+            text = (await fresh.ask("GET", "/metrics", headers={})).body
+    finally:
+        await connection.executemany(
+            "UPDATE position SET next = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",
+            [tuple(row) for row in rows],
+        )
+        await connection.execute("DELETE FROM log_break")
+        await connection.close()
+    assert (answer.status, answer.body["status"]) == (200, "degraded")
+    stopped, ahead = answer.body["alarms"]
+    assert "offsets 0 to 6 are missing" in stopped
+    assert "fanmemory accept-loss journal 2" in stopped
+    assert ahead.startswith("journal-1: the log ends before the position")
+    assert 'memory_partition_stopped{partition="2",topic="journal"} 1.0' in text
+    assert 'memory_partition_stopped{partition="1",topic="journal"} 0.0' in text
 
 
 async def test_metrics_have_the_names_that_the_reference_alerts_on(api: Client) -> None:
