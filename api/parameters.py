@@ -1,29 +1,20 @@
 """Query parameters: read strictly, refused with their name."""
 
-import re
 from datetime import UTC, datetime
-from typing import Final
 
 import msgspec
 from starlette.datastructures import QueryParams
 
 from schemas.errors import InvalidInput
-from schemas.events import ID_LENGTH_MAX
 from schemas.positions import Position, parse_position
+from schemas.relationship import check_id
 from schemas.times import from_datetime
-
-_control: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 def identifier(query: QueryParams, name: str) -> str:
     """An id: 1 to 128 characters, not blank, no control characters, given once."""
     value = required(query, name)
-    if not value or value.isspace():
-        raise InvalidInput(name, "must not be blank")
-    if len(value) > ID_LENGTH_MAX:
-        raise InvalidInput(name, f"must be at most {ID_LENGTH_MAX} characters")
-    if _control(value):
-        raise InvalidInput(name, "must not contain control characters")
+    check_id(name, value)
     return value
 
 

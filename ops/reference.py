@@ -27,7 +27,6 @@ from schemas.errors import FanMemoryError
 from schemas.events import (
     AMOUNT_MAX,
     CONTENT_LENGTH_MAX,
-    ID_LENGTH_MAX,
     KINDS,
     METADATA_BYTES_MAX,
     METADATA_DEPTH_MAX,
@@ -36,6 +35,7 @@ from schemas.events import (
     Wire,
 )
 from schemas.journal import JournalEntry, JournalRecord
+from schemas.relationship import ID_LENGTH_MAX
 from schemas.times import DAY_MS
 from schemas.topics import TOPICS, UNLIMITED
 from schemas.updates import MemoryUpdate

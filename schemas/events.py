@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.errors import InvalidInput
 from schemas.refusals import explain, refuse_duplicate_keys
+from schemas.relationship import check_id
 from schemas.times import MINUTE_MS, from_datetime
 
 Kind = Literal["message", "purchase", "tip", "like", "view"]
@@ -22,7 +23,6 @@ Author = Literal["creator", "chatter", "ai"]
 
 KINDS: Final = get_args(Kind)
 
-ID_LENGTH_MAX: Final = 128
 CONTENT_LENGTH_MAX: Final = 10_000
 AMOUNT_MAX: Final = 1_000_000
 METADATA_BYTES_MAX: Final = 16 * 1024
@@ -104,10 +104,10 @@ def _parse(value: bytes, record_time: int) -> Interaction:
         raise explain(error, value, _FIELDS, KINDS) from None
     if len(_key_marks(value)) != _keys_expected(wire):
         refuse_duplicate_keys(value, _FIELDS)
-    _check_id("fanId", wire.fan_id)
-    _check_id("creatorId", wire.creator_id)
+    check_id("fanId", wire.fan_id)
+    check_id("creatorId", wire.creator_id)
     if wire.event_id is not None:
-        _check_id("eventId", wire.event_id)
+        check_id("eventId", wire.event_id)
     time = from_datetime(wire.timestamp)
     if time < TIME_MIN_MS:
         raise InvalidInput("timestamp", "must not be before 1990")
@@ -179,15 +179,6 @@ def _metadata(metadata: dict[str, Any] | None) -> tuple[str | None, bool, bytes 
                 f"must be at most {CONTENT_TYPE_LENGTH_MAX} characters, none a control character",
             )
     return content_type, metadata.get("gif") is True, encoded
-
-
-def _check_id(field: str, value: str) -> None:
-    if not value or value.isspace():
-        raise InvalidInput(field, "must not be blank")
-    if len(value) > ID_LENGTH_MAX:
-        raise InvalidInput(field, f"must be at most {ID_LENGTH_MAX} characters")
-    if _control(value):
-        raise InvalidInput(field, "must not contain control characters")
 
 
 def _depth(value: Any, limit: int) -> int:

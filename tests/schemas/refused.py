@@ -6,12 +6,12 @@ from typing import Any
 from schemas.events import (
     AHEAD_MS_MAX,
     CONTENT_LENGTH_MAX,
-    ID_LENGTH_MAX,
     METADATA_BYTES_MAX,
     METADATA_DEPTH_MAX,
     TIME_MIN_MS,
     VALUE_BYTES_MAX,
 )
+from schemas.relationship import ID_LENGTH_MAX
 from schemas.times import render_time
 
 NOON = 1_731_412_800_000

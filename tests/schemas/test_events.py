@@ -12,13 +12,13 @@ from schemas.errors import InvalidInput
 from schemas.events import (
     AHEAD_MS_MAX,
     CONTENT_LENGTH_MAX,
-    ID_LENGTH_MAX,
     KINDS,
     METADATA_DEPTH_MAX,
     TIME_MIN_MS,
     Interaction,
     parse_interaction,
 )
+from schemas.relationship import ID_LENGTH_MAX
 from schemas.times import render_time
 from tests.schemas.refused import (
     NOON,
