@@ -11,13 +11,15 @@ import pytest
 
 from admin import topics
 from admin.accounting import Account
+from admin.preflight import preflight
 from infra import kafka
 from infra.postgres import connect
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
+from schemas.errors import Misconfigured
 from schemas.journal import JournalEntry
-from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES, Topic
+from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES, Topic
 from schemas.updates import decode_update
 from tests.pipeline import WAIT_SECONDS_MAX, Pipeline, message, mixed
 from tests.streams.test_journal import Forger
@@ -125,6 +127,31 @@ async def test_a_fan_whose_key_is_missing_stops_nobody(pipeline: Pipeline) -> No
     assert json.loads(opened or b"")["fanId"] == "locked"
     rows = await pipeline.fetch("SELECT subject, reason FROM quarantine")
     assert [row["reason"] for row in rows] == [letter.reason.partition(": ")[2]]
+    # The next start says what is missing, and goes on when it is told to.
+    with pytest.raises(Misconfigured, match="lacks key newer"):
+        await preflight(pipeline.settings)
+    await preflight(pipeline.settings.model_copy(update={"accept_missing_keys": True}))
+
+
+async def test_what_the_journal_never_takes_becomes_a_dead_letter(pipeline: Pipeline) -> None:
+    limit = {"max.message.bytes": "6000"}
+    async with kafka.admin(pipeline.settings) as client:
+        await client.alter_configs(
+            [kafka.ConfigResource(kafka.ConfigResourceType.TOPIC, JOURNAL.name, configs=limit)]
+        )
+    events = [message(f"fan{number % 3}", number) for number in range(30)]
+    for number in (4, 17):
+        events[number]["content"] = base64.b64encode(os.urandom(6_000)).decode()
+    await pipeline.publish(*events)
+    worker = pipeline.start_worker()
+    account = await pipeline.drained()
+    assert (account.applied, account.dead_letters, account.repeats) == (28, 2, 0)
+    letters = await pipeline.dead_letters()
+    assert {letter.reason for letter, _ in letters} == {
+        "the journal refuses it: MessageSizeTooLargeError"
+    }
+    assert {json.loads(opened or b"")["eventId"] for _, opened in letters} == {"e4", "e17"}
+    assert worker.alive
 
 
 async def _delete_topic(settings: Settings, topic: Topic) -> None:
