@@ -18,14 +18,11 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from infra.sql import load_queries
 from schemas.errors import Misconfigured
 
 UP = "Run `fanmemory up`, or `fanmemory migrate` against your own Postgres."
-# The column came with migration 7: this reads a table of any age.
-_APPLIED = (
-    "SELECT number, sha256, (to_jsonb(migration) ->> 'readers_from')::integer AS readers_from"
-    " FROM migration ORDER BY number"
-)
+SQL = load_queries(Path(__file__).with_name("migrations.sql"))
 _FORM = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _READERS = re.compile(r"\A-- readers from: (\d+)\n")
 
@@ -59,7 +56,7 @@ def migrations(folder: Path) -> list[Migration]:
 async def check(connection: Any, folder: Path) -> None:
     """Raise `Misconfigured` unless all these were applied, and newer ones serve this code."""
     try:
-        rows = await connection.fetch(_APPLIED)
+        rows = await connection.fetch(SQL.applied)
     except asyncpg.UndefinedTableError:
         raise Misconfigured("The database has no schema.", hint=UP) from None
     known = migrations(folder)
@@ -70,11 +67,8 @@ async def check(connection: Any, folder: Path) -> None:
 
 async def apply(connection: Any, folder: Path) -> list[str]:
     """Apply what is missing; returns the names. The caller holds a lock against others."""
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS migration (number integer PRIMARY KEY, name text NOT NULL,"
-        " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
-    rows = await connection.fetch(_APPLIED)
+    await connection.execute(SQL.begin)
+    rows = await connection.fetch(SQL.applied)
     known = migrations(folder)
     applied = {row["number"] for row in rows}
     _compare(rows, known)
@@ -85,17 +79,10 @@ async def apply(connection: Any, folder: Path) -> list[str]:
         async with connection.transaction():
             await connection.execute(migration.text)
             await connection.execute(
-                "INSERT INTO migration (number, name, sha256) VALUES ($1, $2, $3)",
-                migration.number,
-                migration.name,
-                migration.sha256,
+                SQL.remember, migration.number, migration.name, migration.sha256
             )
             if migration.readers_from is not None:
-                await connection.execute(
-                    "UPDATE migration SET readers_from = $2 WHERE number = $1",
-                    migration.number,
-                    migration.readers_from,
-                )
+                await connection.execute(SQL.serve, migration.number, migration.readers_from)
         names.append(migration.name)
     return names
 

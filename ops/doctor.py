@@ -23,6 +23,7 @@ from api.app import PREFIX
 from api.tokens import issue_token
 from infra.kafka import admin
 from infra.settings import Settings
+from infra.sql import load_queries
 from ops.certificates import certificates
 from ops.findings import Finding, Note, Problem
 from ops.refusals import refusal
@@ -39,6 +40,7 @@ from privacy.keys import Keyring
 from schemas.errors import FanMemoryError, Misconfigured, NotRunning
 from stores import migrate, outbox
 
+SQL = load_queries(Path(__file__).with_name("doctor.sql"))
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_MIN = 1 << 30
 CHECK_SECONDS_MAX = 15.0
@@ -307,10 +309,7 @@ async def _connect(settings: Settings) -> Any:
 async def _postgres(settings: Settings) -> str:
     connection = await _connect(settings)
     try:
-        version = await connection.fetchval("SHOW server_version")
-        durable = [
-            await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")
-        ]
+        version, *durable = await connection.fetchrow(SQL.server)
     finally:
         await connection.close()
     where = without_password(settings.postgres_url)
@@ -336,7 +335,7 @@ async def _keyring(data: Path, settings: Settings) -> str:
     text = _keyring_text(data, settings)
     connection = await _connect(settings)
     try:
-        rows = await connection.fetch("SELECT kek, count(*) AS subjects FROM subject GROUP BY kek")
+        rows = await connection.fetch(SQL.keks)
         state = await binding_state(connection)
     except asyncpg.UndefinedTableError:
         return "no schema yet, nothing is sealed"
@@ -436,7 +435,7 @@ async def _clock(settings: Settings) -> str:
     connection = await _connect(settings)
     try:
         before = time.time()
-        theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        theirs = float(await connection.fetchval(SQL.clock))
         after = time.time()
     finally:
         await connection.close()

@@ -27,7 +27,7 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
     async with database_errors():
         connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
         try:
-            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+            await connection.execute(migrations.SQL.lock, _LOCK)
             applied = await migrations.apply(connection, MIGRATIONS)
             if not for_rebuild:
                 await generations.ensure_live(connection)

@@ -199,6 +199,23 @@ def test_topics_are_named_in_one_place() -> None:
     assert found == []
 
 
+def test_sql_stands_in_named_queries() -> None:
+    """In the `.sql` files; the fault suite breaks databases by hand, with statements of its own."""
+    statement = re.compile(
+        r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE|ALTER|DROP|LOCK TABLE) ?\b.*\S"
+    )
+    found = [
+        f"{name}:{node.lineno}"
+        for name, text in SOURCES.items()
+        if (room := name.partition("/")[0]) in ROOMS and room != "lab"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and statement.match(node.value)
+    ]
+    assert found == []
+
+
 def _docstrings(tree: ast.AST) -> set[tuple[int, int]]:
     return {
         (node.value.lineno, node.value.col_offset)
