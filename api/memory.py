@@ -19,7 +19,7 @@ async def get_context(request: Request) -> Response:
     query = request.query_params
     at_least, as_of = await _at_least(request, creator_id, fan_id), moment(query, "asOf")
     if as_of is None:
-        context = await components.memory.context_json(creator_id, fan_id, at_least=at_least)
+        context = await components.memory.context_to_send(creator_id, fan_id, at_least=at_least)
         return data(request.scope, context)
     if at_least is not None:
         await components.memory.wait_until(

@@ -66,6 +66,9 @@ def configure(service: str, level: str = "INFO") -> None:
     for room in ROOMS:
         logging.getLogger(room).setLevel(level)
     logging.captureWarnings(True)
+    # What no line shows and each would cost 8 us to find out: who called, and from which thread.
+    logging._srcfile = None  # type: ignore[attr-defined]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class JsonLines(logging.Formatter):

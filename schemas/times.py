@@ -5,6 +5,7 @@ Kafka and the public API contract carry.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -27,5 +28,22 @@ def to_datetime(ms: int) -> datetime:
 
 def render_time(ms: int) -> str:
     """`2024-11-12T10:30:00.000Z`."""
-    # A context has about 75 times: `isoformat` costs 0.7 us, `strftime` 3.4.
-    return (_NAIVE_EPOCH + timedelta(0, 0, 0, ms)).isoformat("T", "milliseconds") + "Z"
+    # A context has about 30 times: by tables 0.2 us each, by `isoformat` 0.7, `strftime` 3.4.
+    minutes = ms // MINUTE_MS
+    day = minutes // _DAY_MINUTES
+    left = ms - minutes * MINUTE_MS
+    second = left // SECOND_MS
+    minute = _MINUTES[minutes - day * _DAY_MINUTES]
+    return f"{_date(day)}{minute}{_SECONDS[second]}{_MILLISECONDS[left - second * SECOND_MS]}"
+
+
+_DAY_MINUTES = DAY_MS // MINUTE_MS
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(_DAY_MINUTES))
+_SECONDS = tuple(f"{second:02d}." for second in range(60))
+_MILLISECONDS = tuple(f"{ms:03d}Z" for ms in range(1000))
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    """Of a day since the epoch; eleven years of them are kept."""
+    return (_NAIVE_EPOCH + timedelta(day)).date().isoformat()

@@ -60,8 +60,6 @@ Source = Literal["cache", "store"]
 Miss = Literal["cold", "unusable", "silent"]
 """Why Redis gave nothing: it has nothing, nothing that can be used, or it does not answer."""
 
-_encode = msgspec.json.Encoder().encode
-
 log = logging.getLogger(__name__)
 
 
@@ -170,14 +168,14 @@ class FanMemory:
         found = await self._recall(creator_id, fan_id, at_least, seconds)
         return self._render(creator_id, fan_id, found, found.recent.decoded())
 
-    async def context_json(
+    async def context_to_send(
         self, creator_id: str, fan_id: str, *, at_least: Position | None = None
-    ) -> msgspec.Raw:
-        """The same as JSON, without decoding the messages; raises like `context`."""
+    ) -> msgspec.Struct:
+        """The same for whoever encodes it and looks at nothing: the messages are JSON already."""
         found = await self._recall(creator_id, fan_id, at_least, None)
         # What is sent is the same whether msgspec encodes the messages or finds them encoded.
         messages = cast("tuple[ConversationMessage, ...]", found.recent.json)
-        return msgspec.Raw(_encode(self._render(creator_id, fan_id, found, messages)))
+        return self._render(creator_id, fan_id, found, messages)
 
     async def score(
         self,

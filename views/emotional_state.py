@@ -173,8 +173,10 @@ def render(fan: "Fan", who: Relationship, now: int) -> EmotionalState:
     return EmotionalState(
         current_sentiment=sentiment(state),
         sentiment_history=tuple(
-            SentimentAt(_LABEL[mark], render_time(time))
-            for mark, time in zip(state.labels, state.times, strict=True)
+            [
+                SentimentAt(_LABEL[mark], render_time(time))
+                for mark, time in zip(state.labels, state.times, strict=True)
+            ]
         ),
         dominant_emotions=dominant_emotions(state),
         engagement_level=engagement.level(engagement.score(fan.state.engagement, now)),
