@@ -67,7 +67,7 @@ def configure(service: str, level: str = "INFO") -> None:
         logging.getLogger(room).setLevel(level)
     logging.captureWarnings(True)
     # What no line shows and each would cost 8 us to find out: who called, and from which thread.
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 

@@ -1,9 +1,14 @@
 """The cache never tells what Postgres does not, whatever was lost between the two."""
 
+import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+import redis.asyncio
 
+from schemas.positions import Position
+from schemas.topics import INTERACTIONS
 from stores.cached import Remembered
 from tests.pipeline import Pipeline, Worker, fill, message, purchase, truth
 
@@ -110,6 +115,79 @@ async def test_what_moved_while_the_cache_was_away_is_dropped_from_it(
     assert cached == stored  # it did not move, so it may stay
     assert worker.alive
     await warm(pipeline, "moved")
+
+
+async def test_a_cache_that_goes_back_under_living_connections_tells_nothing_old(
+    pipeline: Pipeline, worker: Worker
+) -> None:
+    """A failover behind a proxy or a managed endpoint."""
+    await pipeline.publish(message("fan", 1))
+    await pipeline.drained()
+    await warm(pipeline, "fan")
+    client: Any = redis.asyncio.from_url(pipeline.settings.redis_url)
+    async with pipeline.stores() as (cache, _):
+        former = {key: await client.dump(key) for key in await client.keys("*")}
+        await pipeline.publish(message("fan", 2))
+        await pipeline.drained()
+        position = (await pipeline.ends(INTERACTIONS.name)).items()
+        await honest(pipeline, "fan")
+        back = client.pipeline(transaction=True).flushall()
+        for key, dump in former.items():
+            back.restore(key, 0, dump)
+        await back.execute()
+        for partition, end in position:
+            if end:
+                assert not await cache.reached(
+                    "creator", "fan", Position(INTERACTIONS.name, partition, end - 1)
+                )
+    await client.aclose()
+    await honest(pipeline, "fan")
+    assert worker.said("the cache begins anew")
+    await warm(pipeline, "fan")
+    await honest(pipeline, "fan")
+
+
+async def test_a_full_cache_tells_nothing_old(pipeline: Pipeline, worker: Worker) -> None:
+    await pipeline.publish(message("moved", 1), message("still", 1))
+    await pipeline.drained()
+    await warm(pipeline, "moved")
+    await warm(pipeline, "still")
+    client: Any = redis.asyncio.from_url(pipeline.settings.redis_url)
+    former = await client.config_get("maxmemory*")
+    try:
+        await client.config_set("maxmemory-policy", "noeviction")
+        await client.config_set("maxmemory", 1)
+        await pipeline.publish(message("moved", 2))
+        await pipeline.drained()
+        await honest(pipeline, "moved")
+        # What did not move is answered on, and the worker goes on vouching for it.
+        cached, stored = await told(pipeline, "still")
+        assert cached == stored
+    finally:
+        for name in ("maxmemory", "maxmemory-policy"):
+            await client.config_set(name, former[name])
+        await client.aclose()
+    await warm(pipeline, "moved")
+    assert worker.alive
+
+
+async def test_a_worker_that_stopped_is_not_believed_for_long(
+    pipeline: Pipeline, worker: Worker
+) -> None:
+    await pipeline.publish(message("fan", 1))
+    await pipeline.drained()
+    await warm(pipeline, "fan")
+    worker.signal(signal.SIGSTOP)
+    try:
+        async with pipeline.stores() as (cache, _):
+
+            async def unanswered() -> bool:
+                return await cache.read("creator", "fan") is None
+
+            await pipeline.wait_for(unanswered)
+    finally:
+        worker.signal(signal.SIGCONT)
+    await warm(pipeline, "fan")
 
 
 @pytest.fixture
