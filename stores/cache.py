@@ -95,7 +95,6 @@ class Cache:
         self._secret = keyring.derive(b"cache name")
         self._ttl = ttl_seconds
         self.prefix = _prefix(self._secret)
-        self._loaded = False
 
     async def close(self) -> None:
         await self._redis.close()
@@ -303,16 +302,11 @@ class Cache:
         function = f"fanmemory_{_RELEASE}_{name}"
         commands = [("FCALL", function, 0, self.prefix, *arguments) for arguments in calls]
         try:
-            if not self._loaded:
-                await self._load()
+            # Not loaded before it is missed: a full Redis would refuse that.
             return await self._calls(commands)
         except _Unloaded:
-            await self._load()
+            await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
             return await self._calls(commands)
-
-    async def _load(self) -> None:
-        await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
-        self._loaded = True
 
     async def _call(self, *command: Any) -> Any:
         (reply,) = await self._calls([command])

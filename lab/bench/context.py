@@ -6,7 +6,8 @@ messages, and asks it over HTTP on this machine:
 - **miss**: every fan once, open loop, with an empty cache;
 - **cached**: open loop at `rate`, latency from the appointed time;
 - **score**: the same of /engagement-score;
-- **most**: closed loop on 8 connections, and the API process's CPU per request.
+- **most**: closed loop on 8 connections, and the API process's CPU per request;
+- **short**: the cache at three quarters of its need, each answer compared (`lab.bench.short`).
 """
 
 import asyncio
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.tokens import issue_token
+from infra.redis import open_redis
 from infra.settings import Settings
 from lab.bench.fold import interactions
 from lab.bench.http import Load, closed_loop, connect, get_request, open_loop
 from lab.bench.seed import seed
+from lab.bench.short import answers_with_short_memory, true_answers, used_memory
 from ops.services.ports import free_port
 from ops.system import running_services
 from schemas.errors import ServiceFailed
@@ -36,7 +39,7 @@ MISSES_PER_SECOND: Final = 100.0
 START_SECONDS_MAX: Final = 20.0
 
 
-async def measure(rate: float, seconds: float) -> dict[str, Any]:
+async def measure(rate: float, seconds: float, short_answers: int) -> dict[str, Any]:
     """All figures; raises `ServiceFailed` when anything is answered with other than 200."""
     with tempfile.TemporaryDirectory(prefix="fanmemory-bench-") as folder:
         async with running_services(Settings(), Path(folder)) as (settings, *_):
@@ -45,12 +48,12 @@ async def measure(rate: float, seconds: float) -> dict[str, Any]:
             )
             async with _api(settings, Path(folder)) as (port, pid):
                 return {"fans": FANS, "events": events} | await _measure(
-                    settings, port, pid, rate, seconds
+                    settings, port, pid, rate, seconds, short_answers
                 )
 
 
 async def _measure(
-    settings: Settings, port: int, pid: int, rate: float, seconds: float
+    settings: Settings, port: int, pid: int, rate: float, seconds: float, short_answers: int
 ) -> dict[str, Any]:
     host = settings.api_host
     token = issue_token(settings, CREATOR, "bench", 3600)
@@ -66,14 +69,21 @@ async def _measure(
 
     contexts, scores = requests("context"), requests("engagement-score")
     connections = await connect(host, port, CONNECTIONS)
+    client = open_redis(settings)
     try:
+        empty = await used_memory(client)
         missed = await open_loop(connections, contexts, MISSES_PER_SECOND)
         cached = await open_loop(connections, many(contexts), rate)
         scored = await open_loop(connections, many(scores), rate)
         before = _cpu_seconds(pid)
         most = await closed_loop(connections[:CONNECTIONS_MOST], contexts, seconds)
         cpu = _cpu_seconds(pid) - before
+        truth = await true_answers(connections[0], contexts)
+        short = await answers_with_short_memory(
+            client, empty, connections[:CONNECTIONS_MOST], contexts, truth, short_answers
+        )
     finally:
+        await client.close()
         for connection in connections:
             connection.close()
     for load in (missed, cached, scored, most):
@@ -88,6 +98,7 @@ async def _measure(
             "connections": CONNECTIONS_MOST,
             "cpuMicrosPerRequest": round(cpu / len(most.latencies) * 1e6, 1),
         },
+        "short": short,
     }
 
 

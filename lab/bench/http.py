@@ -26,6 +26,8 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None  # uvloop's are no asyncio.Transport
         self._received = bytearray()
         self._answered: asyncio.Future[tuple[int, int]] | None = None
+        self.body = b""
+        """Of the last answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -41,6 +43,7 @@ class Connection(asyncio.Protocol):
         if len(self._received) < end + 4 + length:
             return
         status = int(head[9:12])
+        self.body = bytes(self._received[end + 4 : end + 4 + length])
         self._received.clear()
         if self._answered is not None and not self._answered.done():
             self._answered.set_result((status, length))

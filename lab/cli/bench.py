@@ -30,14 +30,20 @@ def bench() -> None:
 @click.command()
 @click.option("--rate", default=300.0, show_default=True, help="Reads a second, open loop.")
 @click.option("--seconds", default=10.0, show_default=True, help="Length of each part.")
+@click.option(
+    "--short-answers",
+    default=10_000,
+    show_default=True,
+    help="Answers compared with the cache at 75 % of its need.",
+)
 @options.as_json
-def context(rate: float, seconds: float, as_json: bool) -> None:
+def context(rate: float, seconds: float, short_answers: int, as_json: bool) -> None:
     """Latency and throughput of context reads over HTTP."""
     import uvloop
 
     from lab.bench.context import measure
 
-    figures = uvloop.run(measure(rate, seconds))
+    figures = uvloop.run(measure(rate, seconds, short_answers))
     if as_json:
         print_json(figures)
         return
@@ -52,6 +58,11 @@ def context(rate: float, seconds: float, as_json: bool) -> None:
     console.print(
         f"[dim]most: {most['connections']} connections, closed loop;"
         f" {most['cpuMicrosPerRequest']} us of API CPU a request[/]"
+    )
+    short = figures["short"]
+    console.print(
+        f"[dim]cache at 75 % of its need: {short['wrong']:,} wrong of {short['answers']:,} answers,"
+        f" {short['evictions']:,} evictions[/]"
     )
 
 

@@ -8,7 +8,7 @@ import sys
 def test_bench_context_prints_figures_of_every_part() -> None:
     command = (sys.executable, "-m", "ops.cli", "bench", "context")
     done = subprocess.run(
-        [*command, "--rate", "50", "--seconds", "0.5", "--json"],
+        [*command, "--rate", "50", "--seconds", "0.5", "--short-answers", "2000", "--json"],
         capture_output=True,
         timeout=120,
         check=False,
@@ -21,4 +21,6 @@ def test_bench_context_prints_figures_of_every_part() -> None:
     for part in ("miss", "cached", "score", "most"):
         assert set(figures[part]["statuses"]) == {"200"}
         assert 0 < figures[part]["p50Ms"] <= figures[part]["p99Ms"] <= figures[part]["maxMs"]
+    assert (figures["short"]["answers"], figures["short"]["wrong"]) == (2_000, 0)
+    assert figures["short"]["evictions"] > 100
     assert figures["most"]["cpuMicrosPerRequest"] > 0
