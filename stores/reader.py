@@ -5,16 +5,16 @@ How a read goes:
    already.
 2. On a miss, or with Redis unwell, a lease for the fill is taken, then Postgres is asked, within
    its budget. Equal misses in flight share one read.
-3. What Postgres gave goes back to Redis without anybody waiting for it. Redis refuses what may be
+3. What Postgres gave goes back to Redis without delaying the answer. Redis refuses what may be
    stale (`stores.cache`), so a lost or late fill costs latency only.
 
 While Postgres is down, what is cached still answers, and the rest is `DatabaseUnavailable`, never
 a made-up empty memory: an answer that is wrong is worse than none.
 
 Reading one's own write: `at_least` waits until the views contain what was accepted at a position,
-then reads from where that was seen. The cache's word holds for the cache, whose published position
-follows its pushes. Postgres may be ahead of the cache, so its word holds for Postgres
-only, and such a read joins no read that had begun before.
+then reads from where that was seen. If Redis says that the position was reached, Redis is read: it
+publishes a position after the data. If only Postgres says so, Postgres is read, and not by sharing
+a read that began earlier.
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class FanMemory:
             self._watches.append(task)
 
     async def close(self) -> None:
-        """End the background work; the stores belong to whoever opened them."""
+        """End the background work; the stores belong to the code that opened them."""
         tasks: list[asyncio.Task[Any]] = [*self._watches, *self._fills, *self._reads]
         for task in tasks:
             task.cancel()
