@@ -1,9 +1,9 @@
 """Accepting that a log lacks something: the way out for a partition that stopped.
 
 One transaction: the break is marked as accepted, with who and when, and the position goes to where
-the log is now. The worker that holds the partition sees that its position moved, and goes on within
-seconds. What the views know from lost journal records stays in them; `fanmemory verify` names those
-fans, and `fanmemory rebuild` makes the views what the journal has.
+the log is now. The worker that holds the partition sees that its position moved, and continues
+within seconds. What the views know from lost journal records stays in them; `fanmemory verify`
+names those fans, and `fanmemory rebuild` makes the views what the journal has.
 """
 
 import contextlib

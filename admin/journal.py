@@ -15,7 +15,7 @@ from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL
 
 FETCH_BYTES: Final = 4_194_304
-"""Of one partition in one answer: large, since nobody waits for the first record."""
+"""Of one partition in one answer: large, since no one waits for the first record."""
 FETCH_RECORDS: Final = 10_000
 SILENT_SECONDS_MAX: Final = 30.0
 """So long without a record that must be there: the broker is away."""
@@ -29,7 +29,7 @@ class Raw(NamedTuple):
     key: bytes
     value: bytes
     timestamp: int = 0
-    """Kafka's, ms; 0 where nobody needs it."""
+    """Kafka's, ms; 0 where it is not needed."""
 
 
 class Bounds(NamedTuple):
@@ -111,7 +111,7 @@ class Journal:
                 raise BrokerUnavailable(f"The topic {self._topic} does not answer.")
 
     async def _begin_later(self, tp: TopicPartition, until: int) -> None:
-        """Retention has taken what was to be read next: go on at what is left.
+        """Retention has taken what was to be read next: continue at what is left.
 
         The journal has no retention: there it is a loss.
         """

@@ -11,5 +11,6 @@ kafka       the one place that makes Kafka clients
 tls         certificates from files, for all three
 producer    batches to Kafka, in order, without gaps
 breaker     circuit breaker, retry and budget around a read
+exit_codes  why one of our processes ended itself
 failpoints  named places where the fault suite ends a process
 """

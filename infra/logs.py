@@ -88,7 +88,11 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage() if ours else _third_party(record),
         }
         if ours:
-            line.update((key, value) for key, value in vars(record).items() if key in FIELDS)
+            line.update(
+                (key, value)
+                for key, value in vars(record).items()
+                if key in FIELDS and value is not None
+            )
         suppressed = getattr(record, "suppressed", 0)
         if suppressed:
             line["suppressed"] = suppressed

@@ -4,6 +4,10 @@ In Postgres:
 migrate      brings a database up to date
 generations  complete builds of all views, one of them live
 positions    how far each partition has got, and the fence
+marks        what a position remembers of the log below it
+log_breaks   logs that went backwards, and what became of it
+rollback     rolls a partition back when the journal lost its tail
+attempts     finds the record that ends every worker that begins it
 tally        what became of a partition's records
 folding      from journal records to new states; no I/O
 states       the one writer of `fan_state`

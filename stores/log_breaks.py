@@ -1,6 +1,6 @@
 """Log breaks: each time that a log was found to have gone backwards, and what became of it.
 
-A `stopped` break keeps its partition from going on until an operator accepts the loss, which is
+A `stopped` break keeps its partition from continuing until an operator accepts the loss, which is
 kept too: who, when, and what was given up.
 """
 
@@ -21,7 +21,7 @@ class Lost(NamedTuple):
     missing_from: int
     missing_until: int
     resume: int
-    """Where the partition goes on when the loss is accepted."""
+    """Where the partition continues when the loss is accepted."""
 
     def __str__(self) -> str:
         return (
@@ -43,12 +43,12 @@ async def record_healed(connection: Any, lost: Lost) -> None:
 
 
 async def record_stopped(connection: Any, lost: Lost) -> None:
-    """Remember a break that keeps its partition from going on; one per partition."""
+    """Remember a break that keeps its partition from continuing; one per partition."""
     await connection.execute(_QUERIES.record_stopped, *lost)
 
 
 async def settle(connection: Any, topic: str, partition: int) -> None:
-    """The partition can go on after all: its log was restored."""
+    """The partition can continue after all: its log was restored."""
     await connection.execute(_QUERIES.settle, topic, partition)
 
 

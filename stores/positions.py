@@ -1,11 +1,11 @@
 """Positions: which partitions this process holds, how far they have got, and the fence.
 
 Postgres keeps one row per (generation, topic, partition). Claiming raises the row's epoch;
-whoever claimed before finds its epoch gone at the next commit and changes nothing. Committing
+the former owner finds its epoch gone at the next commit and changes nothing. Committing
 moves `next` by compare-and-set on (next, epoch, erasures) inside the batch's own transaction.
 
-A former owner that froze in the middle of its transaction still holds the rows, for as long as it
-is frozen: Postgres takes it for a slow client. So whoever claims ends what is in its way.
+A former owner that was suspended in the middle of its transaction keeps its row locks; to Postgres
+it is just a slow client. A claim therefore terminates the sessions that block it.
 """
 
 import asyncio
@@ -93,9 +93,9 @@ class Positions:
         self.held = {row["partition"]: _held(row) for row in rows}
 
     async def reload(self, connection: Any, partitions: Iterable[int]) -> bool:
-        """Read rows again after a doubtful commit; False when somebody else has claimed one.
+        """Read rows again after a doubtful commit; False when another worker has claimed one.
 
-        What somebody else has claimed is let go of.
+        What another worker has claimed is let go of.
         """
         held = self.held
         rows = await connection.fetch(
@@ -171,7 +171,7 @@ async def terminating_blockers(pool: Any, connection: Any) -> AsyncIterator[None
                         POSITION_SQL.terminate_blockers, connection.get_server_pid()
                     )
             except UNAVAILABLE as error:
-                log.debug("nobody ousted: %s", type(error).__name__)
+                log.debug("no blockers terminated: %s", type(error).__name__)
             else:
                 if ended:
                     log.warning("ended transactions of a former owner", extra={"count": ended})
@@ -209,7 +209,7 @@ async def move_built(connection: Any, generation: int, topic: str, before: Row, 
 async def hand_over(
     connection: Any, topic: str, former: int, next: int, known: Iterable[Row]
 ) -> None:
-    """At a switch: fence the former generation's writer, and let the next one go on from its
+    """At a switch: fence the former generation's writer, and let the next one continue from its
     epochs and erasures. `known` are the former rows, locked by the caller."""
     known = list(known)
     await connection.execute(

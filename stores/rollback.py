@@ -3,7 +3,7 @@
 Views are a fold of the journal, and stay one: fans who were moved by lost records are folded again
 from the history below the offset, in the transaction that moves the position. Ingest is sent back
 in the same transaction, to write the lost records again; what it writes is then folded in the order
-that it has in the journal. A crash before COMMIT costs nothing; after it, ingest goes on by itself.
+that it has in the journal. A crash before COMMIT costs nothing; after it, ingest continues.
 """
 
 from collections.abc import Mapping

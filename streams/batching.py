@@ -9,9 +9,9 @@ The steps of a unit, and what a crash between any two of them costs:
    finds its records below the position or recognises them.)
 4. Remember the new position; tell Kafka, for lag tools only. (Nothing: Postgres knows.)
 
-Nothing is skipped: while the outside is down a unit is tried again, for ever, with growing
-pauses; when somebody else holds the partition it is dropped, for them to do; any other error ends
-the process, because going on would be wrong.
+Nothing is skipped. While Kafka or Postgres is unavailable the unit is retried without limit, with
+backoff. If another worker now owns the partition, the unit is dropped and that worker processes it.
+Any other error ends the process, because continuing would be wrong.
 
 Once a second the loop also looks up: a partition that has lag, an empty queue and no movement is
 sought again, and positions that moved in Postgres without us are read again. After each claim, and
@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 from faust.types import TP
 
+from infra.exit_codes import FAILED
 from infra.kafka import IllegalStateError, KafkaError
 from infra.postgres import UNAVAILABLE
 from infra.settings import Settings
@@ -45,12 +46,12 @@ log = logging.getLogger(__name__)
 
 QUEUED_FETCHES_MAX = 8
 FIRST_RECORDS = 1_000
-"""Records of the first unit: whether the outside is fast is not known yet."""
+"""Records of the first unit: how fast the stores are is not known yet."""
 QUICK_SECONDS = 1.0
 """A unit that took less than this doubles the next, up to the configured size."""
 SLOW_SECONDS = 5.0
 """One that took longer halves the next, down to a single fetch: with Postgres 100 times as slow a
-full unit would take longer than the watchdog waits, and be begun again for ever."""
+full unit would take longer than the watchdog waits, and be begun again without end."""
 ADVISORY_COMMIT_SECONDS = 1.0
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
@@ -60,7 +61,7 @@ LOOK_SECONDS = 1.0
 """How often to look up from the work, and how long a partition may stand still with lag."""
 LOOK_SECONDS_MAX = 5.0
 RECHECK_SECONDS = 10.0
-"""How often to see whether a stopped partition can go on after all."""
+"""How often to see whether a stopped partition can continue after all."""
 
 NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
 
@@ -77,7 +78,7 @@ class Step(Protocol):
         """Do the whole unit, or raise and have done nothing that a second try repeats."""
 
     async def reload(self, partitions: Sequence[int]) -> bool:
-        """Read the positions again; False when somebody else has claimed one of them."""
+        """Read the positions again; False when another worker has claimed one of them."""
 
     async def as_known(self) -> bool:
         """Whether Postgres has our positions as we know them."""
@@ -169,7 +170,7 @@ class BatchLoop:
             _explain(error)
             log.exception("the unit of work failed for good", extra={"topic": self.positions.topic})
             logging.shutdown()
-            os._exit(1)
+            os._exit(FAILED)
 
     async def _gather(self) -> list[Fetched]:
         """What is queued, up to the size; nothing when nothing comes until the next look."""
@@ -217,7 +218,7 @@ class BatchLoop:
         cut = {p for p, (at, _) in planned.holes.items() if not await self._reaches_back(p, at)}
         self._suspects |= cut
         if self._app.consumer_generation_id != assignment:
-            return []  # claimed anew while we asked: these are other positions
+            return []  # claimed again while we asked: these are other positions
         held = self.positions.held
         return [
             batch

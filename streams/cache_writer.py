@@ -213,10 +213,10 @@ class CacheWriter:
         return epochs.get(partition) == one.epoch
 
     async def _let_go(self) -> None:
-        """Of what Postgres says is another's: its owner speaks for it, or nobody does.
+        """Of what Postgres says is another's: its owner speaks for it, or no worker does.
 
-        While Postgres does not answer nobody commits, so what is cached stays true; and it is all
-        that readers have.
+        While Postgres does not answer, no worker commits, so what is cached stays true; and it is
+        all that readers have.
         """
         if not self._held:
             return

@@ -6,7 +6,7 @@
   first of them and writes them again; projection rolls its views back to what the journal still has
   (`stores.rollback`), and both come forward again.
 * What no other copy has: that partition stops, and says what is missing, until its operator accepts
-  the loss. The others go on.
+  the loss. The others continue.
 """
 
 import logging

@@ -1,16 +1,17 @@
-"""Ingest: the outside world's events become sealed journal records, or dead letters.
+"""Ingest: what services send becomes sealed journal records, or dead letters.
 
 One unit of work, in this order; what a crash after each step costs is in brackets:
 
 1. Validate every record. [nothing]
 2. Resolve relationships to subjects in Postgres, making new ones. [an unused subject]
 3. Analyse the texts in one batch, build and seal the journal records. [nothing]
-4. Produce them, acknowledged by all. [they are produced again, and project knows them; a mere retry
-   remembers what was acknowledged, and produces only the rest]
+4. Produce them, acknowledged by all. [they are produced again, and projection recognises them; a
+   mere retry remembers what was acknowledged, and produces only the rest]
 5. In one transaction, fenced: move our position, count what became of each record, and put the dead
-   letters into the outbox. [done; the relay publishes them, and nobody waits for it]
+   letters into the outbox. [done; the relay publishes them, and ingest does not wait for it]
 
-Whoever was fenced has produced in vain, which step 4's bracket covers.
+A worker that is fenced in step 5 has already produced its records; step 4 says why that is
+harmless.
 
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
 to a fan whose key does not open, becomes a dead letter, sealed and with its reason.
@@ -122,7 +123,7 @@ class Ingest:
         return ours
 
     def _forget_all(self) -> None:
-        """What we hold is claimed anew: others may have moved it meanwhile."""
+        """What we hold is claimed again: others may have moved it meanwhile."""
         self._subjects.forget_all()
         self._written.clear()
         self._acknowledged.clear()

@@ -1,6 +1,6 @@
 """Reading a log where a question is, apart from the stream of fetches: ends, single records, tails.
 
-One connection per question asked; nobody is moved and nothing is committed. Everything raises
+One connection per question asked; no consumer is moved and nothing is committed. Everything raises
 `BrokerUnavailable`.
 """
 
@@ -18,7 +18,7 @@ from streams.continuity import Bounds
 
 READ_SECONDS_MAX: Final = 15.0
 TAIL_RECORDS: Final = 2_000
-"""A search backwards begins with so many, and goes on with twice as many each time."""
+"""A search backwards begins with so many, and continues with twice as many each time."""
 TAIL_RECORDS_MAX: Final = 64_000
 
 

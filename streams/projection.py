@@ -1,4 +1,4 @@
-"""Project: journal records become the truth in Postgres, then a copy in Redis.
+"""Projection: journal records become the truth in Postgres, then a copy in Redis.
 
 One unit of work, in this order; what a crash after each step costs is in brackets:
 
@@ -9,8 +9,8 @@ One unit of work, in this order; what a crash after each step costs is in bracke
    c. read the states of the batch's fans, fold what is new, write them back;
    d. quarantine what could not be opened or folded, write the outbox;
    e. count what became of every record; commit.
-3. Bring Redis up to date, then publish the position there. [Redis is behind: whoever holds the
-   partition next, or we when Redis answers again, drops the fans moved since the published
+3. Bring Redis up to date, then publish the position there. [Redis is behind: the next owner of the
+   partition, or we when Redis answers again, drops the fans moved since the published
    position before publishing another]
 4. Wake the relay, which publishes the outbox. [some worker's relay finds it within a second]
 

@@ -2,7 +2,7 @@
 
 Stock Faust hands an agent one record at a time (75-100 us of CPU each) and starts where Kafka's
 consumer group last committed. Here a fetch stays whole, and after every assignment the start
-positions are asked of whoever keeps the truth. Ordinary topics and agents live beside it.
+positions are asked of the step, which keeps them in Postgres. Ordinary topics work beside it.
 
 Leans on a few private parts of faust-streaming 0.15; `tests/streams/test_transport.py` has one
 contract test for each:
@@ -137,7 +137,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
             thrown_back |= known is place and place.position < start
             if tp in fetched:
                 records = Records(fetched[tp])
-                # Where an unknown stretch begins nobody can say: with its first record, then.
+                # Where an unknown stretch begins is not known: with its first record, then.
                 records.start = start if known is place else records[0].offset
             elif known is place and start != place.position:
                 records = Records()
@@ -198,7 +198,7 @@ class _Consumer(driver.Consumer):
         """Seek every assigned partition: batched ones to where their claim says.
 
         A claim that raises ends the worker. It must end before Faust's own deadline, after which
-        Faust would go on without the seek, silently.
+        Faust would continue without the seek, silently.
         """
         plain = []
         # A topic of which nothing is ours now is claimed too: its former partitions are let go of.

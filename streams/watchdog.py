@@ -11,15 +11,24 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from faust.types import TP
 
+from infra.exit_codes import STALLED
 from streams.batching import BatchLoop
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 2.0
+
+
+class Stall(NamedTuple):
+    """Why a worker has to end."""
+
+    reason: str
+    topic: str | None = None
+    partition: int | None = None
 
 
 class Watchdog:
@@ -63,16 +72,20 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):
-            reason = self.standing_still(time.monotonic())
-            if reason:
-                log.critical("watchdog: %s; exiting", reason)
+            stall = self.standing_still(time.monotonic())
+            if stall is not None:
+                log.critical(
+                    "watchdog: %s; exiting",
+                    stall.reason,
+                    extra={"topic": stall.topic, "partition": stall.partition},
+                )
                 logging.shutdown()
-                os._exit(70)
+                os._exit(STALLED)
 
-    def standing_still(self, now: float) -> str | None:
+    def standing_still(self, now: float) -> Stall | None:
         """Why this worker should end, or None."""
         if now - self._beat > self._stall_seconds_max:
-            return "the event loop hangs"
+            return Stall("the event loop hangs")
         for loop in self._loops:
             for partition, held in list(loop.positions.held.items()):
                 tp = TP(loop.positions.topic, partition)
@@ -82,5 +95,5 @@ class Watchdog:
                 elif held.next != position or self._ends.get(tp, 0) <= held.next:
                     self._seen[tp] = (held.next, now)
                 elif now - since > self._stall_seconds_max:
-                    return f"{tp.topic}-{tp.partition} has lag and does not move"
+                    return Stall("a partition has lag and does not move", tp.topic, tp.partition)
         return None

@@ -121,6 +121,14 @@ def test_every_module_says_what_it_is_for() -> None:
     assert empty == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_map_of_a_room_names_every_module_of_it(room: str) -> None:
+    map_ = ast.get_docstring(ast.parse(TEXTS[f"{room}/__init__.py"])) or ""
+    inside = {name.split("/")[1].removesuffix(".py") for name in SOURCES if name.startswith(room)}
+    missing = {name for name in inside - {"__init__"} if not re.search(rf"\b{name}\b", map_)}
+    assert missing == {name for name in missing if name.startswith("_")}
+
+
 def test_every_exception_from_a_rule_says_which() -> None:
     assert lines_with(r"#\s*(type: ignore|noqa)(?![\[:])", SOURCES) == []
 

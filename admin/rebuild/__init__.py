@@ -1,7 +1,7 @@
 """Rebuild: the next generation of all views beside the live one, then one switch.
 
 1. The next generation gets its row, its tables and its position rows. A build that was interrupted
-   is found here and goes on. [nothing of the live one is touched]
+   is found here and continued. [nothing of the live one is touched]
 2. Every partition is folded from the journal's beginning, in bulk, on one process per core, then
    follows the live writer until it is close (`admin.rebuild.build`). No side effects: no outbox, no
    cache.
@@ -12,7 +12,7 @@
 4. Redis is told, and drops what it had of the former generation. [workers tell it, too]
 
 A live writer that waited for its position row in 3 finds it fenced, reads again which generation
-is live, and goes on there from the same position: nothing is lost or repeated. If its code folds
+is live, and continues there from the same position: nothing is lost or repeated. If its code folds
 another version of the views than the new generation's, it ends with what to do instead. Readers
 ask in each statement which generation they may read, so each read is answered by one complete
 generation, and by the new one only from when it contains all that the former one did.
@@ -154,7 +154,7 @@ async def diff(
     begin: Callable[[int], None] = lambda _total: None,
     progress: Callable[[int], None] = lambda _count: None,
 ) -> Diff:
-    """Build the next generation and say what it would change; `rebuild` goes on from there."""
+    """Build the next generation and say what it would change; `rebuild` continues from there."""
     async with _opened(settings, fresh) as build:
         await _build(build, processes or cores(), begin, progress, HELD_BYTES_MAX)
         async with database_errors():
@@ -200,7 +200,7 @@ async def _drop(connection: Any, generation: int) -> None:
 
 @asynccontextmanager
 async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
-    """The build to go on with, or a new one, locked against another rebuild."""
+    """The build to continue, or a new one, locked against another rebuild."""
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)
@@ -220,7 +220,7 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
 
 
 async def _choose(connection: Any, fresh: bool) -> tuple[int, int]:
-    """(live generation, the one to build): an unfinished build of this code's views goes on."""
+    """(live generation, the one to build): an unfinished build of these views is continued."""
     live = generations.require_live(await generations.live(connection)).number
     known = await generations.all_generations(connection)
     for each in known:
@@ -297,7 +297,7 @@ async def _switch(build: _Build, journal: Journal) -> _Switched:
             if attempt == SWITCHES_MAX or build.connection.is_closed():
                 raise DatabaseUnavailable(
                     "The switch did not get the locks that it needs.",
-                    hint="Run `fanmemory rebuild` again: it goes on from what is built.",
+                    hint="Run `fanmemory rebuild` again: it continues from what is built.",
                 ) from error
             await asyncio.sleep(0.2 * attempt)
     raise DatabaseUnavailable

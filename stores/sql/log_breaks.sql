@@ -41,7 +41,7 @@ VALUES ($1, $2, $3, $4, $5, $6, 'accepted', now(), $7);
 SELECT partition, max(missing_until) AS until FROM log_break
 WHERE topic = $1 AND status = 'accepted' GROUP BY partition;
 
--- Where a live writer goes on after an accepted loss; its log is a new one to it.
+-- Where a live writer continues after an accepted loss; its log is a new one to it.
 -- name: resume
 UPDATE position SET counted = greatest(counted, next), next = $3, marks = '{}',
     acknowledged = '{}', epoch = epoch + 1

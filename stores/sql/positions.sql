@@ -1,6 +1,6 @@
 -- Positions: where each partition stands, and who may move it.
 
--- Take the partitions over: whoever held them before is fenced by the new epoch.
+-- Take the partitions over: the former owner is fenced by the new epoch.
 -- name: claim
 WITH claimed AS (
     INSERT INTO position AS p (generation, topic, partition, epoch)
@@ -83,7 +83,7 @@ WHERE generation = $1 AND topic = $2 ORDER BY partition;
 SELECT partition, next, epoch, erasures, sources FROM position
 WHERE generation = $1 AND topic = $2 ORDER BY partition FOR UPDATE;
 
--- Moves a row that only the rebuild writes: nobody else may have moved it meanwhile.
+-- Moves a row that only the rebuild writes: nothing else may have moved it meanwhile.
 -- name: move_built
 UPDATE position SET next = $5, moved_at = now()
 WHERE generation = $1 AND topic = $2 AND partition = $3 AND next = $4;
@@ -92,7 +92,7 @@ WHERE generation = $1 AND topic = $2 AND partition = $3 AND next = $4;
 -- name: fence
 UPDATE position SET epoch = epoch + 1 WHERE generation = $1 AND topic = $2;
 
--- The next generation's rows go on from the former one's epochs, erasures and marks.
+-- The next generation's rows continue from the former one's epochs, erasures and marks.
 -- name: adopt
 UPDATE position AS p SET epoch = greatest(p.epoch, x.epoch) + 1, erasures = x.erasures,
     marks = f.marks

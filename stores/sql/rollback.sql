@@ -4,7 +4,7 @@
 -- name: delete_history
 DELETE FROM interaction WHERE partition = $1 AND "offset" >= $2 RETURNING subject;
 
--- What was set aside at or above it; how many.
+-- What was quarantined at or above it; how many.
 -- name: delete_quarantine
 WITH gone AS (DELETE FROM quarantine WHERE partition = $1 AND "offset" >= $2 RETURNING 1)
 SELECT count(*) FROM gone;

@@ -4,7 +4,7 @@
 -- name: read
 SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 
--- New states of fans, sorted by subject so that nobody deadlocks.
+-- New states of fans, sorted by subject, against deadlocks.
 -- name: write
 INSERT INTO {generation}.fan_state AS f (subject, version, state)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])

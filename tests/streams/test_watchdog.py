@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
+from infra.exit_codes import STALLED
 from stores.positions import Held, Positions
-from streams.watchdog import Watchdog
+from streams.watchdog import Stall, Watchdog
 from tests.pipeline import Pipeline, message
 
 STALL_SECONDS = 60.0
@@ -26,7 +27,9 @@ def test_lag_without_movement_is_standing_still() -> None:
     assert watchdog.standing_still(now) is None
     assert watchdog.standing_still(now + STALL_SECONDS) is None
     watchdog._beat = now + STALL_SECONDS
-    assert "journal-0" in (watchdog.standing_still(now + STALL_SECONDS + 1) or "")
+    stall = watchdog.standing_still(now + STALL_SECONDS + 1)
+    assert stall is not None
+    assert (stall.topic, stall.partition) == ("journal", 0)
 
 
 def test_movement_is_not_standing_still() -> None:
@@ -48,7 +51,9 @@ def test_without_lag_there_is_nothing_to_move() -> None:
 
 def test_an_event_loop_that_hangs_is_standing_still() -> None:
     watchdog, _ = watched(end=10)
-    assert watchdog.standing_still(watchdog._beat + STALL_SECONDS + 1) == "the event loop hangs"
+    assert watchdog.standing_still(watchdog._beat + STALL_SECONDS + 1) == Stall(
+        "the event loop hangs"
+    )
 
 
 async def test_a_worker_that_stands_still_exits(pipeline: Pipeline) -> None:
@@ -56,7 +61,7 @@ async def test_a_worker_that_stands_still_exits(pipeline: Pipeline) -> None:
     await pipeline.claimed()
     async with pipeline.locked("interaction"):
         await pipeline.publish(*(message(f"fan{number}", number) for number in range(10)))
-        assert worker.process.wait(30) == 70
+        assert worker.process.wait(30) == STALLED
     assert worker.said("has lag and does not move") >= 1
     await pipeline.forget_dead_workers()
     pipeline.start_worker()
