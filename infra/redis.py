@@ -78,6 +78,11 @@ class Redis:
                 raise one
         return found
 
+    async def info(self, section: str) -> dict[str, str]:
+        """One section of INFO; raises like `call`."""
+        lines = (await self.call("INFO", section)).decode().splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
     async def close(self) -> None:
         if self._opening is not None:
             self._opening.cancel()

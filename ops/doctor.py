@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import redis.asyncio
 
 from admin import log_state, topics
 from api.app import PREFIX
 from api.tokens import issue_token
 from infra.kafka import admin
+from infra.redis import open_redis
 from infra.settings import Settings
 from infra.sql import load_queries
 from ops.certificates import certificates
@@ -409,22 +409,19 @@ async def _outbox(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    client = redis.asyncio.from_url(
-        settings.redis_url,
-        socket_timeout=ANSWER_SECONDS_MAX,
-        socket_connect_timeout=ANSWER_SECONDS_MAX,
-    )
+    client = open_redis(settings, ANSWER_SECONDS_MAX)
     try:
-        server = await client.info("server")
-        memory = await client.info("memory")
+        server, memory = await client.info("server"), await client.info("memory")
     finally:
-        await client.aclose()
+        await client.close()
     name = "Valkey" if "valkey_version" in server else "Redis"
     version = server.get("valkey_version") or server["redis_version"]
     where = without_password(settings.redis_url)
-    if memory.get("maxmemory_policy") == "noeviction" and memory.get("maxmemory"):
+    policy, bounded = memory.get("maxmemory_policy", ""), memory.get("maxmemory", "0") != "0"
+    if bounded and (policy == "noeviction" or policy.endswith("-random")):
+        does = "refuses writes" if policy == "noeviction" else "forgets what is read most"
         raise Note(
-            f"{name} {version} at {where} refuses writes when it is full.",
+            f"{name} {version} at {where} {does} when it is full.",
             "Set maxmemory-policy to allkeys-lru: everything in it can be read again.",
         )
     return f"{name} {version} at {where}"

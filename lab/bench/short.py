@@ -19,7 +19,7 @@ SHARE: Final = 0.75
 
 async def used_memory(client: Redis) -> int:
     """Bytes that count against Valkey's limit."""
-    return int(await _info(client, "memory", "used_memory"))
+    return int((await client.info("memory"))["used_memory"])
 
 
 async def true_answers(connection: Connection, requests: Sequence[bytes]) -> list[Any]:
@@ -43,7 +43,7 @@ async def answers_with_short_memory(
 ) -> dict[str, int]:
     """Ask `count` times; `empty` is what Valkey used before anything was cached."""
     limit = empty + int((await used_memory(client) - empty) * SHARE)
-    evicted = int(await _info(client, "stats", "evicted_keys"))
+    evicted = int((await client.info("stats"))["evicted_keys"])
     await client.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     await client.call("CONFIG", "SET", "maxmemory", limit)
     left = iter(range(count))
@@ -61,7 +61,7 @@ async def answers_with_short_memory(
     return {
         "answers": count,
         "wrong": wrong,
-        "evictions": int(await _info(client, "stats", "evicted_keys")) - evicted,
+        "evictions": int((await client.info("stats"))["evicted_keys"]) - evicted,
     }
 
 
@@ -69,8 +69,3 @@ def _remembered(body: bytes) -> Any:
     """What of a context does not change with the hour."""
     data = msgspec.json.decode(body)["data"]
     return data["recentMessages"], data["personalityProfile"]["interactionCount"]
-
-
-async def _info(client: Redis, section: str, name: str) -> str:
-    text = (await client.call("INFO", section)).decode()
-    return str(dict(line.split(":", 1) for line in text.splitlines() if ":" in line)[name])

@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
 
-REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "redis": "Redis"}
+REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "hiredis": "Redis"}
 """Whose library an error comes from that no room of ours has given a name."""
 
 
