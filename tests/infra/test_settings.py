@@ -32,7 +32,7 @@ def test_settings_can_not_be_changed() -> None:
     [
         ("WORKERS", "0"),
         ("WORKERS", "many"),
-        ("SESSION_SECONDS", "1"),
+        ("SESSION_SECONDS", "0.5"),
         ("RETRY_SECONDS_MAX", "0"),
         ("API_PORT", "70000"),
         ("LOG_LEVEL", "LOUD"),
