@@ -17,6 +17,7 @@ from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores.log_breaks import Lost
+from stores.outbox import Waiting
 from stores.store import PartitionStatus, Store
 
 KEEP_SECONDS: Final = 1.0
@@ -51,6 +52,8 @@ class Look:
     broker: bool
     stopped: tuple[Lost, ...] = ()
     """Partitions that wait for their operator."""
+    outbox: tuple[Waiting, ...] = ()
+    """What is not yet told on other topics; nothing waits for it."""
 
     @property
     def alarms(self) -> list[str]:
@@ -93,10 +96,12 @@ class LagReader:
     async def _look(self) -> Look:
         statuses: list[PartitionStatus] | None = None
         stopped: tuple[Lost, ...] = ()
+        untold: tuple[Waiting, ...] = ()
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 statuses = await self._store.positions()
                 stopped = tuple(await self._store.stopped())
+                untold = tuple(await self._store.untold())
         except (DatabaseUnavailable, TimeoutError):
             pass
         parts: tuple[PartitionLag, ...] = ()
@@ -114,7 +119,7 @@ class LagReader:
         parts = tuple(
             replace(part, stopped=(part.topic, part.partition) in waiting) for part in parts
         )
-        self.latest = Look(parts, statuses is not None, broker, stopped)
+        self.latest = Look(parts, statuses is not None, broker, stopped, untold)
         self._looked_at = time.monotonic()
         return self.latest
 

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from api.lag import PartitionLag
 from infra.breaker import STATES, Breaker
 from schemas.errors import FanMemoryError
+from stores.outbox import Waiting
 from stores.reader import FanMemory
 
 BUCKETS: Final = (
@@ -61,9 +62,10 @@ class ApiMetrics:
         memory: FanMemory,
         breakers: Iterable[Breaker],
         lags: Callable[[], Iterable[PartitionLag]],
+        untold: Callable[[], Iterable[Waiting]],
     ) -> None:
         """Show these at every scrape."""
-        self.registry.register(_Readers(memory, list(breakers), lags))
+        self.registry.register(_Readers(memory, list(breakers), lags, untold))
 
     def render(self) -> bytes:
         """The text format, version 0.0.4."""
@@ -76,10 +78,12 @@ class _Readers(Collector):
         memory: FanMemory,
         breakers: list[Breaker],
         lags: Callable[[], Iterable[PartitionLag]],
+        untold: Callable[[], Iterable[Waiting]],
     ) -> None:
         self._memory = memory
         self._breakers = breakers
         self._lags = lags
+        self._untold = untold
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -88,6 +92,7 @@ class _Readers(Collector):
         yield from self._reads()
         yield from self._circuits()
         yield from self._partitions()
+        yield from self._outbox()
 
     def _reads(self) -> Iterator[Metric]:
         numbers = self._memory.statistics()
@@ -154,3 +159,22 @@ class _Readers(Collector):
         yield lag
         yield age
         yield stopped
+
+    def _outbox(self) -> Iterator[Metric]:
+        labels = ["topic"]
+        waiting = GaugeMetricFamily(
+            "memory_outbox_waiting", "Records not yet published", labels=labels
+        )
+        oldest = GaugeMetricFamily(
+            "memory_outbox_oldest_seconds", "Age of the oldest of them", labels=labels
+        )
+        refused = GaugeMetricFamily(
+            "memory_outbox_refused", "Records that the broker will never take", labels=labels
+        )
+        for one in self._untold():
+            waiting.add_metric([one.topic], one.waiting)
+            oldest.add_metric([one.topic], one.oldest_seconds)
+            refused.add_metric([one.topic], one.refused)
+        yield waiting
+        yield oldest
+        yield refused

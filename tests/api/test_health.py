@@ -10,7 +10,8 @@ import pytest
 
 from infra import logs
 from infra.postgres import connect
-from stores import log_breaks
+from schemas.topics import DEAD_LETTERS
+from stores import log_breaks, outbox
 from stores.log_breaks import Lost
 from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
 
@@ -100,6 +101,23 @@ async def test_a_log_that_lacks_something_is_an_alarm(api: Client) -> None:
     assert ahead.startswith("journal-1: the log ends before the position")
     assert 'memory_partition_stopped{partition="2",topic="journal"} 1.0' in text
     assert 'memory_partition_stopped{partition="1",topic="journal"} 0.0' in text
+
+
+async def test_metrics_say_what_is_not_yet_published(api: Client) -> None:
+    connection = await connect(api.settings.postgres_url)
+    try:
+        await outbox.write(connection, [outbox.Outgoing(DEAD_LETTERS.name, None, b"k", b"v")])
+        await connection.execute("UPDATE outbox_record SET created_at = now() - interval '90 s'")
+        label = f'{{topic="{DEAD_LETTERS.name}"}}'
+        async with asyncio.timeout(30):
+            while label not in (await api.ask("GET", "/metrics")).body:
+                await asyncio.sleep(0.1)
+                await api.ask("GET", "/health/ready")
+        assert await api.counter(f"memory_outbox_waiting{label}") == 1
+        assert await api.counter(f"memory_outbox_oldest_seconds{label}") >= 90
+    finally:
+        await connection.execute("DELETE FROM outbox_record")
+        await connection.close()
 
 
 async def test_metrics_have_the_names_that_the_reference_alerts_on(api: Client) -> None:
