@@ -30,7 +30,7 @@ from admin.parallel import cores, on_processes
 from admin.places import Places
 from admin.refold import HELD_BYTES_MAX
 from admin.verify import rows as position_rows
-from admin.verify.accounts import SourcePlaces, accounting_differences
+from admin.verify.accounts import SourcePlaces, accounting_differences, countable
 from admin.verify.differences import Difference
 from admin.verify.intake import (
     IntakeResult,
@@ -66,6 +66,7 @@ UNCLAIMED: Final[dict[str, Any]] = {
     **dict.fromkeys(COUNTERS, 0),
 }
 CACHE: Final = "cache"
+ACCOUNTING: Final = "accounting"
 
 __all__ = ["Difference", "Intake", "Report", "verify"]
 
@@ -145,7 +146,9 @@ async def verify(
                 for result in results:
                     places.update(result.places)
                 found = await _rows(connection, look)
-                found += await told_differences(connection, settings, look.live, journal)
+                found += await told_differences(
+                    connection, settings, look.live, journal, look.chosen
+                )
                 if sample is None:
                     await unexplained_rows(connection, look.queries, results, len(look.journal))
                     living = Places() if places.living is None else places.living
@@ -154,7 +157,11 @@ async def verify(
                 intake = await _intake(connection, look, results, places, count, progress)
         finally:
             await connection.close()
-    not_compared = {CACHE} if any(result.cache_lost for result in results) else set()
+    not_compared = set()
+    if sample is not None or not countable(look.intake):
+        not_compared.add(ACCOUNTING)
+    if any(result.cache_lost for result in results):
+        not_compared.add(CACHE)
     if CACHE not in not_compared:
         try:
             found += await _cache(look)

@@ -62,6 +62,11 @@ class SourcePlaces:
         return self.gone_again + again
 
 
+def countable(intake: Mapping[int, Any]) -> bool:
+    """Whether each place of `interactions` has had one record only."""
+    return not any(row["boundaries"] for row in intake.values())
+
+
 def accounting_differences(
     places: SourcePlaces, intake: Mapping[int, Any], folded: Iterable[Mapping[str, Any]]
 ) -> list[Difference]:
@@ -70,7 +75,7 @@ def accounting_differences(
     Needs every subject looked up, so a sample can't be held against it. Once `interactions` was cut
     or made again a place has had several records, and counting places proves nothing.
     """
-    if any(row["boundaries"] for row in intake.values()):
+    if not countable(intake):
         return []
     every = Places()
     every.update(places.projected)

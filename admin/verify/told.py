@@ -36,9 +36,13 @@ Versions = dict[tuple[str, str], int]
 
 
 async def told_differences(
-    connection: Any, settings: Settings, generation: int, journal: Journal
+    connection: Any,
+    settings: Settings,
+    generation: int,
+    journal: Journal,
+    chosen: frozenset[bytes] | None,
 ) -> list[Difference]:
-    """Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
+    """Of the chosen fans, or of all. Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
     queries = load_queries(SQL, generation=schema_name(generation))
     waiting: dict[bytes, int] = {}
     async for row in connection.cursor(queries.waiting, MEMORY_UPDATES.name):
@@ -54,14 +58,14 @@ async def told_differences(
     async for row in connection.cursor(queries.states):
         who = (row["creator_id"], row["fan_id"])
         subject, version = row["subject"], row["version"]
-        if max(told.get(who, 0), waiting.get(subject, 0)) >= version:
+        known = max(told.get(who, 0), waiting.get(subject, 0))
+        if known >= version or (chosen is not None and subject not in chosen):
             continue
         updates = partition_of(relationship_key(*who), len(oldest))
         partition = journal_partition(subject, settings.journal_partitions)
         since = asked.get(updates, {}).get(partition)
         if since is not None and version > since:
             named = subject_text(subject)
-            known = max(told.get(who, 0), waiting.get(subject, 0))
             found.append(Difference("outbox", partition, named, NOT_TOLD, version, known))
     return found
 

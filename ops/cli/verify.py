@@ -17,6 +17,10 @@ from ops.cli.progress import Bar
 from ops.secrets import with_secrets
 
 SHOWN_MAX = 50
+NOT_COMPARED = {
+    "accounting": "the accounting needs all fans, and places of `interactions` used once only",
+    "cache": "the cache did not answer",
+}
 
 
 @click.command()
@@ -101,7 +105,7 @@ def _show(report: Report) -> None:
         table.add_row(name, f"{count:,}", meaning)
     console.print(table)
     for name in report.not_compared:
-        console.print(f"the {name} did not answer: it was not compared", style="yellow")
+        console.print(f"{NOT_COMPARED[name]}: not compared", style="yellow")
     for difference in report.differences[:SHOWN_MAX]:
         console.print(_line(difference), style="red", highlight=False, markup=False)
     if report.found > SHOWN_MAX:
