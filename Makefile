@@ -5,10 +5,10 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test coverage chaos lint docs lock clean
+.PHONY: help install demo test test-containers coverage chaos lint docs lock clean distclean
 
 help: ## Say what can be made.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 install: .venv/installed ## Prepare .venv with the fanmemory command and the broker's jars.
 
@@ -32,6 +32,9 @@ coverage: install ## Measure the lower rooms by their own tests, branches too; b
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
 	$(BIN)/coverage report
 
+test-containers: install ## Build the image, run compose.yml and the store tests in containers.
+	$(BIN)/python -m pytest -rs --containers tests/containers
+
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos
 
@@ -48,5 +51,11 @@ lock: install ## Resolve the locks again; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) --extra dev pyproject.toml -o requirements/dev.lock
 
-clean: ## Remove the environment and the default data directory.
-	rm -rf .venv .fanmemory
+clean: ## Remove the environment; what the system remembers stays.
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+distclean: clean ## Remove the default data directory, too: its keyring opens all that is sealed.
+	@if [ -d .fanmemory ]; then \
+	  echo "This removes .fanmemory: the database, the log, and the keyring that opens them."; \
+	  printf "Type yes to go on: "; read answer && [ "$$answer" = yes ] && rm -rf .fanmemory; \
+	fi

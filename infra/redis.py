@@ -243,6 +243,26 @@ def open_redis(settings: Settings, timeout: float = 1.0) -> Redis:
     return Redis(settings.redis_url, password=password, timeout=timeout, context=context)
 
 
+def refusal(error: BaseException) -> Misconfigured | None:
+    """What it means when the server answers but does not let us in; None for anything else."""
+    for cause in tls.causes(error):
+        code = str(cause).partition(" ")[0] if isinstance(cause, ErrorReply) else ""
+        if code in ("WRONGPASS", "NOAUTH") or "AUTH" in code:
+            return Misconfigured(
+                "Redis refused the user of FANMEMORY_REDIS_URL, or the password.",
+                hint="Check the URL and FANMEMORY_REDIS_PASSWORD (or _PASSWORD_FILE).",
+            )
+        if code == "NOPERM":
+            return Misconfigured(
+                "Redis does not let the user of FANMEMORY_REDIS_URL do what is needed.",
+                hint="docs/operations.md says what its ACL must allow.",
+            )
+        found = tls.refusal(cause, "FANMEMORY_REDIS", "Redis", "a rediss:// FANMEMORY_REDIS_URL")
+        if found is not None:
+            return found
+    return None
+
+
 class _Address(NamedTuple):
     """What a URL says."""
 

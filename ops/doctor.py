@@ -58,7 +58,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
     checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
         ("python", _in_thread(_python)),
         *_embedded_checks(data, settings),
-        ("data directory", _in_thread(partial(_data_directory, data))),
+        ("data directory", _in_thread(partial(_data_directory, data, settings))),
         ("lock", _in_thread(partial(_lock, data))),
         ("secrets", _in_thread(partial(_secrets, data, settings))),
         ("certificates", _in_thread(partial(certificates, settings))),
@@ -201,7 +201,10 @@ def _user(data: Path) -> str:
     return "root becomes nobody"
 
 
-def _data_directory(data: Path) -> str:
+def _data_directory(data: Path, settings: Settings) -> str:
+    secrets = (settings.keyring, settings.jwt_secret)
+    if not embedded_names(settings) and all(secret.get_secret_value() for secret in secrets):
+        return "not needed: every service has an address, and the secrets are named"
     shown = data.absolute()
     nearest = next(path for path in (shown, *shown.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):

@@ -14,6 +14,10 @@ FIRST = "test_chaos.py"
 """The longest by far: begun first, so that the others pass beside it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--containers", action="store_true", help="run what needs a container engine")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Two processes would empty each other's services if these are not their own."""
     if config.getoption("numprocesses", None) and helpers.others_run_them(Settings()):

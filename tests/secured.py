@@ -79,8 +79,9 @@ class Authority:
         )
         made = Made(*(self._folder / f"{name}.{end}" for end in ("crt", "key", "pem")))
         made.certificate.write_bytes(pem)
-        made.key.write_bytes(private)
-        made.both.write_bytes(private + pem)
+        for path, content in ((made.key, private), (made.both, private + pem)):
+            path.touch(0o600)
+            path.write_bytes(content)
         return made
 
     def _signed(
@@ -247,6 +248,7 @@ def tls_front(
             loop.call_soon_threadsafe(task.cancel)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
+        loop.close()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from infra.settings import Settings
+from ops import __version__
 from ops.services import kafka, postgres, valkey
 from ops.services.jars import KAFKA_VERSION
 from privacy.keys import Keyring
@@ -74,3 +75,8 @@ def test_secrets_are_written_once_for_the_owner_alone_and_fit(tmp_path: Path) ->
     again = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True)
     assert again.returncode == 1
     assert file.read_text("ascii") == text
+
+
+def test_every_file_that_names_the_version_names_the_same_one() -> None:
+    for text in (COMPOSE, DOCKERFILE):
+        assert set(re.findall(r"fanmemory:(\d[\w.]*)", text)) == {__version__}

@@ -1,0 +1,139 @@
+"""Three secured stores at once: doctor is content, and names the setting of each closed door."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from admin import topics
+from infra.redis import Redis
+from infra.settings import Settings
+from ops.services import Endpoints
+from ops.system import environment
+from tests import services as helpers
+from tests.secured import KEY_PASSWORD, PASSWORD, USER, Authority, secured_kafka, tls_front
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def documented_acl() -> list[str]:
+    """What the page says that the cache's user needs."""
+    (found,) = re.findall(r"An ACL user needs\s+`([^`]+)`", PAGE.read_text("utf-8"))
+    return str(found).split()
+
+
+class Secured(NamedTuple):
+    """How the three stores are reached; PostgreSQL's database is each test's own."""
+
+    settings: dict[str, Any]
+    postgres_port: int
+    other: Authority
+
+
+@pytest.fixture(scope="module")
+def secured(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("secured")
+    authority = Authority(folder / "ours")
+    server = authority.make("server", "localhost")
+    client = authority.make("client", password=KEY_PASSWORD)
+    (folder / "password").write_text(PASSWORD + "\n")
+    with ExitStack() as stack:
+        broker = stack.enter_context(secured_kafka(folder / "data", authority, server))
+        port = stack.enter_context(tls_front(services.postgres_url, server, postgres=True))
+        cache = stack.enter_context(tls_front(services.redis_url, server, authority))
+        settings = {
+            "kafka_url": broker.sasl_tls,
+            "kafka_security": "SASL_SSL",
+            "kafka_sasl_mechanism": "SCRAM-SHA-512",
+            "kafka_ca_file": str(authority.file),
+            "kafka_user": USER,
+            "kafka_password": PASSWORD,
+            "postgres_tls": True,
+            "postgres_ca_file": str(authority.file),
+            "redis_url": f"rediss://{USER}@localhost:{cache}/0",
+            "redis_password": PASSWORD,
+            "redis_ca_file": str(authority.file),
+            "redis_cert_file": str(client.certificate),
+            "redis_key_file": str(client.key),
+            "redis_key_password": KEY_PASSWORD,
+        }
+        yield Secured(settings, port, Authority(folder / "theirs", "other"))
+
+
+@pytest.fixture
+async def settings(
+    secured: Secured, services: Endpoints, postgres_url: str, tmp_path: Path
+) -> Settings:
+    """Settings of an empty system behind TLS, passwords and certificates."""
+    plain = Redis(services.redis_url)
+    await plain.call("FLUSHALL")
+    await plain.call("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *documented_acl())
+    await plain.close()
+    parts = urlsplit(postgres_url)
+    address = f"postgresql://{parts.username}@localhost:{secured.postgres_port}{parts.path}"
+    named = Settings(
+        **secured.settings, postgres_url=address, postgres_password=parts.password or ""
+    )
+    own = await helpers.fresh_settings(services, postgres_url, tmp_path, kafka=False)
+    made = named.model_copy(update={"keyring": own.keyring, "jwt_secret": own.jwt_secret})
+    await topics.recreate(made)
+    return made
+
+
+def doctor(settings: Settings, data: Path) -> dict[str, dict[str, str]]:
+    """The findings by check, of `fanmemory doctor` with these settings in its environment."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "doctor", "--json", "--data", str(data)],
+        env=os.environ | environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return {one["check"]: one for one in json.loads(ran.stdout)["findings"]}
+
+
+async def test_doctor_finds_nothing_wrong_with_them(settings: Settings, tmp_path: Path) -> None:
+    findings = doctor(settings, tmp_path)
+    problems = [one for one in findings.values() if one["verdict"] == "problem"]
+    assert problems == []
+    assert "SCRAM-SHA-512" in findings["kafka"]["saw"]
+    assert PASSWORD not in json.dumps(findings)
+
+
+@pytest.mark.parametrize("store", ["kafka", "postgres", "redis"])
+async def test_doctor_names_the_setting_of_a_wrong_password(
+    settings: Settings, tmp_path: Path, store: str
+) -> None:
+    wrong = settings.model_validate(settings.model_dump() | {f"{store}_password": "wrong"})
+    finding = doctor(wrong, tmp_path)[store]
+    assert finding["verdict"] == "problem"
+    assert f"FANMEMORY_{store.upper()}_PASSWORD" in finding["advice"]
+
+
+@pytest.mark.parametrize("store", ["kafka", "postgres", "redis"])
+async def test_doctor_names_the_setting_of_an_unknown_authority(
+    settings: Settings, secured: Secured, tmp_path: Path, store: str
+) -> None:
+    wrong = settings.model_copy(update={f"{store}_ca_file": str(secured.other.file)})
+    finding = doctor(wrong, tmp_path)[store]
+    assert finding["verdict"] == "problem"
+    assert f"FANMEMORY_{store.upper()}_CA_FILE" in finding["saw"]
+
+
+@pytest.mark.parametrize("store", ["kafka", "postgres", "redis"])
+async def test_doctor_names_the_setting_of_a_wrong_host(
+    settings: Settings, tmp_path: Path, store: str
+) -> None:
+    elsewhere = getattr(settings, f"{store}_url").replace("localhost", "127.0.0.1")
+    finding = doctor(settings.model_copy(update={f"{store}_url": elsewhere}), tmp_path)[store]
+    assert finding["verdict"] == "problem"
+    assert f"the host that FANMEMORY_{store.upper()}_URL names" in finding["saw"]
