@@ -1,5 +1,6 @@
 """The batch producer against a real broker."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from infra.settings import Settings
 from schemas.errors import BrokerUnavailable
 from schemas.topics import JOURNAL
 from tests.pipeline import Pipeline
+
+PROBED = 3
+"""A partition that no test looks at."""
 
 
 @pytest.fixture
@@ -33,18 +37,27 @@ async def test_it_says_the_offset_of_each_partitions_last_record(
     assert (ends[0], ends[1], ends[2]) == (3, 8, 0)
 
 
-async def limit_batches(settings: Settings, size: int) -> None:
+async def limit_batches(producer: BatchProducer, settings: Settings, size: int) -> None:
+    """Returns when the broker, which applies a setting a little later, goes by it."""
     changed = {"max.message.bytes": str(size)}
     async with kafka.admin(settings) as client:
         await client.alter_configs(
             [kafka.ConfigResource(kafka.ConfigResourceType.TOPIC, JOURNAL.name, configs=changed)]
         )
+    async with asyncio.timeout(60):
+        while True:
+            delivery = Delivery()
+            probe = {PROBED: [(b"probe", os.urandom(size + 2_000))]}
+            await producer.send(JOURNAL.name, probe, delivery)
+            if delivery.refused.get(PROBED):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_records_that_are_never_taken_are_found_among_others(
     producer: BatchProducer, settings: Settings, tmp_path: Path
 ) -> None:
-    await limit_batches(settings, 10_000)
+    await limit_batches(producer, settings, 10_000)
     small = [(b"%d" % number, os.urandom(1_000)) for number in range(40)]
     large = (b"large", os.urandom(12_000))
     mixed = [large, *small[:25], large, large, *small[25:], large]
@@ -62,7 +75,7 @@ async def test_records_that_are_never_taken_are_found_among_others(
 async def test_a_refusal_that_nobody_asks_for_is_a_failure(
     producer: BatchProducer, settings: Settings
 ) -> None:
-    await limit_batches(settings, 10_000)
+    await limit_batches(producer, settings, 10_000)
     with pytest.raises(BrokerUnavailable):
         await producer.send(JOURNAL.name, {0: [(b"large", os.urandom(12_000))]})
 

@@ -62,7 +62,8 @@ async def test_a_worker_that_stands_still_exits(pipeline: Pipeline) -> None:
     async with pipeline.locked("interaction"):
         await pipeline.publish(*(message(f"fan{number}", number) for number in range(10)))
         assert worker.process.wait(30) == STALLED
-    assert worker.said("has lag and does not move") >= 1
+    # On a machine so busy that the loop itself stands still, the watchdog says that instead.
+    assert worker.said("has lag and does not move") + worker.said("the event loop hangs") >= 1
     await pipeline.forget_dead_workers()
     pipeline.start_worker()
     after = await pipeline.drained()
