@@ -1,10 +1,11 @@
-"""Three secured stores at once: doctor is content, and names the setting of each closed door."""
+"""The whole path over three secured stores: an event in, the context out, and doctor content."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +17,13 @@ import pytest
 from admin import topics
 from infra.redis import Redis
 from infra.settings import Settings
+from ops.secrets import with_secrets
 from ops.services import Endpoints
 from ops.system import environment
+from schemas.times import render_time
 from tests import services as helpers
+from tests.api.client import CREATOR, FAN, running_api
+from tests.pipeline import Pipeline
 from tests.secured import KEY_PASSWORD, PASSWORD, USER, Authority, secured_kafka, tls_front
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -99,6 +104,44 @@ def doctor(settings: Settings, data: Path) -> dict[str, dict[str, str]]:
         check=False,
     )
     return {one["check"]: one for one in json.loads(ran.stdout)["findings"]}
+
+
+async def test_an_event_comes_in_and_the_context_goes_out(
+    settings: Settings, tmp_path: Path
+) -> None:
+    found = with_secrets(settings, tmp_path)
+    pipeline = Pipeline(found, tmp_path)
+    try:
+        pipeline.start_worker()
+        async with running_api(found) as client:
+            event = {
+                "eventId": "e1",
+                "fanId": FAN,
+                "creatorId": CREATOR,
+                "type": "message",
+                "content": "I love this, thank you!",
+                "timestamp": render_time(time.time_ns() // 1_000_000),
+            }
+
+            async def saved() -> str | None:
+                """Where it stands in the log, once the API is connected to it."""
+                answer = await client.post(event)
+                assert answer.status in (200, 503), answer
+                return str(answer.body["position"]) if answer.status == 200 else None
+
+            await pipeline.claimed()
+            position = await pipeline.wait_for(saved)
+
+            async def remembered() -> bool:
+                """On a busy machine the first answer may be that it takes longer."""
+                read = await client.get("context", minPosition=position)
+                assert read.status in (200, 503, 504), read.body
+                return bool(read.status == 200 and read.body["data"]["fanId"] == FAN)
+
+            for _ in range(2):  # from PostgreSQL, then from the cache
+                await pipeline.wait_for(remembered)
+    finally:
+        await pipeline.end()
 
 
 async def test_doctor_finds_nothing_wrong_with_them(settings: Settings, tmp_path: Path) -> None:
