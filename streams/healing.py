@@ -23,7 +23,7 @@ from schemas.topics import INTERACTIONS, JOURNAL
 from stores import log_breaks
 from stores.generations import INTAKE_GENERATION
 from stores.log_breaks import Lost
-from stores.marks import Mark, below, mark_of
+from stores.marks import MARKS_MAX, Mark, below, mark_of
 from stores.positions import Acknowledged, Held, Positions, send_back
 from stores.rollback import event_keys, roll_back
 from streams.continuity import BEGINNING_GONE, Break, judge
@@ -37,22 +37,34 @@ COMPARED_MAX: Final = 200_000
 
 
 async def examine(log_reader: LogReader, topic: str, held: Sequence[Held]) -> list[Break]:
-    """Compare logs with what positions remember: one look at the ends, one record each."""
+    """Compare logs with what positions remember: a look at the ends, and a record for each mark.
+
+    Older marks count too: a log that was replaced and grew past the position while it was read has
+    the newest mark, but not those.
+    """
     bounds = await log_reader.bounds(topic, (one.partition for one in held))
-    newest = {
-        one.partition: one.marks[-1].offset
-        for one in held
-        if one.marks and _inside(one.marks[-1].offset, bounds[one.partition])
-    }
-    found = await log_reader.at(topic, newest)
-    breaks = []
+    breaks: dict[int, Break] = {}
     for one in held:
-        record = found.get(one.partition)
-        mark = None if record is None else mark_of(record)
-        wrong = judge(one.partition, one.next, one.marks, bounds[one.partition], mark)
+        wrong = judge(one.partition, one.next, (), bounds[one.partition], None)
         if wrong is not None:
-            breaks.append(wrong)
-    return breaks
+            breaks[one.partition] = wrong
+    for back in range(1, MARKS_MAX + 1):
+        marks = {
+            one.partition: one.marks[-back]
+            for one in held
+            if one.partition not in breaks
+            and len(one.marks) >= back
+            and _inside(one.marks[-back].offset, bounds[one.partition])
+        }
+        found = await log_reader.at(topic, {p: mark.offset for p, mark in marks.items()})
+        for partition, mark in marks.items():
+            record = found[partition]
+            there = None if record is None else mark_of(record)
+            at = mark.offset + 1
+            wrong = judge(partition, at, (mark,), bounds[partition], there)
+            if wrong is not None:
+                breaks[partition] = wrong
+    return list(breaks.values())
 
 
 class Healer:
@@ -273,11 +285,15 @@ def _proves(raw: Any, expected: Mapping[int, Acknowledged]) -> bool:
 
 
 async def _newest_agreed(reader: LogReader, topic: str, held: Held, found: Break) -> Mark | None:
-    """The newest mark whose record is still there."""
-    for mark in reversed(held.marks):
-        if not _inside(mark.offset, found.bounds):
+    """The newest mark whose record is still there, and below which no mark's is missing."""
+    agreed = None
+    for mark in held.marks:
+        if mark.offset < found.bounds.start:
             continue
+        if mark.offset >= found.bounds.end:
+            break
         record = (await reader.at(topic, {held.partition: mark.offset}))[held.partition]
-        if record is not None and mark_of(record) == mark:
-            return mark
-    return None
+        if record is None or mark_of(record) != mark:
+            break
+        agreed = mark
+    return agreed
