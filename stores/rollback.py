@@ -15,6 +15,7 @@ from infra.sql import load_queries
 from privacy.seal import open_entry
 from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
+from schemas.journal import JournalEntry
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import states
 from stores.folding import FramedBatch, OpenedRecord, fold_all
@@ -105,6 +106,17 @@ def _opened(row: Any, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
     return OpenedRecord(
         row["partition"], row["offset"], subject.id, row["event_key"], row["body"], entry
     )
+
+
+async def applied_since(
+    connection: Any, partition: int, start: int, subjects: Subjects
+) -> list[tuple[Subject, JournalEntry]]:
+    """Whose events were applied at or above `start`, opened; without those that nothing opens."""
+    rows = await connection.fetch(_QUERIES.applied_since, partition, start)
+    locked: dict[bytes, SealBroken] = {}
+    known = await subjects.lookup(connection, {row["subject"] for row in rows}, locked)
+    opened = (_opened(row, known) for row in rows)
+    return [(known[one.subject], one.entry) for one in opened if one is not None]
 
 
 async def event_keys(connection: Any, partition: int, start: int, until: int) -> dict[int, bytes]:

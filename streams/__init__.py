@@ -3,6 +3,7 @@
 transport     the batched path through Faust: a whole fetch per event, our start positions
 batching      one unit of work at a time: gather, apply, retry
 continuity    whether the log continues where we stopped
+second_copy   whether interactions still has what the journal lost
 healing       what to do when a log is not the one that we remember
 log_reader    single questions to a log: ends, records, tails
 ingest        first step: `interactions` to the sealed `journal`

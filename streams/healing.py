@@ -25,9 +25,10 @@ from stores.generations import INTAKE_GENERATION
 from stores.log_breaks import Lost
 from stores.marks import MARKS_MAX, Mark, below, mark_of
 from stores.positions import Acknowledged, Held, Positions, send_back
-from stores.rollback import event_keys, roll_back
+from stores.rollback import applied_since, event_keys, roll_back
 from streams.continuity import BEGINNING_GONE, Break, judge
 from streams.log_reader import LogReader, open_log
+from streams.second_copy import count_absent
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,8 @@ class ProjectionHealer(Healer):
         }
         firsts = await reader.bounds(INTERACTIONS.name, lost_from)
         lost = Lost(self._topic, held.partition, found.reason, to, held.next, to)
-        if any(firsts[source].start > again for source, again in lost_from.items()):
+        gone = any(firsts[source].start > again for source, again in lost_from.items())
+        if gone or await self._lost_for_good(reader, held.partition, to):
             await self._stop(held.partition, f"{found.reason}, and {NOT_WRITTEN}", *lost[3:])
             return
         self._subjects.forget_all()
@@ -248,6 +250,12 @@ class ProjectionHealer(Healer):
         self._moved(held, after)
         self.rolled_back += 1
         log.error("%s; views go back to %s, and ingest writes the events again", lost, to)
+
+    async def _lost_for_good(self, reader: LogReader, partition: int, to: int) -> bool:
+        """Whether views that went back to `to` would lose events that nothing writes again."""
+        async with database_errors(), self._pool.acquire() as connection:
+            lost = await applied_since(connection, partition, to, self._subjects)
+        return await count_absent(reader, lost) > 0
 
     async def _parts_at(self, reader: LogReader, held: Held, found: Break) -> int:
         """The first offset at which the journal is not the one that was folded."""

@@ -30,3 +30,8 @@ WHERE subject = ANY ($1::uuid[]) ORDER BY subject, "offset";
 -- name: event_keys
 SELECT "offset", event_key FROM interaction
 WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;
+
+-- What was applied at or above it, as it was sealed.
+-- name: applied_since
+SELECT subject, event_key, partition, "offset", body FROM interaction
+WHERE partition = $1 AND "offset" >= $2 ORDER BY "offset";

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from admin.accept_loss import accept_loss
 from admin.verify import verify
 from lab.chaos.backwards import cut_log, recreate_topic
 from ops.services import EmbeddedServices
@@ -147,3 +148,42 @@ async def test_a_journal_that_lost_what_projection_had_not_read(
     pipeline.start_worker()
     await complete(pipeline, first + second)
     await settle(pipeline)
+
+
+@pytest.mark.parametrize("regrown", [False, True], ids=["cut", "cut and regrown"])
+async def test_what_neither_log_has_stays_in_the_views_until_the_loss_is_accepted(
+    own_services: EmbeddedServices, pipeline: Pipeline, regrown: bool
+) -> None:
+    """Both logs lose the same events: views that went back would be the third to lose them."""
+    first, second = renamed(mixed(40, 400), "a"), renamed(mixed(40, 200, first=400), "a")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    intake, journal = await pipeline.ends(INTERACTIONS.name), await pipeline.ends(JOURNAL.name)
+    await pipeline.publish(*second)
+    await complete(pipeline, first + second)
+    worker.stop()
+    cut_log(own_services, INTERACTIONS.name, intake)
+    cut_log(own_services, JOURNAL.name, journal)
+    new = renamed(mixed(40, 400, first=800), "b") if regrown else []
+    await pipeline.publish(*new)
+    pipeline.start_worker()
+
+    async def stopped() -> bool:
+        rows = await pipeline.fetch(
+            "SELECT FROM log_break WHERE topic = $1 AND status = 'stopped'", JOURNAL.name
+        )
+        return len(rows) == sum(moved > 0 for moved in moves)
+
+    ends = dict.fromkeys(journal, 0) | journal
+    positions = await pipeline.fetch(
+        "SELECT partition, next FROM position WHERE topic = $1 AND generation > 0", JOURNAL.name
+    )
+    moves = [row["next"] - ends[row["partition"]] for row in positions]
+    await pipeline.wait_for(stopped, HEALED_SECONDS_MAX)
+    history = await pipeline.history()
+    assert sum(history.get(fan, 0) for fan in {e["fanId"] for e in first}) == 600
+    for row in positions:
+        if row["next"] > ends[row["partition"]]:
+            await accept_loss(pipeline.settings, JOURNAL.name, row["partition"], "a test")
+    await complete(pipeline, first + second + new)
