@@ -63,6 +63,7 @@ UNCLAIMED: Final[dict[str, Any]] = {
     "accepted": 0,
     "dead_letters": 0,
     "boundaries": [],
+    "broken": False,
     **dict.fromkeys(COUNTERS, 0),
 }
 CACHE: Final = "cache"
@@ -158,7 +159,7 @@ async def verify(
         finally:
             await connection.close()
     not_compared = set()
-    if sample is not None or not countable(look.intake):
+    if sample is not None or not countable(look.intake, look.folded.values()):
         not_compared.add(ACCOUNTING)
     if any(result.cache_lost for result in results):
         not_compared.add(CACHE)

@@ -13,7 +13,7 @@ under new subjects, what belonged to subjects that the restore has lost: then bo
 counted, the lost one as forgotten. Those are `rewritten`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,20 +62,23 @@ class SourcePlaces:
         return self.gone_again + again
 
 
-def countable(intake: Mapping[int, Any]) -> bool:
-    """Whether each place of `interactions` has had one record only."""
-    return not any(row["boundaries"] for row in intake.values())
+def countable(intake: Mapping[int, Any], folded: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether each place of `interactions` has had one record only, and the counters are exact."""
+    return not any(row["boundaries"] for row in intake.values()) and not any(
+        row["broken"] for row in folded
+    )
 
 
 def accounting_differences(
-    places: SourcePlaces, intake: Mapping[int, Any], folded: Iterable[Mapping[str, Any]]
+    places: SourcePlaces, intake: Mapping[int, Any], folded: Collection[Mapping[str, Any]]
 ) -> list[Difference]:
     """The counters of the position rows against the places; `intake` by partition.
 
     Needs every subject looked up, so a sample can't be held against it. Once `interactions` was cut
-    or made again a place has had several records, and counting places proves nothing.
+    or made again a place has had several records, and counting places proves nothing; and once the
+    journal was, repeats may have become duplicates (`stores.rollback`).
     """
-    if not countable(intake):
+    if not countable(intake, folded):
         return []
     every = Places()
     every.update(places.projected)

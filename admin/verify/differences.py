@@ -109,15 +109,16 @@ def counter_differences(
     """The position row's counters against the refold's.
 
     An erasure turns what was applied into what is forgotten or, if ingest may have written it
-    twice, into a repeat: with erasures only the sum holds. A sample opens only some records: it
-    knows the sources. `unjudged` records could not be opened, so nobody knows what they were
-    counted as.
+    twice, into a repeat: with erasures only the sum holds. So it is once the log was `broken`: what
+    became of the records that it lost was taken back by a guess (`stores.rollback`). A sample opens
+    only some records: it knows the sources. `unjudged` records could not be opened, so nobody knows
+    what they were counted as.
     """
     found = []
     expected: dict[str, int]
     if sampled:
         expected = {}
-    elif row["erasures"] or unjudged:
+    elif row["erasures"] or row["broken"] or unjudged:
         expected = {}
         once = sum(getattr(tally, name) for name in COUNTERS) + unjudged
         actual = sum(row[name] for name in COUNTERS)

@@ -4,10 +4,13 @@
 -- name: export_snapshot
 SELECT pg_export_snapshot();
 
--- The position rows of one generation.
+-- The position rows of one generation; `broken` are those whose log once went backwards.
 -- name: positions
 SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined, boundaries
+    repeats, forgotten, quarantined, boundaries, EXISTS (
+        SELECT FROM log_break AS b
+        WHERE b.topic = position.topic AND b.partition = position.partition
+    ) AS broken
 FROM position WHERE generation = $1 AND topic = $2 ORDER BY partition;
 
 -- Every row that stands below an epoch that was once claimed.

@@ -241,6 +241,31 @@ async def test_with_erasures_the_sum_of_the_counters_still_has_to_hold(quiet: Pi
     ]
 
 
+async def test_once_the_journal_was_cut_the_sum_of_the_counters_still_has_to_hold(
+    quiet: Pipeline,
+) -> None:
+    (row,) = await quiet.fetch(
+        "SELECT partition FROM position WHERE erasures = 0 AND topic = 'journal' AND applied > 0"
+        " ORDER BY partition LIMIT 1"
+    )
+    broken = (
+        "INSERT INTO log_break (topic, partition, reason, missing_from, missing_until, resume,"
+        " status) VALUES ('journal', $1, 'cut', 0, 1, 0, 'healed')"
+    )
+    change = (
+        "UPDATE position SET repeats = repeats + %d, applied = applied - %d"
+        " WHERE generation = 1 AND partition = $1"
+    )
+    partition = row["partition"]
+    async with _damaged(quiet, broken, "DELETE FROM log_break WHERE partition = $1", partition):
+        async with _damaged(quiet, change % (1, 1), change % (-1, -1), partition):
+            assert _found(await _verify(quiet)) == []
+        async with _damaged(quiet, change % (1, 0), change % (-1, 0), partition):
+            assert _found(await _verify(quiet)) == [
+                ("position", "", "applied+duplicates+repeats+forgotten+quarantined")
+            ]
+
+
 async def test_sources_that_were_not_folded_are_found(quiet: Pipeline) -> None:
     change = (
         "UPDATE position SET sources[1] = sources[1] + %d WHERE generation = 1 AND partition = 0"

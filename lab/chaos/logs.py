@@ -1,0 +1,133 @@
+"""Faults of logs that go backwards: cut short while everything runs.
+
+What is lost of `interactions` has been read, and what is lost of the journal still is in
+`interactions`: then all of it can be healed, and must be.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from infra.postgres import connect
+from infra.sql import load_queries
+from lab.chaos.backwards import cut_log
+from lab.chaos.fault import Fault, Stage
+from lab.chaos.progress import wait_for
+from schemas.topics import INTERACTIONS, JOURNAL, Topic
+
+_QUERIES: Final = load_queries(Path(__file__).with_suffix(".sql"))
+LOST_EVENTS: Final = 300
+READ_SECONDS_MAX: Final = 180.0
+HEALED_SECONDS_MAX: Final = 120.0
+LOSING_SECONDS_MAX: Final = 300.0
+BLIND_SECONDS: Final = 10.0
+"""For so long after it was healed an answer may still be of before."""
+FLOW: Final = 20
+"""Events a second while it is healed."""
+
+
+class _Backwards(Fault):
+    """Base: `_lose` takes something away; it must be found, and be back before this ends."""
+
+    topic: Topic
+    _found = 0
+    _stopped = 0
+    _healed = False
+
+    async def inject(self, stage: Stage) -> None:
+        stage.excused.went_back = True
+        stage.reader.forget(LOSING_SECONDS_MAX)
+        try:
+            before, _ = await self._breaks(stage)
+            reached, ends = await self._lose(stage)
+            lost = {partition for partition, end in ends.items() if end < reached[partition]}
+            stage.reader.forget(2 * HEALED_SECONDS_MAX)
+            self._healed = await self._found_all(stage, before, lost) and await _back(
+                stage, reached if self.topic is JOURNAL else {}
+            )
+            _, self._stopped = await self._breaks(stage)
+        finally:
+            stage.reader.forget(BLIND_SECONDS)
+        stage.tell(f"{self.name}: {self._found} partitions, {self._stopped} stopped")
+
+    async def seen(self, stage: Stage) -> bool:
+        return self._healed and not self._stopped
+
+    async def _lose(self, stage: Stage) -> tuple[dict[int, int], dict[int, int]]:
+        """Returns how far each partition had been read, and where its log ends now."""
+        raise NotImplementedError
+
+    async def _found_all(self, stage: Stage, before: dict[int, int], lost: set[int]) -> bool:
+        """Wait until every partition that lost something was seen to have."""
+        for _ in range(int(HEALED_SECONDS_MAX)):
+            stage.emitter.burst(FLOW)
+            await asyncio.sleep(1.0)
+            after, _ = await self._breaks(stage)
+            found = {one for one in lost if after.get(one, 0) > before.get(one, 0)}
+            self._found = len(found)
+            if found == lost:
+                return bool(lost)
+        return False
+
+    async def _breaks(self, stage: Stage) -> tuple[dict[int, int], int]:
+        """How often each partition's reader found a break, and how many stand still."""
+        connection = await connect(stage.settings.postgres_url)
+        try:
+            rows = await connection.fetch(_QUERIES.breaks, self.topic.name)
+        finally:
+            await connection.close()
+        return {row["partition"]: row["found"] for row in rows}, sum(r["stopped"] for r in rows)
+
+
+class JournalCut(_Backwards):
+    name = "journal cut"
+    topic = JOURNAL
+
+    async def _lose(self, stage: Stage) -> tuple[dict[int, int], dict[int, int]]:
+        keep = stage.progress.of(JOURNAL.name)
+        await stage.folded_more(LOST_EVENTS)
+        reached = stage.progress.of(JOURNAL.name)
+        return reached, await asyncio.to_thread(cut_log, stage.services, JOURNAL.name, keep)
+
+
+class InteractionsCut(_Backwards):
+    name = "interactions cut"
+    topic = INTERACTIONS
+
+    async def _lose(self, stage: Stage) -> tuple[dict[int, int], dict[int, int]]:
+        keep = stage.emitter.ends()
+        await stage.folded_more(LOST_EVENTS)
+        async with stage.emitter.silent():
+            reached = stage.emitter.ends()
+            await _all_read(stage, reached)
+            ends = await asyncio.to_thread(cut_log, stage.services, INTERACTIONS.name, keep)
+            await stage.emitter.lost(ends)
+        return reached, ends
+
+
+async def _back(stage: Stage, reached: dict[int, int]) -> bool:
+    """Wait until all that was sent so far is taken in, and projection is where it had been."""
+    sent = stage.emitter.ends()
+
+    def there() -> bool:
+        journal = stage.progress.of(JOURNAL.name)
+        return _at_least(stage.progress.of(INTERACTIONS.name), sent) and _at_least(journal, reached)
+
+    for _ in range(int(HEALED_SECONDS_MAX)):
+        stage.emitter.burst(FLOW)
+        await asyncio.sleep(1.0)
+        if there():
+            return True
+    return False
+
+
+async def _all_read(stage: Stage, ends: dict[int, int]) -> None:
+    """Until ingest has read all that was sent; raises `TimeoutError`, and nothing is taken away."""
+    if not await wait_for(
+        lambda: _at_least(stage.progress.of(INTERACTIONS.name), ends), READ_SECONDS_MAX
+    ):
+        raise TimeoutError
+
+
+def _at_least(positions: dict[int, int], wanted: dict[int, int]) -> bool:
+    return all(positions.get(partition, 0) >= at for partition, at in wanted.items())
