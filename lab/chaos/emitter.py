@@ -8,7 +8,8 @@ word.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -79,6 +80,23 @@ class Emitter:
                 self.sent += count
             else:
                 await self._tick()
+
+    def ends(self) -> dict[int, int]:
+        """How many records each partition was sent and has kept."""
+        return {partition: len(sent) for partition, sent in self._sent.items()}
+
+    @asynccontextmanager
+    async def silent(self) -> AsyncIterator[None]:
+        """Nothing is sent inside."""
+        async with self._turn:
+            yield
+
+    async def lost(self, ends: Mapping[int, int]) -> None:
+        """The log was cut to these ends, inside `silent`; a new producer goes on behind them."""
+        for partition, end in ends.items():
+            del self._sent[partition][end:]
+        await self.stop()
+        await self.start()
 
     async def slip(self, value: bytes) -> None:
         """One bad record among the others, compressed: larger than anybody should send."""

@@ -11,6 +11,10 @@ from typing import Final, Literal
 
 from infra.failpoints import POINTS
 
+JOURNAL_LOST: Final = ("journal cut",)
+INTAKE_LOST: Final = ("interactions cut",)
+"""What the journal has lost is written again from `interactions`, and never the other way round: an
+event that both have lost is gone. So all that takes from the journal has its turn first."""
 WorkerFault = Literal["kill", "crash", "pause"]
 
 
@@ -52,6 +56,8 @@ FULL: Final = Amounts(
         "3 MB record, compressed": 2,
         "memory-updates deleted": 2,
         "worker without the fans' key": 1,
+        "journal cut": 1,
+        "interactions cut": 1,
     },
     evictions=1_000,
     joins=10,
@@ -74,6 +80,8 @@ SHORT: Final = Amounts(
         "3 MB record, compressed": 1,
         "memory-updates deleted": 1,
         "worker without the fans' key": 1,
+        "journal cut": 1,
+        "interactions cut": 1,
     },
     evictions=100,
     joins=1,
@@ -122,8 +130,17 @@ def make_plan(seed: int, amounts: Amounts) -> Plan:
     rng.shuffle(workers)
     faults = [fault for fault, count in amounts.services.items() for _ in range(count)]
     rng.shuffle(faults)
+    _put_in_order(faults)
     services = [
         ServiceStep(fault, (number + rng.random()) / len(faults), rng.uniform(0.0, 3.0))
         for number, fault in enumerate(faults)
     ]
     return Plan(tuple(workers), tuple(services))
+
+
+def _put_in_order(faults: list[str]) -> None:
+    """Of the places that both kinds have, the journal's faults take the first ones."""
+    places = [at for at, fault in enumerate(faults) if fault in (*JOURNAL_LOST, *INTAKE_LOST)]
+    ordered = sorted((faults[at] for at in places), key=lambda fault: fault in INTAKE_LOST)
+    for at, fault in zip(places, ordered, strict=True):
+        faults[at] = fault

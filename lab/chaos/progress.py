@@ -38,6 +38,10 @@ class Progress:
                 pass  # Postgres is being killed: what was seen last still is the newest known
             await asyncio.sleep(POLL_SECONDS)
 
+    def of(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition of a topic."""
+        return {partition: at for (name, partition), at in self.next.items() if name == topic}
+
     async def interactions(self, fans: Sequence[Relationship]) -> dict[Relationship, int]:
         """What the views hold of these fans now; nothing while Postgres is away."""
         found: dict[Relationship, int] = {}

@@ -5,6 +5,7 @@ from typing import Final
 from lab.chaos.cache import Evicting, Flushed, Full, Older
 from lab.chaos.fault import Fault
 from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
+from lab.chaos.logs import InteractionsCut, JournalCut
 from lab.chaos.records import Bloated
 from lab.chaos.side import KeyMissing, UpdatesDeleted
 
@@ -19,5 +20,7 @@ _ALL: Final[tuple[type[Fault], ...]] = (
     Bloated,
     UpdatesDeleted,
     KeyMissing,
+    JournalCut,
+    InteractionsCut,
 )
 FAULTS: Final[dict[str, type[Fault]]] = {fault.name: fault for fault in _ALL}

@@ -1,6 +1,6 @@
 """Reading a whole topic, from its beginning to its end of the moment."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from infra import kafka
@@ -20,3 +20,13 @@ async def read_topic(settings: Settings, topic: str) -> AsyncIterator[Any]:
             for place in list(left):
                 if await consumer.position(place) >= ends[place]:
                     left.remove(place)
+
+
+async def topic_ends(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+    """(topic, partition) -> the next offset to be written."""
+    found: dict[tuple[str, int], int] = {}
+    for topic in topics:
+        async with kafka.reading(settings, topic) as consumer:
+            ends = await consumer.end_offsets(consumer.assignment())
+            found |= {(topic, place.partition): end for place, end in ends.items()}
+    return found
