@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -190,6 +191,10 @@ class Settings(BaseSettings):
         schemes = SCHEMES[info.field_name or ""]
         if url and not url.startswith(schemes):
             raise ValueError("must begin with " + " or ".join(schemes))
+        try:
+            _ = urlsplit(url).port
+        except ValueError:  # its own text repeats the address
+            raise ValueError("is not an address") from None
         return url
 
     @field_validator("kafka_url")

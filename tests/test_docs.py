@@ -180,7 +180,7 @@ def assert_is_a_setting(line: str) -> None:
     shown = subprocess.run(
         [BASH, "-euc", f'{line}\nprintf %s "${variable}"'], capture_output=True, check=True
     )
-    assert variable in VARIABLES
+    assert variable in VARIABLES | SECRET_FILES
     field = variable.removeprefix("FANMEMORY_").lower()
     given: dict[str, Any] = {field: shown.stdout.decode()}
     settings = Settings(**given)

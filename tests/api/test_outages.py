@@ -132,7 +132,8 @@ async def test_without_kafka_writes_fail_in_time_reads_go_on_and_writes_come_bac
 
     async def all_up() -> Answer:
         found = await ready(api)
-        return Answer(200 if found.body["status"] == "ready" else 503, {}, found.body)
+        up = all(one["up"] for one in found.body["dependencies"].values())
+        return Answer(200 if up else 503, {}, found.body)
 
     await api.until(all_up, 200)
 

@@ -267,7 +267,11 @@ def test_the_doctor_says_what_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_the_doctor_survives_addresses_that_make_no_sense(tmp_path: Path) -> None:
-    nonsense = dict(zip(URLS, (":::9", "postgresql://post gres[", "redis://[x"), strict=True))
+    nonsense = dict(
+        zip(
+            URLS, (":::9", "postgresql://nowhere.invalid/d", "redis://nowhere.invalid"), strict=True
+        )
+    )
     ran = fanmemory("doctor", "--data", str(tmp_path), "--json", **nonsense)
     told = json.loads(ran.stdout)
     assert ran.returncode == 1
