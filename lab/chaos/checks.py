@@ -149,7 +149,10 @@ async def _check_verify(settings: Settings) -> Check:
         f"{report.found:,} differences in {report.fans:,} fans, {report.events:,} history rows,"
         f" {report.cached:,} cached fans"
     )
-    examples = [f"{one.where} {one.field}" for one in report.differences[:EXAMPLES_MAX]]
+    examples = [
+        f"{one.where} {one.field} (expected {one.expected}, found {one.actual})"
+        for one in report.differences[:EXAMPLES_MAX]
+    ]
     return Check(
         "`fanmemory verify`: everything equals a fresh fold of the journal",
         report.found == 0 and report.fans > 0 and report.cached > 0,

@@ -8,7 +8,7 @@ was not seen as often as wanted fails.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -16,14 +16,18 @@ from infra.settings import Settings
 from lab.chaos.emitter import Emitter
 from lab.chaos.fleet import Fleet
 from lab.chaos.plan import Amounts
-from lab.chaos.progress import Progress, wait_for
+from lab.chaos.progress import Progress, at_least, wait_for
 from lab.chaos.reader import Reader
 from ops.services import EmbeddedServices
 from schemas.relationship import Relationship
+from schemas.topics import INTERACTIONS, JOURNAL
 from stores.store import Store
 
 MOVED_SECONDS_MAX: Final = 60.0
 """How long events may take to be folded while a fault is on."""
+HEALED_SECONDS_MAX: Final = 120.0
+FLOW: Final = 20
+"""Events a second while something is healed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,17 @@ class Stage:
         self.emitter.burst(count)
         wanted = min(count, self.emitter.left) // 2  # bad ones and repeats are among them
         return await wait_for(lambda: self.progress.folded >= before + wanted, seconds_max)
+
+    async def all_back(self, reached: Mapping[int, int]) -> bool:
+        """Wait until what was sent so far is taken in, and projection is where it had been."""
+        sent = self.emitter.ends()
+        for _ in range(int(HEALED_SECONDS_MAX)):
+            self.emitter.burst(FLOW)
+            await asyncio.sleep(1.0)
+            taken_in = at_least(self.progress.of(INTERACTIONS.name), sent)
+            if taken_in and at_least(self.progress.of(JOURNAL.name), reached):
+                return True
+        return False
 
 
 @dataclass

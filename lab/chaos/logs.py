@@ -11,19 +11,16 @@ from typing import Final
 from infra.postgres import connect
 from infra.sql import load_queries
 from lab.chaos.backwards import cut_log
-from lab.chaos.fault import Fault, Stage
-from lab.chaos.progress import wait_for
+from lab.chaos.fault import FLOW, HEALED_SECONDS_MAX, Fault, Stage
+from lab.chaos.progress import at_least, wait_for
 from schemas.topics import INTERACTIONS, JOURNAL, Topic
 
 _QUERIES: Final = load_queries(Path(__file__).with_suffix(".sql"))
 LOST_EVENTS: Final = 300
 READ_SECONDS_MAX: Final = 180.0
-HEALED_SECONDS_MAX: Final = 120.0
 LOSING_SECONDS_MAX: Final = 300.0
 BLIND_SECONDS: Final = 10.0
 """For so long after it was healed an answer may still be of before."""
-FLOW: Final = 20
-"""Events a second while it is healed."""
 
 
 class _Backwards(Fault):
@@ -42,8 +39,8 @@ class _Backwards(Fault):
             reached, ends = await self._lose(stage)
             lost = {partition for partition, end in ends.items() if end < reached[partition]}
             stage.reader.forget(2 * HEALED_SECONDS_MAX)
-            self._healed = await self._found_all(stage, before, lost) and await _back(
-                stage, reached if self.topic is JOURNAL else {}
+            self._healed = await self._found_all(stage, before, lost) and await stage.all_back(
+                reached if self.topic is JOURNAL else {}
             )
             _, self._stopped = await self._breaks(stage)
         finally:
@@ -105,29 +102,9 @@ class InteractionsCut(_Backwards):
         return reached, ends
 
 
-async def _back(stage: Stage, reached: dict[int, int]) -> bool:
-    """Wait until all that was sent so far is taken in, and projection is where it had been."""
-    sent = stage.emitter.ends()
-
-    def there() -> bool:
-        journal = stage.progress.of(JOURNAL.name)
-        return _at_least(stage.progress.of(INTERACTIONS.name), sent) and _at_least(journal, reached)
-
-    for _ in range(int(HEALED_SECONDS_MAX)):
-        stage.emitter.burst(FLOW)
-        await asyncio.sleep(1.0)
-        if there():
-            return True
-    return False
-
-
 async def _all_read(stage: Stage, ends: dict[int, int]) -> None:
     """Until ingest has read all that was sent; raises `TimeoutError`, and nothing is taken away."""
     if not await wait_for(
-        lambda: _at_least(stage.progress.of(INTERACTIONS.name), ends), READ_SECONDS_MAX
+        lambda: at_least(stage.progress.of(INTERACTIONS.name), ends), READ_SECONDS_MAX
     ):
         raise TimeoutError
-
-
-def _at_least(positions: dict[int, int], wanted: dict[int, int]) -> bool:
-    return all(positions.get(partition, 0) >= at for partition, at in wanted.items())

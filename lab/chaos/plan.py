@@ -58,6 +58,8 @@ FULL: Final = Amounts(
         "worker without the fans' key": 1,
         "journal cut": 1,
         "interactions cut": 1,
+        "postgres disk full": 1,
+        "kafka disk full": 1,
     },
     evictions=1_000,
     joins=10,

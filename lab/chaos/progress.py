@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.errors import DatabaseUnavailable
@@ -65,6 +65,11 @@ class Progress:
             ),
             seconds_max,
         )
+
+
+def at_least(positions: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
+    """Whether each partition that is wanted is so far."""
+    return all(positions.get(partition, 0) >= at for partition, at in wanted.items())
 
 
 async def wait_for(condition: Callable[[], Any], seconds_max: float) -> bool:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from lab.chaos.cache import Evicting, Flushed, Full, Older
+from lab.chaos.disks import KafkaFull, PostgresFull
 from lab.chaos.fault import Fault
 from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
 from lab.chaos.logs import InteractionsCut, JournalCut
@@ -22,5 +23,7 @@ _ALL: Final[tuple[type[Fault], ...]] = (
     KeyMissing,
     JournalCut,
     InteractionsCut,
+    PostgresFull,
+    KafkaFull,
 )
 FAULTS: Final[dict[str, type[Fault]]] = {fault.name: fault for fault in _ALL}

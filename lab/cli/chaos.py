@@ -19,6 +19,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lab.chaos.disks import MOUNTED
+from lab.chaos.full import lacking
 from lab.chaos.plan import FULL, SHORT, Amounts
 from lab.chaos.run import Verdict, run_chaos
 from ops.cli import options, print_json
@@ -51,6 +53,10 @@ def chaos(
     """
     first = secrets.randbelow(1_000_000) if seed is None else seed
     amounts = SHORT if short else FULL
+    if MOUNTED & amounts.services.keys() and (why := lacking()):
+        click.echo(f"no disk is filled: {why}", err=True)
+        left = {name: n for name, n in amounts.services.items() if name not in MOUNTED}
+        amounts = replace(amounts, services=left)
     if events is not None:
         amounts = replace(amounts, events=events)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill

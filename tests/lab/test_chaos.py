@@ -20,6 +20,7 @@ from infra.postgres import connect, open_pool
 from infra.settings import Settings
 from lab.bench.proxy import slowed
 from lab.chaos.checks import Check, check_account, check_all
+from lab.chaos.disks import MOUNTED
 from lab.chaos.emitter import Emitter
 from lab.chaos.fleet import Fleet, fences_seen
 from lab.chaos.plan import FULL, INTAKE_LOST, JOURNAL_LOST, SHORT, make_plan
@@ -359,9 +360,10 @@ async def test_the_proxy_makes_each_answer_as_much_later_as_it_says() -> None:
 def test_both_plans_of_the_suite_touch_every_kind_of_fault() -> None:
     for amounts in (FULL, SHORT):
         assert amounts.worker_kills and amounts.crash_points and amounts.pauses
-        assert amounts.services.keys() == FAULTS.keys()
+        assert amounts.services.keys() | MOUNTED == FAULTS.keys()
         assert all(amounts.services.values())
         assert amounts.joins and amounts.leaves
+    assert FULL.services.keys() == FAULTS.keys()
     assert FULL.crash_points == POINTS
     assert FULL.fences >= 1
     assert FULL.evictions >= 1_000
