@@ -92,9 +92,10 @@ class Ingest:
         self._relay = relay
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
-        self._written: set[tuple[int, int]] = set()
-        """(partition, offset) of the unit's records that the journal has: a retry does not
-        produce them again. At most a unit's."""
+        self._written: dict[tuple[int, int], bytes] = {}
+        """(partition, offset) of the unit's records that the journal has, and under which subject:
+        a retry does not produce them again, unless the database was restored meanwhile and no
+        longer knows that subject. At most a unit's."""
         self._acknowledged: dict[tuple[int, int], Acknowledged] = {}
         """(interactions partition, journal partition) -> the unit's newest record there. Its
         offset is that of the last record sent with it, which another of our partitions may have
@@ -225,7 +226,8 @@ class Ingest:
         left = [
             (record, event)
             for record, event in intake.accepted
-            if (record.partition, record.offset) not in self._written
+            if self._written.get((record.partition, record.offset))
+            != subjects[event.creator_id, event.fan_id].id
         ]
         texts = [event.content for _, event in left if event.content is not None]
         features = iter(analyse(texts))
@@ -259,14 +261,21 @@ class Ingest:
             await self._producer.send(JOURNAL.name, intake.journal, delivery)
         finally:
             for partition, settled in delivery.settled.items():
-                done = {(raw.partition, raw.offset) for raw in intake.sources[partition][:settled]}
+                done = {
+                    (raw.partition, raw.offset): subject
+                    for raw, (subject, _) in zip(
+                        intake.sources[partition][:settled],
+                        intake.journal[partition][:settled],
+                        strict=True,
+                    )
+                }
                 for source, offset in sorted(done) if partition in delivery.last else ():
                     known = Acknowledged(delivery.last[partition], offset)
                     self._acknowledged[source, partition] = known
                 for one in delivery.refused.get(partition, ()):
                     # Found again by a retry: its dead letter is not written yet.
                     raw = intake.sources[partition][one.place]
-                    done.discard((raw.partition, raw.offset))
+                    done.pop((raw.partition, raw.offset), None)
                 self._written |= done
         if self._went_back(intake, delivery):
             await self.check(sorted(self.positions.held))

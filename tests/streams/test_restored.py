@@ -7,9 +7,11 @@ import pytest
 
 from admin import topics
 from admin.verify import verify
+from infra.postgres import connect
 from infra.settings import Settings
 from lab.chaos.backwards import copy_database, restore_database
 from ops.services import EmbeddedServices
+from schemas.topics import JOURNAL
 from stores.migrate import migrate
 from tests.pipeline import Event, Pipeline, mixed
 from tests.services import with_new_secrets
@@ -73,6 +75,42 @@ async def test_fans_first_seen_after_the_copy_are_there_again(
         return sum((await pipeline.lag()).values()) == 0
 
     await pipeline.wait_for(settled, instead=pipeline.lag)
+    assert (await verify(pipeline.settings)).found == 0
+    worker.stop()
+    pipeline.workers.clear()
+
+
+async def test_a_unit_that_was_written_when_its_fans_were_lost_is_written_again(
+    own_services: EmbeddedServices, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    new = renamed(mixed(fans=20, events=100), "unit")
+    fans = {event["fanId"] for event in new}
+
+    async def complete() -> bool:
+        history = await pipeline.history()
+        return sum(history.get(fan, 0) for fan in fans) == len(new)
+
+    worker = pipeline.start_worker()
+    await pipeline.publish(*renamed(mixed(fans=1, events=20), "unit-first"))
+
+    async def claimed() -> bool:
+        return not any((await pipeline.lag()).values())
+
+    await pipeline.wait_for(claimed, instead=pipeline.lag)
+    copy_database(own_services, tmp_path / "copy")  # the worker's claims are in it
+    holder = await connect(pipeline.settings.postgres_url)
+    await holder.execute("BEGIN; SELECT FROM position WHERE topic = 'interactions' FOR UPDATE")
+    before = sum((await pipeline.ends(JOURNAL.name)).values())
+    await pipeline.publish(*new)
+
+    async def written() -> bool:
+        return sum((await pipeline.ends(JOURNAL.name)).values()) > before
+
+    await pipeline.wait_for(written)
+    restore_database(own_services, tmp_path / "copy")
+    holder.terminate()
+    await pipeline.wait_for(complete, instead=pipeline.accounting)
+    await pipeline.wait_for(claimed, instead=pipeline.lag)
     assert (await verify(pipeline.settings)).found == 0
     worker.stop()
     pipeline.workers.clear()
