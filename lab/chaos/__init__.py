@@ -6,7 +6,7 @@ emitter   publishes every event exactly once, whatever happens to the broker
 reader    asks the API for contexts meanwhile
 faults    does what the plan says: to workers itself, to services by the registry
 fault     what a fault of a service is: `inject`, `seen`, `heal`; and what it may lay hands on
-registry  every such fault by name: kills, cache, records, side, logs, disks
+registry  every such fault by name: kills, cache, records, side, logs, restored, disks
 checks    what must be true afterwards
 run       one run: system, faults, checks, verdict
 """

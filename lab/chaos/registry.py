@@ -8,6 +8,7 @@ from lab.chaos.fault import Fault
 from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
 from lab.chaos.logs import InteractionsCut, JournalCut
 from lab.chaos.records import Bloated
+from lab.chaos.restored import PostgresRestored
 from lab.chaos.side import KeyMissing, UpdatesDeleted
 
 _ALL: Final[tuple[type[Fault], ...]] = (
@@ -23,6 +24,7 @@ _ALL: Final[tuple[type[Fault], ...]] = (
     KeyMissing,
     JournalCut,
     InteractionsCut,
+    PostgresRestored,
     PostgresFull,
     KafkaFull,
 )
