@@ -32,7 +32,7 @@ coverage: install ## Measure the lower rooms by their own tests, branches too; b
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
 	$(BIN)/coverage report
 
-test-containers: install ## Build the image, run compose.yml and the store tests in containers.
+test-containers: install ## Build the image and run compose.yml, on a container engine.
 	$(BIN)/python -m pytest -rs --containers tests/containers
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
