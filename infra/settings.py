@@ -59,7 +59,9 @@ class SecretFiles(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """Every field's description gives its unit and the reason for its default."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     data: Path = Field(
         Path(".fanmemory"), description="data directory of the embedded services, and their name"
@@ -192,7 +194,7 @@ class Settings(BaseSettings):
         if url and not url.startswith(schemes):
             raise ValueError("must begin with " + " or ".join(schemes))
         try:
-            _ = urlsplit(url).port
+            urlsplit(url)
         except ValueError:  # its own text repeats the address
             raise ValueError("is not an address") from None
         return url

@@ -38,7 +38,6 @@ def test_settings_can_not_be_changed() -> None:
         ("LOG_LEVEL", "LOUD"),
         ("POSTGRES_URL", "mysql://somebody@db/d"),
         ("POSTGRES_URL", "postgresql://post gres["),
-        ("POSTGRES_URL", "postgresql://db:many/d"),
         ("REDIS_URL", "memcached://cache"),
         ("REDIS_URL", "redis://[x"),
         ("KAFKA_URL", "kafka://broker:9092"),
@@ -53,6 +52,7 @@ def test_nonsense_is_refused_with_its_name(
     with pytest.raises(ValidationError) as refusal:
         Settings()
     assert refusal.value.errors()[0]["loc"] == (name.lower(),)
+    assert "input_value" not in str(refusal.value)  # an address may carry a password
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
