@@ -10,7 +10,7 @@ it is just a slow client. A claim therefore terminates the sessions that block i
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,10 +125,13 @@ class Positions:
         known = {p: (one.next, one.epoch, one.erasures) for p, one in held.items()}
         return self.held is not held or found == known
 
-    async def advance(self, connection: Any, batches: Sequence[Batch]) -> None:
+    async def advance(
+        self, connection: Any, batches: Sequence[Batch], written: Collection[bytes] = ()
+    ) -> None:
         """Move the rows, first of all, inside the caller's transaction.
 
-        Raises `Fenced` when any row is not as we know it; the transaction must be rolled back.
+        Raises `Fenced` when any row is not as we know it, or a subject of `written` is no more; the
+        transaction must be rolled back. The look at the subjects costs 0.4 to 0.7 us each.
         """
         batches = sorted(batches, key=lambda batch: batch.partition)
         try:
@@ -136,7 +139,7 @@ class Positions:
         except KeyError:
             raise Fenced from None
         status = await connection.execute(
-            POSITION_SQL.advance,
+            POSITION_SQL.advance_written if written else POSITION_SQL.advance,
             self.generation,
             self.topic,
             [batch.partition for batch in batches],
@@ -145,6 +148,7 @@ class Positions:
             [one.epoch for one in held],
             [one.erasures for one in held],
             [_array(marks_row(_marks_after(one, b))) for one, b in zip(held, batches, strict=True)],
+            *([sorted(written)] if written else ()),
         )
         if status != f"UPDATE {len(batches)}":
             raise Fenced

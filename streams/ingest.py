@@ -10,6 +10,9 @@ One unit of work, in this order; what a crash after each step costs is in bracke
 5. In one transaction, fenced: move our position, count what became of each record, and put the dead
    letters into the outbox. [done; the relay publishes them, and ingest does not wait for it]
 
+Step 5 also sees that the subjects of step 2 still are there: a database that was restored between
+the two has the same positions, and would never open what was written. Then the unit is done again.
+
 A worker that is fenced in step 5 has already produced its records; step 4 says why that is
 harmless.
 
@@ -160,7 +163,7 @@ class Ingest:
         fail_point("ingest.before_produce")
         await self._produce(intake)
         fail_point("ingest.after_produce")
-        await self._commit(batches, intake)
+        await self._commit(batches, intake, {subject.id for subject in subjects.values()})
         self._written.clear()
         self._acknowledged.clear()
         if intake.dead_letters:
@@ -299,10 +302,12 @@ class Ingest:
                     return True
         return False
 
-    async def _commit(self, batches: Sequence[Batch], intake: _Intake) -> None:
+    async def _commit(
+        self, batches: Sequence[Batch], intake: _Intake, subjects: set[bytes]
+    ) -> None:
         fail_point("ingest.before_commit")
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
-            await self.positions.advance(connection, batches)
+            await self.positions.advance(connection, batches, subjects)
             counts = [self._count(batch, intake) for batch in batches]
             acknowledged = self._all_acknowledged()
             await acknowledge(

@@ -33,6 +33,16 @@ FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $
 WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition
   AND p.next = x.base AND p.epoch = x.epoch AND p.erasures = x.erasures;
 
+-- The same for ingest, which made records of these subjects: a database that was restored since then
+-- may know none of them, with the very same positions.
+-- name: advance_written
+UPDATE position AS p SET next = x.until, marks = x.marks::bigint[], moved_at = now()
+FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+    AS x (partition, base, until, epoch, erasures, marks)
+WHERE p.generation = $1 AND p.topic = $2 AND p.partition = x.partition
+  AND p.next = x.base AND p.epoch = x.epoch AND p.erasures = x.erasures
+  AND (SELECT count(*) FROM subject WHERE subject = ANY ($9::uuid[])) = cardinality($9::uuid[]);
+
 -- Puts a row where its log makes sense again: like `advance`, but in either direction.
 -- name: send_back
 UPDATE position SET next = $7, marks = $8::bigint[], sources = $9::bigint[],

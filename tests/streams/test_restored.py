@@ -1,5 +1,6 @@
 """A database brought back from a copy: what `interactions` still has is in the views again."""
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -111,6 +112,43 @@ async def test_a_unit_that_was_written_when_its_fans_were_lost_is_written_again(
     holder.terminate()
     await pipeline.wait_for(complete, instead=pipeline.accounting)
     await pipeline.wait_for(claimed, instead=pipeline.lag)
+    assert (await verify(pipeline.settings)).found == 0
+    worker.stop()
+    pipeline.workers.clear()
+
+
+async def test_fans_lost_between_their_look_up_and_the_commit_are_made_again(
+    own_services: EmbeddedServices, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """The restore falls wholly between two statements of a unit: no position and no connection
+    shows it, only that the subjects are gone which the journal records name."""
+    new = renamed(mixed(fans=20, events=100), "between")
+    fans = {event["fanId"] for event in new}
+
+    async def settled() -> bool:
+        return not any((await pipeline.lag()).values())
+
+    async def resolved() -> bool:
+        return bool(await pipeline.fetch("SELECT FROM subject WHERE fan_id LIKE 'between-fan%'"))
+
+    async def complete() -> bool:
+        history = await pipeline.history()
+        return sum(history.get(fan, 0) for fan in fans) == len(new)
+
+    worker = pipeline.start_worker()
+    await pipeline.publish(*renamed(mixed(fans=1, events=20), "between-first"))
+    await pipeline.wait_for(settled, instead=pipeline.lag)
+    copy_database(own_services, tmp_path / "copy")  # the worker's claims are in it
+    async with pipeline.locked("subject"):
+        await pipeline.publish(*new)
+        await pipeline.lock_awaited("subject")
+        own_services.kill("kafka", signal.SIGSTOP)  # the unit waits for the journal
+    await pipeline.wait_for(resolved)
+    restore_database(own_services, tmp_path / "copy")
+    assert not await resolved()
+    own_services.kill("kafka", signal.SIGCONT)
+    await pipeline.wait_for(complete, instead=pipeline.accounting)
+    await pipeline.wait_for(settled, instead=pipeline.lag)
     assert (await verify(pipeline.settings)).found == 0
     worker.stop()
     pipeline.workers.clear()
