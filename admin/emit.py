@@ -2,25 +2,28 @@
 
 Lines are keyed `creatorId:fanId` and partitioned as Kafka's default partitioner does, so a
 relationship's events keep their order. A line in which no ids can be read goes out without a key.
+What ingest will refuse goes out as well: as a dead letter it is kept, and a count of it is told.
 """
 
 import asyncio
-import gzip
+import re
 import time
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from admin.reading import VALUE_BYTES_MAX
+from infra.clock import now_ms
 from infra.kafka import partition_of, relationship_key
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, FanMemoryError
+from schemas.errors import BrokerUnavailable, InvalidInput
+from schemas.events import parse_interaction
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
 
@@ -28,8 +31,6 @@ CHUNK_LINES: Final = 2_000
 """Lines in flight at a time."""
 TICK_SECONDS: Final = 0.02
 """With a rate: how often a few lines go out."""
-LINE_BYTES_MAX: Final = 1_000_000
-"""A longer line can't become a Kafka record with the broker's default limits."""
 
 
 class _Ids(msgspec.Struct, rename="camel", gc=False):
@@ -51,28 +52,28 @@ class Emitted:
     """Lines left out because no broker would take them."""
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The non-empty lines of a `.jsonl` or `.jsonl.gz` file; a too long one comes cut, too long.
+class Judge:
+    """Counts what ingest will refuse of the lines that pass by: the same check, the same words."""
 
-    Raises `FanMemoryError` for a `.gz` that is none, or ends early.
-    """
-    with ExitStack() as stack:
-        raw: IO[bytes] = stack.enter_context(path.open("rb"))
-        lines = stack.enter_context(gzip.open(raw)) if path.suffix == ".gz" else raw
-        try:
-            while line := lines.readline(LINE_BYTES_MAX + 2):
-                stripped = line.strip()
-                if len(line) > LINE_BYTES_MAX + 1 and not line.endswith(b"\n"):
-                    stripped = line
-                    while line and not line.endswith(b"\n"):
-                        line = lines.readline(LINE_BYTES_MAX)
-                if stripped:
-                    yield stripped
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise FanMemoryError(
-                f"{path.name} is no complete gzip file.",
-                hint="Give a whole one, or the plain text.",
-            ) from None
+    def __init__(self) -> None:
+        self.refused: Counter[Refusal] = Counter()
+
+    def watch(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines as they are. What no broker takes is counted by `emit`."""
+        for line in lines:
+            if len(line) <= VALUE_BYTES_MAX:
+                try:
+                    parse_interaction(line, now_ms())
+                except InvalidInput as error:
+                    self.refused[Refusal(error.field, _without_place(error.reason))] += 1
+            yield line
+
+
+class Refusal(NamedTuple):
+    """A field of an event, and what is wrong with it."""
+
+    field: str
+    reason: str
 
 
 class Emitter:
@@ -124,7 +125,7 @@ async def emit(
     sent = too_long = 0
     try:
         for chunk in _chunks(lines, CHUNK_LINES if rate is None else _tick_lines(rate)):
-            fitting = [line for line in chunk if len(line) <= LINE_BYTES_MAX]
+            fitting = [line for line in chunk if len(line) <= VALUE_BYTES_MAX]
             too_long += len(chunk) - len(fitting)
             try:
                 await emitter.send(fitting)
@@ -199,5 +200,6 @@ def _tick_lines(rate: float) -> int:
     return max(1, min(CHUNK_LINES, int(rate * TICK_SECONDS)))
 
 
+_without_place = partial(re.compile(r" \(byte \d+\)").sub, "")
 _decode_ids = msgspec.json.Decoder(_Ids).decode
 _decode_timed = msgspec.json.Decoder(_Timed).decode

@@ -110,12 +110,14 @@ class Running:
         return json.loads(ran.stdout)
 
     async def emit(self, *events: dict[str, Any] | bytes) -> Any:
-        """Publish lines, wait until the views have them, and return what `emit` says."""
+        """Publish lines, also wrong ones, wait until the views have them; what `emit` says."""
         lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in events]
         with NamedTemporaryFile(suffix=".jsonl") as file:
             file.write(b"\n".join(lines))
             file.flush()
-            told = self.json("emit", file.name)
+            ran = self.run("emit", file.name, "--json")
+        told = json.loads(ran.stdout)
+        assert ran.returncode == bool(told["refused"]), ran.stdout + ran.stderr
         await self.drained()
         return told
 

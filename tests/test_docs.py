@@ -18,7 +18,7 @@ import click
 import pytest
 from pydantic import SecretStr
 
-from admin.emit import read_lines
+from admin.reading import read_values
 from api.auth import signing_key
 from infra.settings import Settings
 from ops.cli import fanmemory
@@ -27,6 +27,7 @@ from ops.reference import TABLES, leaves, rewritten, tables_in
 from ops.services.endpoints import load
 from ops.services.ports import free_port
 from privacy.keys import Keyring
+from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
 from schemas.topics import TOPICS
 from tests.cli import COMMAND, STOPPED_SECONDS_MAX, Running, clean_environment, eventually
@@ -97,10 +98,18 @@ def leaf(words: list[str]) -> tuple[click.Command, list[str]] | None:
     return None
 
 
+def is_accepted(line: bytes) -> bool:
+    try:
+        parse_interaction(line, time.time_ns() // 1_000_000)
+    except InvalidInput:
+        return False
+    return True
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A directory with the files that the docs name, and the command in `bin`."""
-    lines = list(read_lines(SAMPLE))
+    lines = [line for line in read_values(SAMPLE) if is_accepted(line)]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines))
     (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")

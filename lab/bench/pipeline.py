@@ -21,7 +21,8 @@ from typing import Any, Final
 import aiohttp
 
 from admin.accounting import wait_until_folded
-from admin.emit import emit, event_key, read_lines
+from admin.emit import emit, event_key
+from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
 from infra.postgres import open_pool
@@ -63,7 +64,7 @@ async def measure(
 
 def _lines(count: int, inputs: Sequence[Path]) -> list[bytes]:
     if inputs:
-        return [line for path in inputs for line in read_lines(path)]
+        return [line for path in inputs for line in read_values(path)]
     clean = Mix(duplicates=0.01, late=0.01, bad=0.0)
     return [event.value for event in events(1, count, FANS, clean) if event.value]
 

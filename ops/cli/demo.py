@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from admin.emit import read_lines
+from admin.reading import read_values
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.services import stop_on_signals
@@ -61,7 +61,7 @@ async def _demo(data: Path, exit_after: bool, api_port: int | None, as_json: boo
 
 
 async def _with_progress(system: System, console: Console) -> Shown:
-    total = sum(1 for _ in read_lines(SAMPLE))
+    total = sum(1 for _ in read_values(SAMPLE))
     with Progress(
         TextColumn("sample events in the views"),
         BarColumn(),

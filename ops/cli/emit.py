@@ -1,13 +1,18 @@
 """`fanmemory emit`: publish InteractionEvents from a file."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from admin.emit import Emitted, read_lines, shifted, to_now_ms
+from admin.emit import Emitted, Judge, shifted, to_now_ms
 from admin.emit import emit as publish
+from admin.reading import read_values
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
@@ -29,30 +34,40 @@ STDIN: Final = Path("/dev/stdin")
 @options.data
 @options.as_json
 def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
-    """Publish the InteractionEvents of FILE (.jsonl or .jsonl.gz), one a line; - reads stdin."""
+    """Publish the InteractionEvents of FILE: JSON lines, an array, or any JSON; - reads stdin.
+
+    FILE may be compressed by gzip or zstd, and be UTF-8 or UTF-16. What will be refused is
+    published too, and kept as a dead letter; it is counted by its reason, and the exit code is 1.
+    """
     settings = discover.with_kafka(data, Settings())
     if str(file) == "-":
         file = STDIN
     again = file.is_file()  # a pipe can be read only once
     if now and not again:
         raise click.UsageError("--now has to read a file twice, and a pipe can't be.")
-    total = sum(1 for _ in read_lines(file)) if again else None
-    lines = read_lines(file)
+    total = sum(1 for _ in read_values(file)) if again else None
+    lines = read_values(file)
     if now:
-        lines = shifted(lines, to_now_ms(read_lines(file)))
+        lines = shifted(lines, to_now_ms(read_values(file)))
+    judge = Judge()
     with Bar("publishing", hidden=as_json) as bar:
         bar.begin(total)
-        result = asyncio.run(publish(settings, lines, rate=rate, progress=bar.advance))
-    _report(result, as_json)
+        result = asyncio.run(publish(settings, judge.watch(lines), rate=rate, progress=bar.advance))
+    _report(result, judge, as_json)
+    sys.exit(bool(judge.refused or result.too_long))
 
 
-def _report(result: Emitted, as_json: bool) -> None:
+def _report(result: Emitted, judge: Judge, as_json: bool) -> None:
     per_second = result.sent / result.seconds if result.seconds else 0.0
     if as_json:
         print_json(
             {
                 "sent": result.sent,
                 "tooLong": result.too_long,
+                "refused": [
+                    {"field": field, "reason": reason, "count": count}
+                    for (field, reason), count in judge.refused.most_common()
+                ],
                 "seconds": round(result.seconds, 3),
                 "eventsPerSecond": round(per_second, 1),
             }
@@ -61,3 +76,17 @@ def _report(result: Emitted, as_json: bool) -> None:
     click.echo(f"{result.sent:,} events in {result.seconds:.1f} s ({per_second:,.0f}/s)")
     if result.too_long:
         click.echo(f"left out, too long for Kafka: {result.too_long:,}", err=True)
+    if judge.refused:
+        _show_refused(judge)
+
+
+def _show_refused(judge: Judge) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("refused", justify="right")
+    table.add_column("field")
+    table.add_column("why", overflow="fold")
+    for (field, reason), count in judge.refused.most_common():
+        table.add_row(f"{count:,}", Text(field), Text(reason))
+    console = Console(stderr=True, highlight=False)
+    console.print(table)
+    console.print(Text("They are kept as dead letters: `fanmemory dlq --open` shows them.", "dim"))

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from admin import dead_letters
 from admin.accounting import Account, account, wait_until_folded, wait_until_told
-from admin.emit import Emitted, emit, read_lines, shifted, to_now_ms
+from admin.emit import Emitted, emit, shifted, to_now_ms
+from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
 from infra.postgres import open_pool
@@ -58,7 +59,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
         before = await account(store)
         ends = await dead_letters.ends(settings)
         started = time.perf_counter()
-        lines = list(read_lines(SAMPLE))
+        lines = list(read_values(SAMPLE))
         emitted = await emit(settings, shifted(lines, to_now_ms(lines)))
         after = await wait_until_folded(
             store,

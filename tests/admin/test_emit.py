@@ -1,4 +1,4 @@
-"""Publishing files of events: what is read, how it is shifted and keyed, what is reported."""
+"""Publishing files of events: how it is shifted and keyed, what is reported."""
 
 import gzip
 import json
@@ -11,9 +11,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.emit import LINE_BYTES_MAX, emit, event_key, read_lines, shifted, to_now_ms
+from admin.emit import Judge, emit, event_key, shifted, to_now_ms
+from admin.reading import VALUE_BYTES_MAX
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, FanMemoryError
+from schemas.errors import BrokerUnavailable
 from schemas.times import render_time
 from schemas.topics import INTERACTIONS
 from tests.cli import Running, fanmemory
@@ -36,47 +37,6 @@ def event(fan: str, number: int, **more: Any) -> dict[str, Any]:
 async def interactions(running: Running, fan: str) -> int:
     context = await running.context("emitter", fan)
     return 0 if context is None else context.personality_profile.interaction_count
-
-
-# Reading.
-
-
-def test_blank_lines_and_line_ends_are_no_events(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'\n{"a":1}\r\n  \n\t{"b":2}')
-    assert list(read_lines(path)) == [b'{"a":1}', b'{"b":2}']
-
-
-def test_a_gz_file_reads_as_its_plain_text(tmp_path: Path) -> None:
-    lines = [json.dumps(event("fan", number)).encode() for number in range(50)]
-    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
-    assert list(read_lines(tmp_path / "a.jsonl.gz")) == list(read_lines(tmp_path / "a.jsonl"))
-
-
-@pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b"x" * 10_000, mtime=0)[:-20], b"\x1f\x8b"]
-)
-def test_a_gz_file_that_is_broken_is_said_by_its_name(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "broken.jsonl.gz"
-    path.write_bytes(content)
-    with pytest.raises(FanMemoryError, match=r"broken\.jsonl\.gz"):
-        list(read_lines(path))
-
-
-def test_a_line_without_an_end_is_cut_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"x" * (3 * LINE_BYTES_MAX) + b"\n{}\n" + b" " * (2 * LINE_BYTES_MAX) + b"[]")
-    first, second, third = read_lines(path)
-    assert LINE_BYTES_MAX < len(first) < 2 * LINE_BYTES_MAX
-    assert second == b"{}"
-    assert len(third) > LINE_BYTES_MAX, "what was cut off is not sent as if it were whole"
-
-
-def test_a_line_of_the_largest_length_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"x" * LINE_BYTES_MAX + b"\n" + b"y" * LINE_BYTES_MAX)
-    assert [len(line) for line in read_lines(path)] == [LINE_BYTES_MAX, LINE_BYTES_MAX]
 
 
 # Keys.
@@ -122,6 +82,26 @@ def test_what_has_no_readable_time_stays_as_it_is(lines: list[bytes]) -> None:
     assert len(list(shifted(unreadable, to_now_ms(unreadable)))) == len(unreadable)
 
 
+# Judging.
+
+
+def test_what_ingest_will_refuse_is_counted_by_its_reason_and_passes_on() -> None:
+    lines = [
+        json.dumps(event("fan", 1)).encode(),
+        json.dumps(event("fan", 2, type="tip")).encode(),
+        json.dumps(event("fan", 3, type="tip")).encode(),
+        b'{"fanId": ',
+        b'{"fanId": "somebody", "type"',
+        b"x" * (VALUE_BYTES_MAX + 1),
+    ]
+    judge = Judge()
+    assert list(judge.watch(lines)) == lines
+    assert dict(judge.refused) == {
+        ("amount", "is required for a tip"): 2,
+        ("$", "must be valid JSON: Input data was truncated"): 2,
+    }
+
+
 # Publishing.
 
 
@@ -159,7 +139,7 @@ async def test_a_file_is_published_and_a_second_time_adds_nothing(
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     for _ in range(2):
         told = demonstrated.json("emit", str(path))
-        assert set(told) == {"sent", "tooLong", "seconds", "eventsPerSecond"}
+        assert set(told) == {"sent", "tooLong", "refused", "seconds", "eventsPerSecond"}
         assert (told["sent"], told["tooLong"]) == (30, 0)
     await demonstrated.emit(event("gz", 30))
     await demonstrated.drained()
@@ -186,12 +166,34 @@ def test_a_line_that_no_broker_takes_is_left_out_and_said(
     demonstrated: Running, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_text("x" * (LINE_BYTES_MAX + 1) + "\n" + json.dumps(event("long", 1)))
-    told = demonstrated.json("emit", str(path))
-    assert (told["sent"], told["tooLong"]) == (1, 1)
+    path.write_text("x" * (VALUE_BYTES_MAX + 1) + "\n" + json.dumps(event("long", 1)))
+    ran = demonstrated.run("emit", str(path), "--json")
+    told = json.loads(ran.stdout)
+    assert (told["sent"], told["tooLong"], told["refused"]) == (1, 1, [])
     said = demonstrated.run("emit", str(path))
     assert "too long" in said.stderr
+    assert (ran.returncode, said.returncode) == (1, 1)
     assert said.stdout.startswith("1 events in ")
+
+
+async def test_what_was_refused_is_shown_by_its_reason_and_is_a_dead_letter(
+    demonstrated: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.json"
+    path.write_text(json.dumps([event("told", 1), event("told", 2, type="[wink]")], indent=1))
+    ran = demonstrated.run("emit", str(path))
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("2 events in ")
+    assert "must be one of message, purchase" in ran.stderr.replace("\n", " ")
+    ran = demonstrated.run("emit", str(path), "--json")
+    assert ran.returncode == 1
+    assert [(one["field"], one["count"]) for one in json.loads(ran.stdout)["refused"]] == [
+        ("type", 1)
+    ]
+    await demonstrated.drained()
+    assert await interactions(demonstrated, "told") == 1
+    letters = demonstrated.json("dlq", "--newest", "2", "--open")["deadLetters"]
+    assert [json.loads(one["value"])["type"] for one in letters] == ["[wink]"] * 2
 
 
 def test_a_pipe_is_read_once_and_wholly(demonstrated: Running) -> None:

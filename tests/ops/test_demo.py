@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from admin.emit import read_lines
+from admin.reading import read_values
 from ops.demo import CREATOR, FAN, SAMPLE, STANDSTILL_SECONDS_MAX
 from schemas.events import KINDS
 from tests.cli import COMMAND, Running, clean_environment, eventually, fanmemory
@@ -32,7 +32,7 @@ DOCUMENTED = {
 def sample() -> list[dict[str, object]]:
     """The events of the sample that are JSON."""
     events = []
-    for line in read_lines(SAMPLE):
+    for line in read_values(SAMPLE):
         try:
             events.append(json.loads(line))
         except ValueError:
@@ -44,7 +44,7 @@ def test_the_sample_has_every_kind_several_relationships_and_something_wrong() -
     events = sample()
     assert {event["type"] for event in events} == set(KINDS)
     assert len({(event["creatorId"], event["fanId"]) for event in events}) >= 3
-    assert len(events) < sum(1 for _ in read_lines(SAMPLE)), "one line is no JSON"
+    assert len(events) < sum(1 for _ in read_values(SAMPLE)), "one line is no JSON"
     ids = [event["eventId"] for event in events if "eventId" in event]
     assert len(ids) == len(set(ids)) + 1, "one event is sent twice"
     times: dict[object, list[str]] = {}
