@@ -15,6 +15,7 @@ import time
 from typing import Any, Final
 
 from infra import kafka
+from infra.retry import Backoff, retried
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, InvalidInput
 from schemas.events import parse_interaction
@@ -29,7 +30,7 @@ LOOK_SECONDS_MAX: Final = 1.0
 POLL_MS: Final = 100
 """The brokers answer this much later for a place where nothing has been written yet."""
 WAITING_MAX: Final = 32
-RECONNECT_SECONDS: Final = 0.5
+RECONNECT_BACKOFF: Final = Backoff(0.5, 0.5)
 
 Origin = Relationship | None
 """Whose event it is; None: it was refused, so it has no owner."""
@@ -130,22 +131,21 @@ class Origins:
     async def _keep_connected(self) -> None:
         while True:
             self._broken.clear()
-            consumer = kafka.reader(
-                self._settings,
-                client_id="fanmemory-api-origins",
-                auto_offset_reset="none",
-                request_timeout_ms=5_000,
-                max_partition_fetch_bytes=1 << 20,
-                fetch_max_wait_ms=POLL_MS,
-            )
-            try:
-                await kafka.connect(consumer)
-            except BrokerUnavailable:
-                await asyncio.sleep(RECONNECT_SECONDS)
-                continue
-            self._consumer = consumer
+            self._consumer = await retried(self._connect, RECONNECT_BACKOFF, on=BrokerUnavailable)
             await self._broken.wait()
             await self._disconnect()
+
+    async def _connect(self) -> Any:
+        consumer = kafka.reader(
+            self._settings,
+            client_id="fanmemory-api-origins",
+            auto_offset_reset="none",
+            request_timeout_ms=5_000,
+            max_partition_fetch_bytes=1 << 20,
+            fetch_max_wait_ms=POLL_MS,
+        )
+        await kafka.connect(consumer)
+        return consumer
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None

@@ -24,12 +24,13 @@ from infra.kafka import (
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
 )
+from infra.retry import Backoff, retried
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 
-CONNECT_PAUSE_SECONDS: Final = 0.5
+CONNECT_BACKOFF: Final = Backoff(0.5, 0.5)
 CONNECT_SECONDS_MAX: Final = 1.0
 CLOSE_SECONDS_MAX: Final = 1.0
 DEADLINE_SHARE: Final = 0.9
@@ -150,7 +151,9 @@ class Publisher:
     async def _keep_connected(self) -> None:
         while True:
             self._broken.clear()
-            self._producer = await self._connect()
+            self._producer = await retried(
+                self._connect, CONNECT_BACKOFF, on=BrokerUnavailable, told=_no_broker_yet
+            )
             self._connected.set()
             log.info("connected to the broker")
             await self._broken.wait()
@@ -159,17 +162,16 @@ class Publisher:
             await kafka.disconnect(broken, CLOSE_SECONDS_MAX)
 
     async def _connect(self) -> Any:
-        while True:
-            producer = kafka.producer(
-                self._settings,
-                client_id="fanmemory-api",
-                request_timeout_ms=5_000,
-                metadata_max_age_ms=30_000,
-                retry_backoff_ms=100,
-            )
-            try:
-                await kafka.connect(producer)
-                return producer
-            except BrokerUnavailable as error:
-                log.warning("no broker yet", extra={"reason": type(error.__cause__).__name__})
-                await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+        producer = kafka.producer(
+            self._settings,
+            client_id="fanmemory-api",
+            request_timeout_ms=5_000,
+            metadata_max_age_ms=30_000,
+            retry_backoff_ms=100,
+        )
+        await kafka.connect(producer)
+        return producer
+
+
+def _no_broker_yet(_attempt: int, error: BaseException) -> None:
+    log.warning("no broker yet", extra={"reason": type(error.__cause__).__name__})

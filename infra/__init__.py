@@ -10,6 +10,7 @@ redis       one connection of our own
 kafka       the one place that makes Kafka clients
 tls         certificates from files, for all three
 producer    batches to Kafka, in order, without gaps
+retry       how long to wait before another attempt, and how often
 breaker     circuit breaker, retry and budget around a read
 exit_codes  why one of our processes ended itself
 failpoints  named places where the fault suite ends a process

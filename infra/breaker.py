@@ -2,9 +2,8 @@
 
 The order is breaker ( budget ( retry ( operation ) ) ):
 
-- **retry**: `ATTEMPTS` attempts; before attempt n+1 a pause of
-  `min(min(0.1 * 2^(n-1), 2) * (1 + 0.3 * (2u - 1)), 2)` seconds, u uniform in [0, 1): the
-  public API contract's 100 ms doubled, ±30 % so that clients do not return in step, at most 2 s.
+- **retry**: `ATTEMPTS` attempts, with the pauses of `BACKOFF` between them: the public API
+  contract's 100 ms doubled, ±30 %, at most 2 s (`infra.retry` has the formula).
 - **budget**: all attempts and pauses together get `seconds_max`; a dependency that hangs is as
   dead as one that refuses.
 - **breaker**: counts whole calls, not attempts. `failures_max` failed calls within a sliding
@@ -27,7 +26,6 @@ of a client that hung up; and it counts consecutive failures, not those of a win
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,9 +33,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import pybreaker
-import tenacity
 
 from infra.clock import now_ms
+from infra.retry import Backoff, retried
 from schemas.errors import FanMemoryError
 
 T = TypeVar("T")
@@ -45,9 +43,7 @@ Operation = Callable[[], Awaitable[T]]
 State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 
 ATTEMPTS: Final = 3
-DELAY_SECONDS: Final = 0.1
-DELAY_SECONDS_MAX: Final = 2.0
-JITTER: Final = 0.3
+BACKOFF: Final = Backoff(0.1, 2.0, low=0.7, high=1.3)
 
 STATES: Final[dict[str, State]] = {
     pybreaker.STATE_CLOSED: "CLOSED",
@@ -205,31 +201,13 @@ class Guard:
     async def _budgeted(self, operation: Operation[T]) -> T:
         try:
             async with asyncio.timeout(self._seconds_max):
-                return await self._retried(operation)
+                return await retried(
+                    operation, BACKOFF, on=can_help, attempts_max=ATTEMPTS, told=self._count
+                )
         except TimeoutError:
             raise self._unavailable from None
 
-    async def _retried(self, operation: Operation[T]) -> T:
-        try:
-            # The first attempt stands outside tenacity, whose loop costs more than a cached read.
-            return await operation()
-        except Exception as error:
-            if not can_help(error):
-                raise
-        self.retries += 1
-        await asyncio.sleep(backoff(1))
-        async for attempt in tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS - 1),
-            wait=lambda state: backoff(state.attempt_number + 1),
-            retry=tenacity.retry_if_exception(can_help),
-            before_sleep=self._count,
-            reraise=True,
-        ):
-            with attempt:
-                return await operation()
-        raise AssertionError  # pragma: no cover (tenacity returns or raises)
-
-    def _count(self, _state: tenacity.RetryCallState) -> None:
+    def _count(self, _attempt: int, _error: BaseException) -> None:
         self.retries += 1
 
 
@@ -246,12 +224,6 @@ async def watch(breaker: Breaker, ping: Operation[object], every_seconds: float)
     while True:
         await asyncio.sleep(every_seconds)
         await breaker.probe(bounded)
-
-
-def backoff(attempt: int, u: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 1)."""
-    delay = min(DELAY_SECONDS * 2.0 ** (attempt - 1), DELAY_SECONDS_MAX)
-    return min(delay * (1 + JITTER * (2 * u() - 1)), DELAY_SECONDS_MAX)
 
 
 def counts_as_failure(error: Exception) -> bool:

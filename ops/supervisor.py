@@ -8,18 +8,17 @@ up: what it waits for may be a cluster that an operator is mending.
 import asyncio
 import contextlib
 import os
-import random
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.retry import Backoff
 from ops.services import EmbeddedServices
 from ops.services.process import bound_logs, last_error, launcher, log_size, open_log
 from schemas.errors import FanMemoryError
 
-BACKOFF_SECONDS_MIN = 0.1
-BACKOFF_SECONDS_MAX = 10.0
+BACKOFF = Backoff(0.1, 10.0, low=0.5)  # spread: programs may have died together
 STEADY_SECONDS = 30.0  # a program that has run this long starts again with the shortest pause
 STOP_SECONDS_MAX = 8.0  # then SIGKILL: a worker's commit is one transaction, nothing is torn
 SERVICE_POLL_SECONDS = 0.2
@@ -46,15 +45,6 @@ class Restart:
     pause_seconds: float
     said: str = ""
     """The last error that it wrote to its log, empty when there was none."""
-
-
-def backoff_seconds(failures: int, luck: float) -> float:
-    """Pause after the n-th failure in a row (n ≥ 1): doubling, bounded, halved by up to `luck`.
-
-    `luck` in [0, 1) spreads programs that died together.
-    """
-    longest = min(BACKOFF_SECONDS_MIN * 2.0 ** min(failures - 1, 30), BACKOFF_SECONDS_MAX)
-    return longest * (1.0 - 0.5 * luck)
 
 
 class Supervisor:
@@ -121,7 +111,7 @@ class Supervisor:
         self._watching.clear()
 
     def _restarted(self, name: str, reason: str, failures: int, said: str = "") -> float:
-        pause = backoff_seconds(failures, random.random())
+        pause = BACKOFF.seconds(failures)
         count = self.restarts.get(name, 0) + 1
         self.restarts[name] = count
         self._on_restart(Restart(name, reason, count, pause, said))

@@ -17,7 +17,6 @@ readers of a topic have a version to tell.
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
@@ -26,6 +25,7 @@ from infra import kafka
 from infra.failpoints import fail_point
 from infra.postgres import database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
+from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from privacy.subjects import Subjects
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable, SealBroken
@@ -78,22 +78,20 @@ class _Lane:
         self._pool = pool
         self._subjects = subjects
         self._topic = topic
-        self._retry_seconds_max = settings.retry_seconds_max
+        self._backoff = outage(settings.retry_seconds_max)
         self._round_seconds_max = settings.session_seconds * ROUND_SHARE
         self._expired_at = float("-inf")
         self._said_old_at = float("-inf")
 
     async def run(self) -> None:
-        attempt = 0
         while True:
-            if attempt == 0:
-                await self._sleep(POLL_SECONDS)
-            try:
-                await self._publish_all()
-                attempt = 0
-            except (BrokerUnavailable, DatabaseUnavailable) as error:
-                attempt += 1
-                await self._pause(attempt, error)
+            await self._sleep(POLL_SECONDS)
+            await retried(
+                self._publish_all,
+                self._backoff,
+                on=(BrokerUnavailable, DatabaseUnavailable),
+                told=self._waits,
+            )
 
     async def _publish_all(self) -> None:
         pause = BUSY_SECONDS
@@ -110,15 +108,13 @@ class _Lane:
             pass
         self.woken.clear()
 
-    async def _pause(self, attempt: int, error: Exception) -> None:
-        if attempt & (attempt - 1) == 0:
+    def _waits(self, attempt: int, error: BaseException) -> None:
+        if worth_saying(attempt):
             log.warning(
                 "the outbox waits for %s",
                 type(error).__name__,
                 extra={"topic": self._topic.name, "attempt": attempt},
             )
-        longest = min(self._retry_seconds_max, 0.05 * 2 ** min(attempt, 16))
-        await asyncio.sleep(random.uniform(longest / 4, longest))
 
     async def _round(self) -> Literal["nothing", "busy", "more"]:
         """Publish the oldest rows."""

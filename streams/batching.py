@@ -22,16 +22,16 @@ when a log goes backwards, its partitions are checked before anything of theirs 
 import asyncio
 import logging
 import os
-import random
 import time
-from collections.abc import Container, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Container, Sequence
+from typing import Any, Protocol, TypeVar
 
 from faust.types import TP
 
 from infra.exit_codes import FAILED
 from infra.kafka import IllegalStateError, KafkaError
 from infra.postgres import UNAVAILABLE
+from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from schemas.errors import (
     BrokerUnavailable,
@@ -41,6 +41,8 @@ from schemas.errors import (
 )
 from stores.positions import Batch, Positions
 from streams.continuity import Fetched, plan
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class BatchLoop:
     def __init__(self, app: Any, step: Step, settings: Settings, records_max: int) -> None:
         self._app = app
         self._step = step
-        self._settings = settings
+        self._backoff = outage(settings.retry_seconds_max)
         self._records_max = records_max
         self._size = min(FIRST_RECORDS, records_max)
         self._queue: asyncio.Queue[Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
@@ -125,17 +127,11 @@ class BatchLoop:
 
     async def claim(self, partitions: list[int]) -> dict[int, int]:
         """The seek hook: claims, and says where to read on. Bounded by the transport."""
-        attempt = 0
-        while True:
-            try:
-                await self._step.claim(partitions)
-                break
-            except NOT_NOW as error:
-                attempt += 1
-                await self._pause("claim", attempt, error)
-            except Exception as error:
-                _explain(error)
-                raise
+        try:
+            await self._until_available("claim", lambda: self._step.claim(partitions))
+        except Exception as error:
+            _explain(error)
+            raise
         self._sought.clear()
         self._ends.clear()
         self._suspects = set(self.positions.held)
@@ -186,21 +182,29 @@ class BatchLoop:
         return fetched
 
     async def _complete(self, fetched: list[Fetched]) -> None:
-        attempt = 0
-        while batches := await self._trim(fetched):
-            try:
-                await self._step.apply(batches)
-            except Fenced:
-                log.warning("fenced", extra={"topic": self.positions.topic})
-                await self._after_fence([batch.partition for batch in batches])
-            except NOT_NOW as error:
-                attempt += 1
-                await self._pause("apply", attempt, error)
-                await self._reload([batch.partition for batch in batches])
-            else:
-                self.positions.moved(batches)
-                self._tell_kafka()
-                return
+        in_doubt: list[int] = []
+
+        async def attempt() -> None:
+            nonlocal in_doubt
+            if in_doubt:  # the last attempt failed, and may have been committed all the same
+                await self._step.reload(in_doubt)
+                in_doubt = []
+            while batches := await self._trim(fetched):
+                partitions = [batch.partition for batch in batches]
+                try:
+                    await self._step.apply(batches)
+                except Fenced:
+                    log.warning("fenced", extra={"topic": self.positions.topic})
+                    await self._after_fence(partitions)
+                except NOT_NOW:
+                    in_doubt = partitions
+                    raise
+                else:
+                    self.positions.moved(batches)
+                    self._tell_kafka()
+                    return
+
+        await self._until_available("apply", attempt)
 
     async def _trim(self, fetched: list[Fetched]) -> list[Batch]:
         """What of it is still ours to do, in order, as one batch per partition."""
@@ -325,19 +329,16 @@ class BatchLoop:
         moved past our position.
         """
         tp = TP(self.positions.topic, partition)
-        attempt = 0
-        while True:
-            try:
-                earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
-                break
-            except (KafkaError, TimeoutError) as error:
-                attempt += 1
-                await self._pause("check", attempt, error)
-        return bool(earliest <= expected)
+        earliest = await self._until_available(
+            "check", lambda: self._app.consumer.earliest_offsets(tp), on=(KafkaError, TimeoutError)
+        )
+        return bool(earliest[tp] <= expected)
 
     async def _check(self) -> None:
         """Look at the logs of suspects, until each is found right, mended or stopped."""
-        attempt = 0
+        await self._until_available("check", self._check_suspects)
+
+    async def _check_suspects(self) -> None:
         while self._suspects:
             assignment = self._app.consumer_generation_id
             suspects = sorted(self._suspects)
@@ -347,10 +348,6 @@ class BatchLoop:
                 await self._step.check(suspects)
             except Fenced:
                 await self._after_fence(suspects)
-                continue
-            except NOT_NOW as error:
-                attempt += 1
-                await self._pause("check", attempt, error)
                 continue
             if self._app.consumer_generation_id != assignment:
                 continue
@@ -375,25 +372,24 @@ class BatchLoop:
             await self.claim(ours)
 
     async def _reload(self, partitions: Sequence[int]) -> bool:
-        attempt = 0
-        while True:
-            try:
-                return await self._step.reload(partitions)
-            except NOT_NOW as error:
-                attempt += 1
-                await self._pause("reload", attempt, error)
+        return await self._until_available("reload", lambda: self._step.reload(partitions))
 
-    async def _pause(self, operation: str, attempt: int, error: Exception) -> None:
-        """Full jitter, growing to the configured maximum."""
-        if attempt & (attempt - 1) == 0:
-            log.warning(
-                "%s: waiting for %s",
-                operation,
-                type(error).__name__,
-                extra={"topic": self.positions.topic, "attempt": attempt},
-            )
-        longest = min(self._settings.retry_seconds_max, 0.05 * 2 ** min(attempt, 16))
-        await asyncio.sleep(random.uniform(longest / 4, longest))
+    async def _until_available(
+        self,
+        name: str,
+        operation: Callable[[], Awaitable[T]],
+        on: tuple[type[Exception], ...] = NOT_NOW,
+    ) -> T:
+        def waits(attempt: int, error: BaseException) -> None:
+            if worth_saying(attempt):
+                log.warning(
+                    "%s: waiting for %s",
+                    name,
+                    type(error).__name__,
+                    extra={"topic": self.positions.topic, "attempt": attempt},
+                )
+
+        return await retried(operation, self._backoff, on=on, told=waits)
 
     def _tell_kafka(self) -> None:
         now = time.monotonic()

@@ -18,7 +18,6 @@ ask in each statement which generation they may read, so each read is answered b
 generation, and by the new one only from when it contains all that the former one did.
 """
 
-import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -41,6 +40,7 @@ from admin.rebuild.build import (
 from admin.rebuild.differences import ViewChange, differences
 from admin.refold import HELD_BYTES_MAX
 from infra.postgres import connect, database_errors
+from infra.retry import Backoff, retried
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
@@ -59,6 +59,8 @@ _QUERIES: Final = load_queries(Path(__file__).with_name("rebuild.sql"))
 _LOCK: Final = 0x66616E7265  # "fanre": one rebuild at a time in a database
 SWITCHES_MAX: Final = 10
 """Attempts at the switch: a deadlock with the live writer's rows undoes one."""
+SWITCH_BACKOFF: Final = Backoff(0.2, 2.0)
+_NOT_NOW: Final = (DatabaseUnavailable, asyncpg.LockNotAvailableError)
 LOCK_SECONDS_MAX: Final = 5
 """How long the switch waits for a lock, and with it at most the writers behind it."""
 
@@ -287,20 +289,23 @@ async def _switch(build: _Build, journal: Journal) -> _Switched:
         Keyring.parse(build.settings.keyring.get_secret_value()),
         build.settings.subject_cache_max,
     )
-    for attempt in range(1, SWITCHES_MAX + 1):
-        try:
-            async with database_errors():
-                swept = await _come_closer(build, journal, subjects)
-                async with build.connection.transaction():
-                    return await _switch_locked(build, journal, subjects, swept)
-        except (DatabaseUnavailable, asyncpg.LockNotAvailableError) as error:
-            if attempt == SWITCHES_MAX or build.connection.is_closed():
-                raise DatabaseUnavailable(
-                    "The switch did not get the locks that it needs.",
-                    hint="Run `fanmemory rebuild` again: it continues from what is built.",
-                ) from error
-            await asyncio.sleep(0.2 * attempt)
-    raise DatabaseUnavailable
+
+    async def attempt() -> _Switched:
+        async with database_errors():
+            swept = await _come_closer(build, journal, subjects)
+            async with build.connection.transaction():
+                return await _switch_locked(build, journal, subjects, swept)
+
+    def not_now(error: BaseException) -> bool:
+        return isinstance(error, _NOT_NOW) and not build.connection.is_closed()
+
+    try:
+        return await retried(attempt, SWITCH_BACKOFF, on=not_now, attempts_max=SWITCHES_MAX)
+    except _NOT_NOW as error:
+        raise DatabaseUnavailable(
+            "The switch did not get the locks that it needs.",
+            hint="Run `fanmemory rebuild` again: it continues from what is built.",
+        ) from error
 
 
 async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> dict[int, int]:

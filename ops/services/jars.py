@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
-
+from infra.retry import Backoff, retried_blocking
 from schemas.errors import Misconfigured, ServiceFailed
 
 KAFKA_VERSION = "4.3.1"
 LOCK = Path(__file__).with_name("kafka.lock")
 DOWNLOADS_AT_ONCE = 6
 ATTEMPTS_MAX = 4
+BACKOFF = Backoff(1.0, 5.0, low=0.5, high=1.5)
 HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -114,13 +114,12 @@ def _fetch(jar: Jar, home: Path, scratch: Path, maven_url: str) -> None:
     maven = MavenContext(repo_cache=scratch, remote_repos=remotes, timeout=30)
     component = maven.project(jar.group, jar.artifact).at_version(jar.version)
     try:
-        for attempt in Retrying(
-            stop=stop_after_attempt(ATTEMPTS_MAX),
-            wait=wait_exponential_jitter(multiplier=0.5, max=5),
-            reraise=True,
-        ):
-            with attempt:
-                found = component.artifact().resolve()
+        found = retried_blocking(
+            lambda: component.artifact().resolve(),
+            BACKOFF,
+            on=Exception,
+            attempts_max=ATTEMPTS_MAX,
+        )
     except Exception as error:  # jgo raises RuntimeError, requests' errors and OSError alike
         raise ServiceFailed(
             f"{jar.file_name} could not be fetched: {type(error).__name__}.",

@@ -10,9 +10,9 @@ Two kinds of lock, both `flock`, so that the kernel frees them however a process
 
 import fcntl
 import os
-import time
 from pathlib import Path
 
+from infra.retry import Backoff, retried_blocking
 from schemas.errors import DataDirectoryInUse, ServiceFailed
 
 LOCK_NAME = "lock"
@@ -26,15 +26,16 @@ def _open(path: Path) -> int:
 
 
 def _take(descriptor: int, seconds_max: float) -> bool:
-    deadline = time.monotonic() + seconds_max
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(POLL_SECONDS)
+    try:
+        retried_blocking(
+            lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB),
+            Backoff(POLL_SECONDS, POLL_SECONDS),
+            on=BlockingIOError,
+            attempts_max=1 + round(seconds_max / POLL_SECONDS),
+        )
+    except BlockingIOError:
+        return False
+    return True
 
 
 class DirectoryLock:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.breaker import ATTEMPTS, Breaker, Guard, backoff, watch
+from infra.breaker import ATTEMPTS, BACKOFF, Breaker, Guard, watch
 from schemas.errors import (
     DatabaseUnavailable,
     FanMemoryError,
@@ -308,8 +308,8 @@ def test_pauses_double_from_100_ms_within_30_percent_and_never_exceed_2_s(
     attempt: int, u: float
 ) -> None:
     base = min(0.1 * 2 ** (attempt - 1), 2.0)
-    assert min(base * 0.7, 2.0) <= backoff(attempt, lambda: u) <= min(base * 1.3, 2.0)
+    assert min(base * 0.7, 2.0) <= BACKOFF.seconds(attempt, lambda: u) <= min(base * 1.3, 2.0)
 
 
 def test_the_first_pauses_are_those_of_the_reference() -> None:
-    assert [round(backoff(n, lambda: 0.5), 6) for n in (1, 2, 3)] == [0.1, 0.2, 0.4]
+    assert [round(BACKOFF.seconds(n, lambda: 0.5), 6) for n in (1, 2, 3)] == [0.1, 0.2, 0.4]

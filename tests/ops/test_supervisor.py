@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops import supervisor as module
 from ops.services import EmbeddedServices
 from ops.services.process import LOG_BYTES_MAX, bound_logs
-from ops.supervisor import Program, Restart, Supervisor, backoff_seconds
+from ops.supervisor import BACKOFF, Program, Restart, Supervisor
 
 
 def program(log: Path, code: str, name: str = "child", **environment: str) -> Program:
@@ -92,11 +91,11 @@ async def test_of_a_program_that_logged_no_error_nothing_is_told(
 
 
 def test_pauses_double_are_bounded_and_never_vanish() -> None:
-    longest = [backoff_seconds(failures, 0.0) for failures in range(1, 1000)]
-    shortest = [backoff_seconds(failures, 0.999) for failures in range(1, 1000)]
+    longest = [BACKOFF.seconds(failures, lambda: 1.0) for failures in range(1, 1000)]
+    shortest = [BACKOFF.seconds(failures, lambda: 0.0) for failures in range(1, 1000)]
     assert longest[:3] == [0.1, 0.2, 0.4]
+    assert longest[-1] == BACKOFF.longest_seconds == 10
     assert longest == sorted(longest)
-    assert longest[-1] == module.BACKOFF_SECONDS_MAX
     assert all(short >= long / 2 for short, long in zip(shortest, longest, strict=True))
 
 
