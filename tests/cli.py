@@ -133,7 +133,7 @@ class Running:
         pipeline = self.pipeline
         written = sum((await pipeline.ends(INTERACTIONS.name)).values())
         async with pipeline.stores() as (_, store):
-            account = await wait_until_folded(store, written, SECONDS_MAX)
+            account = await wait_until_folded(store, pipeline.settings, written, SECONDS_MAX)
             await wait_until_told(store, SECONDS_MAX)
             return account
 

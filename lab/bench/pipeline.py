@@ -72,14 +72,16 @@ def _lines(count: int, inputs: Sequence[Path]) -> list[bytes]:
 async def _throughput(system: System, store: Store, lines: list[bytes]) -> dict[str, Any]:
     warm = [event.value for event in events(2, WARM_UP_EVENTS, FANS, Mix(0, 0, 0)) if event.value]
     await emit(system.settings, warm)
-    before = await wait_until_folded(store, len(warm), STANDSTILL_SECONDS_MAX)
+    before = await wait_until_folded(store, system.settings, len(warm), STANDSTILL_SECONDS_MAX)
     pids = {name: pid for name, pid in system.services.pids().items() if pid}
     workers = {n: pid for n, pid in system.supervisor.pids().items() if n.startswith("worker")}
     meter = CpuMeter({**workers, **pids, "load and polling": os.getpid()})
     started = time.perf_counter()
     emitting = asyncio.create_task(emit(system.settings, lines))
     await asyncio.sleep(0)
-    after = await wait_until_folded(store, before.read + len(lines), STANDSTILL_SECONDS_MAX)
+    after = await wait_until_folded(
+        store, system.settings, before.read + len(lines), STANDSTILL_SECONDS_MAX
+    )
     seconds = time.perf_counter() - started
     emitted = await emitting
     # This process's own tree has all others as children: what is left is the load itself.

@@ -74,7 +74,7 @@ async def _load(settings: Settings, data: Path, count: int) -> int:
         )
         lines = (event.value for event in events(1, count, FANS, Mix(bad=0.0)) if event.value)
         emitted = await emit(settings, lines)
-        account = await wait_until_folded(store, emitted.sent, STANDSTILL_SECONDS_MAX)
+        account = await wait_until_folded(store, settings, emitted.sent, STANDSTILL_SECONDS_MAX)
         return account.accepted
     finally:
         await supervisor.stop()

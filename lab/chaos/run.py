@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from admin.accounting import Account, wait_until_folded, wait_until_told
-from admin.accounting import account as read_account
+from admin.accounting import wait_until_folded, wait_until_told
 from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.chaos.checks import Check, check_all
@@ -22,14 +21,12 @@ from lab.chaos.fleet import Death, Fleet
 from lab.chaos.plan import Amounts
 from lab.chaos.progress import POLL_SECONDS, Progress
 from lab.chaos.reader import Reader
-from lab.chaos.topic import topic_ends
 from lab.load import Event, events
 from ops.services.ports import free_port
 from ops.supervisor import Supervisor
 from ops.system import answers_ready, program, running_services
 from privacy.keys import Keyring
-from schemas.errors import DeadlineExceeded, ServiceFailed
-from schemas.topics import INTERACTIONS, JOURNAL
+from schemas.errors import ServiceFailed
 from stores.store import Store
 
 FANS: Final = 3_000
@@ -43,8 +40,6 @@ STANDSTILL_SECONDS_MAX: Final = 90.0
 CACHED_FANS: Final = 500
 """Fans read once more at the end, so that there is a cache to be compared."""
 API_SECONDS_MAX: Final = 60.0
-LEVEL_LOOKS: Final = 3
-"""Looks, a second apart, that find every position at its log's end: healing moves them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,7 @@ async def run_chaos(
             await _with_flow(emitter, reader, progress, faults)
             tell("all is emitted; draining")
             emitted += emitter.slipped
-            account = await _drain(stage, len(emitted))
+            account = await wait_until_folded(store, complete, len(emitted), STANDSTILL_SECONDS_MAX)
             await wait_until_told(store, STANDSTILL_SECONDS_MAX)
             await reader.read_each(CACHED_FANS)
             tell("all is in the views; checking")
@@ -162,32 +157,6 @@ async def _with_flow(emitter: Emitter, reader: Reader, progress: Progress, fault
         await emitting
         for task in watching:
             task.cancel()
-
-
-async def _drain(stage: Stage, emitted: int) -> Account:
-    """Until all is in the views: by the counters, and after a log went back, by the positions.
-
-    Raises `DeadlineExceeded` when that takes longer than `STANDSTILL_SECONDS_MAX` without a move.
-    """
-    if not stage.excused.went_back:
-        return await wait_until_folded(stage.store, emitted, STANDSTILL_SECONDS_MAX)
-    last, moved_at = None, time.monotonic()
-    level = 0
-    while level < LEVEL_LOOKS:
-        now = await stage.store.positions()
-        ends = await topic_ends(stage.settings, (INTERACTIONS.name, JOURNAL.name))
-        behind = {
-            place: end - at
-            for place, end in ends.items()
-            if (at := next((s.next for s in now if (s.topic, s.partition) == place), 0)) != end
-        }
-        level = 0 if behind else level + 1
-        if now != last:
-            last, moved_at = now, time.monotonic()
-        elif behind and time.monotonic() - moved_at > STANDSTILL_SECONDS_MAX:
-            raise DeadlineExceeded(f"Partitions are behind, and nothing moves: {behind}.")
-        await asyncio.sleep(1.0)
-    return await read_account(stage.store)
 
 
 async def _wait_for_api(settings: Settings) -> None:

@@ -63,6 +63,7 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
         emitted = await emit(settings, shifted(lines, to_now_ms(lines)))
         after = await wait_until_folded(
             store,
+            settings,
             before.read + emitted.sent,
             STANDSTILL_SECONDS_MAX,
             lambda now: progress(

@@ -135,7 +135,7 @@ async def drained(settings: Settings, tmp_path: Path) -> AsyncIterator[Drained]:
         try:
             emitter.rate = 10_000.0
             await emitter.run()
-            account = await wait_until_folded(store, len(emitted), STANDSTILL_SECONDS_MAX)
+            account = await wait_until_folded(store, settings, len(emitted), STANDSTILL_SECONDS_MAX)
             await wait_until_told(store, STANDSTILL_SECONDS_MAX)
             yield Drained(settings, emitter, emitted, account)
         finally:
@@ -288,14 +288,16 @@ async def test_a_worker_that_stands_still_with_lag_exits_and_is_restarted(
             await emitter.start()
             emitter.rate = 10_000.0
             await emitter.run()
-            await wait_until_folded(store, len(emitted), STANDSTILL_SECONDS_MAX)
+            await wait_until_folded(store, settings, len(emitted), STANDSTILL_SECONDS_MAX)
             holder = await connect(settings.postgres_url)
             try:
                 await _hold_positions(holder, settings, impatient, restarts)
             finally:
                 holder.terminate()
             # The next one goes on where the first stood still, and nothing counts twice.
-            account = await wait_until_folded(store, len(emitted) + 1, STANDSTILL_SECONDS_MAX)
+            account = await wait_until_folded(
+                store, settings, len(emitted) + 1, STANDSTILL_SECONDS_MAX
+            )
             assert account.applied == sum(e.nature in ("fresh", "late") for e in emitted)
             assert account.dead_letters == sum(e.nature == "bad" for e in emitted) + 1
     finally:
