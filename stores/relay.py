@@ -1,14 +1,14 @@
-"""The relay: publishes the outbox, each topic by itself, in the order of its rows.
+"""The relay: publishes the outbox, each topic by itself, in the order of its packs.
 
 One round, in one transaction; what a crash after each step costs is in brackets:
 
 1. Become the topic's one relay: any worker may be it, round by round. [nothing]
-2. Read the oldest rows, and the names of those they are about. [nothing]
-3. Publish them, acknowledged by all. [they are published again]
-4. Delete what the broker has, mark what it will never take; commit. [done]
+2. Read the oldest packs, and the names of those their records are about. [nothing]
+3. Publish the records, acknowledged by all. [they are published again]
+4. Delete what the broker has, set aside what it will never take; commit. [done]
 
 A round that fails keeps what it knows to be published, waits, and is done again. Nobody waits for
-it: the rows grow old, which is said, and those older than the topic's retention are let go of.
+it: the packs grow old, which is said, and those older than the topic's retention are let go of.
 
 A relay that was put to sleep loses its lock (Postgres ends the waiting transaction), and looks at
 the clock before it publishes. Only in the instant of sending could it wake up behind a newer one;
@@ -27,28 +27,35 @@ from infra.postgres import database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
-from privacy.subjects import Subjects
+from privacy.subjects import Subject, Subjects
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable, SealBroken
 from schemas.topics import Topic
 from stores import outbox
 
 log = logging.getLogger(__name__)
 
-ROWS_MAX: Final = 4_000
-"""Of one round: about 1 MB of memory updates."""
+ROUND_BYTES_MAX: Final = 1 << 20
+"""About 8,000 memory updates."""
+GATHER_SECONDS: Final = 0.02
+"""After the first commit that wakes a relay, for more: a round costs a transaction and a request
+to the broker, however little it publishes, and no reader of a context waits for it."""
 POLL_SECONDS: Final = 1.0
-"""For rows that a worker has written that died before it woke a relay."""
+"""For records that a worker has written that died before it woke a relay."""
 BUSY_SECONDS: Final = 0.05
-"""When another relay is at it, which may have looked before our rows were there."""
+"""When another relay is at it, which may have looked before our records were there."""
 ROUND_SHARE: Final = 0.5
 """Of the time that Postgres lets a transaction wait (the session): so long may publishing take."""
 OLD_SECONDS: Final = 60.0
-"""A topic whose rows are older needs somebody."""
+"""A topic whose records are older needs somebody."""
 EXPIRE_SECONDS: Final = 60.0
 
 
+Place = tuple[int, int]
+"""(index of a pack, number of its record) in a round."""
+
+
 class Relay:
-    """Publishes some topics' rows; the topics don't wait for each other."""
+    """Publishes some topics' records; the topics don't wait for each other."""
 
     def __init__(
         self, settings: Settings, pool: Any, subjects: Subjects, topics: Sequence[Topic]
@@ -56,7 +63,7 @@ class Relay:
         self._lanes = {topic.name: _Lane(settings, pool, subjects, topic) for topic in topics}
 
     def wake(self, topic: str) -> None:
-        """There are new rows, committed."""
+        """There are new records, committed."""
         self._lanes[topic].woken.set()
 
     async def run(self) -> None:
@@ -69,7 +76,7 @@ class Relay:
 
 
 class _Lane:
-    """One topic's rows and the producer that publishes them."""
+    """One topic's records and the producer that publishes them."""
 
     def __init__(self, settings: Settings, pool: Any, subjects: Subjects, topic: Topic) -> None:
         self.woken = asyncio.Event()
@@ -81,6 +88,7 @@ class _Lane:
         self._backoff = outage(settings.retry_seconds_max)
         self._round_seconds_max = settings.session_seconds * ROUND_SHARE
         self._expired_at = float("-inf")
+        self._packed_at = float("-inf")
         self._said_old_at = float("-inf")
 
     async def run(self) -> None:
@@ -105,7 +113,8 @@ class _Lane:
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
         except TimeoutError:
-            pass
+            return
+        await asyncio.sleep(GATHER_SECONDS)
         self.woken.clear()
 
     def _waits(self, attempt: int, error: BaseException) -> None:
@@ -117,24 +126,24 @@ class _Lane:
             )
 
     async def _round(self) -> Literal["nothing", "busy", "more"]:
-        """Publish the oldest rows."""
+        """Publish the oldest packs; "nothing" when then nothing was left."""
         failed: BrokerUnavailable | None = None
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             if not await outbox.lock(connection, self._topic.name):
                 return "busy"
             began = time.monotonic()
             await self._expire(connection, began)
-            rows = await outbox.read(connection, self._topic.name, ROWS_MAX)
-            if not rows:
+            await self._pack_singles(connection, began)
+            packs = await outbox.read(connection, self._topic.name, ROUND_BYTES_MAX)
+            if not packs:
                 return "nothing"
-            round = _Round(rows)
+            round = _Round(packs)
             try:
                 await self._publish(connection, round, began)
             except BrokerUnavailable as error:
                 failed = error
-            published, refused = round.outcome()
-            await outbox.delete(connection, self._topic.name, published)
-            await outbox.refuse(connection, self._topic.name, refused)
+            done, left, refused = round.outcome()
+            await outbox.settle(connection, self._topic.name, done, left, refused)
             if refused:
                 log.error(
                     "the broker will never take records of the outbox: they are kept there",
@@ -144,15 +153,15 @@ class _Lane:
                 await self._say_old(connection, began)
         if failed is not None:
             raise failed
-        return "more"
+        all_read = len(packs) < outbox.PACKS_MAX and round.bytes < ROUND_BYTES_MAX
+        return "nothing" if all_read else "more"
 
     async def _publish(self, connection: Any, round: "_Round", began: float) -> None:
         try:
             async with asyncio.timeout(self._round_seconds_max):
                 partitions = await self.producer.partitions(self._topic.name)
                 locked: dict[bytes, SealBroken] = {}
-                ids = {row["subject"] for row in round.rows if row["subject"] is not None}
-                subjects = await self._subjects.lookup(connection, ids, locked)
+                subjects = await self._subjects.lookup(connection, round.subjects(), locked)
                 round.prepare(subjects, locked, partitions)
                 if time.monotonic() - began > self._round_seconds_max:
                     raise BrokerUnavailable("This process was asleep.")
@@ -174,6 +183,12 @@ class _Lane:
                 extra={"topic": self._topic.name, "count": expired},
             )
 
+    async def _pack_singles(self, connection: Any, now: float) -> None:
+        if now - self._packed_at < POLL_SECONDS:
+            return
+        if await outbox.pack_singles(connection, self._topic.name):
+            self._packed_at = now
+
     async def _say_old(self, connection: Any, now: float) -> None:
         if now - self._said_old_at < OLD_SECONDS:
             return
@@ -188,48 +203,76 @@ class _Lane:
 
 
 class _Round:
-    """The rows of one round, and what becomes of them."""
+    """The packs of one round, and what becomes of their records."""
 
-    def __init__(self, rows: Sequence[Any]) -> None:
-        self.rows = rows
+    def __init__(self, packs: Sequence[outbox.Pack]) -> None:
         self.batches: dict[int, list[Keyed]] = {}
         self.delivery = Delivery()
-        self._ids: dict[int, list[int]] = {}
-        self._forgotten: list[int] = []
-        self._locked: dict[int, str] = {}
+        self.bytes = sum(pack.bytes for pack in packs)
+        self._packs = packs
+        self._places: dict[int, list[Place]] = {}
+        self._settled: set[Place] = set()
+        """Besides what the delivery tells: records of erased and of locked fans."""
+        self._locked: dict[Place, str] = {}
+        self._prepared = False
+
+    def subjects(self) -> set[bytes]:
+        """Whose names are needed."""
+        found = {one.subject for pack in self._packs for one in pack.records}
+        return {subject for subject in found if subject is not None}
 
     def prepare(
         self,
-        subjects: Mapping[bytes, Any],
+        subjects: Mapping[bytes, Subject],
         locked: Mapping[bytes, SealBroken],
         partitions: int,
     ) -> None:
-        """Fill in names; rows of erased fans are done with, those of locked ones passed over."""
-        for row in self.rows:
-            key, value, subject = row["key"], row["value"], row["subject"]
-            if subject is not None:
-                if subject in locked:
-                    self._locked[row["id"]] = str(locked[subject])
-                    continue
-                if subject not in subjects:
-                    self._forgotten.append(row["id"])
-                    continue
-                key, value = outbox.named(value, subjects[subject])
-            partition = row["partition"]
-            if partition is None or partition >= partitions:
-                partition = kafka.partition_of(key or b"", partitions)
-            self.batches.setdefault(partition, []).append((key, value))
-            self._ids.setdefault(partition, []).append(row["id"])
+        """Fill in names; records of erased fans are done with, those of locked ones set aside."""
+        for index, pack in enumerate(self._packs):
+            for number, one in enumerate(pack.records):
+                key, value = one.key, one.value
+                if one.subject is not None:
+                    subject = subjects.get(one.subject)
+                    if subject is None:
+                        self._settled.add((index, number))
+                        if one.subject in locked:
+                            self._locked[index, number] = str(locked[one.subject])
+                        continue
+                    key, value = outbox.named(value, subject)
+                partition = one.partition
+                if partition is None or partition >= partitions:
+                    partition = kafka.partition_of(key or b"", partitions)
+                if partition not in self.batches:
+                    self.batches[partition], self._places[partition] = [], []
+                self.batches[partition].append((key, value))
+                self._places[partition].append((index, number))
+        self._prepared = True
 
-    def outcome(self) -> tuple[list[int], dict[int, str]]:
-        """Ids that are done with, and why others never will be."""
-        refused = dict(self._locked)
-        for partition, ones in self.delivery.refused.items():
-            refused |= {self._ids[partition][one.place]: one.reason for one in ones}
-        published = [
-            id
-            for partition, settled in self.delivery.settled.items()
-            for id in self._ids[partition][:settled]
-            if id not in refused
+    def outcome(
+        self,
+    ) -> tuple[list[int], dict[int, list[outbox.Packed]], list[tuple[int, outbox.Packed, str]]]:
+        """What `outbox.settle` takes."""
+        if not self._prepared:
+            return [], {}, []
+        delivery = self.delivery
+        reasons = dict(self._locked)
+        for partition, ones in delivery.refused.items():
+            reasons |= {self._places[partition][one.place]: one.reason for one in ones}
+        refused = [
+            (self._packs[index].id, self._packs[index].records[number], reason)
+            for (index, number), reason in reasons.items()
         ]
-        return published + self._forgotten, refused
+        if all(delivery.settled.get(p, 0) == len(ones) for p, ones in self.batches.items()):
+            return [pack.id for pack in self._packs], {}, refused
+        settled = set(self._settled)
+        for partition, count in delivery.settled.items():
+            settled.update(self._places[partition][:count])
+        done: list[int] = []
+        left: dict[int, list[outbox.Packed]] = {}
+        for index, pack in enumerate(self._packs):
+            rest = [one for n, one in enumerate(pack.records) if (index, n) not in settled]
+            if not rest:
+                done.append(pack.id)
+            elif len(rest) < len(pack.records):
+                left[pack.id] = rest
+        return done, left, refused

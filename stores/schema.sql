@@ -122,7 +122,7 @@ ALTER TABLE interaction ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX interaction_recent ON interaction (subject, time DESC, "offset" DESC) WHERE message;
 CREATE INDEX interaction_place ON interaction (partition, "offset");
 
--- The former outbox, written by workers of the former version while an update is under way.
+-- The outbox of the first release, written by its workers while an update is under way.
 CREATE TABLE outbox (
     partition integer NOT NULL,
     next      bigint NOT NULL,
@@ -132,6 +132,19 @@ CREATE TABLE outbox (
 
 -- What is still to be told on Kafka, whatever the topic: written in the transaction that it tells of,
 -- deleted once the broker has it.
+CREATE TABLE outbox_pack (
+    topic      text NOT NULL,
+    id         bigint GENERATED ALWAYS AS IDENTITY,
+    records    integer NOT NULL,
+    -- MessagePack: (subject, key, value, partition) of each record, as in `outbox_record`.
+    value      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, id)
+);
+-- Compressing what is deleted within milliseconds would be wasted.
+ALTER TABLE outbox_pack ALTER COLUMN value SET STORAGE EXTERNAL;
+-- The same, one record to a row: what the broker refuses, and what a worker of the former release
+-- has written.
 CREATE TABLE outbox_record (
     topic      text NOT NULL,
     id         bigint GENERATED ALWAYS AS IDENTITY,

@@ -103,8 +103,8 @@ async def dead_places(settings: Settings, connection: Any) -> Places:
         found.add(position.partition, position.offset)
 
     # First: a letter that is published meanwhile is found on the topic.
-    for key in await outbox.keys(connection, DEAD_LETTERS.name):
-        add(key)
+    async for letter in outbox.unpublished(connection, DEAD_LETTERS.name):
+        add(letter.key)
     async with open_journal(settings, DEAD_LETTERS.name) as letters:
         for partition, bounds in (await letters.bounds()).items():
             async for raws in letters.read(partition, bounds.first, bounds.end):

@@ -1,10 +1,10 @@
 """What was told: whether every fan's last move is on `memory-updates`, or waits in the outbox.
 
-A row of the outbox that got lost leaves nothing in Postgres that could be missed. But each fan's
+A record of the outbox that got lost leaves nothing in Postgres that could be missed. But each fan's
 state has a version, and the update that tells of it is on its topic for as long as that keeps it:
 so of each fan who moved since the oldest update that the fan's partition still has, there must be
 an update of that version. Of a partition of the topic that holds nothing, nothing is asked: no one
-could tell rows that were lost from a topic that was recreated.
+could tell records that were lost from a topic that was recreated.
 
 The states and the outbox are read in one snapshot, and the topic after it: what is no longer in the
 outbox then is on the topic.
@@ -26,6 +26,7 @@ from schemas.errors import InvalidInput
 from schemas.positions import parse_position
 from schemas.topics import MEMORY_UPDATES
 from schemas.updates import MemoryMove, decode_update
+from stores import outbox
 from stores.generations import schema_name
 
 SQL: Final = Path(__file__).with_name("told.sql")
@@ -45,9 +46,10 @@ async def told_differences(
     """Of the chosen fans, or of all. Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
     queries = load_queries(SQL, generation=schema_name(generation))
     waiting: dict[bytes, int] = {}
-    async for row in connection.cursor(queries.waiting, MEMORY_UPDATES.name):
-        version = _version(_decode_move(row["value"]).version)
-        waiting[row["subject"]] = max(version, waiting.get(row["subject"], 0))
+    async for one in outbox.unpublished(connection, MEMORY_UPDATES.name):
+        if one.subject is not None:
+            version = _version(_decode_move(one.value).version)
+            waiting[one.subject] = max(version, waiting.get(one.subject, 0))
     told, oldest = await _read_updates(settings)
     # Updates' partition -> journal partition -> from where on a move must have been told.
     partitions = range(settings.journal_partitions)

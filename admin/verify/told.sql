@@ -1,8 +1,4 @@
--- What has still to be told, and what must have been. {generation} is the live generation's schema.
-
--- The updates in the outbox, those that the broker refuses included.
--- name: waiting
-SELECT subject, value FROM outbox_record WHERE topic = $1 AND subject IS NOT NULL;
+-- What must have been told. {generation} is the live generation's schema.
 
 -- The version of every fan who is remembered.
 -- name: states

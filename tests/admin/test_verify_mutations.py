@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 import pytest
 import redis.asyncio
 
@@ -308,9 +309,10 @@ async def test_a_row_of_the_outbox_that_was_lost_is_named(quiet: Pipeline) -> No
     assert crashing.process.wait(60) == -9
     owed: Report = await verify(quiet.settings, processes=1)
     assert owed.found == 0, owed.differences
-    lost = await quiet.fetch("DELETE FROM outbox_record RETURNING subject")
+    lost = await quiet.fetch("DELETE FROM outbox_pack RETURNING value")
     report: Report = await verify(quiet.settings, processes=1)
-    assert lost
+    subjects = [subject for row in lost for subject, *_ in msgspec.msgpack.decode(row["value"])]
+    assert subjects
     assert {(one.where, one.subject) for one in report.differences} == {
-        ("outbox", str(row["subject"])) for row in lost
+        ("outbox", str(uuid.UUID(bytes=subject))) for subject in subjects
     }

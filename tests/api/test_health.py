@@ -107,7 +107,7 @@ async def test_metrics_say_what_is_not_yet_published(api: Client) -> None:
     connection = await connect(api.settings.postgres_url)
     try:
         await outbox.write(connection, [outbox.Outgoing(DEAD_LETTERS.name, None, b"k", b"v")])
-        await connection.execute("UPDATE outbox_record SET created_at = now() - interval '90 s'")
+        await connection.execute("UPDATE outbox_pack SET created_at = now() - interval '90 s'")
         label = f'{{topic="{DEAD_LETTERS.name}"}}'
         async with asyncio.timeout(30):
             while label not in (await api.ask("GET", "/metrics")).body:
@@ -116,7 +116,7 @@ async def test_metrics_say_what_is_not_yet_published(api: Client) -> None:
         assert await api.counter(f"memory_outbox_waiting{label}") == 1
         assert await api.counter(f"memory_outbox_oldest_seconds{label}") >= 90
     finally:
-        await connection.execute("DELETE FROM outbox_record")
+        await connection.execute("DELETE FROM outbox_pack")
         await connection.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from admin.accounting import wait_until_told
 from infra.postgres import open_pool
 from infra.settings import Settings
+from ops.services.ports import free_port
 from privacy.keys import Keyring
 from privacy.subjects import Subject, Subjects
 from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES, Topic
@@ -99,7 +100,7 @@ async def test_a_row_about_a_fan_gets_its_names_when_it_is_published(told: Told)
     assert (update.views, update.version) == (("preferences",), "journal-3:17")
 
 
-async def test_what_a_former_version_left_is_published(told: Told) -> None:
+async def test_what_the_first_release_left_is_published(told: Told) -> None:
     """Its rows are taken over with the partition, and the others left to their owner."""
     subject = await told.subject("fan")
     moves = [(subject.id, n, ("preferences",), 0.5, 1_731_412_800_000) for n in (5, 6)]
@@ -113,6 +114,76 @@ async def test_what_a_former_version_left_is_published(told: Told) -> None:
     versions = [decode_update(record.value).version for record in records]
     assert versions == ["journal-1:4", "journal-1:5"]
     assert await told.pool.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+async def test_the_records_of_a_commit_share_few_rows(told: Told) -> None:
+    large = [letter(n)._replace(value=bytes(1000)) for n in range(600)]
+    await outbox.write(told.pool, large)
+    rows = await told.pool.fetch("SELECT records, length(value) AS bytes FROM outbox_pack")
+    assert sum(row["records"] for row in rows) == 600
+    assert 1 < len(rows) <= 1 + 600_000 // outbox.PACK_BYTES_MAX
+    assert all(row["bytes"] < 1.1 * outbox.PACK_BYTES_MAX for row in rows)
+    (waiting,) = await outbox.waiting(told.pool)
+    assert (waiting.waiting, waiting.refused) == (600, 0)
+    async with told.relays(1, [DEAD_LETTERS]):
+        await told.all()
+    assert len(await told.pipeline.records(DEAD_LETTERS.name)) == 600
+
+
+async def test_nothing_is_let_go_of_while_the_broker_is_away(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    await outbox.write(told.pool, [letter(1), letter(2)])
+    right, told.settings = (
+        told.settings,
+        told.settings.model_copy(update={"kafka_url": f"127.0.0.1:{free_port()}"}),
+    )
+    async with told.relays(1, [DEAD_LETTERS]):
+        async with asyncio.timeout(TOLD_SECONDS_MAX):
+            while "the outbox waits for BrokerUnavailable" not in caplog.text:
+                await asyncio.sleep(0.02)
+    (waiting,) = await outbox.waiting(told.pool)
+    assert waiting.waiting == 2
+    told.settings = right
+    async with told.relays(1, [DEAD_LETTERS]):
+        await told.all()
+    assert [r.value for r in await told.pipeline.records(DEAD_LETTERS.name)] == [b"1", b"2"]
+
+
+async def test_of_a_pack_only_what_the_broker_lacks_is_left(told: Told) -> None:
+    """One of its partitions takes records, the other none yet."""
+    await outbox.write(told.pool, [letter(n)._replace(partition=n % 2) for n in range(10)])
+    (pack,) = await outbox.read(told.pool, DEAD_LETTERS.name, 1)
+    await outbox.settle(
+        told.pool,
+        DEAD_LETTERS.name,
+        [],
+        {pack.id: pack.records[1::2]},
+        [(pack.id, pack.records[0], "MessageSizeTooLargeError")],
+    )
+    (left,) = await outbox.read(told.pool, DEAD_LETTERS.name, 1)
+    assert (left.id, left.records) == (pack.id, pack.records[1::2])
+    (waiting,) = await outbox.waiting(told.pool)
+    assert (waiting.waiting, waiting.refused) == (5, 1)
+    async with told.relays(1, [DEAD_LETTERS]):
+        await told.all()
+    records = await told.pipeline.records(DEAD_LETTERS.name)
+    assert [(r.partition, r.value) for r in records] == [(1, b"%d" % n) for n in range(1, 10, 2)]
+
+
+async def test_what_the_broker_refused_is_published_once_an_operator_says_so(told: Told) -> None:
+    """So is what a worker of the former release leaves: it, too, stands by itself."""
+    await told.pool.execute(
+        "INSERT INTO outbox_record (topic, key, value, partition, refused)"
+        " VALUES ($1, 'k', '1', 1, 'reason'), ($1, 'k', '2', 1, NULL)",
+        DEAD_LETTERS.name,
+    )
+    async with told.relays(1, [DEAD_LETTERS]):
+        await told.all()
+        assert [r.value for r in await told.pipeline.records(DEAD_LETTERS.name)] == [b"2"]
+        await told.pool.execute("UPDATE outbox_record SET refused = NULL")
+        await told.all()
+    assert [r.value for r in await told.pipeline.records(DEAD_LETTERS.name)] == [b"2", b"1"]
 
 
 async def test_a_row_that_the_broker_never_takes_is_kept_and_passed_over(told: Told) -> None:
@@ -130,7 +201,7 @@ async def test_a_row_that_the_broker_never_takes_is_kept_and_passed_over(told: T
 
 async def test_rows_older_than_their_topic_keeps_records_are_let_go_of(told: Told) -> None:
     await outbox.write(told.pool, [letter(1)])
-    await told.pool.execute("UPDATE outbox_record SET created_at = now() - interval '15 days'")
+    await told.pool.execute("UPDATE outbox_pack SET created_at = now() - interval '15 days'")
     await outbox.write(told.pool, [letter(2)])
     async with told.relays(1, [DEAD_LETTERS]):
         await told.all()
