@@ -9,10 +9,9 @@ names those fans, and `fanmemory rebuild` makes the views what the journal has.
 import contextlib
 import getpass
 import os
-from typing import Any
 
 from admin.journal import open_journal
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from schemas.errors import Misconfigured
 from schemas.topics import INTERACTIONS, JOURNAL
@@ -37,15 +36,11 @@ async def accept_loss(settings: Settings, topic: str, partition: int, who: str) 
     """
     if topic not in (INTERACTIONS.name, JOURNAL.name):
         raise Misconfigured(f"{topic} is not read from a position.", hint="Name the log itself.")
-    connection = await connect(settings.postgres_url)
-    try:
-        async with database_errors():
-            async with connection.transaction():
-                lost = await _accept(connection, topic, partition, who)
-            if not lost and topic == JOURNAL.name:
-                lost = await _accept_beginning(connection, settings, partition, who)
-    finally:
-        await connection.close()
+    async with connecting(settings.postgres_url) as connection, database_errors():
+        async with connection.transaction():
+            lost = await _accept(connection, topic, partition, who)
+        if not lost and topic == JOURNAL.name:
+            lost = await _accept_beginning(connection, settings, partition, who)
     if not lost:
         raise Misconfigured(
             f"{topic}-{partition} does not wait for you: nothing of it is known to be missing.",
@@ -54,7 +49,7 @@ async def accept_loss(settings: Settings, topic: str, partition: int, who: str) 
     return lost
 
 
-async def _accept(connection: Any, topic: str, partition: int, who: str) -> list[Lost]:
+async def _accept(connection: Connection, topic: str, partition: int, who: str) -> list[Lost]:
     places = [(topic, partition)]
     if topic == JOURNAL.name:
         places += [
@@ -78,7 +73,7 @@ async def _accept(connection: Any, topic: str, partition: int, who: str) -> list
 
 
 async def _accept_beginning(
-    connection: Any, settings: Settings, partition: int, who: str
+    connection: Connection, settings: Settings, partition: int, who: str
 ) -> list[Lost]:
     """Views need nothing that they have folded; a rebuild or a verify would."""
     async with open_journal(settings) as journal:

@@ -33,7 +33,7 @@ async def preflight(settings: Settings) -> None:
                 if partitions:
                     await remember_partitions(connection, partitions)
                 if not settings.accept_missing_keys:
-                    keyring = Keyring.parse(settings.keyring.get_secret_value())
+                    keyring = Keyring.of(settings)
                     await require_keys(connection, keyring)
             finally:
                 connection.terminate()

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from admin.journal import Journal, Raw
 from admin.places import Places
+from infra.postgres import Connection
 from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
 from schemas.journal import JournalRecord, decode_record
@@ -148,7 +149,7 @@ class Refold:
             at += length
             yield Raw(self.partition, offset, key, value), decode_record(value), doubted
 
-    async def buckets(self, subjects: Subjects, connection: Any) -> AsyncIterator[Bucket]:
+    async def buckets(self, subjects: Subjects, connection: Connection) -> AsyncIterator[Bucket]:
         """Fold bucket by bucket; the tally is complete when the last one was taken."""
         for number in range(len(self._buckets)):
             held = [*self._unspilled(number), *self._buckets[number]]

@@ -56,7 +56,7 @@ def create_app(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) ->
     The lifespan opens the pools and closes them; none of the services has to be up for it.
     """
     auth = Authenticator(settings)
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     measured = ApiMetrics()
     in_flight = InFlight(settings.requests_in_flight_max)
 

@@ -1,7 +1,6 @@
 """The components of a running API: made once, opened and closed by the app's lifespan."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 
@@ -9,7 +8,7 @@ from api.lag import LagReader
 from api.metrics import ApiMetrics
 from api.origins import Origins
 from api.publisher import Publisher
-from infra.postgres import open_pool
+from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
 from stores.cache import Cache, open_cache
@@ -27,7 +26,7 @@ class Components:
 
     settings: Settings
     metrics: ApiMetrics
-    pool: Any
+    pool: Pool
     cache: Cache
     memory: FanMemory
     past: Past

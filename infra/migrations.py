@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
-
+from infra.postgres import Connection, UndefinedTableError
 from infra.sql import load_queries
 from schemas.errors import Misconfigured
 
@@ -53,11 +52,11 @@ def migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def check(connection: Any, folder: Path) -> None:
+async def check(connection: Connection, folder: Path) -> None:
     """Raise `Misconfigured` unless all these were applied, and newer ones serve this code."""
     try:
         rows = await connection.fetch(SQL.applied)
-    except asyncpg.UndefinedTableError:
+    except UndefinedTableError:
         raise Misconfigured("The database has no schema.", hint=UP) from None
     known = migrations(folder)
     _compare(rows, known)
@@ -65,7 +64,7 @@ async def check(connection: Any, folder: Path) -> None:
         raise Misconfigured("The database schema is older than this code.", hint=UP)
 
 
-async def apply(connection: Any, folder: Path) -> list[str]:
+async def apply(connection: Connection, folder: Path) -> list[str]:
     """Apply what is missing; returns the names. The caller holds a lock against others."""
     await connection.execute(SQL.begin)
     rows = await connection.fetch(SQL.applied)

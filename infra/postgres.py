@@ -10,14 +10,42 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
+from asyncpg import InvalidSchemaNameError, LockNotAvailableError, Record, UndefinedTableError
 
 from infra import tls
 from infra.settings import Settings
 from schemas.errors import DatabaseUnavailable, Misconfigured
+
+__all__ = [
+    "REFUSALS",
+    "UNAVAILABLE",
+    "Connection",
+    "Executor",
+    "InvalidSchemaNameError",
+    "LockNotAvailableError",
+    "Pool",
+    "Record",
+    "UndefinedTableError",
+    "address",
+    "connect",
+    "connecting",
+    "database_errors",
+    "new_pool",
+    "open_pool",
+    "refusal",
+]
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[Record]
+    Connection: TypeAlias = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+    Executor: TypeAlias = Connection | Pool
+    """For one statement by itself: a pool will do."""
+else:
+    Pool, Connection, Executor = asyncpg.Pool, asyncpg.Connection, object
 
 PREFIX: Final = "FANMEMORY_POSTGRES"
 SERVER: Final = "PostgreSQL"
@@ -118,7 +146,7 @@ def new_pool(
     command_timeout: float = 60.0,
     idle_transaction_seconds_max: float = 0.0,
     statement_seconds_max: float = 0.0,
-) -> Any:
+) -> Pool:
     """A pool that connects when it is first needed, so that starting needs no Postgres.
 
     To be awaited once, in the event loop that uses it. Postgres ends a connection that lets an
@@ -147,24 +175,40 @@ async def open_pool(
     size_max: int = 4,
     command_timeout: float = 60.0,
     statement_seconds_max: float = 0.0,
-) -> Any:
+) -> Pool:
     """`new_pool`, opened."""
-    return await new_pool(
+    pool = new_pool(
         url,
         size_max=size_max,
         command_timeout=command_timeout,
         statement_seconds_max=statement_seconds_max,
     )
+    await pool
+    return pool
 
 
-async def connect(url: str, *, command_timeout: float = 60.0) -> Any:
+async def connect(
+    url: str, *, timeout: float = 5.0, command_timeout: float = 60.0
+) -> "asyncpg.Connection[Record]":
     """One connection of its own, with the same codec."""
-    connection = await asyncpg.connect(url, timeout=5, command_timeout=command_timeout)
+    connection = await asyncpg.connect(url, timeout=timeout, command_timeout=command_timeout)
     await _prepare(connection)
     return connection
 
 
-async def _prepare(connection: Any) -> None:
+@asynccontextmanager
+async def connecting(
+    url: str, *, timeout: float = 5.0, command_timeout: float = 60.0
+) -> AsyncIterator["asyncpg.Connection[Record]"]:
+    """`connect`, and close it afterwards."""
+    connection = await connect(url, timeout=timeout, command_timeout=command_timeout)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _prepare(connection: Connection) -> None:
     await connection.set_type_codec(
         "uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
     )

@@ -11,16 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import asyncpg
 
 from admin import log_state, topics
 from api.app import PREFIX
 from api.tokens import issue_token
 from infra.kafka import admin
+from infra.postgres import Connection, UndefinedTableError, connecting
 from infra.redis import open_redis
 from infra.settings import Settings
 from infra.sql import load_queries
@@ -303,18 +302,16 @@ async def _topics(settings: Settings) -> str:
     return f"{len(states)} topics are as they must be"
 
 
-async def _connect(settings: Settings) -> Any:
-    return await asyncpg.connect(
+def _connecting(settings: Settings) -> AbstractAsyncContextManager[Connection]:
+    return connecting(
         settings.postgres_url, timeout=ANSWER_SECONDS_MAX, command_timeout=ANSWER_SECONDS_MAX
     )
 
 
 async def _postgres(settings: Settings) -> str:
-    connection = await _connect(settings)
-    try:
-        version, *durable = await connection.fetchrow(SQL.server)
-    finally:
-        await connection.close()
+    async with _connecting(settings) as connection:
+        (row,) = await connection.fetch(SQL.server)
+    version, *durable = row
     where = without_password(settings.postgres_url)
     if "off" in durable:
         raise Problem(
@@ -325,25 +322,20 @@ async def _postgres(settings: Settings) -> str:
 
 
 async def _schema(settings: Settings) -> str:
-    connection = await _connect(settings)
-    try:
+    async with _connecting(settings) as connection:
         await migrate.check(connection)
-    finally:
-        await connection.close()
     return "is what this code expects"
 
 
 async def _keyring(data: Path, settings: Settings) -> str:
     """Whether the keyring has every key under which the database's subjects are wrapped."""
     text = _keyring_text(data, settings)
-    connection = await _connect(settings)
     try:
-        rows = await connection.fetch(SQL.keks)
-        state = await binding_state(connection)
-    except asyncpg.UndefinedTableError:
+        async with _connecting(settings) as connection:
+            rows = await connection.fetch(SQL.keks)
+            state = await binding_state(connection)
+    except UndefinedTableError:
         return "no schema yet, nothing is sealed"
-    finally:
-        await connection.close()
     if not text:
         if rows:
             raise Misconfigured(
@@ -369,14 +361,12 @@ async def _keyring(data: Path, settings: Settings) -> str:
 
 async def _logs(settings: Settings) -> str:
     """Whether the logs still have what was read of them."""
-    connection = await _connect(settings)
     try:
-        waiting = await log_state.stopped(connection)
-        ahead = await log_state.ahead(connection, settings)
-    except asyncpg.UndefinedTableError:
+        async with _connecting(settings) as connection:
+            waiting = await log_state.stopped(connection)
+            ahead = await log_state.ahead(connection, settings)
+    except UndefinedTableError:
         return "no schema yet, nothing was read"
-    finally:
-        await connection.close()
     if waiting:
         raise Problem(f"{len(waiting)} partition(s) stand still. {waiting[0]}.", waiting[0].advice)
     if ahead:
@@ -390,13 +380,11 @@ async def _logs(settings: Settings) -> str:
 
 async def _outbox(settings: Settings) -> str:
     """Whether what is to be told on Kafka is told."""
-    connection = await _connect(settings)
     try:
-        found = await outbox.waiting(connection)
-    except asyncpg.UndefinedTableError:
+        async with _connecting(settings) as connection:
+            found = await outbox.waiting(connection)
+    except UndefinedTableError:
         return "no schema yet, nothing to tell"
-    finally:
-        await connection.close()
     for one in found:
         if one.oldest_seconds > OUTBOX_SECONDS_MAX:
             raise Problem(
@@ -432,13 +420,10 @@ async def _redis(settings: Settings) -> str:
 
 async def _clock(settings: Settings) -> str:
     """Our clock against the database's, with the answer's travelling time as the doubt."""
-    connection = await _connect(settings)
-    try:
+    async with _connecting(settings) as connection:
         before = time.time()
         theirs = float(await connection.fetchval(SQL.clock))
         after = time.time()
-    finally:
-        await connection.close()
     apart = max(before - theirs, theirs - after, 0.0)
     if apart > CLOCK_SECONDS_MAX:
         raise Problem(

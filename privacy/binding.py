@@ -18,8 +18,9 @@ before either. A mapping that was swapped *before* can't be told from a right on
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from infra.postgres import Connection
 from infra.sql import load_queries
 from privacy.keys import BOUND_BYTES, Keyring
 from schemas.errors import Misconfigured, SealBroken
@@ -41,7 +42,7 @@ class Bound:
     """Subjects whose wrapped key opens for no relationship."""
 
 
-async def binding_state(connection: Any) -> BindingState:
+async def binding_state(connection: Connection) -> BindingState:
     """How keys are wrapped in this database: what `bind` has still to do."""
     state: BindingState | None = await connection.fetchval(_SQL.state)
     if state is None:
@@ -50,7 +51,7 @@ async def binding_state(connection: Any) -> BindingState:
 
 
 async def bind(
-    connection: Any,
+    connection: Connection,
     keyring: Keyring,
     *,
     batch: int = BATCH,
@@ -78,7 +79,11 @@ async def bind(
 
 
 async def _sweep(
-    connection: Any, keyring: Keyring, batch: int, found: Bound, progress: Callable[[int], None]
+    connection: Connection,
+    keyring: Keyring,
+    batch: int,
+    found: Bound,
+    progress: Callable[[int], None],
 ) -> None:
     broken = set(found.broken)
     after = _FIRST

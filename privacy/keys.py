@@ -19,6 +19,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.settings import Settings
 from schemas.errors import Misconfigured, SealBroken
 from schemas.relationship import Relationship
 
@@ -46,6 +47,11 @@ class Keyring:
         self.newest = next(iter(keys))
         self._wrappers = {name: AESGCM(key) for name, key in keys.items()}
         self._keys = keys
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Keyring":
+        """The one that the settings name; raises `Misconfigured`."""
+        return cls.parse(settings.keyring.get_secret_value())
 
     @classmethod
     def parse(cls, text: str) -> "Keyring":

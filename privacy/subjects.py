@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.postgres import Connection, Record
 from infra.sql import load_queries
 from privacy.keys import Keyring, new_key
 from schemas.errors import Misconfigured, SealBroken
@@ -65,7 +66,7 @@ class Subjects:
 
     async def resolve(
         self,
-        connection: Any,
+        connection: Connection,
         relationships: Iterable[Relationship],
         locked: dict[Relationship, SealBroken] | None = None,
     ) -> dict[Relationship, Subject]:
@@ -92,7 +93,7 @@ class Subjects:
 
     async def find(
         self,
-        connection: Any,
+        connection: Connection,
         relationships: Iterable[Relationship],
         locked: dict[Relationship, SealBroken] | None = None,
     ) -> dict[Relationship, Subject]:
@@ -108,7 +109,7 @@ class Subjects:
 
     async def lookup(
         self,
-        connection: Any,
+        connection: Connection,
         ids: Iterable[bytes],
         locked: dict[bytes, SealBroken] | None = None,
     ) -> dict[bytes, Subject]:
@@ -131,7 +132,7 @@ class Subjects:
 
     async def _fetch(
         self,
-        connection: Any,
+        connection: Connection,
         pairs: list[Relationship],
         closed: dict[Relationship, SealBroken],
     ) -> dict[Relationship, Subject]:
@@ -150,7 +151,7 @@ class Subjects:
             except SealBroken as broken:
                 closed[name(row)] = broken
 
-    async def _create(self, connection: Any, pairs: list[Relationship]) -> None:
+    async def _create(self, connection: Connection, pairs: list[Relationship]) -> None:
         ids = [uuid.uuid4().bytes for _ in pairs]
         creators, fans = zip(*pairs, strict=True)
         fresh = [new_key() for _ in pairs]
@@ -159,7 +160,7 @@ class Subjects:
         keks, keys = zip(*bound, strict=True)
         await connection.execute(_SQL.create, ids, creators, fans, keks, keys, unbound)
 
-    def _subject(self, row: Any) -> Subject:
+    def _subject(self, row: Record) -> Subject:
         id, creator_id, fan_id, kek, wrapped, unbound_opens = row
         key = self._keyring.unwrap(
             id, (creator_id, fan_id), kek, wrapped, unbound_opens=unbound_opens
@@ -182,7 +183,7 @@ def _keep(kept: dict[Key, Subject], fresh: dict[Key, Subject], limit: int) -> No
     kept.update(islice(fresh.items(), limit))
 
 
-async def require_keys(connection: Any, keyring: Keyring) -> None:
+async def require_keys(connection: Connection, keyring: Keyring) -> None:
     """Raise `Misconfigured` when the keyring lacks a key that subjects are wrapped under."""
     lacking = await connection.fetchval(_SQL.find_other_kek, sorted(keyring.names))
     if lacking is not None:

@@ -25,6 +25,7 @@ recent       the newest messages, rendered
 missed       what its writer asks Postgres
 
 Over both:
+opened       all of it opened together, for a command
 snapshot     what is remembered of one fan at one version
 reader       `FanMemory`: cache first, Postgres on a miss
 """

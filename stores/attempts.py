@@ -15,9 +15,9 @@ Only the first claim of a process counts: rebalances and waiting for a service e
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from infra.postgres import database_errors
+from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
 from stores.positions import Batch, Positions
 
@@ -37,14 +37,14 @@ _NOWHERE: Final[Places] = frozenset()
 class Attempts:
     """One process's view of one topic's units."""
 
-    def __init__(self, pool: Any, positions: Positions) -> None:
+    def __init__(self, pool: Pool, positions: Positions) -> None:
         self._pool = pool
         self._positions = positions
         self._counted: set[int] = set()
         self._singly: set[int] = set()
         self._begun: dict[int, tuple[int, int]] = {}
 
-    async def claimed(self, connection: Any) -> None:
+    async def claimed(self, connection: Connection) -> None:
         """Count what was claimed just now, in the claim's transaction or after it."""
         fresh = {
             partition: held.next

@@ -6,8 +6,9 @@ how the next is made, put in the live one's place, and how a former one is dropp
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from infra.postgres import Connection, Executor, Record
 from infra.sql import Queries, load_queries
 from schemas.errors import Misconfigured
 from views.state import VIEW_VERSION
@@ -39,12 +40,12 @@ def _queries(generation: int = INTAKE_GENERATION) -> Queries:
     return load_queries(_SQL, generation=schema_name(generation))
 
 
-async def live(connection: Any) -> Generation | None:
+async def live(connection: Executor) -> Generation | None:
     """The live generation; None in a database that has none yet."""
     return _generation(await connection.fetchrow(_queries().live))
 
 
-async def lock_live(connection: Any, *, for_switch: bool = False) -> Generation | None:
+async def lock_live(connection: Connection, *, for_switch: bool = False) -> Generation | None:
     """The same, locked until the caller's transaction ends.
 
     A claim shares the lock with other claims; a switch has it alone. So a claim never takes a
@@ -56,7 +57,7 @@ async def lock_live(connection: Any, *, for_switch: bool = False) -> Generation 
     return _generation(await connection.fetchrow(query))
 
 
-async def readable(connection: Any, view_version: str) -> Generation:
+async def readable(connection: Executor, view_version: str) -> Generation:
     """The generation that code of this version can read; raises `Misconfigured` when there is none.
 
     Its status is not `live` when code of another view version has gone live beside us: then it is
@@ -71,12 +72,12 @@ async def readable(connection: Any, view_version: str) -> Generation:
     return found
 
 
-async def all_generations(connection: Any) -> list[Generation]:
+async def all_generations(connection: Connection) -> list[Generation]:
     """Every generation, the oldest first."""
     return [Generation(*row) for row in await connection.fetch(_queries().all)]
 
 
-async def ensure_live(connection: Any) -> None:
+async def ensure_live(connection: Connection) -> None:
     """Make the first generation where there is none; raise `Misconfigured` when another version is
     live."""
     found = await live(connection)
@@ -87,14 +88,14 @@ async def ensure_live(connection: Any) -> None:
         await create(connection, FIRST_GENERATION, "live")
 
 
-async def create(connection: Any, generation: int, status: Status) -> None:
+async def create(connection: Connection, generation: int, status: Status) -> None:
     """Make a generation's row and tables, within the caller's transaction."""
     queries = _queries(generation)
     await connection.execute(queries.create, generation, VIEW_VERSION, status)
     await connection.execute(queries.create_tables)
 
 
-async def switch(connection: Any, former: int, next: int) -> None:
+async def switch(connection: Connection, former: int, next: int) -> None:
     """Put `next` in the place of `former`, within the caller's transaction.
 
     The caller holds `lock_live(for_switch=True)` and the position rows of both.
@@ -104,7 +105,7 @@ async def switch(connection: Any, former: int, next: int) -> None:
     await connection.execute(queries.promote, next)
 
 
-async def drop(connection: Any, generation: int) -> None:
+async def drop(connection: Connection, generation: int) -> None:
     """Drop a generation's tables and row, within the caller's transaction; never the live one's.
 
     Its positions are `stores.positions.drop`'s.
@@ -144,7 +145,7 @@ def require_partitions(found: int, wanted: int) -> None:
         )
 
 
-async def remember_partitions(connection: Any, partitions: int) -> None:
+async def remember_partitions(connection: Connection, partitions: int) -> None:
     """Note the journal's partition count where none is known; raise `Misconfigured` when the live
     views were folded from another."""
     await connection.execute(_queries().remember_partitions, partitions)
@@ -159,5 +160,5 @@ async def remember_partitions(connection: Any, partitions: int) -> None:
         )
 
 
-def _generation(row: Any) -> Generation | None:
+def _generation(row: Record | None) -> Generation | None:
     return None if row is None else Generation(*row)

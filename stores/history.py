@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from infra.postgres import Connection
 from infra.sql import load_queries
 from stores.folding import OpenedRecord
 
@@ -41,7 +42,7 @@ def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
     )
 
 
-async def insert(connection: Any, rows: Sequence[HistoryRow]) -> set[tuple[bytes, bytes]]:
+async def insert(connection: Connection, rows: Sequence[HistoryRow]) -> set[tuple[bytes, bytes]]:
     """Add these; returns (subject, event key) of those that were there already."""
     if not rows:
         return set()
@@ -49,13 +50,15 @@ async def insert(connection: Any, rows: Sequence[HistoryRow]) -> set[tuple[bytes
     return {(row["subject"], row["event_key"]) for row in known}
 
 
-async def restore(connection: Any, rows: Sequence[HistoryRow]) -> None:
+async def restore(connection: Connection, rows: Sequence[HistoryRow]) -> None:
     """Add what was quarantined before, in front of an equal event that came later."""
     if rows:
         await connection.execute(_QUERIES.restore, *_columns(rows))
 
 
-async def applied_offsets(connection: Any, partition: int, start: int, until: int) -> set[int]:
+async def applied_offsets(
+    connection: Connection, partition: int, start: int, until: int
+) -> set[int]:
     """The places, from `start` up to `until`, of the records that the live writer applied."""
     rows = await connection.fetch(_QUERIES.applied_offsets, partition, start, until)
     return {row["offset"] for row in rows}

@@ -5,8 +5,9 @@ kept too: who, when, and what was given up.
 """
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from infra.postgres import Connection
 from infra.sql import load_queries
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "log_breaks.sql")
@@ -37,49 +38,49 @@ class Lost(NamedTuple):
         )
 
 
-async def record_healed(connection: Any, lost: Lost) -> None:
+async def record_healed(connection: Connection, lost: Lost) -> None:
     """Remember a break that was mended from what is still there."""
     await connection.execute(_QUERIES.record_healed, *lost)
 
 
-async def record_stopped(connection: Any, lost: Lost) -> None:
+async def record_stopped(connection: Connection, lost: Lost) -> None:
     """Remember a break that keeps its partition from continuing; one per partition."""
     await connection.execute(_QUERIES.record_stopped, *lost)
 
 
-async def settle(connection: Any, topic: str, partition: int) -> None:
+async def settle(connection: Connection, topic: str, partition: int) -> None:
     """The partition can continue after all: its log was restored."""
     await connection.execute(_QUERIES.settle, topic, partition)
 
 
-async def stopped(connection: Any) -> list[Lost]:
+async def stopped(connection: Connection) -> list[Lost]:
     """Every partition that waits for its operator."""
     return [Lost(*row) for row in await connection.fetch(_QUERIES.stopped)]
 
 
-async def record_accepted(connection: Any, lost: Lost, who: str) -> None:
+async def record_accepted(connection: Connection, lost: Lost, who: str) -> None:
     """Remember a loss that was accepted before it stopped anything."""
     await connection.execute(_QUERIES.record_accepted, *lost, who)
 
 
-async def accepted(connection: Any, topic: str) -> dict[int, int]:
+async def accepted(connection: Connection, topic: str) -> dict[int, int]:
     """Partition -> offset below which losses of it were accepted."""
     rows = await connection.fetch(_QUERIES.accepted, topic)
     return {row["partition"]: row["until"] for row in rows}
 
 
-async def resume(connection: Any, lost: Lost) -> None:
+async def resume(connection: Connection, lost: Lost) -> None:
     """Put the position of an accepted loss to where its log is now, and fence its holder."""
     await connection.execute(_QUERIES.resume, lost.topic, lost.partition, lost.resume)
 
 
-async def orphan_history(connection: Any, partition: int, start: int) -> list[bytes]:
+async def orphan_history(connection: Connection, partition: int, start: int) -> list[bytes]:
     """Events of lost journal records stay in the history, at no place; whose they are."""
     rows = await connection.fetch(_QUERIES.orphan_history, partition, start)
     return sorted({row["subject"] for row in rows})
 
 
-async def accept(connection: Any, topic: str, partition: int, who: str) -> Lost | None:
+async def accept(connection: Connection, topic: str, partition: int, who: str) -> Lost | None:
     """Mark a stopped break as accepted; None when there is none. In the caller's transaction."""
     row = await connection.fetchrow(_QUERIES.accept, topic, partition, who)
     return None if row is None else Lost(*row)

@@ -5,12 +5,10 @@ rebuild, never an edit in place.
 """
 
 from pathlib import Path
-from typing import Any, Final
-
-import asyncpg
+from typing import Final
 
 from infra import migrations
-from infra.postgres import database_errors
+from infra.postgres import Connection, connecting, database_errors
 from stores import generations
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -24,19 +22,18 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
     newer than this code, or when the live views have another version, unless it is `for_rebuild`,
     which is about to replace them; `DatabaseUnavailable`.
     """
-    async with database_errors():
-        connection = await asyncpg.connect(url, timeout=10, command_timeout=300)
-        try:
-            await connection.execute(migrations.SQL.lock, _LOCK)
-            applied = await migrations.apply(connection, MIGRATIONS)
-            if not for_rebuild:
-                await generations.ensure_live(connection)
-        finally:
-            await connection.close()
+    async with (
+        database_errors(),
+        connecting(url, timeout=10, command_timeout=300) as connection,
+    ):
+        await connection.execute(migrations.SQL.lock, _LOCK)
+        applied = await migrations.apply(connection, MIGRATIONS)
+        if not for_rebuild:
+            await generations.ensure_live(connection)
     return applied
 
 
-async def check(connection: Any) -> None:
+async def check(connection: Connection) -> None:
     """Raise `Misconfigured` unless the database is what this code expects."""
     await migrations.check(connection, MIGRATIONS)
     generations.require_version(await generations.live(connection))

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from infra.postgres import database_errors
+from infra.postgres import Pool, database_errors
 from infra.sql import load_queries
 from schemas.topics import JOURNAL
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "missed.sql")
 
 
-async def owners(pool: Any, generation: int, partitions: Sequence[int]) -> dict[int, int]:
+async def owners(pool: Pool, generation: int, partitions: Sequence[int]) -> dict[int, int]:
     """Journal partition -> epoch of its owner; no worker owns one of a generation that is not live.
 
     Raises `DatabaseUnavailable`, as `folded_since` does.
@@ -22,7 +22,7 @@ async def owners(pool: Any, generation: int, partitions: Sequence[int]) -> dict[
 
 
 async def folded_since(
-    pool: Any, partition: int, offset: int, *, limit: int
+    pool: Pool, partition: int, offset: int, *, limit: int
 ) -> list[tuple[str, str]]:
     """Fans (creator, fan) of whom anything at or after a journal offset was folded; so many at
     most."""

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from infra.kafka import relationship_key
+from infra.postgres import Connection, Executor
 from infra.sql import load_queries
 from privacy.subjects import Subject
 from schemas.positions import Position
@@ -82,7 +83,7 @@ _decode: Final = msgspec.msgpack.Decoder(list[Packed]).decode
 
 
 async def write(
-    connection: Any, records: Sequence[Outgoing], since: datetime | None = None
+    connection: Connection, records: Sequence[Outgoing], since: datetime | None = None
 ) -> None:
     """Add records, in order, in the caller's transaction, whose position rows are locked.
 
@@ -111,19 +112,19 @@ def _packs(records: Iterable[Outgoing]) -> Iterable[tuple[str, int, bytes]]:
         yield topic, len(rest), _encode(rest)
 
 
-async def lock(connection: Any, topic: str) -> bool:
+async def lock(connection: Connection, topic: str) -> bool:
     """Be the topic's one relay until the transaction ends; False when there is another."""
     return bool(await connection.fetchval(_QUERIES.lock, _LOCKS, topic))
 
 
-async def read(connection: Any, topic: str, bytes_max: int) -> list[Pack]:
+async def read(connection: Connection, topic: str, bytes_max: int) -> list[Pack]:
     """The oldest packs, up to the one that reaches `bytes_max`; at most `PACKS_MAX`."""
     rows = await connection.fetch(_QUERIES.read, topic, PACKS_MAX, bytes_max)
     return [Pack(row["id"], len(row["value"]), _decode(row["value"])) for row in rows]
 
 
 async def settle(
-    connection: Any,
+    connection: Connection,
     topic: str,
     done: Sequence[int],
     left: Mapping[int, Sequence[Packed]],
@@ -145,7 +146,7 @@ async def settle(
         await connection.execute(_QUERIES.delete, topic, done)
 
 
-async def pack_singles(connection: Any, topic: str) -> bool:
+async def pack_singles(connection: Connection, topic: str) -> bool:
     """Pack what waits by itself: of a worker of the former release, or refused until now.
 
     Whether that was all. In the transaction of the topic's relay.
@@ -157,17 +158,17 @@ async def pack_singles(connection: Any, topic: str) -> bool:
     return len(rows) < SINGLES_MAX
 
 
-async def expire(connection: Any, topic: str, kept_ms: int) -> int:
+async def expire(connection: Connection, topic: str, kept_ms: int) -> int:
     """Let go of records that the topic itself would have let go of; returns how many."""
     return int(await connection.fetchval(_QUERIES.expire, topic, kept_ms))
 
 
-async def waiting(connection: Any) -> list[Waiting]:
+async def waiting(connection: Executor) -> list[Waiting]:
     """What waits, for people, metrics and tests; of the oldest 100,000 rows."""
     return [Waiting(*row) for row in await connection.fetch(_QUERIES.waiting)]
 
 
-async def unpublished(connection: Any, topic: str) -> AsyncIterator[Packed]:
+async def unpublished(connection: Connection, topic: str) -> AsyncIterator[Packed]:
     """All records of a topic, also those that the broker refuses; in the caller's transaction."""
     async for row in connection.cursor(_QUERIES.all_packs, topic):
         for one in _decode(row["value"]):
@@ -205,7 +206,7 @@ class _FormerMove(NamedTuple):
 _decode_former = msgspec.msgpack.Decoder(list[_FormerMove]).decode
 
 
-async def adopt_former(connection: Any, partitions: Sequence[int]) -> None:
+async def adopt_former(connection: Connection, partitions: Sequence[int]) -> None:
     """Take over what a worker of the first release left of these partitions, now ours."""
     rows = await connection.fetch(_QUERIES.take_former, partitions)
     for row in sorted(rows, key=lambda row: (row["partition"], row["next"])):

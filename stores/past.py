@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeVar
 
 from infra.breaker import Breaker, Guard, watch
-from infra.postgres import open_pool
+from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import DatabaseUnavailable, FanNotFound, Overloaded
@@ -45,7 +45,7 @@ async def open_past(settings: Settings, keyring: Keyring) -> "Past":
 class Past:
     """Belongs to one event loop; `start` it and `close` it there."""
 
-    def __init__(self, pool: Any, store: Store, settings: Settings) -> None:
+    def __init__(self, pool: Pool, store: Store, settings: Settings) -> None:
         self._pool = pool
         self._store = store
         self._settings = settings

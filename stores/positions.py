@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.postgres import UNAVAILABLE
+from infra.postgres import UNAVAILABLE, Connection, Pool, Record
 from infra.sql import load_queries
 from schemas.errors import Fenced
 from stores.marks import Mark, mark_of, marks_from, marks_row, with_mark
@@ -86,13 +86,15 @@ class Positions:
         self.generation = 0
         self.held: dict[int, Held] = {}
 
-    async def claim(self, connection: Any, generation: int, partitions: Sequence[int]) -> None:
+    async def claim(
+        self, connection: Connection, generation: int, partitions: Sequence[int]
+    ) -> None:
         """Take these partitions over, and let go of all others."""
         rows = await connection.fetch(POSITION_SQL.claim, generation, self.topic, partitions)
         self.generation = generation
         self.held = {row["partition"]: _held(row) for row in rows}
 
-    async def reload(self, connection: Any, partitions: Iterable[int]) -> bool:
+    async def reload(self, connection: Connection, partitions: Iterable[int]) -> bool:
         """Read rows again after a doubtful commit; False when another worker has claimed one.
 
         What another worker has claimed is let go of.
@@ -115,7 +117,7 @@ class Positions:
                 ours = False
         return ours
 
-    async def as_known(self, connection: Any) -> bool:
+    async def as_known(self, connection: Connection) -> bool:
         """Whether the rows of our partitions stand as we know them."""
         held = self.held
         rows = await connection.fetch(
@@ -126,7 +128,7 @@ class Positions:
         return self.held is not held or found == known
 
     async def advance(
-        self, connection: Any, batches: Sequence[Batch], written: Collection[bytes] = ()
+        self, connection: Connection, batches: Sequence[Batch], written: Collection[bytes] = ()
     ) -> None:
         """Move the rows, first of all, inside the caller's transaction.
 
@@ -163,7 +165,7 @@ class Positions:
 
 
 @asynccontextmanager
-async def terminating_blockers(pool: Any, connection: Any) -> AsyncIterator[None]:
+async def terminating_blockers(pool: Pool, connection: Connection) -> AsyncIterator[None]:
     """Meanwhile, end every transaction that `connection` has waited `BLOCKER_SECONDS_MAX` for."""
 
     async def terminate_blockers() -> None:
@@ -188,7 +190,7 @@ async def terminating_blockers(pool: Any, connection: Any) -> AsyncIterator[None
 
 
 async def rows(
-    connection: Any, generation: int, topic: str, *, locked: bool = False
+    connection: Connection, generation: int, topic: str, *, locked: bool = False
 ) -> dict[int, Row]:
     """Partition -> row of one generation, in order; `locked` against its writer, for a switch."""
     query = POSITION_SQL.lock_rows if locked else POSITION_SQL.rows
@@ -196,12 +198,16 @@ async def rows(
     return {row.partition: row for row in found}
 
 
-async def begin(connection: Any, generation: int, topic: str, partitions: Sequence[int]) -> None:
+async def begin(
+    connection: Connection, generation: int, topic: str, partitions: Sequence[int]
+) -> None:
     """Make the rows of a build, where there are none yet."""
     await connection.execute(POSITION_SQL.begin, generation, topic, partitions)
 
 
-async def move_built(connection: Any, generation: int, topic: str, before: Row, until: int) -> None:
+async def move_built(
+    connection: Connection, generation: int, topic: str, before: Row, until: int
+) -> None:
     """Move a row that only a rebuild writes; raises `Fenced` when another one has moved it."""
     status = await connection.execute(
         POSITION_SQL.move_built, generation, topic, before.partition, before.next, until
@@ -211,7 +217,7 @@ async def move_built(connection: Any, generation: int, topic: str, before: Row, 
 
 
 async def hand_over(
-    connection: Any, topic: str, former: int, next: int, known: Iterable[Row]
+    connection: Connection, topic: str, former: int, next: int, known: Iterable[Row]
 ) -> None:
     """At a switch: fence the former generation's writer, and let the next one continue from its
     epochs and erasures. `known` are the former rows, locked by the caller."""
@@ -228,13 +234,13 @@ async def hand_over(
     await connection.execute(POSITION_SQL.fence, former, topic)
 
 
-async def drop(connection: Any, generation: int) -> None:
+async def drop(connection: Connection, generation: int) -> None:
     """Delete the rows of a generation that is dropped."""
     await connection.execute(POSITION_SQL.drop, generation)
 
 
 async def count_intake(
-    connection: Any, generation: int, topic: str, counts: Iterable[tuple[int, int, int]]
+    connection: Connection, generation: int, topic: str, counts: Iterable[tuple[int, int, int]]
 ) -> None:
     """Add (partition, accepted, dead letters) to the rows, in the transaction that moves them."""
     await connection.executemany(
@@ -243,7 +249,7 @@ async def count_intake(
 
 
 async def count_folded(
-    connection: Any,
+    connection: Connection,
     generation: int,
     topic: str,
     counts: Iterable[tuple[int, dict[int, int], Tally]],
@@ -262,7 +268,9 @@ async def count_folded(
     )
 
 
-async def send_back(connection: Any, generation: int, topic: str, held: Held, after: Held) -> None:
+async def send_back(
+    connection: Connection, generation: int, topic: str, held: Held, after: Held
+) -> None:
     """Put a row of ours where its log makes sense again; raises `Fenced` if it is not ours."""
     status = await connection.execute(
         POSITION_SQL.send_back,
@@ -284,7 +292,7 @@ async def send_back(connection: Any, generation: int, topic: str, held: Held, af
 
 
 async def acknowledge(
-    connection: Any,
+    connection: Connection,
     generation: int,
     topic: str,
     rows: Iterable[tuple[int, dict[int, Acknowledged]]],
@@ -322,7 +330,7 @@ def _array(numbers: Sequence[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def _held(row: Any) -> Held:
+def _held(row: Record) -> Held:
     return Held(
         row["partition"],
         row["next"],
@@ -336,7 +344,7 @@ def _held(row: Any) -> Held:
     )
 
 
-def _row(row: Any) -> Row:
+def _row(row: Record) -> Row:
     return Row(
         row["partition"], row["next"], row["epoch"], row["erasures"], _sources(row["sources"])
     )

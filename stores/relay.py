@@ -19,11 +19,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from infra import kafka
 from infra.failpoints import fail_point
-from infra.postgres import database_errors
+from infra.postgres import Connection, Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
@@ -58,7 +58,7 @@ class Relay:
     """Publishes some topics' records; the topics don't wait for each other."""
 
     def __init__(
-        self, settings: Settings, pool: Any, subjects: Subjects, topics: Sequence[Topic]
+        self, settings: Settings, pool: Pool, subjects: Subjects, topics: Sequence[Topic]
     ) -> None:
         self._lanes = {topic.name: _Lane(settings, pool, subjects, topic) for topic in topics}
 
@@ -78,7 +78,7 @@ class Relay:
 class _Lane:
     """One topic's records and the producer that publishes them."""
 
-    def __init__(self, settings: Settings, pool: Any, subjects: Subjects, topic: Topic) -> None:
+    def __init__(self, settings: Settings, pool: Pool, subjects: Subjects, topic: Topic) -> None:
         self.woken = asyncio.Event()
         # Of its own: one that fails is replaced, and the other topics' sends with it.
         self.producer = BatchProducer(settings, f"fanmemory-{topic.name}")
@@ -156,7 +156,7 @@ class _Lane:
         all_read = len(packs) < outbox.PACKS_MAX and round.bytes < ROUND_BYTES_MAX
         return "nothing" if all_read else "more"
 
-    async def _publish(self, connection: Any, round: "_Round", began: float) -> None:
+    async def _publish(self, connection: Connection, round: "_Round", began: float) -> None:
         try:
             async with asyncio.timeout(self._round_seconds_max):
                 partitions = await self.producer.partitions(self._topic.name)
@@ -172,7 +172,7 @@ class _Lane:
             await self.producer.stop()
             raise BrokerUnavailable from None
 
-    async def _expire(self, connection: Any, now: float) -> None:
+    async def _expire(self, connection: Connection, now: float) -> None:
         if now - self._expired_at < EXPIRE_SECONDS:
             return
         self._expired_at = now
@@ -183,13 +183,13 @@ class _Lane:
                 extra={"topic": self._topic.name, "count": expired},
             )
 
-    async def _pack_singles(self, connection: Any, now: float) -> None:
+    async def _pack_singles(self, connection: Connection, now: float) -> None:
         if now - self._packed_at < POLL_SECONDS:
             return
         if await outbox.pack_singles(connection, self._topic.name):
             self._packed_at = now
 
-    async def _say_old(self, connection: Any, now: float) -> None:
+    async def _say_old(self, connection: Connection, now: float) -> None:
         if now - self._said_old_at < OLD_SECONDS:
             return
         for one in await outbox.waiting(connection):

@@ -1,6 +1,8 @@
 """Rolling one journal partition's views back to an offset, when the journal lost what lay above.
 
 Views are a fold of the journal, and stay one: fans who were moved by lost records are folded again
+from infra.postgres import Connection, Record
+from infra.postgres import Connection, Record
 from the history below the offset, in the transaction that moves the position. Ingest is sent back
 in the same transaction, to write the lost records again; what it writes is then folded in the order
 that it has in the journal. A crash before COMMIT costs nothing; after it, ingest continues.
@@ -9,8 +11,9 @@ that it has in the journal. A crash before COMMIT costs nothing; after it, inges
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from infra.postgres import Connection, Record
 from infra.sql import load_queries
 from privacy.seal import open_entry
 from privacy.subjects import Subject, Subjects
@@ -30,7 +33,7 @@ FANS: Final = 200
 
 
 async def roll_back(
-    connection: Any,
+    connection: Connection,
     generation: int,
     held: Held,
     to: int,
@@ -83,7 +86,7 @@ async def roll_back(
 
 
 async def _fold_again(
-    connection: Any, generation: int, fans: list[bytes], subjects: Subjects
+    connection: Connection, generation: int, fans: list[bytes], subjects: Subjects
 ) -> None:
     known = await subjects.lookup(connection, fans)
     rows = await connection.fetch(_QUERIES.history_of, fans)
@@ -95,7 +98,7 @@ async def _fold_again(
     await states.delete(connection, generation, gone)
 
 
-def _opened(row: Any, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
+def _opened(row: Record, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
     subject = known.get(row["subject"])
     if subject is None:
         return None
@@ -109,7 +112,7 @@ def _opened(row: Any, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
 
 
 async def applied_since(
-    connection: Any, partition: int, start: int, subjects: Subjects
+    connection: Connection, partition: int, start: int, subjects: Subjects
 ) -> list[tuple[Subject, JournalEntry]]:
     """Whose events were applied at or above `start`, opened; without those that nothing opens."""
     rows = await connection.fetch(_QUERIES.applied_since, partition, start)
@@ -119,7 +122,9 @@ async def applied_since(
     return [(known[one.subject], one.entry) for one in opened if one is not None]
 
 
-async def event_keys(connection: Any, partition: int, start: int, until: int) -> dict[int, bytes]:
+async def event_keys(
+    connection: Connection, partition: int, start: int, until: int
+) -> dict[int, bytes]:
     """Offset -> event key of what was applied from `start` up to `until`."""
     rows = await connection.fetch(_QUERIES.event_keys, partition, start, until)
     return {row["offset"]: row["event_key"] for row in rows}

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from infra.postgres import Connection
 from infra.sql import Queries, load_queries
 from stores.generations import schema_name
 
@@ -29,47 +30,47 @@ def _queries(generation: int) -> Queries:
 
 
 async def read(
-    connection: Any, generation: int, subjects: Sequence[bytes]
+    connection: Connection, generation: int, subjects: Sequence[bytes]
 ) -> dict[bytes, tuple[int, bytes]]:
     """Subject -> (version, document) of those that have a state."""
     rows = await connection.fetch(_queries(generation).read, subjects)
     return {row["subject"]: (row["version"], row["state"]) for row in rows}
 
 
-async def write(connection: Any, generation: int, rows: Sequence[StateRow]) -> None:
+async def write(connection: Connection, generation: int, rows: Sequence[StateRow]) -> None:
     """Put these states in place of the former ones; the rows are sorted by subject."""
     if rows:
         columns = zip(*rows, strict=True)
         await connection.execute(_queries(generation).write, *map(list, columns))
 
 
-async def delete(connection: Any, generation: int, subjects: Sequence[bytes]) -> None:
+async def delete(connection: Connection, generation: int, subjects: Sequence[bytes]) -> None:
     """Drop the states of fans of whom nothing is left."""
     if subjects:
         await connection.execute(_queries(generation).delete, subjects)
 
 
 async def cap_versions(
-    connection: Any, generation: int, subjects: Sequence[bytes], version: int
+    connection: Connection, generation: int, subjects: Sequence[bytes], version: int
 ) -> None:
     """Lower versions to what the journal still reaches, so that they rise from there again."""
     if subjects:
         await connection.execute(_queries(generation).cap_versions, subjects, version)
 
 
-async def copy(connection: Any, generation: int, rows: Iterable[StateRow]) -> None:
+async def copy(connection: Connection, generation: int, rows: Iterable[StateRow]) -> None:
     """Write states of fans who have none yet, in bulk."""
     await connection.copy_records_to_table(
         TABLE, schema_name=schema_name(generation), columns=StateRow._fields, records=rows
     )
 
 
-async def forget_erased(connection: Any, generation: int) -> None:
+async def forget_erased(connection: Connection, generation: int) -> None:
     """Delete states whose fan was erased after they were built."""
     await connection.execute(_queries(generation).forget_erased)
 
 
-async def count(connection: Any, generation: int) -> int:
+async def count(connection: Connection, generation: int) -> int:
     return int(await connection.fetchval(_queries(generation).count))
 
 

@@ -5,10 +5,15 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from infra.postgres import database_errors
+from infra.postgres import (
+    InvalidSchemaNameError,
+    Pool,
+    Record,
+    UndefinedTableError,
+    database_errors,
+)
 from privacy.keys import Keyring, is_bound
 from privacy.seal import open_entry
 from privacy.subjects import journal_partition
@@ -58,7 +63,7 @@ class PartitionStatus:
 class Store:
     """Reads from Postgres. Every method raises `DatabaseUnavailable` when it does not answer."""
 
-    def __init__(self, pool: Any, keyring: Keyring, journal_partitions: int) -> None:
+    def __init__(self, pool: Pool, keyring: Keyring, journal_partitions: int) -> None:
         self._pool = pool
         self._keyring = keyring
         self._partitions = journal_partitions
@@ -69,6 +74,7 @@ class Store:
         async with database_errors():
             for _ in range(3):
                 generation = self._generation or await self._choose_generation()
+                dropped = False
                 try:
                     row = await self._pool.fetchrow(
                         memory_queries(generation).read_fan,
@@ -77,12 +83,12 @@ class Store:
                         MESSAGES_MAX,
                         VIEW_VERSION,
                     )
-                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                    row = {"readable": None}
+                except (UndefinedTableError, InvalidSchemaNameError):
+                    row, dropped = None, True
                 if row is not None and row["readable"] == generation:
                     return self._row(row, (creator_id, fan_id), generation)
                 # A rebuild has switched generations: read from the new one.
-                if await self._choose_generation() == generation and row is None:
+                if await self._choose_generation() == generation and row is None and not dropped:
                     return None
         raise DatabaseUnavailable("The generation changed while reading.")
 
@@ -116,7 +122,7 @@ class Store:
         async with database_errors():
             for _ in range(3):
                 generation = self._generation or await self._choose_generation()
-                row = await self._pool.fetchrow(
+                (row,) = await self._pool.fetch(
                     memory_queries(generation).read_sources,
                     creator_id,
                     fan_id,
@@ -173,7 +179,7 @@ class Store:
         # In a thread: thousands of entries take tens of milliseconds.
         return await asyncio.to_thread(_opened, key, fan["subject"], rows)
 
-    def _unwrap(self, row: Any, who: Relationship) -> bytes:
+    def _unwrap(self, row: Record, who: Relationship) -> bytes:
         return self._keyring.unwrap(
             row["subject"],
             who,
@@ -182,7 +188,7 @@ class Store:
             unbound_opens=bool(row["unbound_opens"]),
         )
 
-    def _row(self, row: Any, who: Relationship, generation: int) -> SealedSnapshot:
+    def _row(self, row: Record, who: Relationship, generation: int) -> SealedSnapshot:
         kek, wrapped_key = row["kek"], row["wrapped_key"]
         if not is_bound(wrapped_key):
             # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.

@@ -52,7 +52,7 @@ def run_worker(settings: Settings) -> None:
 
 def build_app(settings: Settings) -> Any:
     """The app with its agents; its resources open when it starts."""
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     pool = new_pool(
         settings.postgres_url,
         size_max=6,

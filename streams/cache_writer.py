@@ -21,9 +21,10 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from infra.failpoints import fail_point
+from infra.postgres import Pool
 from privacy.subjects import Subject
 from schemas.errors import CacheFull, CacheUnavailable, DatabaseUnavailable
 from stores import missed
@@ -69,7 +70,7 @@ class CacheWriter:
     """Belongs to one event loop. Never raises for Redis or Postgres: what could not be done now is
     done when both answer."""
 
-    def __init__(self, pool: Any, cache: Cache) -> None:
+    def __init__(self, pool: Pool, cache: Cache) -> None:
         self._pool = pool
         self._cache = cache
         self._generation = 0

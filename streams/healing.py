@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from infra.postgres import database_errors
+from infra.postgres import Pool, database_errors
 from infra.settings import Settings
 from privacy.subjects import Subjects
 from schemas.errors import SealBroken
@@ -71,7 +71,7 @@ async def examine(log_reader: LogReader, topic: str, held: Sequence[Held]) -> li
 class Healer:
     """Mends the partitions of one topic; `stopped` are those that wait for their operator."""
 
-    def __init__(self, settings: Settings, pool: Any, positions: Positions) -> None:
+    def __init__(self, settings: Settings, pool: Pool, positions: Positions) -> None:
         self._settings = settings
         self._pool = pool
         self._positions = positions
@@ -221,7 +221,7 @@ class ProjectionHealer(Healer):
     """Of the journal, as far as the views have it."""
 
     def __init__(
-        self, settings: Settings, pool: Any, positions: Positions, subjects: Subjects
+        self, settings: Settings, pool: Pool, positions: Positions, subjects: Subjects
     ) -> None:
         super().__init__(settings, pool, positions)
         self._subjects = subjects

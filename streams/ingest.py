@@ -28,7 +28,7 @@ from typing import Any
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
 from infra.failpoints import fail_point
-from infra.postgres import database_errors
+from infra.postgres import Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -82,7 +82,7 @@ class Ingest:
     def __init__(
         self,
         settings: Settings,
-        pool: Any,
+        pool: Pool,
         keyring: Keyring,
         producer: BatchProducer,
         relay: Relay,

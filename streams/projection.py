@@ -20,10 +20,9 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 import asyncio
 import logging
 from collections.abc import Container, Sequence
-from typing import Any
 
 from infra.failpoints import fail_point
-from infra.postgres import database_errors
+from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, SealBroken
@@ -56,7 +55,7 @@ class Projection:
     def __init__(
         self,
         settings: Settings,
-        pool: Any,
+        pool: Pool,
         cache: Cache,
         relay: Relay,
         subjects: Subjects,
@@ -142,7 +141,7 @@ class Projection:
             await asyncio.sleep(CACHE_PAUSE_SECONDS)
             await self._cache_writer.refresh()
 
-    async def _live_generation(self, connection: Any) -> int:
+    async def _live_generation(self, connection: Connection) -> int:
         """Locks it against a switch until the caller's transaction ends."""
         live = await generations.lock_live(connection)
         if live is None:
@@ -151,7 +150,7 @@ class Projection:
 
     async def _write(
         self,
-        connection: Any,
+        connection: Connection,
         batches: Sequence[Batch],
         framed: FramedBatch,
         opened: list[OpenedRecord],
@@ -177,7 +176,7 @@ class Projection:
         return folded
 
     async def _insert_history(
-        self, connection: Any, framed: FramedBatch, opened: list[OpenedRecord]
+        self, connection: Connection, framed: FramedBatch, opened: list[OpenedRecord]
     ) -> list[OpenedRecord]:
         """The entries that were not there yet."""
         known = await history.insert(connection, history.history_rows(opened))

@@ -179,7 +179,7 @@ class Pipeline:
         self.logs = logs
         self.workers: list[Worker] = []
         self.sent = 0
-        self.keyring = Keyring.parse(settings.keyring.get_secret_value())
+        self.keyring = Keyring.of(settings)
 
     # Workers.
 

@@ -194,7 +194,7 @@ def assert_is_a_setting(line: str) -> None:
     given: dict[str, Any] = {field: shown.stdout.decode()}
     settings = Settings(**given)
     if field == "keyring":
-        Keyring.parse(settings.keyring.get_secret_value())
+        Keyring.of(settings)
     if field == "jwt_secret":
         assert signing_key(settings) is not None
 

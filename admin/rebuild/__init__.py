@@ -24,9 +24,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import asyncpg
+from typing import Final
 
 from admin.journal import Bounds, Journal, check_whole, open_journal
 from admin.parallel import cores, on_processes
@@ -39,7 +37,7 @@ from admin.rebuild.build import (
 )
 from admin.rebuild.differences import ViewChange, differences
 from admin.refold import HELD_BYTES_MAX
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, LockNotAvailableError, connecting, database_errors
 from infra.retry import Backoff, retried
 from infra.settings import Settings
 from infra.sql import load_queries
@@ -60,7 +58,7 @@ _LOCK: Final = 0x66616E7265  # "fanre": one rebuild at a time in a database
 SWITCHES_MAX: Final = 10
 """Attempts at the switch: a deadlock with the live writer's rows undoes one."""
 SWITCH_BACKOFF: Final = Backoff(0.2, 2.0)
-_NOT_NOW: Final = (DatabaseUnavailable, asyncpg.LockNotAvailableError)
+_NOT_NOW: Final = (DatabaseUnavailable, LockNotAvailableError)
 LOCK_SECONDS_MAX: Final = 5
 """How long the switch waits for a lock, and with it at most the writers behind it."""
 
@@ -102,7 +100,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    connection: Any
+    connection: Connection
     settings: Settings
     live: int
     generation: int
@@ -173,8 +171,7 @@ async def diff(
 
 async def drop_former(settings: Settings) -> list[int]:
     """Drop every generation that was live once; returns their numbers."""
-    connection = await connect(settings.postgres_url, command_timeout=600)
-    try:
+    async with connecting(settings.postgres_url, command_timeout=600) as connection:
         async with database_errors():
             await _lock(connection)
             former = [
@@ -186,16 +183,14 @@ async def drop_former(settings: Settings) -> list[int]:
                 async with connection.transaction():
                     await _drop(connection, generation)
         return former
-    finally:
-        await connection.close()
 
 
-async def _lock(connection: Any) -> None:
+async def _lock(connection: Connection) -> None:
     if not await connection.fetchval(_QUERIES.lock, _LOCK):
         raise Misconfigured("Another rebuild is running.", hint="Wait for it, or stop it first.")
 
 
-async def _drop(connection: Any, generation: int) -> None:
+async def _drop(connection: Connection, generation: int) -> None:
     await positions.drop(connection, generation)
     await generations.drop(connection, generation)
 
@@ -208,8 +203,7 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
     generations.require_partitions(len(bounds), settings.journal_partitions)
     async with database_errors():
         await migrate(settings.postgres_url, for_rebuild=True)
-    connection = await connect(settings.postgres_url, command_timeout=600)
-    try:
+    async with connecting(settings.postgres_url, command_timeout=600) as connection:
         async with database_errors():
             check_whole(bounds, await log_breaks.accepted(connection, JOURNAL.name))
             await _lock(connection)
@@ -217,11 +211,9 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
             await generations.remember_partitions(connection, len(bounds))
             await positions.begin(connection, generation, JOURNAL.name, list(bounds))
         yield _Build(connection, settings, live, generation, bounds)
-    finally:
-        await connection.close()
 
 
-async def _choose(connection: Any, fresh: bool) -> tuple[int, int]:
+async def _choose(connection: Connection, fresh: bool) -> tuple[int, int]:
     """(live generation, the one to build): an unfinished build of these views is continued."""
     live = generations.require_live(await generations.live(connection)).number
     known = await generations.all_generations(connection)
@@ -286,7 +278,7 @@ class _Switched:
 
 async def _switch(build: _Build, journal: Journal) -> _Switched:
     subjects = Subjects(
-        Keyring.parse(build.settings.keyring.get_secret_value()),
+        Keyring.of(build.settings),
         build.settings.subject_cache_max,
     )
 
@@ -378,7 +370,7 @@ async def _switch_locked(
 async def _tell_cache(build: _Build, reached: Sequence[Row]) -> bool:
     """Readers of the cache go over at once; without it, when the workers next commit."""
     settings = build.settings
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     cache = open_cache(settings, keyring, timeout=10)
     try:
         for one in reached:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from admin.journal import Raw, open_journal
 from admin.parallel import Progress
 from admin.refold import HELD_BYTES_MAX, Bucket, Refold
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
@@ -59,34 +59,34 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Row:
     Raises `BrokerUnavailable`, `DatabaseUnavailable`, `SealBroken`; `Fenced` when another rebuild
     has moved the same position.
     """
-    keyring = Keyring.parse(task.settings.keyring.get_secret_value())
-    connection = await connect(task.settings.postgres_url, command_timeout=600)
-    try:
-        async with database_errors(), open_journal(task.settings) as journal:
-            reached = task.built
-            if reached.next == 0 and task.until > 0:
-                reached = await _bulk(task, journal, connection, keyring, progress)
-            subjects = Subjects(keyring, limit=1 << 30)
-            for round in range(ROUNDS_MAX):
-                until = await _live_next(connection, task.live, reached.partition)
-                if close_enough(until - reached.next, round):
-                    break
-                async for raws in journal.read(reached.partition, reached.next, until):
-                    for start in range(0, len(raws), BATCH_RECORDS):
-                        batch = raws[start : start + BATCH_RECORDS]
-                        async with connection.transaction(isolation="repeatable_read"):
-                            reached = await follow(
-                                connection,
-                                task.generation,
-                                reached,
-                                batch,
-                                batch[-1].offset + 1,
-                                subjects,
-                            )
-                        progress(len(batch))
-            return reached
-    finally:
-        await connection.close()
+    keyring = Keyring.of(task.settings)
+    async with (
+        connecting(task.settings.postgres_url, command_timeout=600) as connection,
+        database_errors(),
+        open_journal(task.settings) as journal,
+    ):
+        reached = task.built
+        if reached.next == 0 and task.until > 0:
+            reached = await _bulk(task, journal, connection, keyring, progress)
+        subjects = Subjects(keyring, limit=1 << 30)
+        for round in range(ROUNDS_MAX):
+            until = await _live_next(connection, task.live, reached.partition)
+            if close_enough(until - reached.next, round):
+                break
+            async for raws in journal.read(reached.partition, reached.next, until):
+                for start in range(0, len(raws), BATCH_RECORDS):
+                    batch = raws[start : start + BATCH_RECORDS]
+                    async with connection.transaction(isolation="repeatable_read"):
+                        reached = await follow(
+                            connection,
+                            task.generation,
+                            reached,
+                            batch,
+                            batch[-1].offset + 1,
+                            subjects,
+                        )
+                    progress(len(batch))
+        return reached
 
 
 def close_enough(records: int, round: int) -> bool:
@@ -94,13 +94,13 @@ def close_enough(records: int, round: int) -> bool:
     return records <= CLOSE_RECORDS or (round >= CHASE_ROUNDS and records <= CHASED_RECORDS)
 
 
-async def _live_next(connection: Any, live: int, partition: int) -> int:
+async def _live_next(connection: Connection, live: int, partition: int) -> int:
     row = (await positions.rows(connection, live, JOURNAL.name)).get(partition)
     return 0 if row is None else row.next
 
 
 async def _bulk(
-    task: PartitionTask, journal: Any, connection: Any, keyring: Keyring, progress: Progress
+    task: PartitionTask, journal: Any, connection: Connection, keyring: Keyring, progress: Progress
 ) -> Row:
     partition = task.built.partition
     refold = Refold(partition, task.folder, held_bytes_max=task.held_bytes_max)
@@ -120,7 +120,7 @@ async def _bulk(
     return after
 
 
-async def _release(connection: Any, bucket: Bucket, set_aside: set[int]) -> None:
+async def _release(connection: Connection, bucket: Bucket, set_aside: set[int]) -> None:
     """What was quarantined when it was live, and is folded now, joins the history."""
     released = set_aside - {one.offset for one in bucket.quarantined}
     mended = [one for one in bucket.history if one.offset in released]
@@ -131,7 +131,7 @@ async def _release(connection: Any, bucket: Bucket, set_aside: set[int]) -> None
 
 
 async def follow(
-    connection: Any,
+    connection: Connection,
     generation: int,
     before: Row,
     raws: Sequence[Raw],
@@ -160,7 +160,7 @@ async def follow(
 
 
 async def _move(
-    connection: Any,
+    connection: Connection,
     generation: int,
     before: Row,
     after: Row,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from infra.postgres import Connection
 from infra.sql import load_queries
 from stores.generations import schema_name
 
@@ -53,13 +54,13 @@ class ViewChange:
 
 
 async def differences(
-    connection: Any, former: int, next: int
+    connection: Connection, former: int, next: int
 ) -> tuple[dict[str, int], tuple[ViewChange, ...]]:
     """(counts of fans: `fans`, `comparable`, `changed`; the views that change)."""
     queries = load_queries(SQL, former=schema_name(former), next=schema_name(next))
     views: dict[str, ViewChange] = {}
     async with connection.transaction(isolation="repeatable_read"):
-        counts = {**await connection.fetchrow(queries.count)}
+        (counted,) = await connection.fetch(queries.count)
         async for row in connection.cursor(queries.changed, prefetch=CURSOR_ROWS):
             subject = str(UUID(bytes=row["subject"]))
             by_view: dict[str, list[Change]] = {}
@@ -67,7 +68,7 @@ async def differences(
                 by_view.setdefault(view, []).append(change)
             for view, changes in by_view.items():
                 views.setdefault(view, ViewChange(view)).add(changes)
-    return counts, tuple(sorted(views.values(), key=lambda one: -one.fans))
+    return dict(counted), tuple(sorted(views.values(), key=lambda one: -one.fans))
 
 
 def state_changes(subject: str, former: bytes, next: bytes) -> Iterator[tuple[str, Change]]:

@@ -44,15 +44,14 @@ from admin.verify.published import published
 from admin.verify.referenced import FANS as REFERENCED
 from admin.verify.strangers import orphans, subjects_gone, unexplained_rows
 from admin.verify.told import told_differences
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import Queries, load_queries
-from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import generations, log_breaks
-from stores.cache import open_cache
 from stores.generations import INTAKE_GENERATION, schema_name
+from stores.opened import open_stores
 from stores.tally import COUNTERS
 
 UNCLAIMED: Final[dict[str, Any]] = {
@@ -136,28 +135,26 @@ async def verify(
     """
     started = time.perf_counter()
     count = processes or cores()
-    async with open_journal(settings) as journal:
-        connection = await connect(settings.postgres_url, command_timeout=600)
-        try:
-            async with database_errors(), connection.transaction(isolation="repeatable_read"):
-                look = await _look(connection, journal, settings, sample)
-                begin(sum(row["next"] for row in look.folded.values()))
-                results = await _refold(look, held_bytes_max, count, progress)
-                places = SourcePlaces()
-                for result in results:
-                    places.update(result.places)
-                found = await _rows(connection, look)
-                found += await told_differences(
-                    connection, settings, look.live, journal, look.chosen
-                )
-                if sample is None:
-                    await unexplained_rows(connection, look.queries, results, len(look.journal))
-                    living = Places() if places.living is None else places.living
-                    found += subjects_gone(results, look.folded, living)
-                    found += accounting_differences(places, look.intake, look.folded.values())
-                intake = await _intake(connection, look, results, places, count, progress)
-        finally:
-            await connection.close()
+    async with (
+        open_journal(settings) as journal,
+        connecting(settings.postgres_url, command_timeout=600) as connection,
+        database_errors(),
+        connection.transaction(isolation="repeatable_read"),
+    ):
+        look = await _look(connection, journal, settings, sample)
+        begin(sum(row["next"] for row in look.folded.values()))
+        results = await _refold(look, held_bytes_max, count, progress)
+        places = SourcePlaces()
+        for result in results:
+            places.update(result.places)
+        found = await _rows(connection, look)
+        found += await told_differences(connection, settings, look.live, journal, look.chosen)
+        if sample is None:
+            await unexplained_rows(connection, look.queries, results, len(look.journal))
+            living = Places() if places.living is None else places.living
+            found += subjects_gone(results, look.folded, living)
+            found += accounting_differences(places, look.intake, look.folded.values())
+        intake = await _intake(connection, look, results, places, count, progress)
     not_compared = set()
     if sample is not None or not countable(look.intake, look.folded.values()):
         not_compared.add(ACCOUNTING)
@@ -221,7 +218,9 @@ class _Look:
         return self.generation.number
 
 
-async def _look(connection: Any, journal: Journal, settings: Settings, sample: int | None) -> _Look:
+async def _look(
+    connection: Connection, journal: Journal, settings: Settings, sample: int | None
+) -> _Look:
     snapshot = await connection.fetchval(load_queries(SQL).export_snapshot)
     live = generations.require_version(await generations.live(connection))
     queries = load_queries(SQL, generation=schema_name(live.number))
@@ -272,7 +271,7 @@ async def _refold(
         return await on_processes(verify_partition, tasks, processes=processes, progress=progress)
 
 
-async def _rows(connection: Any, look: _Look) -> list[Difference]:
+async def _rows(connection: Connection, look: _Look) -> list[Difference]:
     """The position rows and the generation's row by themselves."""
     found = position_rows.partition_count(look.generation, len(look.journal))
     found += position_rows.beyond_the_log("position", look.folded, look.journal)
@@ -284,7 +283,7 @@ async def _rows(connection: Any, look: _Look) -> list[Difference]:
 
 
 async def _intake(
-    connection: Any,
+    connection: Connection,
     look: _Look,
     results: Sequence[PartitionResult],
     places: SourcePlaces,
@@ -319,12 +318,8 @@ async def _intake(
 async def _cache(look: _Look) -> list[Difference]:
     """The cache as a whole; raises `CacheUnavailable`."""
     settings = look.settings
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = open_cache(settings, keyring, timeout=10)
-    try:
-        found = await published(settings, cache)
+    async with open_stores(settings, cache_timeout=10) as stores:
+        found = await published(settings, stores.cache)
         if look.chosen is None:
-            found += await orphans(settings, look.queries, cache)
+            found += await orphans(settings, look.queries, stores.cache)
         return found
-    finally:
-        await cache.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Final, Literal
@@ -99,7 +99,7 @@ def _walk(expected: Any, actual: Any, path: str) -> Iterable[str]:
 
 def counter_differences(
     partition: int,
-    row: Any,
+    row: Mapping[str, Any],
     tally: Tally,
     sources: Sequence[int],
     *,

@@ -13,13 +13,13 @@ position in the snapshot is in the journal by then: no false alarm while a syste
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from admin.journal import Raw, open_journal
 from admin.parallel import Progress
 from admin.places import Places
 from admin.verify.differences import Difference, subject_text
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
@@ -91,7 +91,7 @@ class _Judged(NamedTuple):
     event_key: bytes
 
 
-async def dead_places(settings: Settings, connection: Any) -> Places:
+async def dead_places(settings: Settings, connection: Connection) -> Places:
     """The places in `interactions` of which there is a dead letter, told or still in the outbox."""
     found = Places()
 
@@ -113,7 +113,7 @@ async def dead_places(settings: Settings, connection: Any) -> Places:
     return found
 
 
-async def quarantined_places(connection: Any) -> Places:
+async def quarantined_places(connection: Connection) -> Places:
     """The places of quarantined records whose frame can be read."""
     found = Places()
     async for row in connection.cursor(SQL.quarantined):
@@ -127,23 +127,23 @@ async def quarantined_places(connection: Any) -> Places:
 
 async def verify_intake(task: IntakeTask, progress: Progress) -> IntakeResult:
     """Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
-    keyring = Keyring.parse(task.settings.keyring.get_secret_value())
-    connection = await connect(task.settings.postgres_url, command_timeout=600)
-    try:
-        async with database_errors(), connection.transaction(isolation="repeatable_read"):
-            await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-            intake = _Intake(task, connection, Subjects(keyring, 1))
-            async with open_journal(task.settings, INTERACTIONS.name) as interactions:
-                async for raws in interactions.read(task.partition, task.first, task.until):
-                    await intake.judge(raws)
-                    progress(0)
-            return intake.result
-    finally:
-        await connection.close()
+    keyring = Keyring.of(task.settings)
+    async with (
+        connecting(task.settings.postgres_url, command_timeout=600) as connection,
+        database_errors(),
+        connection.transaction(isolation="repeatable_read"),
+    ):
+        await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
+        intake = _Intake(task, connection, Subjects(keyring, 1))
+        async with open_journal(task.settings, INTERACTIONS.name) as interactions:
+            async for raws in interactions.read(task.partition, task.first, task.until):
+                await intake.judge(raws)
+                progress(0)
+        return intake.result
 
 
 class _Intake:
-    def __init__(self, task: IntakeTask, connection: Any, subjects: Subjects) -> None:
+    def __init__(self, task: IntakeTask, connection: Connection, subjects: Subjects) -> None:
         self._task = task
         self._connection = connection
         self._subjects = subjects

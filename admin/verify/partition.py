@@ -23,18 +23,17 @@ from admin.verify.differences import (
     subject_text,
 )
 from admin.verify.referenced import EVENTS_MAX, entries_of, reference_differences
-from infra.postgres import connect, database_errors, open_pool
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.subjects import Subjects, journal_partition
 from schemas.errors import SealBroken
 from schemas.journal import decode_record
-from stores.cache import open_cache
 from stores.folding import Folded, OpenedRecord
 from stores.generations import schema_name
+from stores.opened import open_stores
 from stores.positions import sources_row
-from stores.store import Store
 from stores.tally import Tally
 
 SQL: Final = Path(__file__).with_name("verify.sql")
@@ -111,30 +110,24 @@ def fingerprint(subject: bytes) -> int:
 async def verify_partition(task: PartitionTask, progress: Progress) -> PartitionResult:
     """Raises `BrokerUnavailable`, `DatabaseUnavailable`, `CacheUnavailable`, `SealBroken`."""
     settings = task.settings
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
-    cache = open_cache(settings, keyring, timeout=10)
-    pool = await open_pool(settings.postgres_url, size_max=1)
-    connection = await connect(settings.postgres_url, command_timeout=600)
-    try:
-        store = Store(pool, keyring, task.partitions)
-        async with database_errors(), connection.transaction(isolation="repeatable_read"):
-            await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-            cached = CachedComparison(
-                cache, store, keyring, task.generation, task.partitions, progress
-            )
-            comparison = _Comparison(task, connection, cached, keyring, progress)
-            return await comparison.run()
-    finally:
-        await connection.close()
-        await cache.close()
-        await pool.close()
+    async with (
+        open_stores(settings, connections_max=1, cache_timeout=10) as stores,
+        connecting(settings.postgres_url, command_timeout=600) as connection,
+        database_errors(),
+        connection.transaction(isolation="repeatable_read"),
+    ):
+        await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
+        cached = CachedComparison(
+            stores.cache, stores.store, stores.keyring, task.generation, task.partitions, progress
+        )
+        return await _Comparison(task, connection, cached, stores.keyring, progress).run()
 
 
 class _Comparison:
     def __init__(
         self,
         task: PartitionTask,
-        connection: Any,
+        connection: Connection,
         cached: CachedComparison,
         keyring: Keyring,
         progress: Progress,

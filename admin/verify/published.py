@@ -7,7 +7,7 @@ behind them, for the moment of a push.
 from typing import Final
 
 from admin.verify.differences import Difference
-from infra.postgres import connect, database_errors
+from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from schemas.topics import JOURNAL
 from stores import generations, positions
@@ -22,13 +22,9 @@ async def published(settings: Settings, cache: Cache) -> list[Difference]:
     The cache is read first: what was published by then had been committed before.
     """
     said = await cache.publications(range(settings.journal_partitions))
-    connection = await connect(settings.postgres_url)
-    try:
-        async with database_errors():
-            live = generations.require_live(await generations.live(connection)).number
-            rows = await positions.rows(connection, live, JOURNAL.name)
-    finally:
-        await connection.close()
+    async with connecting(settings.postgres_url) as connection, database_errors():
+        live = generations.require_live(await generations.live(connection)).number
+        rows = await positions.rows(connection, live, JOURNAL.name)
     found = []
     for one in said:
         row = rows.get(one.partition)

@@ -2,13 +2,13 @@
 subjects of the journal without a row, though they were not erased."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from admin.places import Places
 from admin.verify.differences import Difference, Where, subject_text
 from admin.verify.partition import PartitionResult, fingerprint
-from infra.postgres import connect, database_errors
+from infra.postgres import Connection, Record, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import Queries
 from stores.cache import Cache
@@ -47,7 +47,7 @@ def subjects_gone(
 
 
 async def unexplained_rows(
-    connection: Any, queries: Queries, results: Sequence[PartitionResult], partitions: int
+    connection: Connection, queries: Queries, results: Sequence[PartitionResult], partitions: int
 ) -> None:
     """Add rows of fans of whom the journal has nothing: only looked for when there are too many."""
     state_rows = await _counts(connection, queries.state_counts, partitions)
@@ -62,13 +62,13 @@ async def unexplained_rows(
             result.add(await _strangers("history", partition, rows, folded))
 
 
-async def _counts(connection: Any, query: str, *arguments: int) -> dict[int, int]:
+async def _counts(connection: Connection, query: str, *arguments: int) -> dict[int, int]:
     rows = await connection.fetch(query, *arguments)
     return {row["partition"]: row["rows"] for row in rows}
 
 
 async def _strangers(
-    where: Where, partition: int, rows: AsyncIterator[Any], folded: set[int]
+    where: Where, partition: int, rows: AsyncIterable[Record], folded: set[int]
 ) -> list[Difference]:
     found = [
         Difference(where, partition, subject_text(row["subject"]), "(not in the journal)")
@@ -80,8 +80,7 @@ async def _strangers(
 
 async def orphans(settings: Settings, queries: Queries, cache: Cache) -> list[Difference]:
     """Cached fans of whom nothing is remembered: they were erased, or never existed."""
-    connection = await connect(settings.postgres_url)
-    try:
+    async with connecting(settings.postgres_url) as connection:
         suspects: dict[bytes, bytes] = {}
         async for pairs in cache.subjects():
             known = await _existing(connection, queries, [subject for _, subject in pairs])
@@ -95,11 +94,11 @@ async def orphans(settings: Settings, queries: Queries, cache: Cache) -> list[Di
             for name, subject in suspects.items()
             if subject not in known and await cache.holds(name)
         ]
-    finally:
-        await connection.close()
 
 
-async def _existing(connection: Any, queries: Queries, subjects: Sequence[bytes]) -> set[bytes]:
+async def _existing(
+    connection: Connection, queries: Queries, subjects: Sequence[bytes]
+) -> set[bytes]:
     async with database_errors():
         rows = await connection.fetch(queries.existing_subjects, subjects)
     return {row["subject"] for row in rows}

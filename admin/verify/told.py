@@ -12,13 +12,14 @@ outbox then is on the topic.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from admin.journal import Bounds, Journal, open_journal
 from admin.verify.differences import Difference, subject_text
 from infra.kafka import partition_of, relationship_key
+from infra.postgres import Connection
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.subjects import journal_partition
@@ -37,7 +38,7 @@ Versions = dict[tuple[str, str], int]
 
 
 async def told_differences(
-    connection: Any,
+    connection: Connection,
     settings: Settings,
     generation: int,
     journal: Journal,

@@ -18,16 +18,15 @@ import psutil
 
 from admin.accounting import Account, account
 from infra.kafka import partition_of, relationship_key
-from infra.postgres import open_pool
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
 from lab.bench.proxy import slowed
 from lab.load import Event, Mix, events
 from ops.supervisor import Restart, Supervisor
 from ops.system import program, running_services
-from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
 from schemas.topics import INTERACTIONS
+from stores.opened import open_stores
 from stores.store import Store
 
 FANS: Final = 20_000
@@ -46,10 +45,8 @@ async def measure(count: int, seconds: float, slow: float) -> dict[str, Any]:
             started = time.perf_counter()
             published = await _publish(settings, count)
             filled = time.perf_counter() - started
-            keyring = Keyring.parse(settings.keyring.get_secret_value())
-            pool = await open_pool(settings.postgres_url, size_max=2)
-            try:
-                store = Store(pool, keyring, settings.journal_partitions)
+            async with open_stores(settings) as stores:
+                store = stores.store
                 plain = await _watch(settings, services.data, store, published, seconds)
                 url = urlsplit(settings.postgres_url)
                 async with slowed(url.hostname or "", url.port or 0, slow) as port:
@@ -57,8 +54,6 @@ async def measure(count: int, seconds: float, slow: float) -> dict[str, Any]:
                         update={"postgres_url": _with_port(settings.postgres_url, port)}
                     )
                     slowly = await _watch(through, services.data, store, published, seconds)
-            finally:
-                await pool.close()
     return {
         "events": published,
         "publishSeconds": round(filled, 1),

@@ -25,14 +25,13 @@ from admin.emit import emit, event_key
 from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
-from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.bench.cpu import CpuMeter
 from lab.load import Mix, events
 from ops.system import System, running_system
-from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
 from schemas.times import render_time
+from stores.opened import open_stores
 from stores.store import Store
 
 FANS: Final = 20_000
@@ -47,19 +46,17 @@ async def measure(
 ) -> dict[str, Any]:
     """All figures; of `inputs` when there are any, else of `count` synthetic events."""
     with tempfile.TemporaryDirectory(prefix="fanmemory-bench-") as folder:
-        async with running_system(Settings(), Path(folder), workers=workers, api_port=0) as system:
-            keyring = Keyring.parse(system.settings.keyring.get_secret_value())
-            pool = await open_pool(system.settings.postgres_url, size_max=2)
-            try:
-                store = Store(pool, keyring, system.settings.journal_partitions)
-                lines = _lines(count, inputs)
-                return {
-                    "workers": workers,
-                    "throughput": await _throughput(system, store, lines),
-                    "visible": await _visible(system, rate, seconds),
-                }
-            finally:
-                await pool.close()
+        async with (
+            running_system(Settings(), Path(folder), workers=workers, api_port=0) as system,
+            open_stores(system.settings) as stores,
+        ):
+            store = stores.store
+            lines = _lines(count, inputs)
+            return {
+                "workers": workers,
+                "throughput": await _throughput(system, store, lines),
+                "visible": await _visible(system, rate, seconds),
+            }
 
 
 def _lines(count: int, inputs: Sequence[Path]) -> list[bytes]:

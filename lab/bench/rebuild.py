@@ -20,7 +20,7 @@ from admin.parallel import GC_THRESHOLD, cores
 from admin.rebuild import rebuild
 from admin.refold import Refold
 from admin.verify import verify
-from infra.postgres import connect, open_pool
+from infra.postgres import connecting
 from infra.settings import Settings
 from lab.bench.cpu import CpuMeter
 from lab.load import Mix, events
@@ -28,7 +28,7 @@ from ops.supervisor import Supervisor
 from ops.system import program, running_services
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
-from stores.store import Store
+from stores.opened import open_stores
 
 FANS: Final = 20_000
 STANDSTILL_SECONDS_MAX: Final = 120.0
@@ -63,22 +63,17 @@ async def measure(count: int, rounds: int) -> dict[str, Any]:
 async def _load(settings: Settings, data: Path, count: int) -> int:
     """Let workers fold `count` events; returns how many journal records there are."""
     supervisor = Supervisor()
-    pool = await open_pool(settings.postgres_url, size_max=2)
-    try:
-        for number in range(1, cores() + 1):
-            supervisor.add(program(f"worker-{number}", "worker", data, settings))
-        store = Store(
-            pool,
-            Keyring.parse(settings.keyring.get_secret_value()),
-            settings.journal_partitions,
-        )
-        lines = (event.value for event in events(1, count, FANS, Mix(bad=0.0)) if event.value)
-        emitted = await emit(settings, lines)
-        account = await wait_until_folded(store, settings, emitted.sent, STANDSTILL_SECONDS_MAX)
-        return account.accepted
-    finally:
-        await supervisor.stop()
-        await pool.close()
+    async with open_stores(settings) as stores:
+        try:
+            for number in range(1, cores() + 1):
+                supervisor.add(program(f"worker-{number}", "worker", data, settings))
+            store = stores.store
+            lines = (event.value for event in events(1, count, FANS, Mix(bad=0.0)) if event.value)
+            emitted = await emit(settings, lines)
+            account = await wait_until_folded(store, settings, emitted.sent, STANDSTILL_SECONDS_MAX)
+            return account.accepted
+        finally:
+            await supervisor.stop()
 
 
 async def _rebuild(settings: Settings, pids: dict[str, int]) -> dict[str, Any]:
@@ -108,8 +103,7 @@ async def _alone(settings: Settings) -> dict[str, Any]:
     """CPU per event of partition 0, read and folded in this process."""
     before = gc.get_threshold()
     gc.set_threshold(GC_THRESHOLD)
-    connection = await connect(settings.postgres_url)
-    try:
+    async with connecting(settings.postgres_url) as connection:
         with tempfile.TemporaryDirectory() as folder:
             async with open_journal(settings) as journal:
                 bounds = (await journal.bounds())[0]
@@ -118,13 +112,11 @@ async def _alone(settings: Settings) -> dict[str, Any]:
                 started = clock()
                 await refold.read(journal, 0, bounds.end, lambda _count: None)
                 read = clock()
-            subjects = Subjects(Keyring.parse(settings.keyring.get_secret_value()), 1 << 30)
+            subjects = Subjects(Keyring.of(settings), 1 << 30)
             async for _bucket in refold.buckets(subjects, connection):
                 pass
             folded = clock()
-    finally:
-        await connection.close()
-        gc.set_threshold(*before)
+    gc.set_threshold(*before)
     return {
         "records": refold.records,
         "readMicrosPerEvent": round((read - started) / refold.records * 1e6, 2),

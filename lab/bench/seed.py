@@ -6,9 +6,9 @@ log in between. The database and the cache must be those of a new, empty system.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from infra.postgres import connect
+from infra.postgres import Connection, connect
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.seal import event_key, seal_entry
@@ -32,7 +32,7 @@ VOUCHED_SECONDS: Final = 86_400.0
 async def seed(settings: Settings, histories: Mapping[Relationship, Sequence[JournalEntry]]) -> int:
     """Remember these; returns how many interactions. Each is as if from source offset 0 upwards
     of `interactions` partition 0, in the order given."""
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     connection = await connect(settings.postgres_url)
     cache = open_cache(settings, keyring)
     try:
@@ -65,7 +65,7 @@ def _place(subject: Subject, settings: Settings) -> int:
 
 
 async def _write(
-    connection: Any,
+    connection: Connection,
     journal: Positions,
     partition: int,
     subjects: Mapping[Relationship, Subject],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.postgres import connect
+from infra.postgres import connecting
 from infra.settings import Settings
 from infra.sql import load_queries
 from schemas.relationship import Relationship
@@ -23,11 +23,8 @@ class Row:
 
 async def read_fans(settings: Settings) -> dict[Relationship, Row]:
     """Every fan of the live generation."""
-    connection = await connect(settings.postgres_url)
-    try:
+    async with connecting(settings.postgres_url) as connection:
         live = generations.require_live(await generations.live(connection))
         queries = load_queries(SQL, generation=generations.schema_name(live.number))
         rows = await connection.fetch(queries.fans)
-    finally:
-        await connection.close()
     return {(row["creator_id"], row["fan_id"]): Row(row["version"], row["state"]) for row in rows}

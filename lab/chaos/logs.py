@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from infra.postgres import connect
+from infra.postgres import connecting
 from infra.sql import load_queries
 from lab.chaos.backwards import cut_log
 from lab.chaos.fault import FLOW, HEALED_SECONDS_MAX, Fault, Stage
@@ -68,11 +68,8 @@ class _Backwards(Fault):
 
     async def _breaks(self, stage: Stage) -> tuple[dict[int, int], int]:
         """How often each partition's reader found a break, and how many stand still."""
-        connection = await connect(stage.settings.postgres_url)
-        try:
+        async with connecting(stage.settings.postgres_url) as connection:
             rows = await connection.fetch(_QUERIES.breaks, self.topic.name)
-        finally:
-            await connection.close()
         return {row["partition"]: row["found"] for row in rows}, sum(r["stopped"] for r in rows)
 
 

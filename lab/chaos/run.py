@@ -4,14 +4,12 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from admin.accounting import wait_until_folded, wait_until_told
-from infra.postgres import open_pool
 from infra.settings import Settings
 from lab.chaos.checks import Check, check_all
 from lab.chaos.emitter import Emitter
@@ -25,9 +23,8 @@ from lab.load import Event, events
 from ops.services.ports import free_port
 from ops.supervisor import Supervisor
 from ops.system import answers_ready, program, running_services
-from privacy.keys import Keyring
 from schemas.errors import ServiceFailed
-from stores.store import Store
+from stores.opened import open_stores
 
 FANS: Final = 3_000
 PARTITIONS: Final = 8
@@ -88,8 +85,9 @@ async def run_chaos(
     emitted = list(events(seed, amounts.events, FANS))
     async with (
         running_services(settings, data, on_step) as (complete, services, _, _),
-        _store(complete) as store,
+        open_stores(complete, connections_max=3) as stores,
     ):
+        store = stores.store
         emitter = Emitter(complete, tuple(emitted))
         progress = Progress(store, PARTITIONS + JOURNAL_PARTITIONS)
 
@@ -188,13 +186,3 @@ def check_faults(done: Counter[str], amounts: Amounts, points_missed: list[str])
 
 def _natures(emitted: list[Event]) -> Counter[str]:
     return Counter(event.nature for event in emitted)
-
-
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Store]:
-    pool = await open_pool(settings.postgres_url, size_max=3)
-    try:
-        keyring = Keyring.parse(settings.keyring.get_secret_value())
-        yield Store(pool, keyring, settings.journal_partitions)
-    finally:
-        await pool.close()

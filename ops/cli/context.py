@@ -8,15 +8,13 @@ import msgspec
 from rich.console import Console
 
 from infra.clock import now_ms
-from infra.postgres import open_pool
 from infra.settings import Settings
 from ops.cli import options
 from ops.secrets import with_secrets
 from ops.show import show_context
-from privacy.keys import Keyring
 from schemas.context import MemoryContext
 from schemas.errors import FanNotFound
-from stores.store import Store
+from stores.opened import open_stores
 from views.context import render_context
 
 
@@ -35,12 +33,8 @@ def context(creator: str, fan: str, data: Path, as_json: bool) -> None:
 
 
 async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
-    pool = await open_pool(settings.postgres_url, size_max=1)
-    try:
-        keyring = Keyring.parse(settings.keyring.get_secret_value())
-        remembered = await Store(pool, keyring, settings.journal_partitions).read(creator, fan)
-    finally:
-        await pool.close()
+    async with open_stores(settings) as stores:
+        remembered = await stores.store.read(creator, fan)
     if remembered is None:
         raise FanNotFound
     now = now_ms()

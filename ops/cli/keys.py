@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from infra import migrations
-from infra.postgres import connect, database_errors
+from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.secrets import with_secrets
@@ -54,11 +54,10 @@ async def _bind(settings: Settings, *, quiet: bool) -> Bound:
         if not quiet:
             click.echo(f"{bound:,} bound", err=True)
 
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
-    async with database_errors():
-        connection = await connect(settings.postgres_url, command_timeout=600)
-        try:
-            await migrations.check(connection, MIGRATIONS)
-            return await bind_keys(connection, keyring, progress=progress)
-        finally:
-            await connection.close()
+    keyring = Keyring.of(settings)
+    async with (
+        database_errors(),
+        connecting(settings.postgres_url, command_timeout=600) as connection,
+    ):
+        await migrations.check(connection, MIGRATIONS)
+        return await bind_keys(connection, keyring, progress=progress)

@@ -12,13 +12,11 @@ from admin.emit import Emitted, emit, shifted, to_now_ms
 from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
-from infra.postgres import open_pool
 from ops.system import System
-from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
 from schemas.dead_letters import DeadLetter
 from schemas.errors import FanNotFound
-from stores.store import Store
+from stores.opened import open_stores
 from views.context import render_context, render_score
 
 SAMPLE: Final = Path(__file__).parent / "sample.jsonl"
@@ -52,10 +50,8 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
     are duplicates then, those without one are new.
     """
     settings = system.settings
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
-    pool = await open_pool(settings.postgres_url, size_max=2)
-    try:
-        store = Store(pool, keyring, settings.journal_partitions)
+    async with open_stores(settings) as stores:
+        store = stores.store
         before = await account(store)
         ends = await dead_letters.ends(settings)
         started = time.perf_counter()
@@ -86,5 +82,3 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
             render_score(CREATOR, FAN, remembered.state, now),
             issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),
         )
-    finally:
-        await pool.close()

@@ -267,7 +267,7 @@ async def test_a_read_waits_for_a_position_and_is_answered_when_it_is_reached(
     api: Client,
 ) -> None:
     settings = api.settings.model_copy(update={"request_seconds_max": 30.0})
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     cache = open_cache(settings, keyring)
     async with running_api(settings) as patient:
         await patient.hit()
@@ -311,7 +311,7 @@ async def test_a_past_time_before_the_oldest_minute_is_older_than_a_newer_one(
 
 
 async def _flush(settings: Settings) -> None:
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     cache = open_cache(settings, keyring)
     await cache.drop_all()
     await cache.close()

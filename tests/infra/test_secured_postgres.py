@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.postgres import address, connect, database_errors, open_pool, refusal
+from infra.postgres import address, connecting, database_errors, open_pool, refusal
 from infra.settings import Settings
 from ops.services import Endpoints
 from ops.services.endpoints import without_password
@@ -56,11 +56,8 @@ def settings_of(
 
 
 async def connected_as(settings: Settings) -> str:
-    connection = await connect(address(settings))
-    try:
+    async with connecting(address(settings)) as connection:
         return str(await connection.fetchval("SELECT current_user"))
-    finally:
-        await connection.close()
 
 
 async def refused(settings: Settings) -> FanMemoryError:
@@ -75,7 +72,7 @@ async def refused(settings: Settings) -> FanMemoryError:
 async def test_a_connection_is_encrypted_and_the_password_stands_apart(secured: Secured) -> None:
     settings = settings_of(secured)
     assert await connected_as(settings) == urlsplit(secured.url).username
-    pool: Any = await open_pool(address(settings))
+    pool = await open_pool(address(settings))
     try:
         assert await pool.fetchval("SELECT 1") == 1
     finally:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from admin.accounting import Account, wait_until_folded, wait_until_told
 from infra.failpoints import POINTS
-from infra.postgres import connect, open_pool
+from infra.postgres import connect, connecting, open_pool
 from infra.settings import Settings
 from lab.bench.proxy import slowed
 from lab.chaos.checks import Check, check_account, check_all
@@ -156,7 +156,7 @@ async def running_fleet(settings: Settings, data: Path) -> AsyncIterator[Fleet]:
 async def stores(settings: Settings) -> AsyncIterator[Store]:
     pool = await open_pool(settings.postgres_url, size_max=2)
     try:
-        keyring = Keyring.parse(settings.keyring.get_secret_value())
+        keyring = Keyring.of(settings)
         yield Store(pool, keyring, settings.journal_partitions)
     finally:
         await pool.close()
@@ -167,9 +167,8 @@ async def test_the_checks_notice_a_lost_cent_a_foreign_record_and_an_untold_move
 ) -> None:
     # Nobody has read, so nothing is cached, and verify alone would have nothing to compare there.
     assert await drained.failed() == {*UNREAD, VERIFIED}
-    connection = await connect(drained.settings.postgres_url)
-    try:
-        row = await connection.fetchrow("SELECT subject, version, state FROM g1.fan_state LIMIT 1")
+    async with connecting(drained.settings.postgres_url) as connection:
+        (row,) = await connection.fetch("SELECT subject, version, state FROM g1.fan_state LIMIT 1")
         state = decode(row["state"])
         state.engagement.revenue -= 1
         await connection.execute(
@@ -177,8 +176,6 @@ async def test_the_checks_notice_a_lost_cent_a_foreign_record_and_an_untold_move
             row["subject"],
             encode(state),
         )
-    finally:
-        await connection.close()
     producer = AIOKafkaProducer(bootstrap_servers=drained.settings.kafka_url, acks="all")
     await producer.start()
     try:

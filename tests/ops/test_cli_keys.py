@@ -28,7 +28,7 @@ async def test_binds_what_a_former_release_left_and_names_what_is_broken(
 ) -> None:
     connection = await connect(store_settings.postgres_url)
     await connection.execute("UPDATE key_binding SET state = 'unbound'")
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    keyring = Keyring.of(store_settings)
     made = await Subjects(keyring, 10).resolve(
         connection, [("creator", "fan"), ("creator", "other")]
     )

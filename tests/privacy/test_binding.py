@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.postgres import connect
+from infra.postgres import Connection, connect
 from privacy.binding import bind, binding_state
 from privacy.keys import Keyring, is_bound
 from privacy.subjects import Subject, Subjects
@@ -28,41 +28,41 @@ async def connection(postgres_url: str) -> AsyncIterator[Any]:
     await made.close()
 
 
-async def make(connection: Any, pairs: list[Relationship]) -> dict[Relationship, Subject]:
+async def make(connection: Connection, pairs: list[Relationship]) -> dict[Relationship, Subject]:
     return await Subjects(KEYRING, 1000).resolve(connection, pairs)
 
 
 async def make_as_the_former_release(
-    connection: Any, pairs: list[Relationship]
+    connection: Connection, pairs: list[Relationship]
 ) -> dict[Relationship, Subject]:
     await connection.execute("UPDATE key_binding SET state = 'unbound'")
     return await make(connection, pairs)
 
 
-async def wrappings(connection: Any) -> list[bytes]:
+async def wrappings(connection: Connection) -> list[bytes]:
     return [row[0] for row in await connection.fetch("SELECT wrapped_key FROM subject")]
 
 
-async def locked(connection: Any, made: dict[Relationship, Subject]) -> set[bytes]:
+async def locked(connection: Connection, made: dict[Relationship, Subject]) -> set[bytes]:
     """Of these, whose key does not open any more."""
     closed: dict[bytes, SealBroken] = {}
     await Subjects(KEYRING, 1000).lookup(connection, [one.id for one in made.values()], closed)
     return set(closed)
 
 
-async def swap(connection: Any, first: str, second: str) -> None:
+async def swap(connection: Connection, first: str, second: str) -> None:
     """Hang each one's memory on the other's name."""
     for fan, name in ((first, "between"), (second, first), ("between", second)):
         await connection.execute("UPDATE subject SET fan_id = $1 WHERE fan_id = $2", name, fan)
 
 
-async def test_a_new_database_binds_every_key(connection: Any) -> None:
+async def test_a_new_database_binds_every_key(connection: Connection) -> None:
     await make(connection, PAIRS)
     assert await binding_state(connection) == "bound"
     assert all(map(is_bound, await wrappings(connection)))
 
 
-async def test_swapped_mappings_open_nothing_and_are_named(connection: Any) -> None:
+async def test_swapped_mappings_open_nothing_and_are_named(connection: Connection) -> None:
     made = await make(connection, PAIRS)
     assert await locked(connection, made) == set()
     await swap(connection, "fan1", "fan2")
@@ -76,7 +76,7 @@ async def test_swapped_mappings_open_nothing_and_are_named(connection: Any) -> N
 
 
 async def test_keys_of_the_former_release_are_bound_and_stay_the_same_keys(
-    connection: Any,
+    connection: Connection,
 ) -> None:
     before = await make_as_the_former_release(connection, PAIRS)
     assert not any(map(is_bound, await wrappings(connection)))
@@ -92,7 +92,7 @@ async def test_keys_of_the_former_release_are_bound_and_stay_the_same_keys(
     assert (await bind(connection, KEYRING)).bound == 0
 
 
-async def test_an_interrupted_run_is_finished_by_the_next(connection: Any) -> None:
+async def test_an_interrupted_run_is_finished_by_the_next(connection: Connection) -> None:
     await make_as_the_former_release(connection, PAIRS)
 
     def interrupt(bound: int) -> None:
@@ -107,7 +107,7 @@ async def test_an_interrupted_run_is_finished_by_the_next(connection: Any) -> No
     assert (await bind(connection, KEYRING)).bound == 5
 
 
-async def test_an_unbound_key_put_back_afterwards_opens_nothing(connection: Any) -> None:
+async def test_an_unbound_key_put_back_afterwards_opens_nothing(connection: Connection) -> None:
     await make_as_the_former_release(connection, PAIRS[:1])
     (unbound,) = await wrappings(connection)
     await bind(connection, KEYRING)
@@ -120,7 +120,7 @@ async def test_an_unbound_key_put_back_afterwards_opens_nothing(connection: Any)
 
 
 async def test_whoever_makes_a_subject_while_binding_ends_makes_a_bound_one(
-    connection: Any, postgres_url: str
+    connection: Connection, postgres_url: str
 ) -> None:
     """It waits for the lock that the last step holds, and then goes by the new state."""
     await connection.execute("UPDATE key_binding SET state = 'unbound'")
@@ -138,7 +138,9 @@ async def test_whoever_makes_a_subject_while_binding_ends_makes_a_bound_one(
     await other.close()
 
 
-async def test_what_no_key_opens_is_named_and_does_not_stop_the_others(connection: Any) -> None:
+async def test_what_no_key_opens_is_named_and_does_not_stop_the_others(
+    connection: Connection,
+) -> None:
     made = await make_as_the_former_release(connection, PAIRS)
     await connection.execute(
         "UPDATE subject SET wrapped_key = set_byte(wrapped_key, 20, 1 # get_byte(wrapped_key, 20))"
@@ -149,7 +151,7 @@ async def test_what_no_key_opens_is_named_and_does_not_stop_the_others(connectio
     assert await binding_state(connection) == "bound"
 
 
-async def test_a_keyring_that_lacks_a_key_changes_nothing(connection: Any) -> None:
+async def test_a_keyring_that_lacks_a_key_changes_nothing(connection: Connection) -> None:
     await make_as_the_former_release(connection, PAIRS)
     before = await wrappings(connection)
     with pytest.raises(Misconfigured, match="lacks 1 of the keys"):

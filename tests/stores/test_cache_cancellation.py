@@ -12,7 +12,7 @@ ROUNDS = 10
 
 
 async def test_a_cancelled_read_never_goes_on(store_settings: Settings) -> None:
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    keyring = Keyring.of(store_settings)
     cache = open_cache(store_settings, keyring)
     cancelled = 0
     try:

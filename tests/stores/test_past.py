@@ -31,7 +31,7 @@ async def settings(store_settings: Settings) -> Settings:
 
 @pytest.fixture
 async def past(settings: Settings) -> AsyncIterator[Past]:
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     made = await open_past(settings.model_copy(update={"history_seconds_max": 0.3}), keyring)
     yield made
     await made.close()
@@ -39,7 +39,7 @@ async def past(settings: Settings) -> AsyncIterator[Past]:
 
 @pytest.fixture
 async def memory(settings: Settings) -> AsyncIterator[FanMemory]:
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     pool = await open_pool(settings.postgres_url, size_max=8)
     cache = open_cache(settings, keyring)
     made = FanMemory(cache, Store(pool, keyring, settings.journal_partitions), keyring, settings)
@@ -147,7 +147,7 @@ async def test_five_readers_of_a_long_history_are_refused_before_it_is_read(
 
 
 async def test_a_history_of_too_many_bytes_is_refused(settings: Settings) -> None:
-    keyring = Keyring.parse(settings.keyring.get_secret_value())
+    keyring = Keyring.of(settings)
     small = await open_past(settings.model_copy(update={"history_bytes_max": 1024}), keyring)
     with pytest.raises(InvalidInput, match="1024 bytes"):
         await small.fold("c1", "fan", len)

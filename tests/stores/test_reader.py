@@ -25,8 +25,8 @@ REACHED = Position("interactions", 0, 0)
 @pytest.fixture
 async def memory(store_settings: Settings) -> AsyncIterator[FanMemory]:
     await seed(store_settings, {pair: interactions(60, n) for n, pair in enumerate(FANS)})
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
-    pool: Any = await open_pool(store_settings.postgres_url)
+    keyring = Keyring.of(store_settings)
+    pool = await open_pool(store_settings.postgres_url)
     cache = open_cache(store_settings, keyring)
     store = Store(pool, keyring, store_settings.journal_partitions)
     settings = store_settings.model_copy(update={"cache_fills_max": 4})

@@ -35,7 +35,7 @@ async def pool(store_settings: Settings) -> AsyncIterator[Any]:
 @pytest.fixture
 async def store(store_settings: Settings, pool: Any) -> Store:
     await seed(store_settings, {("creator", "fan"): HISTORY, ("other", "fan"): HISTORY[:1]})
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    keyring = Keyring.of(store_settings)
     return Store(pool, keyring, store_settings.journal_partitions)
 
 
@@ -89,7 +89,7 @@ async def test_a_fan_of_the_former_release_is_read_and_leaves_the_database_bound
     await pool.execute("UPDATE key_binding SET state = 'unbound'")
     pair = ("creator", "fan")
     await seed(store_settings, {pair: HISTORY})
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
+    keyring = Keyring.of(store_settings)
     store = Store(pool, keyring, store_settings.journal_partitions)
     assert not is_bound(await pool.fetchval("SELECT wrapped_key FROM subject"))
     stored = await store.stored(*pair)

@@ -1,11 +1,10 @@
 """Whoever holds a partition keeps its word in the cache, and notices when something went back."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from infra.postgres import open_pool
+from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from lab.bench.fold import interactions
 from lab.bench.seed import seed
@@ -24,7 +23,7 @@ WHO = ("creator", "fan")
 class Holder:
     """One worker that holds every partition, and one fan who is cached."""
 
-    def __init__(self, pool: Any, cache: Cache, store: Store, partitions: int) -> None:
+    def __init__(self, pool: Pool, cache: Cache, store: Store, partitions: int) -> None:
         self.pool, self.cache, self.store, self.partitions = pool, cache, store, partitions
         self.positions = Positions(JOURNAL.name)
         self.writer = CacheWriter(pool, cache)
@@ -48,8 +47,8 @@ class Holder:
 @pytest.fixture
 async def holder(store_settings: Settings) -> AsyncIterator[Holder]:
     await seed(store_settings, {WHO: interactions(20, 1)})
-    keyring = Keyring.parse(store_settings.keyring.get_secret_value())
-    pool: Any = await open_pool(store_settings.postgres_url)
+    keyring = Keyring.of(store_settings)
+    pool = await open_pool(store_settings.postgres_url)
     cache = open_cache(store_settings, keyring)
     store = Store(pool, keyring, store_settings.journal_partitions)
     made = Holder(pool, cache, store, store_settings.journal_partitions)

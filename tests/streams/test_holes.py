@@ -98,12 +98,13 @@ async def test_a_claim_that_comes_while_positions_are_read_is_not_undone() -> No
     positions = Positions(TOPIC)
     positions.held = {PARTITION: Held(PARTITION, 100, 1, 0)}
 
-    class Connection:
+    class Connected:
         async def fetch(self, *_: Any) -> list[dict[str, Any]]:
             row = {"partition": PARTITION, "next": 100, "epoch": 2, "erasures": 0, "sources": []}
             row |= {"marks": [], "acknowledged": [], "counted": 0, "boundaries": []}
             positions.held = {PARTITION: Held(PARTITION, 100, 3, 0)}
             return [row]
 
-    assert await positions.reload(Connection(), [PARTITION])
+    connection: Any = Connected()
+    assert await positions.reload(connection, [PARTITION])
     assert positions.held[PARTITION].epoch == 3

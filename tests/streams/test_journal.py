@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from infra.postgres import connect
+from infra.postgres import connect, connecting
 from privacy.seal import event_key, seal, unseal
 from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.journal import (
@@ -27,12 +27,9 @@ SOURCE = 9
 
 
 async def subject_of(pipeline: Pipeline, fan: str) -> Subject:
-    connection = await connect(pipeline.settings.postgres_url)
-    try:
+    async with connecting(pipeline.settings.postgres_url) as connection:
         pair = ("creator", fan)
         return (await Subjects(pipeline.keyring, 10).resolve(connection, [pair]))[pair]
-    finally:
-        await connection.close()
 
 
 class Forger:
