@@ -23,6 +23,7 @@ from schemas.times import render_time
 ROOMS: Final = (
     "schemas",
     "infra",
+    "integrations",
     "analysis",
     "views",
     "privacy",

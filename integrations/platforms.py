@@ -1,0 +1,32 @@
+"""All platforms by name."""
+
+from typing import Final
+
+from integrations import (
+    fansly,
+    generic,
+    instagram,
+    kofi,
+    onlyfans,
+    patreon,
+    streamlabs,
+    stripe,
+    telegram,
+    whatsapp,
+)
+from integrations.converted import Platform
+
+PLATFORMS: Final[dict[str, Platform]] = {
+    "fansly": fansly,
+    "generic": generic,
+    "instagram": instagram,
+    "kofi": kofi,
+    "onlyfans": onlyfans,
+    "patreon": patreon,
+    "streamlabs": streamlabs,
+    "stripe": stripe,
+    "telegram": telegram,
+    "whatsapp": whatsapp,
+}
+EXPORTS_ONLY: Final = frozenset(("telegram", "whatsapp"))
+"""They post nothing to a webhook."""
