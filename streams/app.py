@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import faust
-import mode
 import uvloop
 
 from infra import failpoints, kafka
@@ -23,6 +22,7 @@ from stores.relay import Relay
 from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
+from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog
 
@@ -45,8 +45,8 @@ def run_worker(settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(settings)
-    mode.Worker(
-        app, loop=loop, loglevel=settings.log_level, override_logging=False, daemon=True
+    Process(
+        app, app.running.wait, loop=loop, loglevel=settings.log_level
     ).execute_from_commandline()
 
 
@@ -100,11 +100,16 @@ class _App(faust.App):
 
     opening: list[Callable[[], Awaitable[None]]]
     closing: list[Callable[[], Awaitable[None]]]
+    running: asyncio.Event
 
     async def on_first_start(self) -> None:
         for opened in self.opening:
             await opened()
         await super().on_first_start()
+
+    async def on_started(self) -> None:
+        await super().on_started()
+        self.running.set()
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
@@ -142,4 +147,5 @@ def _faust_app(settings: Settings) -> Any:
     )
     app.opening = []
     app.closing = []
+    app.running = asyncio.Event()
     return app
