@@ -11,4 +11,5 @@ projection    second step: `journal` to states, history and outbox in Postgres
 cache_writer  follows projection in Redis
 watchdog      ends a worker that stands still
 app           puts them together
+process       runs the app: it starts before it stops
 """
