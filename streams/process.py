@@ -37,6 +37,6 @@ class Process(mode.Worker):
 
 
 def _leave() -> None:
-    log.warning("the worker did not stop in time: it leaves", extra={"seconds": STOP_SECONDS_MAX})
+    log.warning("the worker did not stop within %g s: it leaves", STOP_SECONDS_MAX)
     logging.shutdown()
     os._exit(0)
