@@ -44,8 +44,8 @@ class PartitionLag:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look found; `database` and `broker` say whether they answered."""
+class PipelineState:
+    """How far behind the views were at one moment; `database`, `broker`: whether they answered."""
 
     partitions: tuple[PartitionLag, ...]
     database: bool
@@ -68,15 +68,15 @@ class Look:
 
 
 class LagReader:
-    """Looks at most once per `KEEP_SECONDS`; concurrent askers share a look."""
+    """Looks at most once per `KEEP_SECONDS`; those who ask at the same time share one look."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
         self._consumer: Any = None
-        self._looking: asyncio.Task[Look] | None = None
+        self._looking: asyncio.Task[PipelineState] | None = None
         self._looked_at = float("-inf")
-        self.latest = Look((), False, False)
+        self.latest = PipelineState((), False, False)
 
     async def close(self) -> None:
         if self._looking is not None:
@@ -85,7 +85,7 @@ class LagReader:
                 await self._looking
         await self._disconnect()
 
-    async def look(self) -> Look:
+    async def look(self) -> PipelineState:
         """The present state; never raises because something is down."""
         if time.monotonic() - self._looked_at < KEEP_SECONDS:
             return self.latest
@@ -93,7 +93,7 @@ class LagReader:
             self._looking = asyncio.create_task(self._look())
         return await asyncio.shield(self._looking)
 
-    async def _look(self) -> Look:
+    async def _look(self) -> PipelineState:
         statuses: list[PartitionStatus] | None = None
         stopped: tuple[Lost, ...] = ()
         untold: tuple[Waiting, ...] = ()
@@ -119,7 +119,7 @@ class LagReader:
         parts = tuple(
             replace(part, stopped=(part.topic, part.partition) in waiting) for part in parts
         )
-        self.latest = Look(parts, statuses is not None, broker, stopped, untold)
+        self.latest = PipelineState(parts, statuses is not None, broker, stopped, untold)
         self._looked_at = time.monotonic()
         return self.latest
 

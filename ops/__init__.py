@@ -5,8 +5,8 @@ services               embedded Kafka, PostgreSQL and Valkey under one data dire
 supervisor             keeps workers, API and services running
 system                 a whole system in one place, for `up` and `demo`
 demo, show             the sample and how a context looks in a terminal
-doctor                 looks at everything and says what to do; its parts are `findings`,
-                       `refusals` and `certificates`
+doctor                 looks at everything and says what to do
+refusals               what it means when a service refuses us
 secrets                development secrets in the data directory
 reference              writes the docs' tables from the code
 """

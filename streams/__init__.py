@@ -2,6 +2,10 @@
 
 transport     the batched path through Faust: a whole fetch per event, our start positions
 batching      one unit of work at a time: gather, apply, retry
+step          what is done with a unit: the contract of ingest and projection
+unit_size     how many records a unit may have
+lookout       once a second: what stands still, moved without us, or went backwards
+advisory      how far we are, told to Kafka for lag tools only
 continuity    whether the log continues where we stopped
 second_copy   whether interactions still has what the journal lost
 healing       what to do when a log is not the one that we remember

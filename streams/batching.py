@@ -13,10 +13,10 @@ Nothing is skipped. While Kafka or Postgres is unavailable the unit is retried w
 backoff. If another worker now owns the partition, the unit is dropped and that worker processes it.
 Any other error ends the process, because continuing would be wrong.
 
-Once a second the loop also looks up: a partition that has lag, an empty queue and no movement is
-sought again, and positions that moved in Postgres without us are read again. After each claim, and
-when a log goes backwards, its partitions are checked before anything of theirs counts
-(`streams.healing`).
+Once a second the loop also looks up (`streams.lookout`): a partition that has lag, an empty queue
+and no movement is read again from its position, and so are positions that moved in Postgres
+without us. After each claim, and when a log goes backwards, its partitions are checked before
+anything of theirs counts (`streams.healing`).
 """
 
 import asyncio
@@ -24,73 +24,30 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from faust.types import TP
 
 from infra.exit_codes import FAILED
 from infra.kafka import IllegalStateError, KafkaError
-from infra.postgres import UNAVAILABLE
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
-from schemas.errors import (
-    BrokerUnavailable,
-    DatabaseUnavailable,
-    FanMemoryError,
-    Fenced,
-)
+from schemas.errors import FanMemoryError, Fenced
 from stores.positions import Batch, Positions
+from streams.advisory import AdvisoryCommit
 from streams.continuity import Fetched, plan
+from streams.lookout import LOOK_SECONDS, Lookout
+from streams.step import NOT_NOW, Step
+from streams.unit_size import FIRST_RECORDS, next_size
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 QUEUED_FETCHES_MAX = 8
-FIRST_RECORDS = 1_000
-"""Records of the first unit: how fast the stores are is not known yet."""
-QUICK_SECONDS = 1.0
-"""A unit that took less than this doubles the next, up to the configured size."""
-SLOW_SECONDS = 5.0
-"""One that took longer halves the next, down to a single fetch: with Postgres 100 times as slow a
-full unit would take longer than the watchdog waits, and be begun again without end."""
-ADVISORY_COMMIT_SECONDS = 1.0
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
 heartbeats. Without one the other was a worker that had been asleep; then we claim again."""
-
-LOOK_SECONDS = 1.0
-"""How often to look up from the work, and how long a partition may stand still with lag."""
-LOOK_SECONDS_MAX = 5.0
-RECHECK_SECONDS = 10.0
-"""How often to see whether a stopped partition can continue after all."""
-
-NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
-
-
-class Step(Protocol):
-    """What is done with a unit of work: ingest or project."""
-
-    positions: Positions
-
-    async def claim(self, partitions: Sequence[int]) -> None:
-        """Take the assigned partitions over in Postgres."""
-
-    async def apply(self, batches: Sequence[Batch]) -> None:
-        """Do the whole unit, or raise and have done nothing that a second try repeats."""
-
-    async def reload(self, partitions: Sequence[int]) -> bool:
-        """Read the positions again; False when another worker has claimed one of them."""
-
-    async def as_known(self) -> bool:
-        """Whether Postgres has our positions as we know them."""
-
-    @property
-    def stopped(self) -> Container[int]:
-        """Partitions that wait for their operator: nothing of theirs is to be done."""
-
-    async def check(self, partitions: Sequence[int]) -> None:
-        """Compare the logs of these with what their positions remember, and mend or stop them."""
 
 
 class BatchLoop:
@@ -104,17 +61,12 @@ class BatchLoop:
         self._size = min(FIRST_RECORDS, records_max)
         self._queue: asyncio.Queue[Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
         self._sought: dict[int, int] = {}
-        self._looked_at = 0.0
         self._suspects: set[int] = set()
         """Partitions whose log has to be looked at before anything of theirs counts."""
         self._thrown: set[int] = set()
         """Of them, those whose consumer is somewhere else now."""
-        self._ends: dict[int, int] = {}
-        self._rechecked_at = 0.0
-        self._stood: dict[int, int] = {}
-        """Partition with lag -> its position at the last look."""
-        self._committed_at = 0.0
-        self._advisory: asyncio.Task[None] | None = None
+        self._lookout = Lookout(app, step)
+        self._advisory = AdvisoryCommit(app)
 
     @property
     def positions(self) -> Positions:
@@ -133,7 +85,7 @@ class BatchLoop:
             _explain(error)
             raise
         self._sought.clear()
-        self._ends.clear()
+        self._lookout.claimed()
         self._suspects = set(self.positions.held)
         log.info("claimed", extra={"topic": self.positions.topic, "count": len(partitions)})
         return {partition: held.next for partition, held in self.positions.held.items()}
@@ -151,7 +103,7 @@ class BatchLoop:
                 fetched = await self._gather()
                 if self._suspects:
                     await self._check()
-                elif time.monotonic() - self._looked_at >= LOOK_SECONDS:
+                elif self._lookout.due:
                     await self._look(idle=not fetched)
                 if not fetched:
                     continue
@@ -201,7 +153,7 @@ class BatchLoop:
                     raise
                 else:
                     self.positions.moved(batches)
-                    self._tell_kafka()
+                    self._advisory.tell(self.positions)
                     return
 
         await self._until_available("apply", attempt)
@@ -244,49 +196,17 @@ class BatchLoop:
             log.debug("not ours any more: the next to claim it reads from there")
 
     async def _look(self, *, idle: bool) -> None:
-        """Look up from the work, in its pauses only. What is not to be had now is seen later."""
-        assignment = self._app.consumer_generation_id
-        if not self.positions.held or self._app.rebalancing:
+        """Look up from the work, in its pauses only."""
+        seen = await self._lookout.look()
+        if seen is None:
             return
-        try:
-            async with asyncio.timeout(LOOK_SECONDS_MAX):
-                known = await self._step.as_known()
-                ends = await self._read_ends()
-        except (*NOT_NOW, KafkaError, TimeoutError) as error:
-            log.debug("look: %s", type(error).__name__)
-            return
-        finally:
-            self._looked_at = time.monotonic()
-        if self._app.consumer_generation_id != assignment:
-            return
-        held = self.positions.held
-        self._suspects |= {
-            partition
-            for partition, end in ends.items()
-            if partition not in self._step.stopped
-            and (end < self._ends.get(partition, 0) or end < held[partition].next)
-        }
-        self._ends = ends
-        if time.monotonic() - self._rechecked_at > RECHECK_SECONDS:
-            # Its operator may have brought the log back.
-            self._rechecked_at = time.monotonic()
-            self._suspects |= {p for p in held if p in self._step.stopped}
-        if not known:
+        self._suspects |= seen.suspects
+        if not seen.known:
             await self._read_positions_again()
         elif idle and self._queue.empty():
-            await self._seek_what_stands_still(ends)
+            await self._seek_what_stands_still()
         else:
-            self._stood.clear()
-
-    async def _read_ends(self) -> dict[int, int]:
-        assigned = self._app.consumer.assignment()
-        tps = [
-            tp
-            for partition in self.positions.held
-            if (tp := TP(self.positions.topic, partition)) in assigned
-        ]
-        ends = await self._app.consumer.highwaters(*tps) if tps else {}
-        return {tp.partition: end for tp, end in ends.items()}
+            self._lookout.working()
 
     async def _read_positions_again(self) -> None:
         """Somebody moved our positions: the database was restored, a loss accepted, a log healed.
@@ -298,29 +218,14 @@ class BatchLoop:
         held = self.positions.held
         await self._seek({partition: one.next for partition, one in held.items()})
 
-    async def _seek_what_stands_still(self, ends: dict[int, int]) -> None:
-        """A fetch may be dropped on its way after we have counted it as read (`Records`).
-
-        What comes behind it shows that. When nothing comes, the partition would stand still until
-        the next event: with lag, an empty queue and the same position as a look ago it is sought.
-        """
-        held = self.positions.held
-        lagging = {
-            partition: held[partition].next
-            for partition, end in ends.items()
-            if partition in held
-            and held[partition].next < end
-            and partition not in self._step.stopped
-        }
-        still = {p: at for p, at in lagging.items() if self._stood.get(p) == at}
-        self._stood = lagging
+    async def _seek_what_stands_still(self) -> None:
+        still = self._lookout.standing_still()
         if still:
             log.info(
                 "reading again what stands still",
                 extra={"topic": self.positions.topic, "count": len(still)},
             )
             await self._seek(still)
-            self._stood = {}
 
     async def _reaches_back(self, partition: int, expected: int) -> bool:
         """The log was read from `expected` on, and had nothing for us at first: is that all?
@@ -390,32 +295,6 @@ class BatchLoop:
                 )
 
         return await retried(operation, self._backoff, on=on, told=waits)
-
-    def _tell_kafka(self) -> None:
-        now = time.monotonic()
-        if now - self._committed_at < ADVISORY_COMMIT_SECONDS:
-            return
-        if self._advisory is not None and not self._advisory.done():
-            return
-        self._committed_at = now
-        offsets = {partition: held.next for partition, held in self.positions.held.items()}
-        self._advisory = asyncio.create_task(self._commit_advisory(offsets))
-
-    async def _commit_advisory(self, offsets: dict[int, int]) -> None:
-        try:
-            async with asyncio.timeout(10):
-                await self._app.consumer.commit_advisory(self.positions.topic, offsets)
-        except Exception as error:  # noqa: BLE001 # nothing depends on it, whatever it is
-            log.debug("advisory commit: %s", type(error).__name__)
-
-
-def next_size(size: int, seconds: float, least: int, most: int) -> int:
-    """How many records the next unit may have, after one of up to `size` that took `seconds`."""
-    if seconds > SLOW_SECONDS:
-        size //= 2
-    elif seconds < QUICK_SECONDS:
-        size *= 2
-    return max(min(least, most), min(size, most))
 
 
 def _explain(error: BaseException) -> None:

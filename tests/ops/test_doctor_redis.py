@@ -6,8 +6,8 @@ import pytest
 
 from infra.redis import Redis
 from infra.settings import Settings
-from ops.doctor import _redis
-from ops.findings import Note
+from ops.doctor.cache import redis
+from ops.doctor.findings import Note
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def client(store_settings: Settings) -> AsyncIterator[Redis]:
 
 
 async def test_the_documented_policy_is_right(store_settings: Settings, client: Redis) -> None:
-    assert "Valkey" in await _redis(store_settings)
+    assert "Valkey" in await redis(store_settings)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,6 @@ async def test_a_policy_that_costs_reads_is_noted(
 ) -> None:
     await client.call("CONFIG", "SET", "maxmemory-policy", policy)
     with pytest.raises(Note, match=says) as noted:
-        await _redis(store_settings)
+        await redis(store_settings)
     assert "allkeys-lru" in noted.value.advice
     assert store_settings.redis_url not in str(noted.value)

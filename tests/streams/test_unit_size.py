@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.batching import FIRST_RECORDS, QUICK_SECONDS, SLOW_SECONDS, next_size
+from streams.unit_size import FIRST_RECORDS, QUICK_SECONDS, SLOW_SECONDS, next_size
 
 MOST = 8_000
 

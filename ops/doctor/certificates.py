@@ -9,7 +9,7 @@ from cryptography import x509
 
 from infra import kafka, postgres
 from infra.settings import PREFIX, Settings
-from ops.findings import Note, Problem
+from ops.doctor.findings import Note, Problem
 
 RENEW: Final = timedelta(days=14)
 """Before its end a certificate is worth a note: time enough to have another made."""

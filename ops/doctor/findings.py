@@ -5,6 +5,9 @@ from typing import Literal
 
 Verdict = Literal["ok", "note", "problem"]
 
+ANSWER_SECONDS_MAX = 5.0
+"""How long a check waits for each answer of a service."""
+
 
 @dataclass(frozen=True)
 class Finding:

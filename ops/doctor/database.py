@@ -1,0 +1,134 @@
+"""Checks of PostgreSQL, and of what it says about keys, logs, the outbox and the time."""
+
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from admin import log_state
+from infra.postgres import Connection, UndefinedTableError, connecting
+from infra.settings import Settings
+from infra.sql import load_queries
+from ops.doctor.directory import keyring_text
+from ops.doctor.findings import ANSWER_SECONDS_MAX, Note, Problem
+from ops.secrets import KEYRING_FILE
+from ops.services.endpoints import without_password
+from privacy.binding import binding_state
+from schemas.errors import Misconfigured
+from stores import migrate, outbox
+
+SQL = load_queries(Path(__file__).with_name("database.sql"))
+OUTBOX_SECONDS_MAX = 60.0
+CLOCK_SECONDS_MAX = 2.0
+"""Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
+
+
+def _connecting(settings: Settings) -> AbstractAsyncContextManager[Connection]:
+    return connecting(
+        settings.postgres_url, timeout=ANSWER_SECONDS_MAX, command_timeout=ANSWER_SECONDS_MAX
+    )
+
+
+async def server(settings: Settings) -> str:
+    async with _connecting(settings) as connection:
+        (row,) = await connection.fetch(SQL.server)
+    version, *durable = row
+    where = without_password(settings.postgres_url)
+    if "off" in durable:
+        raise Problem(
+            f"PostgreSQL {version} at {where} may forget commits.",
+            "Set fsync and synchronous_commit to on.",
+        )
+    return f"PostgreSQL {version} at {where}"
+
+
+async def schema(settings: Settings) -> str:
+    async with _connecting(settings) as connection:
+        await migrate.check(connection)
+    return "is what this code expects"
+
+
+async def keyring(data: Path, settings: Settings) -> str:
+    """Whether the keyring has every key under which the database's subjects are wrapped."""
+    text = keyring_text(data, settings)
+    try:
+        async with _connecting(settings) as connection:
+            rows = await connection.fetch(SQL.keks)
+            state = await binding_state(connection)
+    except UndefinedTableError:
+        return "no schema yet, nothing is sealed"
+    if not text:
+        if rows:
+            raise Misconfigured(
+                "There is no keyring, but the database has sealed subjects.",
+                hint=f"Restore {data / KEYRING_FILE}, or set FANMEMORY_KEYRING.",
+            )
+        return "none yet, and nothing is sealed"
+    ids = {part.strip().partition(":")[0] for part in text.split(",")}
+    missing = {row["kek"]: row["subjects"] for row in rows if row["kek"] not in ids}
+    if missing:
+        raise Problem(
+            f"Keys {', '.join(sorted(missing))} are missing; {sum(missing.values())} subjects"
+            " can't be read.",
+            "Add those keys to FANMEMORY_KEYRING, after the newest one.",
+        )
+    if state != "bound":
+        raise Note(
+            "The fans' keys are not all bound to who they belong to.",
+            "Run `fanmemory keys bind` once no process of the former release is left.",
+        )
+    return f"opens all {sum(row['subjects'] for row in rows)} subjects' keys"
+
+
+async def logs(settings: Settings) -> str:
+    """Whether the logs still have what was read of them."""
+    try:
+        async with _connecting(settings) as connection:
+            waiting = await log_state.stopped(connection)
+            ahead = await log_state.ahead(connection, settings)
+    except UndefinedTableError:
+        return "no schema yet, nothing was read"
+    if waiting:
+        raise Problem(f"{len(waiting)} partition(s) stand still. {waiting[0]}.", waiting[0].advice)
+    if ahead:
+        name, count = next(iter(ahead.items()))
+        raise Problem(
+            f"{name} ends {count} records before the position that was read.",
+            "A worker heals it or stops that partition: check that one runs, and look at its log.",
+        )
+    return "they have everything that was read"
+
+
+async def untold(settings: Settings) -> str:
+    """Whether what is to be told on Kafka is told."""
+    try:
+        async with _connecting(settings) as connection:
+            found = await outbox.waiting(connection)
+    except UndefinedTableError:
+        return "no schema yet, nothing to tell"
+    for one in found:
+        if one.oldest_seconds > OUTBOX_SECONDS_MAX:
+            raise Problem(
+                f"{one.waiting} records for {one.topic} wait for {one.oldest_seconds:.0f} s.",
+                "Check that a worker runs, and the topic with `fanmemory topics check`.",
+            )
+        if one.refused:
+            raise Problem(
+                f"{one.refused} records for {one.topic} are refused by the broker for good.",
+                "See `refused` in the table outbox_record; set it to NULL to try again.",
+            )
+    return f"{sum(one.waiting for one in found)} records wait to be published"
+
+
+async def clock(settings: Settings) -> str:
+    """Our clock against the database's, with the answer's travelling time as the doubt."""
+    async with _connecting(settings) as connection:
+        before = time.time()
+        theirs = float(await connection.fetchval(SQL.clock))
+        after = time.time()
+    apart = max(before - theirs, theirs - after, 0.0)
+    if apart > CLOCK_SECONDS_MAX:
+        raise Problem(
+            f"This clock and PostgreSQL's are {apart:.1f} s apart.",
+            "Let both machines follow a time server: what is from the future is refused.",
+        )
+    return f"agrees with PostgreSQL's within {apart + after - before:.3f} s"

@@ -1,0 +1,36 @@
+"""What is done with a unit of work: the contract between the batch loop and its two steps."""
+
+from collections.abc import Container, Sequence
+from typing import Protocol
+
+from infra.postgres import UNAVAILABLE
+from schemas.errors import BrokerUnavailable, DatabaseUnavailable
+from stores.positions import Batch, Positions
+
+NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
+"""What a step raises while something is down: the same work can succeed later."""
+
+
+class Step(Protocol):
+    """Ingest or projection."""
+
+    positions: Positions
+
+    async def claim(self, partitions: Sequence[int]) -> None:
+        """Take the assigned partitions over in Postgres."""
+
+    async def apply(self, batches: Sequence[Batch]) -> None:
+        """Do the whole unit, or raise and have done nothing that a second try repeats."""
+
+    async def reload(self, partitions: Sequence[int]) -> bool:
+        """Read the positions again; False when another worker has claimed one of them."""
+
+    async def as_known(self) -> bool:
+        """Whether Postgres has our positions as we know them."""
+
+    @property
+    def stopped(self) -> Container[int]:
+        """Partitions that wait for their operator: nothing of theirs is to be done."""
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        """Compare the logs of these with what their positions remember, and mend or stop them."""
