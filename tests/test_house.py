@@ -181,6 +181,17 @@ def test_every_query_that_is_named_stands_in_a_file_and_every_query_is_used() ->
     assert named - set(used) == set()
 
 
+def test_every_query_has_a_line_that_says_what_it_is_for() -> None:
+    missing = [
+        f"{name}: {query}"
+        for name, text in TEXTS.items()
+        if name.endswith(".sql")
+        for line, query in re.findall(r"^(.*)\n-- name: (\w+)$", "\n" + text, re.MULTILINE)
+        if not re.match(r"-- \S.*[.:;,\w)`]$", line)
+    ]
+    assert missing == []
+
+
 HANDS_ON = {"ops/services/process.py", "ops/supervisor.py"}
 """What gives a child process its environment."""
 

@@ -23,6 +23,7 @@ WHERE p.epoch < c.epoch ORDER BY p.topic, p.partition;
 -- name: sample_subjects
 SELECT subject FROM subject ORDER BY sha256(uuid_send(subject)) LIMIT $1;
 
+-- The states of these fans.
 -- name: states_of
 SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 
@@ -33,20 +34,25 @@ SELECT subject, count(*) AS rows, sha256(string_agg(event_key || int4send(partit
     ''::bytea ORDER BY event_key)) AS digest
 FROM interaction WHERE subject = ANY ($1::uuid[]) GROUP BY subject;
 
+-- How many states each journal partition has: a subject's first bytes choose its partition.
 -- name: state_counts
 SELECT (('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1)::int
     AS partition, count(*) AS rows
 FROM {generation}.fan_state GROUP BY 1;
 
+-- How many rows of history each journal partition has.
 -- name: history_counts
 SELECT partition, count(*) AS rows FROM interaction GROUP BY partition;
 
+-- Everybody who has a state and belongs to one partition.
 -- name: state_subjects
 SELECT subject FROM {generation}.fan_state
 WHERE ('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1 = $2;
 
+-- Everybody who has history in one partition.
 -- name: history_subjects
 SELECT DISTINCT subject FROM interaction WHERE partition = $1;
 
+-- Which of these subjects are known.
 -- name: existing_subjects
 SELECT subject FROM subject WHERE subject = ANY ($1::uuid[]);

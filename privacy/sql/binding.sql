@@ -1,8 +1,10 @@
 -- Binding wrapped keys to their relationships.
 
+-- How far the binding has got: unbound, binding or bound.
 -- name: state
 SELECT state FROM key_binding;
 
+-- Every key-encryption key that is in use.
 -- name: keks
 SELECT DISTINCT kek FROM subject;
 
@@ -10,6 +12,7 @@ SELECT DISTINCT kek FROM subject;
 -- name: begin
 UPDATE key_binding SET state = 'binding', changed_at = now() WHERE state = 'unbound';
 
+-- Subjects whose wrapped key is not bound yet, from one on, in order.
 -- name: unbound_after
 SELECT subject, creator_id, fan_id, kek, wrapped_key FROM subject
 WHERE subject > $1 AND octet_length(wrapped_key) <> $2
@@ -26,5 +29,6 @@ WHERE s.subject = x.subject AND s.wrapped_key = x.known;
 -- name: hold_new_subjects
 LOCK TABLE subject IN SHARE ROW EXCLUSIVE MODE;
 
+-- From here on an unbound key opens nothing.
 -- name: finish
 UPDATE key_binding SET state = 'bound', changed_at = now();

@@ -1,11 +1,13 @@
 -- Subjects: the mapping from a relationship to its random id, and its wrapped key.
 
+-- The subjects of relationships, by creator and fan.
 -- name: find_by_relationship
 SELECT s.subject, s.creator_id, s.fan_id, s.kek, s.wrapped_key,
     (SELECT state <> 'bound' FROM key_binding) AS unbound_opens
 FROM unnest($1::text[], $2::text[]) AS wanted (creator_id, fan_id)
 JOIN subject s USING (creator_id, fan_id);
 
+-- The relationships of subjects.
 -- name: find_by_subject
 SELECT subject, creator_id, fan_id, kek, wrapped_key,
     (SELECT state <> 'bound' FROM key_binding) AS unbound_opens

@@ -73,9 +73,11 @@ FROM (
 ) AS oldest
 GROUP BY topic ORDER BY topic;
 
+-- Every pack of a topic, the oldest first.
 -- name: all_packs
 SELECT value FROM outbox_pack WHERE topic = $1 ORDER BY id;
 
+-- Every record of a topic that waits by itself, the oldest first.
 -- name: all_singles
 SELECT subject, key, value, partition FROM outbox_record WHERE topic = $1 ORDER BY id;
 

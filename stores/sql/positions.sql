@@ -20,6 +20,7 @@ FROM claimed;
 -- name: terminate_blockers
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM unnest(pg_blocking_pids($1)) AS pid;
 
+-- Positions as they stand, read by their owner.
 -- name: reload
 SELECT partition, next, epoch, erasures, sources, marks, acknowledged, counted, boundaries
 FROM position
@@ -61,15 +62,18 @@ UPDATE position SET counted = greatest(counted, next), next = least(next, $4), e
     acknowledged[2 * $5::int + 1] = -1, acknowledged[2 * $5::int + 2] = -1
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
+-- Counts what ingest made of a partition's records.
 -- name: count_intake
 UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
+-- Counts what became of a partition's records, and how far its sources were applied.
 -- name: count_folded
 UPDATE position SET sources = $4::bigint[], applied = applied + $5, duplicates = duplicates + $6,
     repeats = repeats + $7, forgotten = forgotten + $8, quarantined = quarantined + $9
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
+-- Every partition of ingest and of the live generation, for readers.
 -- name: statuses
 SELECT generation, topic, partition, next, sources, accepted, dead_letters, applied, duplicates,
     repeats, forgotten, quarantined, (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
