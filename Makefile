@@ -32,8 +32,8 @@ coverage: install ## Measure the lower rooms by their own tests, branches too; b
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
 	$(BIN)/coverage report
 
-test-containers: install ## Build the image and run compose.yml, on a container engine.
-	$(BIN)/python -m pytest -rs --containers tests/containers
+test-containers: install ## The image, compose.yml and the stores, on a container engine.
+	$(BIN)/python -m pytest -rs --containers tests/containers tests/stores
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos

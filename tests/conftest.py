@@ -37,9 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    """Addresses of the session's Kafka, PostgreSQL and Valkey."""
-    yield from helpers.session_endpoints(tmp_path_factory.mktemp("services"))
+def services(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoints]:
+    """Addresses of the session's Kafka, PostgreSQL and Valkey; `--containers`: in containers."""
+    if not pytestconfig.getoption("containers"):
+        yield from helpers.session_endpoints(tmp_path_factory.mktemp("services"))
+        return
+    from tests.containers import images, started
+
+    why = images.engine()
+    if why is not None:
+        pytest.skip(why)
+    yield from started.endpoints()
 
 
 @pytest.fixture(scope="session")
