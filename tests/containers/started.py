@@ -49,26 +49,30 @@ def endpoints() -> Iterator[Endpoints]:
     testcontainers_config.ryuk_disabled = True
     images.ensure(images.KAFKA, images.POSTGRES, images.VALKEY)
     with ExitStack() as running:
-        broker, broker_at = _kafka()
         database, password = _postgres()
         cache = DockerContainer(images.VALKEY).with_exposed_ports(6379)
-        cache.with_command("valkey-server --protected-mode no --save '' --appendonly no")
-        for container in (broker, database, cache):
+        cache.with_command(f"valkey-server --requirepass {password} --save '' --appendonly no")
+        for container in (database, cache):
             running.enter_context(container)
+        # Where containers are found is known of a running one, and a broker has to say it itself.
+        broker, broker_at = _kafka(database.get_container_host_ip())
+        running.enter_context(broker)
         address = f"{NAME}:{password}@{_published(database, 5432)}"
         found = Endpoints(
-            broker_at, f"postgresql://{address}/{NAME}", f"redis://{_published(cache, 6379)}/0"
+            broker_at,
+            f"postgresql://{address}/{NAME}",
+            f"redis://:{password}@{_published(cache, 6379)}/0",
         )
         with ThreadPoolExecutor(1) as apart:  # from the event loop of the tests
             apart.submit(asyncio.run, _answers(found)).result()
         yield found
 
 
-def _kafka() -> tuple[DockerContainer, str]:
-    """A broker says itself where it is found, so its port is the same inside and outside."""
+def _kafka(host: str) -> tuple[DockerContainer, str]:
+    """Its port is the same inside and outside."""
     container = DockerContainer(images.KAFKA)
     port = free_port()
-    at = f"{container.get_container_host_ip()}:{port}"
+    at = f"{host}:{port}"
     listeners = {
         "LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://:9093",
         "ADVERTISED_LISTENERS": f"PLAINTEXT://{at}",
