@@ -21,6 +21,7 @@ from schemas.topics import INTERACTIONS
 
 TICK_SECONDS: Final = 0.02
 BATCH_BYTES: Final = 262_144
+GROWTH: Final = 50
 OUTAGE_SECONDS_MAX: Final = 300.0
 """How long the broker may be away before the run is given up."""
 
@@ -97,6 +98,18 @@ class Emitter:
             del self._sent[partition][end:]
         await self.stop()
         await self.start()
+
+    async def grow(self, beyond: Mapping[int, int]) -> None:
+        """Inside `silent`: publish until every partition is longer than that, as far as events go.
+
+        Raises `TimeoutError` when there are too few.
+        """
+        while any(len(self._sent[partition]) <= end for partition, end in beyond.items()):
+            count = min(GROWTH, self.left)
+            if not count:
+                raise TimeoutError
+            await self._send(self._events[self.sent : self.sent + count])
+            self.sent += count
 
     async def slip(self, value: bytes) -> None:
         """One bad record among the others, compressed: larger than anybody should send."""

@@ -7,7 +7,8 @@ other, and arming the next start of one worker with a fail point.
 import asyncio
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,8 @@ from ops.system import program
 RESTART_SECONDS: Final = 0.2
 LEAVE_SECONDS_MAX: Final = 20.0
 """How long a worker that was asked to leave may take; then it is killed, and counted as such."""
+ASLEEP_POLL_SECONDS: Final = 0.1
+"""A worker that starts needs half a second until it claims."""
 CLAIMED: Final = b'"message":"claimed"'
 REFUSED: Final = b"error: "
 FENCED: Final = b'"message":"fenced"'
@@ -147,6 +150,25 @@ class Fleet:
     def idle(self) -> list[Worker]:
         """Workers at work, to which nothing else is being done."""
         return [one for one in self.workers.values() if not one.busy and one.works]
+
+    @asynccontextmanager
+    async def asleep(self) -> AsyncIterator[None]:
+        """Every worker is killed, and the next ones sleep inside, before they can have claimed."""
+        for worker in self.workers.values():
+            worker.send(signal.SIGKILL)
+        bed = asyncio.create_task(self._keep_asleep())
+        try:
+            yield
+        finally:
+            bed.cancel()
+            for worker in self.workers.values():
+                worker.send(signal.SIGCONT)
+
+    async def _keep_asleep(self) -> None:
+        while True:
+            for worker in self.workers.values():
+                worker.send(signal.SIGSTOP)
+            await asyncio.sleep(ASLEEP_POLL_SECONDS)
 
     async def stop(self) -> None:
         leaving = list(self.workers.values())

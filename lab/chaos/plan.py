@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from infra.failpoints import POINTS
 
-JOURNAL_LOST: Final = ("journal cut",)
-INTAKE_LOST: Final = ("interactions cut",)
+JOURNAL_LOST: Final = ("journal cut", "journal recreated", "journal regrown")
+INTAKE_LOST: Final = ("interactions cut", "interactions recreated", "interactions regrown")
 """What the journal has lost is written again from `interactions`, and never the other way round: an
 event that both have lost is gone. So all that takes from the journal has its turn first."""
 WorkerFault = Literal["kill", "crash", "pause"]
@@ -57,7 +57,11 @@ FULL: Final = Amounts(
         "memory-updates deleted": 2,
         "worker without the fans' key": 1,
         "journal cut": 1,
+        "journal recreated": 1,
+        "journal regrown": 1,
         "interactions cut": 1,
+        "interactions recreated": 1,
+        "interactions regrown": 1,
         "postgres restored 1 s back": 1,
         "postgres disk full": 1,
         "kafka disk full": 1,

@@ -6,7 +6,14 @@ from lab.chaos.cache import Evicting, Flushed, Full, Older
 from lab.chaos.disks import KafkaFull, PostgresFull
 from lab.chaos.fault import Fault
 from lab.chaos.kills import KafkaKilled, PostgresKilled, ValkeyKilled
-from lab.chaos.logs import InteractionsCut, JournalCut
+from lab.chaos.logs import (
+    InteractionsCut,
+    InteractionsRecreated,
+    InteractionsRegrown,
+    JournalCut,
+    JournalRecreated,
+    JournalRegrown,
+)
 from lab.chaos.records import Bloated
 from lab.chaos.restored import PostgresRestored
 from lab.chaos.side import KeyMissing, UpdatesDeleted
@@ -23,7 +30,11 @@ _ALL: Final[tuple[type[Fault], ...]] = (
     UpdatesDeleted,
     KeyMissing,
     JournalCut,
+    JournalRecreated,
+    JournalRegrown,
     InteractionsCut,
+    InteractionsRecreated,
+    InteractionsRegrown,
     PostgresRestored,
     PostgresFull,
     KafkaFull,

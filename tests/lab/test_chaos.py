@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from admin.accounting import Account, wait_until_folded, wait_until_told
 from infra.failpoints import POINTS
+from infra.kafka import client_options
 from infra.postgres import connect, connecting, open_pool
 from infra.settings import Settings
 from lab.bench.proxy import slowed
@@ -72,6 +73,11 @@ def test_a_plan_takes_from_the_journal_only_while_interactions_has_it_all(seed: 
     faults = [step.fault for step in make_plan(seed, FULL).services]
     last = max(at for at, fault in enumerate(faults) if fault in JOURNAL_LOST)
     assert last < min(at for at, fault in enumerate(faults) if fault in INTAKE_LOST)
+
+
+def test_every_fault_that_can_be_injected_is_in_the_whole_run() -> None:
+    assert FULL.services.keys() == FAULTS.keys()
+    assert SHORT.services.keys() < FAULTS.keys()
 
 
 def test_every_named_crash_point_stands_in_the_code_once() -> None:
@@ -176,7 +182,7 @@ async def test_the_checks_notice_a_lost_cent_a_foreign_record_and_an_untold_move
             row["subject"],
             encode(state),
         )
-    producer = AIOKafkaProducer(bootstrap_servers=drained.settings.kafka_url, acks="all")
+    producer = AIOKafkaProducer(**client_options(drained.settings), acks="all")
     await producer.start()
     try:
         await producer.send_and_wait(INTERACTIONS.name, b"{}", partition=0)
@@ -313,7 +319,7 @@ async def _hold_positions(
     transaction = holder.transaction()
     await transaction.start()
     await holder.execute("SELECT * FROM position FOR UPDATE")
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_url, acks="all")
+    producer = AIOKafkaProducer(**client_options(settings), acks="all")
     await producer.start()
     try:
         await producer.send_and_wait(INTERACTIONS.name, b"not an event", partition=0)
