@@ -10,6 +10,7 @@ What a client raises is translated by `broker_errors`. Nobody else imports aioka
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -81,6 +82,11 @@ START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 2.0
 ADMIN_MS_MAX: Final = 15_000
 DIAGNOSIS_MS_MAX: Final = 3_000
+
+logging.getLogger("aiokafka.conn").addFilter(
+    # At every connection, of what the settings say: PLAIN without TLS, as on a loopback port.
+    lambda record: record.msg != "Sending username and password in the clear"
+)
 
 PREFIX: Final = "FANMEMORY_KAFKA"
 SERVER: Final = "Kafka"

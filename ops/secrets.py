@@ -57,11 +57,8 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
     if not keyring.get_secret_value():
         raise _missing("keyring", "KEYRING")
     Keyring.parse(keyring.get_secret_value())
-    return settings.model_copy(
+    return found.reached_by(settings).model_copy(
         update={
-            "kafka_url": found.kafka,
-            "postgres_url": found.postgres_url,
-            "redis_url": found.redis_url,
             "keyring": keyring,
             "jwt_secret": _secret(settings.jwt_secret, data / JWT_SECRET_FILE),
         }

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from admin import topics
 from admin.preflight import preflight
 from api.auth import signing_key
-from infra.postgres import address as postgres_address
 from infra.settings import Settings
 from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
@@ -86,15 +85,8 @@ async def running_services(
         on_step("Starting " + ", ".join(services.names))
     await _start(services)
     try:
-        found = services.endpoints
         complete = with_secrets(
-            settings.model_copy(update={"data": data}),
-            data,
-            Endpoints(
-                kafka=settings.kafka_url or found.kafka,
-                postgres_url=postgres_address(settings) or found.postgres_url,
-                redis_url=settings.redis_url or found.redis_url,
-            ),
+            settings.model_copy(update={"data": data}), data, services.endpoints.under(settings)
         )
         on_step("Preparing topics and schema")
         created, applied = await asyncio.gather(
@@ -135,12 +127,8 @@ async def running_system(
     """
     settings = settings.model_copy(update={"api_port": _choose_api_port(settings, api_port)})
     async with running_services(settings, data, on_step) as (complete, services, created, applied):
-        endpoints = Endpoints(
-            kafka=complete.kafka_url,
-            postgres_url=complete.postgres_url,
-            redis_url=complete.redis_url,
-            api_url=f"http://{complete.api_host}:{complete.api_port}",
-        )
+        api_url = f"http://{complete.api_host}:{complete.api_port}"
+        endpoints = replace(services.endpoints.under(settings), api_url=api_url)
         data = services.data
         # What no restart can mend is refused here, in one sentence, and not by every child in turn.
         signing_key(complete)

@@ -26,6 +26,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from admin.accounting import Account, wait_until_told
 from admin.topics import partitions_of
+from infra.kafka import client_options
 from infra.postgres import open_pool
 from infra.settings import Settings
 from ops.services.process import launcher
@@ -212,7 +213,7 @@ class Pipeline:
     async def forget_dead_workers(self) -> None:
         """Tell Kafka that all workers are dead, which it would notice after their session."""
         assert not any(worker.alive for worker in self.workers)
-        client = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_url)
+        client = AIOKafkaAdminClient(**client_options(self.settings))
         await client.start()
         try:
             coordinator = await client.find_coordinator(GROUP)
@@ -242,7 +243,7 @@ class Pipeline:
     @asynccontextmanager
     async def producer(self, **options: Any) -> AsyncIterator[Any]:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka_url,
+            **client_options(self.settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=2,
@@ -256,7 +257,7 @@ class Pipeline:
 
     async def records(self, topic: str) -> list[Any]:
         """Everything that a topic holds now, by partition and offset."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_url)
+        consumer = AIOKafkaConsumer(**client_options(self.settings))
         await consumer.start()
         try:
             tps = self._partitions(topic)
@@ -275,7 +276,7 @@ class Pipeline:
 
     async def ends(self, topic: str) -> dict[int, int]:
         """The end offset of every partition."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_url)
+        consumer = AIOKafkaConsumer(**client_options(self.settings))
         await consumer.start()
         try:
             ends = await consumer.end_offsets(self._partitions(topic))

@@ -121,7 +121,6 @@ class _SecuredKafka:
     NAME = kafka.NAME
     PORTS: tuple[str, ...] = ("kafka", "kafka_controller", "sasl_tls", "sasl", "mutual")
     READY_SECONDS_MAX = kafka.READY_SECONDS_MAX
-    is_ready = staticmethod(kafka.is_ready)
     url = staticmethod(kafka.url)
 
     def __init__(self, authority: Authority, server: Made) -> None:
@@ -143,6 +142,7 @@ class _SecuredKafka:
             "listeners": f"{shown},CONTROLLER://{HOST}:{ports['kafka_controller']}",
             "advertised.listeners": shown,
             "listener.security.protocol.map": f"{map_},CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self._server.both),
             "ssl.truststore.type": "PEM",
@@ -163,6 +163,10 @@ class _SecuredKafka:
         path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), "ascii")
         (home / "log4j2.properties").write_text(kafka.LOG4J, "ascii")
         return path
+
+    @staticmethod
+    def is_ready(home: Path, ports: Mapping[str, int], pid: int) -> bool:
+        return kafka.lists_itself(ports["kafka"], "")
 
     def prepare(self, home: Path, inherited: int) -> None:
         ports = {name: number for number, name in enumerate(self.PORTS, 1)}

@@ -19,6 +19,7 @@ from admin import topics
 from infra.settings import Settings
 from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints
+from ops.system import environment
 from stores.migrate import migrate
 
 TEMPLATE_DATABASE = "fanmemory_template"
@@ -79,6 +80,12 @@ async def flush_redis(endpoints: Endpoints) -> None:
         await client.flushall()
     finally:
         await client.aclose()
+
+
+def kafka_variables(settings: Settings) -> dict[str, str]:
+    """The variables from which a process knows how to reach this Kafka."""
+    given = environment(settings)
+    return {name: text for name, text in given.items() if name.startswith("FANMEMORY_KAFKA_")}
 
 
 def with_new_secrets(settings: Settings, data: Path, endpoints: Endpoints) -> Settings:

@@ -31,6 +31,7 @@ from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
 from schemas.topics import TOPICS
 from tests.cli import COMMAND, STOPPED_SECONDS_MAX, Running, clean_environment, eventually
+from tests.services import kafka_variables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -212,7 +213,7 @@ def assert_runs_until_stopped(words: list[str], desk: Path, system: Running) -> 
             env=surroundings(
                 desk,
                 system,
-                FANMEMORY_KAFKA_URL=endpoints.kafka,
+                **kafka_variables(endpoints.reached_by(Settings())),
                 FANMEMORY_POSTGRES_URL=endpoints.postgres_url,
                 FANMEMORY_REDIS_URL=endpoints.redis_url,
                 FANMEMORY_KEYRING=(system.data / "keyring").read_text().strip(),

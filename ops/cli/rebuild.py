@@ -13,12 +13,11 @@ from rich.table import Table
 from admin.rebuild import Diff, Rebuilt, drop_former
 from admin.rebuild import diff as compare
 from admin.rebuild import rebuild as build
-from infra.postgres import address
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
 from ops.secrets import KEYRING_FILE, with_secrets
-from ops.services import EmbeddedServices, Endpoints
+from ops.services import EmbeddedServices
 from ops.services.lock import is_held
 from ops.system import embedded_names
 
@@ -64,13 +63,7 @@ def _running(data: Path) -> Iterator[Settings]:
         yield with_secrets(settings, data)
         return
     with EmbeddedServices(data, names=names) as services:
-        found = services.endpoints
-        urls = Endpoints(
-            kafka=settings.kafka_url or found.kafka,
-            postgres_url=address(settings) or found.postgres_url,
-            redis_url=settings.redis_url or found.redis_url,
-        )
-        yield with_secrets(settings, data, urls)
+        yield with_secrets(settings, data, services.endpoints.under(settings))
 
 
 def _show_dropped(generations: list[int], as_json: bool) -> None:

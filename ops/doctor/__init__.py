@@ -45,13 +45,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
     except NotRunning as error:
         findings = await _run(checks)
         return [*findings, Finding("services", "note", str(error), error.advice)]
-    reachable = settings.model_copy(
-        update={
-            "kafka_url": found.kafka,
-            "postgres_url": found.postgres_url,
-            "redis_url": found.redis_url,
-        }
-    )
+    reachable = found.reached_by(settings)
     checks += [
         ("kafka", partial(broker.brokers, reachable)),
         ("topics", partial(broker.our_topics, reachable)),

@@ -83,6 +83,7 @@ class EmbeddedServices:
             kafka=urls.get(kafka.NAME, ""),
             postgres_url=urls.get(postgres.NAME, ""),
             redis_url=urls.get(valkey.NAME, ""),
+            kafka_password=kafka.password(self.data) if kafka.NAME in urls else "",
         )
 
     def alive(self) -> dict[str, bool]:

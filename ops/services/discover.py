@@ -14,29 +14,21 @@ def endpoints(data: Path, settings: Settings) -> Endpoints:
 
     Raises NotRunning when an address is missing and no live process holds the directory.
     """
-    named = Endpoints(
-        kafka=settings.kafka_url,
-        postgres_url=address(settings),
-        redis_url=settings.redis_url,
-    )
+    named = Endpoints("", "", "").under(settings)
     found = load(data) if is_held(data) else None
     if found is None:
         if named.kafka and named.postgres_url and named.redis_url:
             return named
         raise NotRunning(f"No Fan Memory runs on {data.absolute()}.")
-    return Endpoints(
-        kafka=named.kafka or found.kafka,
-        postgres_url=named.postgres_url or found.postgres_url,
-        redis_url=named.redis_url or found.redis_url,
-        api_url=found.api_url,
-    )
+    return found.under(settings)
 
 
 def with_kafka(data: Path, settings: Settings) -> Settings:
     """For what needs Kafka alone: settings with the address they name, else what runs on `data`."""
     if settings.kafka_url:
         return settings
-    return settings.model_copy(update={"kafka_url": endpoints(data, settings).kafka})
+    kept = {"postgres_url": settings.postgres_url, "redis_url": settings.redis_url}
+    return endpoints(data, settings).reached_by(settings).model_copy(update=kept)
 
 
 def postgres_url(data: Path, settings: Settings) -> str:

@@ -3,24 +3,60 @@
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from infra.postgres import address
+from infra.settings import Settings
+
 FILE_NAME = "endpoints.json"
+KAFKA_USER = "fanmemory"
+"""Whom the embedded broker lets in."""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses of one system. The URLs carry passwords: show `public()` to people."""
+    """Addresses of one system. They carry passwords: show `public()` to people."""
 
     kafka: str
     postgres_url: str
     redis_url: str
     api_url: str = ""
+    kafka_password: str = field(default="", repr=False)
+    """Of `KAFKA_USER`, where the broker is an embedded one."""
 
     def public(self) -> dict[str, str]:
         """The same without passwords, empty ones left out."""
-        return {name: without_password(url) for name, url in asdict(self).items() if url}
+        urls = {name: url for name, url in asdict(self).items() if name != "kafka_password"}
+        return {name: without_password(url) for name, url in urls.items() if url}
+
+    def reached_by(self, settings: Settings) -> Settings:
+        """Settings that reach all of them: with an embedded broker, also how it lets us in."""
+        found: dict[str, object] = {
+            "kafka_url": self.kafka,
+            "postgres_url": self.postgres_url,
+            "redis_url": self.redis_url,
+        }
+        if self.kafka_password:
+            found |= {
+                "kafka_security": "SASL_PLAINTEXT",
+                "kafka_sasl_mechanism": "PLAIN",
+                "kafka_user": KAFKA_USER,
+                "kafka_password": SecretStr(self.kafka_password),
+            }
+        return settings.model_copy(update=found)
+
+    def under(self, settings: Settings) -> "Endpoints":
+        """These, but for those that the settings name."""
+        return replace(
+            self,
+            kafka=settings.kafka_url or self.kafka,
+            kafka_password="" if settings.kafka_url else self.kafka_password,
+            postgres_url=address(settings) or self.postgres_url,
+            redis_url=settings.redis_url or self.redis_url,
+        )
 
 
 def without_password(url: str) -> str:

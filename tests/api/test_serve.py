@@ -19,6 +19,7 @@ from api.tokens import issue_token
 from infra.settings import Settings
 from ops.services.ports import free_port
 from schemas.errors import ServiceFailed
+from tests.services import kafka_variables
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Process:
 async def api_process(settings: Settings, folder: Path) -> AsyncIterator[Process]:
     port = free_port()
     environment = os.environ | {
-        "FANMEMORY_KAFKA_URL": settings.kafka_url,
+        **kafka_variables(settings),
         "FANMEMORY_POSTGRES_URL": settings.postgres_url,
         "FANMEMORY_REDIS_URL": settings.redis_url,
         "FANMEMORY_KEYRING": settings.keyring.get_secret_value(),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from infra.kafka import client_options
 from schemas.positions import parse_position
 from schemas.times import DAY_MS, render_time
 from schemas.topics import INTERACTIONS
@@ -23,7 +24,7 @@ EVENT = {
 
 async def record_at(api: Client, position: str) -> Any:
     place = parse_position(position)
-    consumer = AIOKafkaConsumer(bootstrap_servers=api.settings.kafka_url, group_id=None)
+    consumer = AIOKafkaConsumer(**client_options(api.settings), group_id=None)
     await consumer.start()
     try:
         partition = TopicPartition(place.topic, place.partition)

@@ -20,14 +20,22 @@ import psutil
 import pytest
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from pydantic import SecretStr
 
 from admin import topics
+from infra.kafka import admin, client_options
 from infra.settings import Settings
-from ops.services import NAMES, EmbeddedServices, Endpoints, discover, postgres
+from ops.services import NAMES, EmbeddedServices, Endpoints, discover, kafka, postgres
 from ops.services.jars import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
 from ops.services.process import launcher
-from schemas.errors import DataDirectoryInUse, Misconfigured, NotRunning, ServiceFailed
+from schemas.errors import (
+    BrokerUnavailable,
+    DataDirectoryInUse,
+    Misconfigured,
+    NotRunning,
+    ServiceFailed,
+)
 from schemas.topics import INTERACTIONS
 from tests.services import with_new_secrets
 
@@ -100,7 +108,7 @@ async def leave_marks(endpoints: Endpoints, data: Path, mark: str) -> None:
     await connection.execute("CREATE TABLE IF NOT EXISTS mark (text text)")
     await connection.execute("INSERT INTO mark VALUES ($1)", mark)
     await connection.close()
-    producer = AIOKafkaProducer(bootstrap_servers=endpoints.kafka, acks="all")
+    producer = AIOKafkaProducer(**client_options(endpoints.reached_by(Settings())), acks="all")
     await producer.start()
     await producer.send_and_wait(INTERACTIONS.name, mark.encode(), partition=0)
     await producer.stop()
@@ -111,9 +119,8 @@ async def marks(endpoints: Endpoints, count: int) -> tuple[list[str], list[str]]
     connection = await asyncpg.connect(endpoints.postgres_url)
     rows = [row["text"] for row in await connection.fetch("SELECT text FROM mark")]
     await connection.close()
-    consumer = AIOKafkaConsumer(
-        INTERACTIONS.name, bootstrap_servers=endpoints.kafka, auto_offset_reset="earliest"
-    )
+    options = client_options(endpoints.reached_by(Settings()))
+    consumer = AIOKafkaConsumer(INTERACTIONS.name, **options, auto_offset_reset="earliest")
     await consumer.start()
     records: list[str] = []
     while len(records) < count:
@@ -207,8 +214,43 @@ def test_nothing_but_the_owner_may_read_what_is_in_the_directory(
     own_services: EmbeddedServices,
 ) -> None:
     settings_of(own_services.endpoints, own_services.data)
-    for name in ("endpoints.json", "keyring", "jwt_secret", "postgres/password", "valkey/password"):
+    passwords = [f"{name}/password" for name in NAMES]
+    configured = ["kafka/server.properties", "valkey/valkey.conf"]
+    for name in ("endpoints.json", "keyring", "jwt_secret", *passwords, *configured):
         assert (own_services.data / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.parametrize("port", ["kafka", "kafka_controller"])
+def test_without_the_password_a_client_on_this_machine_reads_nothing_of_kafka(
+    own_services: EmbeddedServices, port: str
+) -> None:
+    ports = json.loads((own_services.data / "ports.json").read_text())
+    known = (own_services.data / "kafka" / "password").read_text()
+    assert kafka.lists_itself(ports["kafka"], known)
+    for password in ("", "x", known[:-1], known + "x"):
+        assert not kafka.lists_itself(ports[port], password)
+
+
+async def test_a_client_without_the_password_is_told_so(own_services: EmbeddedServices) -> None:
+    reached = own_services.endpoints.reached_by(Settings())
+    async with admin(reached) as client:
+        assert await client.list_topics() is not None
+    wrong = reached.model_copy(update={"kafka_password": SecretStr("wrong")})
+    with pytest.raises(Misconfigured, match="refused the user"):
+        async with admin(wrong):
+            pass
+    plain = Settings(kafka_url=own_services.endpoints.kafka)
+    with pytest.raises(BrokerUnavailable, match="closes the connection"):
+        async with admin(plain) as client:
+            await client.list_topics()
+
+
+def test_no_password_is_shown(own_services: EmbeddedServices) -> None:
+    endpoints = own_services.endpoints
+    passwords = [(own_services.data / name / "password").read_text() for name in NAMES]
+    assert all(passwords)
+    assert not any(password in json.dumps(endpoints.public()) for password in passwords)
+    assert endpoints.kafka_password not in repr(endpoints)
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:

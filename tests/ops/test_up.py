@@ -168,7 +168,7 @@ def test_on_servers_of_yours_nothing_starts_without_secrets_of_yours(
     tmp_path: Path, settings: Settings, command: str, missing: str
 ) -> None:
     given = {
-        "FANMEMORY_KAFKA_URL": settings.kafka_url,
+        **helpers.kafka_variables(settings),
         "FANMEMORY_POSTGRES_URL": settings.postgres_url,
         "FANMEMORY_REDIS_URL": settings.redis_url,
         "FANMEMORY_KEYRING": "k:" + "A" * 43 + "=",
@@ -283,9 +283,8 @@ async def test_up_runs_on_services_of_others_when_given_their_urls(
     services: Endpoints, settings: Settings, tmp_path: Path
 ) -> None:
     urls = (settings.kafka_url, settings.postgres_url, settings.redis_url)
-    running = start_up(
-        tmp_path, "--workers", "1", "--api-port", "0", **dict(zip(URLS, urls, strict=True))
-    )
+    given = helpers.kafka_variables(settings) | dict(zip(URLS, urls, strict=True))
+    running = start_up(tmp_path, "--workers", "1", "--api-port", "0", **given)
     try:
         assert running.said["services"] == {}
         assert running.said["endpoints"]["postgres_url"] == without_password(settings.postgres_url)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from infra.kafka import client_options
 from schemas.dead_letters import HEAD_BYTES_MAX
 from schemas.events import VALUE_BYTES_MAX
 from schemas.positions import parse_position
@@ -169,7 +170,7 @@ async def test_an_aborted_transaction_never_happened(running: Pipeline) -> None:
 
 def transactional(running: Pipeline) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=running.settings.kafka_url,
+        **client_options(running.settings),
         transactional_id=f"somebody-else-{secrets.token_hex(4)}",
     )
 

@@ -13,6 +13,7 @@ from faust.transport import drivers
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from infra.kafka import client_options
 from infra.settings import Settings
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from streams import app as apps
@@ -181,7 +182,7 @@ async def test_ordinary_agents_live_beside_batched_ones(pipeline: Pipeline) -> N
 
 
 async def group_offsets(pipeline: Pipeline) -> dict[tuple[str, int], int]:
-    client = AIOKafkaAdminClient(bootstrap_servers=pipeline.settings.kafka_url)
+    client = AIOKafkaAdminClient(**client_options(pipeline.settings))
     await client.start()
     try:
         found = await client.list_consumer_group_offsets(apps.GROUP)
