@@ -1,8 +1,9 @@
 """How it is read and written over HTTP.
 
-endpoints     one row per endpoint says everything about it; `app` builds the routes from the rows
-app           the ASGI application and its lifespan; `serve` runs it, `protocol` bounds its input
-middleware    every request is identified, logged, bounded, let in and answered
+endpoints     one row per endpoint says everything about it; `routes` finds the row of a request
+app           the table of the rows, the ASGI application and its lifespan
+serve         runs it; `protocol` bounds what comes over a connection
+dispatch      every request is identified, bounded, let in, answered, logged and measured
 components    what a running API is made of
 auth, tokens  who asks; tokens for development
 parameters    query parameters, read strictly

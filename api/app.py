@@ -1,21 +1,15 @@
-"""The ASGI application: the table of endpoints, the layers around it, and its lifespan."""
+"""The ASGI application: the table of endpoints, and the lifespan of what answers them."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from api import health, interactions, memory
 from api.auth import Authenticator
-from api.components import open_components
+from api.components import Components, open_components
+from api.dispatch import Dispatch
 from api.endpoints import Access, Endpoint
 from api.metrics import ApiMetrics
-from api.middleware import AccessLog, CreatorOnly, Errors, InFlight, Limits
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.context import EngagementScore, MemoryContext
@@ -50,52 +44,35 @@ ENDPOINTS = (
 """Everything that is answered. What says nothing about access asks for a creator's token."""
 
 
-def create_app(settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
-    """The app for these settings. Raises `Misconfigured` for a bad JWT secret or keyring.
+class App:
+    """Opens the components when the server starts and closes them when it stops."""
 
-    The lifespan opens the pools and closes them; none of the services has to be up for it.
-    """
-    auth = Authenticator(settings)
-    keyring = Keyring.of(settings)
-    measured = ApiMetrics()
-    in_flight = InFlight(settings.requests_in_flight_max)
+    def __init__(self, settings: Settings, endpoints: Sequence[Endpoint] = ENDPOINTS) -> None:
+        """Raises `Misconfigured` for a bad JWT secret or keyring.
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        components = await open_components(settings, keyring, measured)
-        app.state.components = components
+        None of the services has to be up for starting.
+        """
+        self._settings = settings
+        self._keyring = Keyring.of(settings)
+        self._metrics = ApiMetrics()
+        self._dispatch = Dispatch(endpoints, Authenticator(settings), settings, self._metrics)
+        self._components: Components | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["components"] = self._components
+            await self._dispatch(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """What is raised while starting goes to the server, which logs it and does not start."""
+        await receive()
+        components = await open_components(self._settings, self._keyring, self._metrics)
+        self._components = components
         try:
-            yield
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
         finally:
             await components.close()
-
-    quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.quiet)
-    return Starlette(
-        routes=[_route(endpoint, auth, in_flight, settings) for endpoint in endpoints],
-        lifespan=lifespan,
-        middleware=[
-            Middleware(AccessLog, metrics=measured, quiet=quiet),
-            Middleware(Errors, metrics=measured),
-        ],
-        exception_handlers={HTTPException: _raise_again},
-    )
-
-
-def _route(
-    endpoint: Endpoint, auth: Authenticator, in_flight: InFlight, settings: Settings
-) -> Route:
-    around = [Middleware(Limits, endpoint=endpoint, in_flight=in_flight, settings=settings)]
-    if endpoint.access is not Access.PUBLIC:
-        around.append(Middleware(CreatorOnly, auth=auth))
-    return Route(
-        endpoint.path,
-        endpoint.handler,
-        methods=[endpoint.method],
-        name=endpoint.name,
-        middleware=around,
-    )
-
-
-async def _raise_again(_request: Request, error: Exception) -> Response:
-    """The router's 404 and 405 go up to `Errors`, for the one shape of errors."""
-    raise error
+        await send({"type": "lifespan.shutdown.complete"})

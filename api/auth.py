@@ -99,6 +99,6 @@ def _is_name(claim: Any) -> bool:
 
 
 def principal_of(request: Request) -> Principal:
-    """Whom `api.middleware.CreatorOnly` has let in."""
+    """Whom `api.dispatch` has let in."""
     principal: Principal = request.scope["principal"]
     return principal

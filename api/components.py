@@ -74,5 +74,5 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
 
 def components_of(request: Request) -> Components:
     """The components of the app that serves this request."""
-    components: Components = request.app.state.components
+    components: Components = request.scope["components"]
     return components

@@ -7,7 +7,10 @@
 and texts of fans are never part of either.
 """
 
+import os
+import re
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +22,15 @@ from schemas.errors import FanMemoryError
 from schemas.times import render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
+CORRELATION_BYTES: Final = CORRELATION_HEADER.encode()
 RETRY_AFTER_SECONDS: Final = 1
+
+_JSON: Final = (b"content-type", b"application/json")
+_NO_TRACE: Final = b"0" * 32
+_trace_id: Final = re.compile(
+    # Version 00 ends there; later ones, of which ff will never be one, may go on.
+    rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:(?<!^00.{53})-.*)?"
+).fullmatch
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,18 +40,44 @@ class JsonResponse(Response):
 
     media_type = "application/json"
 
+    def __init__(self, body: bytes, status: int = 200) -> None:
+        # Not by Starlette's own, which takes 4 us to find out the same two headers.
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), _JSON]
 
-def new_correlation_id(incoming: str | None) -> str:
-    """The caller's id if it is a UUID, else a new UUIDv4.
 
-    Only UUIDs: anything else could carry a fan's id, or a novel, into every log line.
+def correlation_of(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's id if it is a UUID, else that of the trace it takes part in, else a new one.
+
+    Only UUIDs: anything else could carry a fan's id, or a novel, into every log line. The 16 bytes
+    of a W3C `traceparent`'s trace id are written as a UUID.
     """
-    if incoming is not None and len(incoming) == 36:
+    sent = headers.get(CORRELATION_BYTES)
+    if sent is not None and len(sent) == 36:
         try:
-            return str(uuid.UUID(incoming))
+            return str(uuid.UUID(sent.decode("latin-1")))
         except ValueError:
             pass
-    return str(uuid.uuid4())
+    trace = headers.get(b"traceparent")
+    if trace is not None:
+        found = _trace_id(trace)
+        if found is not None and found[1] != _NO_TRACE:
+            return _dashed(found[1].decode())
+    return new_correlation_id()
+
+
+def new_correlation_id() -> str:
+    """A UUIDv4, made in a third of the time that `uuid.uuid4` takes."""
+    made = bytearray(os.urandom(16))
+    made[6] = made[6] & 0x0F | 0x40
+    made[8] = made[8] & 0x3F | 0x80
+    return _dashed(made.hex())
+
+
+def _dashed(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def correlation_id(scope: Scope) -> str:
@@ -79,7 +116,7 @@ def plain(document: object, status: int = 200) -> JsonResponse:
     return JsonResponse(_encode(document), status)
 
 
-def failure(scope: Scope, error: FanMemoryError, headers: dict[str, str] | None = None) -> Response:
+def failure(scope: Scope, error: FanMemoryError) -> Response:
     """The error's own status and words."""
     body: dict[str, Any] = {"error": str(error)}
     if error.type is not None:
@@ -88,9 +125,9 @@ def failure(scope: Scope, error: FanMemoryError, headers: dict[str, str] | None 
         body["error"] = "Internal server error"
     body["correlationId"] = correlation_id(scope)
     body["details"] = error.advice
-    sent = dict(headers or {})
+    response = JsonResponse(_encode(body), error.status)
     if error.status == 503:
-        sent["retry-after"] = str(RETRY_AFTER_SECONDS)
+        response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if error.status == 401:
-        sent["www-authenticate"] = "Bearer"
-    return JsonResponse(_encode(body), error.status, sent)
+        response.headers["www-authenticate"] = "Bearer"
+    return response

@@ -6,18 +6,19 @@ from starlette.responses import Response
 from api.auth import principal_of
 from api.components import Components, components_of
 from api.envelopes import data
-from api.parameters import identifier, moment, position, required
+from api.parameters import Query, identifier, moment, position, query_of, required
 from infra.clock import now_ms
 from schemas.errors import FanNotFound
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from views.explain import context_as_of, explain, value_of
 
 
 async def get_context(request: Request) -> Response:
     """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
-    components, creator_id, fan_id = _asked(request)
-    query = request.query_params
-    at_least, as_of = await _at_least(request, creator_id, fan_id), moment(query, "asOf")
+    components, query = components_of(request), query_of(request)
+    creator_id, fan_id = who = _asked(request, query)
+    at_least, as_of = await _at_least(components, query, who), moment(query, "asOf")
     if as_of is None:
         context = await components.memory.context_to_send(creator_id, fan_id, at_least=at_least)
         return data(request.scope, context)
@@ -35,38 +36,39 @@ async def get_context(request: Request) -> Response:
 
 async def get_score(request: Request) -> Response:
     """The engagement score, decayed to now."""
-    components, creator_id, fan_id = _asked(request)
-    at_least = await _at_least(request, creator_id, fan_id)
+    components, query = components_of(request), query_of(request)
+    creator_id, fan_id = who = _asked(request, query)
+    at_least = await _at_least(components, query, who)
     return data(request.scope, await components.memory.score(creator_id, fan_id, at_least=at_least))
 
 
 async def get_explanation(request: Request) -> Response:
     """Which events moved a number between `from` (default: ever) and `to` (default: now)."""
-    components, creator_id, fan_id = _asked(request)
-    query = request.query_params
+    query = query_of(request)
+    creator_id, fan_id = _asked(request, query)
     field = required(query, "field")
     value_of(field)
     start, end = moment(query, "from"), moment(query, "to")
     if end is None:
         end = now_ms()
-    explanation = await components.past.fold(
+    explanation = await components_of(request).past.fold(
         creator_id, fan_id, lambda history: explain(history, field, start, end)
     )
     return data(request.scope, explanation)
 
 
-def _asked(request: Request) -> tuple[Components, str, str]:
-    """The components, and the relationship asked for, which must be the token's creator's."""
-    fan_id = identifier(request.query_params, "fanId")
-    creator_id = identifier(request.query_params, "creatorId")
+def _asked(request: Request, query: Query) -> Relationship:
+    """The relationship asked for, which must be the token's creator's."""
+    fan_id = identifier(query, "fanId")
+    creator_id = identifier(query, "creatorId")
     principal_of(request).require(creator_id)
-    return components_of(request), creator_id, fan_id
+    return creator_id, fan_id
 
 
-async def _at_least(request: Request, creator_id: str, fan_id: str) -> Position | None:
+async def _at_least(components: Components, query: Query, who: Relationship) -> Position | None:
     """`minPosition`, which must be the place of an event of this fan, as far as can be told."""
     name = "minPosition"
-    at_least = position(request.query_params, name)
+    at_least = position(query, name)
     if at_least is not None:
-        await components_of(request).origins.check(at_least, (creator_id, fan_id), name)
+        await components.origins.check(at_least, who, name)
     return at_least

@@ -1,29 +1,53 @@
 """Query parameters: read strictly, refused with their name."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import unquote_plus
 
 import msgspec
-from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from schemas.errors import InvalidInput
 from schemas.positions import Position, parse_position
 from schemas.relationship import check_id
 from schemas.times import from_datetime
 
+Query = Mapping[str, str | None]
+"""Parameters by name; None for one that is given more than once."""
 
-def identifier(query: QueryParams, name: str) -> str:
+
+def query_of(request: Request) -> Query:
+    return read_query(request.scope["query_string"])
+
+
+def read_query(raw: bytes) -> Query:
+    """As browsers' forms write it. What needs no decoding, as most ids, is not decoded."""
+    text = raw.decode("latin-1")
+    escaped = "%" in text or "+" in text
+    found: dict[str, str | None] = {}
+    for part in text.split("&"):
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        if escaped:
+            name, value = unquote_plus(name), unquote_plus(value)
+        found[name] = None if name in found else value
+    return found
+
+
+def identifier(query: Query, name: str) -> str:
     """An id: 1 to 128 characters, not blank, no control characters, given once."""
     value = required(query, name)
     check_id(name, value)
     return value
 
 
-def position(query: QueryParams, name: str) -> Position | None:
+def position(query: Query, name: str) -> Position | None:
     value = optional(query, name)
     return None if value is None else parse_position(value, name)
 
 
-def moment(query: QueryParams, name: str) -> int | None:
+def moment(query: Query, name: str) -> int | None:
     """An RFC 3339 time with a zone, as ms since the epoch."""
     value = optional(query, name)
     if value is None:
@@ -39,15 +63,17 @@ def moment(query: QueryParams, name: str) -> int | None:
     raise InvalidInput(name, "must be an RFC 3339 time with a zone (write + as %2B)")
 
 
-def required(query: QueryParams, name: str) -> str:
+def required(query: Query, name: str) -> str:
     value = optional(query, name)
     if value is None:
         raise InvalidInput(name, "is required")
     return value
 
 
-def optional(query: QueryParams, name: str) -> str | None:
-    values = query.getlist(name)
-    if len(values) > 1:
+def optional(query: Query, name: str) -> str | None:
+    if name not in query:
+        return None
+    value = query[name]
+    if value is None:
         raise InvalidInput(name, "must be given once")
-    return values[0] if values else None
+    return value

@@ -15,7 +15,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from api.app import create_app
+from api.app import App
 from api.protocol import BoundedHttp
 from infra.settings import Settings
 from schemas.errors import ServiceFailed
@@ -48,7 +48,7 @@ async def serve(settings: Settings, started: Callable[[str], None] = lambda url:
 
     Raises `ServiceFailed` when the address can't be listened on. Prints and writes nothing.
     """
-    app = create_app(settings)
+    app = App(settings)
     listening = _listen(settings)
     server = _Server(
         uvicorn.Config(
@@ -57,7 +57,10 @@ async def serve(settings: Settings, started: Callable[[str], None] = lambda url:
             access_log=False,
             server_header=False,
             lifespan="on",
+            interface="asgi3",
             http=BoundedHttp,
+            ws="none",
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(settings.request_seconds_max) + 1,
         ),

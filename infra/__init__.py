@@ -3,6 +3,7 @@
 settings    the one frozen object, read once at start
 logs        JSON lines that hold nothing personal
 clock       the time of this machine
+deadlines   time limits of one length by one timer
 sql         named queries out of `.sql` files
 migrations  numbered SQL files, applied once each
 postgres    its address, connections, and which of its errors a retry can help

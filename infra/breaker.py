@@ -35,6 +35,7 @@ from typing import Final, Literal, TypeVar
 import pybreaker
 
 from infra.clock import now_ms
+from infra.deadlines import Deadlines
 from infra.retry import Backoff, retried
 from schemas.errors import FanMemoryError
 
@@ -107,12 +108,13 @@ class Breaker:
 
     async def call(self, operation: Operation[T]) -> T:
         """Run it if the circuit allows; raises `pybreaker.CircuitBreakerError` if it does not."""
-        due = self._clock() - self._opened_at >= self._reset_seconds
-        if self.state == "OPEN" and due:
-            self._circuit.half_open()
-        if self.state != "CLOSED":
-            if self.state == "OPEN" or self._probing:
+        state = self.state
+        if state != "CLOSED":
+            due = self._clock() - self._opened_at >= self._reset_seconds
+            if self._probing or (state == "OPEN" and not due):
                 raise pybreaker.CircuitBreakerError(f"The circuit of the {self.name} is open.")
+            if state == "OPEN":
+                self._circuit.half_open()
             return await self._probe(operation)
         try:
             result = await operation()
@@ -189,7 +191,7 @@ class Guard:
         self.retries = 0
         """Attempts after a first one, since the start."""
         self._unavailable = unavailable
-        self._seconds_max = seconds_max
+        self._deadlines = Deadlines(seconds_max)
 
     async def call(self, operation: Operation[T]) -> T:
         """Raises `unavailable`, or the operation's own error after the last attempt."""
@@ -200,7 +202,7 @@ class Guard:
 
     async def _budgeted(self, operation: Operation[T]) -> T:
         try:
-            async with asyncio.timeout(self._seconds_max):
+            with self._deadlines.limit():
                 return await retried(
                     operation, BACKOFF, on=can_help, attempts_max=ATTEMPTS, told=self._count
                 )

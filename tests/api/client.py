@@ -11,8 +11,9 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from api.app import ENDPOINTS, create_app
+from api.app import ENDPOINTS, App
 from api.endpoints import Endpoint
+from api.protocol import BoundedHttp
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.journal import JournalEntry
@@ -94,7 +95,11 @@ async def running_api(
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, endpoints), log_config=None, access_log=False, lifespan="on"
+            App(settings, endpoints),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            http=BoundedHttp,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -111,7 +111,7 @@ async def test_bodies_are_bounded_on_every_endpoint(api: Client) -> None:
 async def test_quiet_endpoints_are_logged_only_when_they_fail(
     api: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "api.middleware")
+    caplog.set_level(logging.INFO, "api.dispatch")
     async with running_api(api.settings, EXTRA) as extra:
         await extra.ask("GET", "/extra/quiet?seconds=0")
         await extra.ask("GET", "/extra/slow?seconds=0")

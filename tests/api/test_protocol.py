@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from api.protocol import HEAD_BYTES_MAX, BoundedHttp
 from api.serve import serve
@@ -87,3 +91,88 @@ async def test_requests_on_a_kept_connection_are_answered_one_after_the_other(
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             await reader.readexactly(length)
         await asyncio.sleep(0.6)  # idle between requests is no slow head
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written, write by write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def answer_of(
+    app: ASGIApp, request: bytes = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+) -> tuple[list[bytes], bool]:
+    """The writes of an application's answer to one request, and whether that closed."""
+    config = Config(app, log_config=None, lifespan="off", interface="asgi3")
+    config.load()
+    state = ServerState()
+    protocol = BoundedHttp(config, state, {})
+    wire = Wire()
+    protocol.connection_made(wire)
+    protocol.data_received(request)
+    await asyncio.gather(*state.tasks)
+    closed = wire.closed
+    protocol.connection_lost(None)
+    return wire.writes, closed
+
+
+async def test_an_answer_is_one_write() -> None:
+    writes, closed = await answer_of(Response(b"body", headers={"X-More": "1"}))
+    (whole,) = writes
+    assert whole.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert whole.endswith(b"\r\n\r\nbody")
+    assert b"\r\nx-more: 1\r\n" in whole
+    assert b"\r\ncontent-length: 4\r\n" in whole
+    assert not closed
+
+
+async def test_an_answer_on_a_connection_that_ends_says_so() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    writes, closed = await answer_of(Response(b"body"), request)
+    assert b"\r\nconnection: close\r\n" in b"".join(writes)
+    assert closed
+
+
+async def test_an_answer_to_head_has_no_body() -> None:
+    writes, _ = await answer_of(Response(b"body"), b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert b"".join(writes).endswith(b"content-length: 4\r\n\r\n")
+
+
+async def test_the_head_of_a_stream_does_not_wait_for_its_first_part() -> None:
+    parts: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert wire_of(send).writes  # before anything of the body is there
+        await send({"type": "http.response.body", "body": await parts.get(), "more_body": True})
+        await send({"type": "http.response.body"})
+
+    def wire_of(send: Send) -> Wire:
+        return send._cycle.transport  # type: ignore[attr-defined]
+
+    parts.put_nowait(b"part")
+    writes, _ = await answer_of(app)
+    assert b"".join(writes).endswith(b"4\r\npart\r\n0\r\n\r\n")
+
+
+async def test_a_header_with_a_line_break_is_never_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"0"), (b"x-bad", b"a\r\nset-cookie: b")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with pytest.raises(ValueError, match="line break"):
+            await send({"type": "http.response.body", "body": b""})
+
+    writes, _ = await answer_of(app)
+    assert b"set-cookie" not in b"".join(writes)
