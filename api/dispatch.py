@@ -27,6 +27,7 @@ from api.endpoints import Access, Endpoint
 from api.envelopes import CORRELATION_BYTES, correlation_of, failure
 from api.metrics import UNMATCHED, ApiMetrics
 from api.routes import Methods, Routes
+from infra import logs
 from infra.deadlines import Deadlines
 from infra.settings import Settings
 from schemas.errors import (
@@ -71,7 +72,8 @@ class Dispatch:
         # Backwards, since dict() keeps the last of equal names: of a header sent twice the first
         # counts.
         headers = scope["headers_by_name"] = dict(scope["headers"][::-1])
-        scope["correlation_id"] = correlation_of(headers)
+        correlation = scope["correlation_id"] = correlation_of(headers)
+        logs.CORRELATION.set(correlation)
         scope["status"] = 0
         methods, scope["path_params"] = self._routes.find(scope["path"])
         endpoint = methods.get(scope["method"])
@@ -84,7 +86,7 @@ class Dispatch:
             error = raised if isinstance(raised, FanMemoryError) else FanMemoryError()
             self._metrics.error(route, error)
             if error.status >= 500 and not error.retryable:
-                log.exception("request failed", extra={"correlationId": scope["correlation_id"]})
+                log.exception("request failed")
             if not scope["status"]:
                 response = failure(scope, error)
                 if endpoint is None and methods:
@@ -150,7 +152,6 @@ class Dispatch:
                 "request",
                 extra={
                     "operation": UNMATCHED if endpoint is None else endpoint.name,
-                    "correlationId": scope["correlation_id"],
                     "method": method if len(method) <= _METHOD_LENGTH_MAX else "other",
                     "route": route,
                     "status": status,

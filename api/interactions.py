@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from api.auth import principal_of
 from api.components import components_of
-from api.envelopes import success
+from api.envelopes import correlation_id, success
 from infra.clock import now_ms
 from infra.kafka import relationship_key
 from schemas.events import parse_interaction
@@ -25,7 +25,7 @@ async def save_interaction(request: Request) -> Response:
     principal_of(request).require(interaction.creator_id)
     key = relationship_key(interaction.creator_id, interaction.fan_id)
     components = components_of(request)
-    written = await components.publisher.publish(key, value, arrived)
+    written = await components.publisher.publish(key, value, arrived, correlation_id(request.scope))
     components.origins.remember(written, (interaction.creator_id, interaction.fan_id))
     position = str(written)
     response = success(request.scope, position=position)

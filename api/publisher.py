@@ -28,7 +28,7 @@ from infra.retry import Backoff, retried
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
 from schemas.positions import Position
-from schemas.topics import INTERACTIONS
+from schemas.topics import CORRELATION_HEADER, INTERACTIONS
 
 CONNECT_BACKOFF: Final = Backoff(0.5, 0.5)
 CONNECT_SECONDS_MAX: Final = 1.0
@@ -97,8 +97,12 @@ class Publisher:
         async with kafka.broker_errors():
             await self._producer.client.fetch_all_metadata()
 
-    async def publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
+    async def publish(
+        self, key: bytes, value: bytes, time_ms: int, correlation: str | None = None
+    ) -> Position:
         """Append to `interactions`; returns when the brokers have it, with its position.
+
+        `correlation` is the id of the request that it comes from, and goes along as a header.
 
         Raises `BrokerUnavailable` and `DeadlineExceeded`: their advice says whether nothing was
         accepted, or that this is not known. `InvalidInput` when the broker refuses this record.
@@ -107,20 +111,26 @@ class Publisher:
             raise BrokerUnavailable
         self._in_flight += 1
         try:
-            return await self.breaker.call(lambda: self._publish(key, value, time_ms))
+            return await self.breaker.call(lambda: self._publish(key, value, time_ms, correlation))
         except pybreaker.CircuitBreakerError:
             raise BrokerUnavailable from None
         finally:
             self._in_flight -= 1
 
-    async def _publish(self, key: bytes, value: bytes, time_ms: int) -> Position:
+    async def _publish(
+        self, key: bytes, value: bytes, time_ms: int, correlation: str | None
+    ) -> Position:
         producer = await self._ready()
         seconds = self._settings.request_seconds_max * DEADLINE_SHARE
         sending = None
         try:
             async with asyncio.timeout(seconds):
                 sending = await producer.send(
-                    INTERACTIONS.name, value, key=key, timestamp_ms=time_ms
+                    INTERACTIONS.name,
+                    value,
+                    key=key,
+                    timestamp_ms=time_ms,
+                    headers=[(CORRELATION_HEADER, correlation.encode())] if correlation else None,
                 )
                 written = await sending
         except TimeoutError:

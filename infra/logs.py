@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,11 +37,14 @@ ROOMS: Final = (
 )
 """Roots of our logger names (`logging.getLogger(__name__)`); everything else is a third party."""
 FIELDS: Final = (
-    "operation", "correlationId", "method", "route", "status", "duration", "reason", "topic",
+    "operation", "method", "route", "status", "duration", "reason", "topic",
     "partition", "count", "attempt", "breaker",
 )  # fmt: skip
 """What `extra` may add to a line. Anything else is left out, so that no id gets in by accident; a
 house test keeps this list equal to what our lines use."""
+
+CORRELATION: Final[ContextVar[str | None]] = ContextVar("correlation", default=None)
+"""The id of the request that is being answered, for every line written meanwhile."""
 
 REPEATS_MAX: Final = 3
 REPEAT_SECONDS: Final = 30.0
@@ -88,6 +92,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage() if ours else _third_party(record),
         }
+        correlation = CORRELATION.get()
+        if correlation is not None:
+            line["correlationId"] = correlation
         if ours:
             said = vars(record)
             for field in FIELDS:

@@ -7,6 +7,9 @@ from schemas.times import DAY_MS
 
 UNLIMITED = -1
 
+CORRELATION_HEADER = "correlationId"
+"""Of a record that the API has written: the id of the request that it came with, a UUID."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -1,9 +1,12 @@
 """An API on seeded stores for the tests that only read, one per module."""
 
-from collections.abc import AsyncIterator
+import io
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from infra import logs
 from lab.bench.seed import seed
 from ops.services import Endpoints
 from tests import services as helpers
@@ -23,3 +26,19 @@ async def api(
         await seed(settings, histories)
         async with running_api(settings) as client:
             yield client
+
+
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """What the process logs, as it would on stderr."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    logs.configure("api", "INFO")
+    stream = io.StringIO()
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(False)

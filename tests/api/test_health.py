@@ -3,33 +3,12 @@
 import asyncio
 import io
 import json
-import logging
-from collections.abc import Iterator
 
-import pytest
-
-from infra import logs
 from infra.postgres import connect
 from schemas.topics import DEAD_LETTERS
 from stores import log_breaks, outbox
 from stores.log_breaks import Lost
 from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
-
-
-@pytest.fixture
-def said() -> Iterator[io.StringIO]:
-    """What the process logs, as it would on stderr."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    logs.configure("api", "INFO")
-    stream = io.StringIO()
-    (handler,) = root.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
 
 
 async def test_a_live_process_says_so_without_a_token(api: Client) -> None:
