@@ -9,6 +9,7 @@ auth, tokens  who asks; tokens for development
 parameters    query parameters, read strictly
 envelopes     success and error bodies
 memory        GET context, engagement-score, explain
+bulk          POST bulk: the contexts of several fans
 interactions  POST interaction, through `publisher`; `origins` knows whose event a position is
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from api import health, interactions, memory
+from api import bulk, health, interactions, memory
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
@@ -12,6 +12,7 @@ from api.endpoints import Access, Endpoint
 from api.metrics import ApiMetrics
 from infra.settings import Settings
 from privacy.keys import Keyring
+from schemas.bulk import BulkRequest
 from schemas.context import EngagementScore, MemoryContext
 from schemas.events import Wire as InteractionEvent
 from views.explain import Explanation
@@ -30,6 +31,14 @@ ENDPOINTS = (
         response=EngagementScore,
     ),
     Endpoint(f"{PREFIX}/explain", "GET", memory.get_explanation, "explain", response=Explanation),
+    Endpoint(
+        f"{PREFIX}/bulk",
+        "POST",
+        bulk.get_contexts,
+        "getMemoriesForFans",
+        request=BulkRequest,
+        response=dict[str, MemoryContext],
+    ),
     Endpoint(
         f"{PREFIX}/interaction",
         "POST",

@@ -116,14 +116,18 @@ def plain(document: object, status: int = 200) -> JsonResponse:
     return JsonResponse(_encode(document), status)
 
 
+def told(error: FanMemoryError) -> dict[str, str]:
+    """`error`, and its `type` if it has one: what a client may know of it."""
+    if error.type is not None:
+        return {"error": str(error), "type": error.type}
+    if error.status >= 500 and not error.retryable:
+        return {"error": "Internal server error"}
+    return {"error": str(error)}
+
+
 def failure(scope: Scope, error: FanMemoryError) -> Response:
     """The error's own status and words."""
-    body: dict[str, Any] = {"error": str(error)}
-    if error.type is not None:
-        body["type"] = error.type
-    if error.status >= 500 and error.type is None and not error.retryable:
-        body["error"] = "Internal server error"
-    body["correlationId"] = correlation_id(scope)
+    body: dict[str, Any] = {**told(error), "correlationId": correlation_id(scope)}
     body["details"] = error.advice
     response = JsonResponse(_encode(body), error.status)
     if error.status == 503:

@@ -2,7 +2,7 @@
 
 events         what services send; `refusals` says what is wrong with it
 journal        what ingest writes, sealed; `text_features` is what it read in a text
-context        the documents that readers get
+context        the documents that readers get; `bulk` asks for those of several fans
 updates        what is told on `memory-updates`
 dead_letters   what ingest refused
 topics         every Kafka topic, named once

@@ -27,5 +27,5 @@ missed       what its writer asks Postgres
 Over both:
 opened       all of it opened together, for a command
 snapshot     what is remembered of one fan at one version
-reader       `FanMemory`: cache first, Postgres on a miss
+reader       `FanMemory`: cache first, Postgres on a miss; `several` reads many fans at once
 """

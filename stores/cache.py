@@ -24,10 +24,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from infra.redis import ErrorReply, Redis, open_redis
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.errors import CacheFull, CacheUnavailable
+from schemas.errors import CacheFull, CacheUnavailable, SealBroken
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
-from stores.cached import Cached, Remembered, cached_of, open_messages, who_of, who_stored
+from stores.cached import (
+    Cached,
+    Remembered,
+    cached_of,
+    open_cached,
+    open_messages,
+    who_of,
+    who_stored,
+)
 from stores.recent import FORM, NO_MESSAGES, Recent, pack_fragments
 from stores.snapshot import Fragment, SealedSnapshot
 from views.state import VIEW_VERSION
@@ -128,19 +136,49 @@ class Cache:
                 )
         return cached.opened(recent)
 
+    async def read_several(
+        self, creator_id: str, fan_ids: Sequence[str]
+    ) -> list[Remembered | SealBroken | None]:
+        """The same of several fans, by one round trip; an error stands for what can't be used."""
+        names = [(self.name(creator_id, fan_id), b"1") for fan_id in fan_ids]
+        replies = await self._functions("read", names)
+        found: list[Remembered | SealBroken | None] = []
+        for fan_id, reply in zip(fan_ids, replies, strict=True):
+            if reply is None:
+                found.append(None)
+                continue
+            try:
+                who = creator_id, fan_id
+                found.append(open_cached(cached_of(reply), who, self._keyring))
+            except SealBroken as error:
+                found.append(error)
+        return found
+
     async def lease(self, creator_id: str, fan_id: str, *, unusable: bool = False) -> Lease | None:
         """To be taken before Postgres is asked, for `fill`. None: nothing is to be filled.
 
         `unusable`: there is an entry, and the caller can't use it.
         """
-        number = await self._function(
+        (lease,) = await self.leases(creator_id, [(fan_id, unusable)])
+        return lease
+
+    async def leases(
+        self, creator_id: str, wanted: Sequence[tuple[str, bool]]
+    ) -> list[Lease | None]:
+        """The same for several (fan, unusable) by one round trip."""
+        numbers = await self._functions(
             "lease",
-            self.name(creator_id, fan_id),
-            os.urandom(_NUMBER_BYTES),
-            LEASE_SECONDS,
-            b"1" if unusable else b"0",
+            [
+                (
+                    self.name(creator_id, fan_id),
+                    os.urandom(_NUMBER_BYTES),
+                    LEASE_SECONDS,
+                    b"1" if unusable else b"0",
+                )
+                for fan_id, unusable in wanted
+            ],
         )
-        return None if number is None else Lease(number)
+        return [None if number is None else Lease(number) for number in numbers]
 
     async def fill(
         self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent

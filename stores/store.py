@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -71,25 +73,42 @@ class Store:
 
     async def stored(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
         """One consistent version of a fan's memory, sealed; None for an unknown fan."""
+        found = await self.stored_several(creator_id, [fan_id])
+        return found[fan_id]() if found else None
+
+    async def stored_several(
+        self, creator_id: str, fan_ids: Sequence[str]
+    ) -> dict[str, Callable[[], SealedSnapshot]]:
+        """The same of several fans of one creator by one statement; nothing of unknown ones.
+
+        A memory is had by calling what stands for its fan, which raises `SealBroken` for one whose
+        key is not its own: that says nothing about the others.
+        """
         async with database_errors():
             for _ in range(3):
                 generation = self._generation or await self._choose_generation()
                 dropped = False
+                rows: list[Record] = []
                 try:
-                    row = await self._pool.fetchrow(
-                        memory_queries(generation).read_fan,
+                    rows = await self._pool.fetch(
+                        memory_queries(generation).read_fans,
                         creator_id,
-                        fan_id,
+                        fan_ids,
                         MESSAGES_MAX,
                         VIEW_VERSION,
                     )
                 except (UndefinedTableError, InvalidSchemaNameError):
-                    row, dropped = None, True
-                if row is not None and row["readable"] == generation:
-                    return self._row(row, (creator_id, fan_id), generation)
+                    dropped = True
+                if rows and rows[0]["readable"] == generation:
+                    return {
+                        row["fan_id"]: partial(
+                            self._row, row, (creator_id, row["fan_id"]), generation
+                        )
+                        for row in rows
+                    }
                 # A rebuild has switched generations: read from the new one.
-                if await self._choose_generation() == generation and row is None and not dropped:
-                    return None
+                if await self._choose_generation() == generation and not rows and not dropped:
+                    return {}
         raise DatabaseUnavailable("The generation changed while reading.")
 
     async def read(self, creator_id: str, fan_id: str) -> Snapshot | None:

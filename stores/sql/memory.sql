@@ -2,10 +2,11 @@
 
 -- One statement, so one snapshot: state and messages belong together, and `readable` says whether
 -- these are the tables to read (see readable_generation).
--- name: read_fan
+-- name: read_fans
 SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
-    s.subject, s.kek, s.wrapped_key, (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
+    s.fan_id, s.subject, s.kek, s.wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
     f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies
 FROM subject s
 JOIN {generation}.fan_state f USING (subject)
@@ -18,7 +19,7 @@ CROSS JOIN LATERAL (
         ORDER BY time DESC, "offset" DESC LIMIT $3
     ) AS newest
 ) AS m
-WHERE s.creator_id = $1 AND s.fan_id = $2;
+WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);
 
 -- Always one row, so that `readable` comes along whatever is missing: the fan, or the generation.
 -- name: read_sources

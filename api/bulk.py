@@ -1,0 +1,29 @@
+"""POST /api/of-memory/bulk: the contexts of several fans of one creator."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import principal_of
+from api.components import components_of
+from api.envelopes import correlation_id, plain, told
+from schemas.bulk import parse_bulk
+
+
+async def get_contexts(request: Request) -> Response:
+    """200 whatever became of single fans: found, not found, or an error of their own.
+
+    A body that is no such request is `InvalidInput`, another creator's `Forbidden`.
+    """
+    asked = parse_bulk(await request.body())
+    principal_of(request).require(asked.creator_id)
+    fan_ids = list(dict.fromkeys(asked.fan_ids))
+    memory = components_of(request).memory
+    contexts, errors = await memory.contexts_to_send(asked.creator_id, fan_ids)
+    body: dict[str, object] = {
+        "data": contexts,
+        "correlationId": correlation_id(request.scope),
+        "count": len(contexts),
+        "notFound": [one for one in fan_ids if one not in contexts and one not in errors],
+        "errors": {fan_id: told(error) for fan_id, error in errors.items()},
+    }
+    return plain(body)
