@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from api import bulk, health, interactions, memory
+from api import bulk, health, interactions, memory, stats
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
@@ -46,6 +46,7 @@ ENDPOINTS = (
         "saveInteraction",
         request=InteractionEvent,
     ),
+    Endpoint(f"{PREFIX}/stats", "GET", stats.get_stats, "getStats", response=stats.Circuits),
     Endpoint("/health/live", "GET", health.live, "live", access=Access.PUBLIC, quiet=True),
     Endpoint("/health/ready", "GET", health.ready, "ready", access=Access.PUBLIC, quiet=True),
     Endpoint("/metrics", "GET", health.metrics, "metrics", access=Access.PUBLIC, quiet=True),

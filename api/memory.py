@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from api.auth import principal_of
 from api.components import Components, components_of
+from api.conditional import answer
 from api.envelopes import data
 from api.parameters import Query, identifier, moment, position, query_of, required
 from infra.clock import now_ms
@@ -20,8 +21,9 @@ async def get_context(request: Request) -> Response:
     creator_id, fan_id = who = _asked(request, query)
     at_least, as_of = await _at_least(components, query, who), moment(query, "asOf")
     if as_of is None:
-        context = await components.memory.context_to_send(creator_id, fan_id, at_least=at_least)
-        return data(request.scope, context)
+        memory = components.memory
+        found = await memory.recall(creator_id, fan_id, at_least)
+        return answer(request, found, lambda: memory.to_send(creator_id, fan_id, found))
     if at_least is not None:
         await components.memory.wait_until(
             creator_id, fan_id, at_least, components.settings.request_seconds_max
@@ -39,7 +41,9 @@ async def get_score(request: Request) -> Response:
     components, query = components_of(request), query_of(request)
     creator_id, fan_id = who = _asked(request, query)
     at_least = await _at_least(components, query, who)
-    return data(request.scope, await components.memory.score(creator_id, fan_id, at_least=at_least))
+    memory = components.memory
+    found = await memory.recall(creator_id, fan_id, at_least, messages=False)
+    return answer(request, found, lambda: memory.score_of(creator_id, fan_id, found))
 
 
 async def get_explanation(request: Request) -> Response:

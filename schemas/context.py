@@ -100,6 +100,9 @@ class MemoryContext(Document, frozen=True, gc=False):
     emotional_state: EmotionalState
     engagement_metrics: EngagementMetrics
     last_interaction: str
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    """Journal position of the newest interaction in it, as in `memory-updates`; a past memory has
+    none."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):
@@ -107,3 +110,5 @@ class EngagementScore(Document, frozen=True, gc=False):
     creator_id: str
     score: float
     last_updated: str
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    """Journal position of the newest interaction in it."""

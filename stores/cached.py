@@ -11,6 +11,7 @@ from privacy.keys import Keyring
 from privacy.seal import open_entry
 from schemas.errors import SealBroken
 from schemas.relationship import Relationship
+from schemas.topics import JOURNAL
 from stores.recent import FORM, Recent, show, unpack_fragments
 from stores.snapshot import Fragment, SealedSnapshot, Snapshot
 
@@ -26,6 +27,11 @@ class Remembered:
     state: bytes
     """The state's document, not decoded."""
     recent: Recent
+
+    @property
+    def position(self) -> str:
+        """The newest interaction in it: what `memory-updates` calls the version."""
+        return f"{JOURNAL.name}-{self.partition}:{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

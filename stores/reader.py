@@ -170,15 +170,12 @@ class FanMemory:
         Raises `FanNotFound`, `DatabaseUnavailable`, and with `at_least` `DeadlineExceeded` when
         the views have not reached it after `seconds` (default: the request's deadline).
         """
-        found = await self._recall(creator_id, fan_id, at_least, seconds)
+        found = await self.recall(creator_id, fan_id, at_least, seconds)
         return self._render(creator_id, fan_id, found, found.recent.decoded())
 
-    async def context_to_send(
-        self, creator_id: str, fan_id: str, *, at_least: Position | None = None
-    ) -> msgspec.Struct:
-        """The same for whoever encodes it and looks at nothing: the messages are JSON already."""
-        found = await self._recall(creator_id, fan_id, at_least, None)
-        # What is sent is the same whether msgspec encodes the messages or finds them encoded.
+    def to_send(self, creator_id: str, fan_id: str, found: Remembered) -> MemoryContext:
+        """What was recalled, for whoever encodes it and looks at nothing: its messages are JSON
+        already, which is the same to msgspec."""
         messages = cast("tuple[ConversationMessage, ...]", found.recent.json)
         return self._render(creator_id, fan_id, found, messages)
 
@@ -198,8 +195,7 @@ class FanMemory:
         counts.seals_broken += sum(isinstance(one, SealBroken) for one in read.errors.values())
         contexts: dict[str, msgspec.Struct] = {}
         for number, (fan_id, found) in enumerate(read.found.items(), 1):
-            messages = cast("tuple[ConversationMessage, ...]", found.recent.json)
-            contexts[fan_id] = self._render(creator_id, fan_id, found, messages)
+            contexts[fan_id] = self.to_send(creator_id, fan_id, found)
             if number % TURN == 0:
                 await asyncio.sleep(0)
         return contexts, read.errors
@@ -213,8 +209,12 @@ class FanMemory:
         seconds: float | None = None,
     ) -> EngagementScore:
         """The engagement score now; raises like `context`."""
-        found = await self._recall(creator_id, fan_id, at_least, seconds, messages=False)
-        return render_score(creator_id, fan_id, states.decode(found.state), self._now())
+        found = await self.recall(creator_id, fan_id, at_least, seconds, messages=False)
+        return self.score_of(creator_id, fan_id, found)
+
+    def score_of(self, creator_id: str, fan_id: str, found: Remembered) -> EngagementScore:
+        state = states.decode(found.state)
+        return render_score(creator_id, fan_id, state, self._now(), found.position)
 
     async def wait_until(
         self, creator_id: str, fan_id: str, position: Position, seconds: float
@@ -252,19 +252,26 @@ class FanMemory:
         messages: tuple[ConversationMessage, ...],
     ) -> MemoryContext:
         return render_around(
-            (creator_id, fan_id), states.decode(found.state), messages, self._now()
+            (creator_id, fan_id),
+            states.decode(found.state),
+            messages,
+            self._now(),
+            found.position,
         )
 
-    async def _recall(
+    async def recall(
         self,
         creator_id: str,
         fan_id: str,
-        at_least: Position | None,
-        seconds: float | None,
+        at_least: Position | None = None,
+        seconds: float | None = None,
         *,
         messages: bool = True,
     ) -> Remembered:
-        """Without messages, if they are not wanted and Redis knows the fan."""
+        """A fan's memory, not rendered; raises like `context`.
+
+        Without messages, if they are not wanted and Redis knows the fan.
+        """
         source: Source = "cache"
         if at_least is not None:
             limit = self._settings.request_seconds_max if seconds is None else seconds

@@ -6,6 +6,8 @@ names. `now` before the newest event (clocks differ by minutes) counts as that e
 
 from collections.abc import Sequence
 
+import msgspec
+
 from schemas.context import ConversationMessage, EngagementScore, MemoryContext
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
@@ -24,7 +26,11 @@ def render_context(
 
 
 def render_around(
-    who: Relationship, state: FanState, recent: tuple[ConversationMessage, ...], now: int
+    who: Relationship,
+    state: FanState,
+    recent: tuple[ConversationMessage, ...],
+    now: int,
+    version: str | msgspec.UnsetType = msgspec.UNSET,
 ) -> MemoryContext:
     """The same around messages that were rendered before: they do not depend on the moment."""
     creator_id, fan_id = who
@@ -39,14 +45,22 @@ def render_around(
         emotional_state=emotional_state.render(fan, who, now),
         engagement_metrics=metrics,
         last_interaction=metrics.last_interaction or metrics.created_at,
+        version=version,
     )
 
 
-def render_score(creator_id: str, fan_id: str, state: FanState, now: int) -> EngagementScore:
+def render_score(
+    creator_id: str,
+    fan_id: str,
+    state: FanState,
+    now: int,
+    version: str | msgspec.UnsetType = msgspec.UNSET,
+) -> EngagementScore:
     """The engagement score alone, at `now` (ms)."""
     return EngagementScore(
         fan_id=fan_id,
         creator_id=creator_id,
         score=engagement.score(state.engagement, now),
         last_updated=render_time(state.engagement.updated_at),
+        version=version,
     )

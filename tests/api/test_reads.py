@@ -16,7 +16,7 @@ from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
 CONTEXT_FIELDS = {
     "": [
         "fanId", "creatorId", "recentMessages", "personalityProfile", "preferences",
-        "emotionalState", "engagementMetrics", "lastInteraction",
+        "emotionalState", "engagementMetrics", "lastInteraction", "version",
     ],
     "personalityProfile": [
         "fanId", "tone", "emojiFrequency", "messageLengthPreference", "punctuationStyle",
@@ -96,7 +96,7 @@ async def test_the_score_is_the_context_s(api: Client) -> None:
     context = (await api.get("context")).body["data"]
     answer = await api.get("engagement-score")
     assert answer.status == 200
-    assert list(answer.body["data"]) == ["fanId", "creatorId", "score", "lastUpdated"]
+    assert list(answer.body["data"]) == ["fanId", "creatorId", "score", "lastUpdated", "version"]
     score = answer.body["data"]["score"]
     assert math.isclose(score, context["engagementMetrics"]["engagementScore"], rel_tol=1e-6)
 
