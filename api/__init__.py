@@ -12,7 +12,9 @@ memory        GET context, engagement-score, explain
 bulk          POST bulk: the contexts of several fans
 conditional   ETag and 304
 stats         GET stats: the circuits
-interactions  POST interaction, through `publisher`; `origins` knows whose event a position is
+interactions  POST interaction and interactions, through `publisher`; `ndjson` parts a batch,
+              `idempotency` gives events their ids
+origins       knows whose event a position is
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees
 """

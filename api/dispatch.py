@@ -100,7 +100,7 @@ class Dispatch:
     ) -> None:
         """A largest body, a place among the requests in flight, a deadline."""
         if scope["method"] not in ("GET", "HEAD"):
-            receive = _bounded(scope, receive, self._body_bytes_max)
+            receive = _bounded(scope, receive, endpoint.body_bytes_max or self._body_bytes_max)
         if endpoint.quiet or endpoint.streams:
             await self._in_time(endpoint, scope, receive, send)
             return

@@ -36,6 +36,8 @@ class Endpoint:
     access: Access = Access.CREATOR
     deadline_s: float | None = None
     """Seconds until 504; None: the setting's."""
+    body_bytes_max: int | None = None
+    """Of the largest body; None: the setting's."""
     streams: bool = False
     """Answers for as long as the client listens: no deadline, and none of the places in flight."""
     quiet: bool = False

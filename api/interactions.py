@@ -1,33 +1,114 @@
-"""POST /api/of-memory/interaction: validate, append to the log, answer with the place."""
+"""POST /api/of-memory/interaction and /interactions: validate, append to the log, say where."""
+
+import asyncio
+from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
+from api import idempotency, ndjson
+from api.auth import Principal, principal_of
 from api.components import components_of
-from api.envelopes import correlation_id, success
+from api.envelopes import correlation_id, data, success
 from infra.clock import now_ms
 from infra.kafka import relationship_key
-from schemas.events import parse_interaction
+from schemas.errors import FanMemoryError, Forbidden, InvalidInput
+from schemas.events import Interaction, parse_interaction
+from schemas.positions import Position
+from schemas.relationship import Relationship
 
-POSITION_HEADER = "x-position"
+POSITION_HEADER: Final = "x-position"
+EVENTS_MAX: Final = 500
+BATCH_BYTES_MAX: Final = 1 << 20
+TURN: Final = 64
+"""Events of a batch that are read before other requests get the loop: 10 us each."""
+
+
+class Accepted(NamedTuple):
+    """An event that may be appended."""
+
+    who: Relationship
+    value: bytes
 
 
 async def save_interaction(request: Request) -> Response:
     """Answers when the brokers have it; `position` is what a read's `minPosition` waits for.
 
-    The body goes to the log as it came, after the same check that ingest makes against the same
-    clock: the record carries the time of arrival that was used here.
+    The body goes to the log as it came, but for the id that `Idempotency-Key` gives, after the same
+    check that ingest makes against the same clock: the record carries the time of arrival that was
+    used here.
     """
     value = await request.body()
+    key = idempotency.key_of(request.scope["headers_by_name"])
     arrived = now_ms()
-    interaction = parse_interaction(value, arrived)
-    principal_of(request).require(interaction.creator_id)
-    key = relationship_key(interaction.creator_id, interaction.fan_id)
+    event = _accept(value, arrived, principal_of(request), key)
     components = components_of(request)
-    written = await components.publisher.publish(key, value, arrived, correlation_id(request.scope))
-    components.origins.remember(written, (interaction.creator_id, interaction.fan_id))
+    written = await components.publisher.publish(
+        relationship_key(*event.who), event.value, arrived, correlation_id(request.scope)
+    )
+    components.origins.remember(written, event.who)
     position = str(written)
     response = success(request.scope, position=position)
     response.headers[POSITION_HEADER] = position
     return response
+
+
+async def save_interactions(request: Request) -> Response:
+    """A batch: 200 with what became of each event, in order; an event that is refused stops none.
+
+    Raises `InvalidInput` for a body that holds no event, or too many; and what the broker's failure
+    was when every event was good and it has taken none.
+    """
+    key = idempotency.key_of(request.scope["headers_by_name"])
+    principal = principal_of(request)
+    arrived = now_ms()
+    outcomes: list[Accepted | FanMemoryError] = []
+    async for value in ndjson.values(request.stream()):
+        number = len(outcomes)
+        if number == EVENTS_MAX:
+            raise InvalidInput("$", f"must be at most {EVENTS_MAX} events")
+        try:
+            outcomes.append(
+                _accept(value, arrived, principal, None if key is None else f"{key}:{number}")
+            )
+        except (InvalidInput, Forbidden) as error:
+            outcomes.append(error)
+        if number % TURN == TURN - 1:
+            await asyncio.sleep(0)
+    if not outcomes:
+        raise InvalidInput("$", "must hold at least one event")
+    components = components_of(request)
+    events = [one for one in outcomes if isinstance(one, Accepted)]
+    written = await components.publisher.publish_several(
+        [(relationship_key(*event.who), event.value) for event in events],
+        arrived,
+        correlation_id(request.scope),
+    )
+    for event, place in zip(events, written, strict=True):
+        if isinstance(place, Position):
+            components.origins.remember(place, event.who)
+    failures = [place for place in written if isinstance(place, FanMemoryError)]
+    if len(failures) == len(outcomes):
+        raise failures[0]
+    places = iter(written)
+    results = [_told(next(places) if isinstance(one, Accepted) else one) for one in outcomes]
+    return data(request.scope, results, accepted=len(events) - len(failures))
+
+
+def _accept(value: bytes, arrived: int, principal: Principal, key: str | None) -> Accepted:
+    """Raises `InvalidInput`, and `Forbidden` for another creator's event."""
+    interaction: Interaction = parse_interaction(value, arrived)
+    principal.require(interaction.creator_id)
+    if key is not None:
+        value = idempotency.identified(value, interaction, key)
+    return Accepted((interaction.creator_id, interaction.fan_id), value)
+
+
+def _told(outcome: Position | FanMemoryError) -> dict[str, Any]:
+    if isinstance(outcome, Position):
+        return {"position": str(outcome)}
+    if isinstance(outcome, InvalidInput):
+        return {"error": str(outcome), "field": outcome.field}
+    if isinstance(outcome, Forbidden):
+        return {"error": str(outcome), "field": "creatorId"}
+    return {"error": str(outcome), "field": None, "details": outcome.advice}

@@ -10,6 +10,7 @@ on the publishes in flight keeps them from starving the reads.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pybreaker
@@ -26,13 +27,20 @@ from infra.kafka import (
 )
 from infra.retry import Backoff, retried
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, DeadlineExceeded, InvalidInput
+from schemas.errors import (
+    BrokerUnavailable,
+    DeadlineExceeded,
+    FanMemoryError,
+    InvalidInput,
+)
 from schemas.positions import Position
 from schemas.topics import CORRELATION_HEADER, INTERACTIONS
 
 CONNECT_BACKOFF: Final = Backoff(0.5, 0.5)
 CONNECT_SECONDS_MAX: Final = 1.0
 CLOSE_SECONDS_MAX: Final = 1.0
+BATCH_BYTES_MAX: Final = 1_000_000
+"""Below the 1 MiB that the topic takes as one batch."""
 DEADLINE_SHARE: Final = 0.9
 """Of the request's deadline: so that the answer to a slow broker is ours."""
 IN_FLIGHT_MAX: Final = 256
@@ -40,6 +48,9 @@ IN_FLIGHT_MAX: Final = 256
 _UNSURE: Final = (
     "It may still be accepted. Send it again with the same eventId: it is counted once."
 )
+Keyed = tuple[bytes, bytes]
+"""(key, value)"""
+
 _REFUSED: Final = (
     ClusterAuthorizationFailedError,
     InvalidTimestampError,
@@ -57,6 +68,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._seconds_max = settings.request_seconds_max * DEADLINE_SHARE
         self._producer: Any = None
         self._connected = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,7 +115,6 @@ class Publisher:
         """Append to `interactions`; returns when the brokers have it, with its position.
 
         `correlation` is the id of the request that it comes from, and goes along as a header.
-
         Raises `BrokerUnavailable` and `DeadlineExceeded`: their advice says whether nothing was
         accepted, or that this is not known. `InvalidInput` when the broker refuses this record.
         """
@@ -117,37 +128,123 @@ class Publisher:
         finally:
             self._in_flight -= 1
 
+    async def publish_several(
+        self, records: Sequence[Keyed], time_ms: int, correlation: str | None = None
+    ) -> list[Position | FanMemoryError]:
+        """The same for several by one batch per partition: what became of each, in order.
+
+        To the circuit it is one call, which has failed if any of them has.
+        """
+        outcomes: list[Position | FanMemoryError] = [BrokerUnavailable() for _ in records]
+        if not records or self._in_flight >= IN_FLIGHT_MAX:
+            return outcomes
+        self._in_flight += 1
+        try:
+            await self.breaker.call(
+                lambda: self._publish_several(records, time_ms, correlation, outcomes)
+            )
+        except (pybreaker.CircuitBreakerError, FanMemoryError):
+            log.debug("not all of a batch was accepted")  # of each it is said in its place
+        finally:
+            self._in_flight -= 1
+        return outcomes
+
     async def _publish(
         self, key: bytes, value: bytes, time_ms: int, correlation: str | None
     ) -> Position:
         producer = await self._ready()
-        seconds = self._settings.request_seconds_max * DEADLINE_SHARE
         sending = None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._seconds_max):
                 sending = await producer.send(
                     INTERACTIONS.name,
                     value,
                     key=key,
                     timestamp_ms=time_ms,
-                    headers=[(CORRELATION_HEADER, correlation.encode())] if correlation else None,
+                    headers=_headers(correlation),
                 )
                 written = await sending
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "The broker has not acknowledged in time.", hint=_UNSURE
-            ) from None
-        except MessageSizeTooLargeError:
-            raise InvalidInput("$", "is larger than the broker accepts") from None
-        except (KafkaError, OSError) as error:
-            if not getattr(error, "retriable", False) and producer is self._producer:
-                # An idempotent producer that lost its sequence refuses everything from then on.
-                self._connected.clear()
-                self._broken.set()
-            if sending is None or isinstance(error, _REFUSED):
-                raise BrokerUnavailable from error
-            raise BrokerUnavailable(hint=_UNSURE) from error
-        return Position(written.topic, written.partition, written.offset)
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise self._failure(error, producer, sent=sending is not None) from error
+        return _position(written)
+
+    async def _publish_several(
+        self,
+        records: Sequence[Keyed],
+        time_ms: int,
+        correlation: str | None,
+        outcomes: list[Position | FanMemoryError],
+    ) -> None:
+        """Raises one of the failures once each record has its outcome."""
+        producer = await self._ready()
+        until = asyncio.get_running_loop().time() + self._seconds_max
+        try:
+            async with asyncio.timeout_at(until):
+                count = len(await producer.partitions_for(INTERACTIONS.name))
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise self._failure(error, producer, sent=False) from error
+        places: dict[int, list[int]] = {}
+        for place, (key, _) in enumerate(records):
+            places.setdefault(kafka.partition_of(key, count), []).append(place)
+
+        async def send(partition: int, left: Sequence[int]) -> FanMemoryError | None:
+            while left:
+                batch, taken = self._batch(
+                    producer, [records[place] for place in left], time_ms, correlation
+                )
+                first = await self._send_batch(producer, batch, partition, until)
+                if isinstance(first, FanMemoryError):
+                    for place in left[:taken]:
+                        outcomes[place] = first
+                    return first  # what comes after it must not stand before it
+                for number, place in enumerate(left[:taken]):
+                    outcomes[place] = first._replace(offset=first.offset + number)
+                left = left[taken:]
+            return None
+
+        sends = [send(partition, chosen) for partition, chosen in places.items()]
+        for failure in await asyncio.gather(*sends):
+            if failure is not None:
+                raise failure
+
+    def _batch(
+        self, producer: Any, records: Sequence[Keyed], time_ms: int, correlation: str | None
+    ) -> tuple[Any, int]:
+        """A batch of as many of these as fit, which is all but of very large ones; how many."""
+        batch, headers = producer.create_batch(), _headers(correlation)
+        for number, (key, value) in enumerate(records):
+            added = batch.append(key=key, value=value, timestamp=time_ms, headers=headers)
+            if added is None:
+                return batch, number
+        return batch, len(records)
+
+    async def _send_batch(
+        self, producer: Any, batch: Any, partition: int, until: float
+    ) -> Position | FanMemoryError:
+        """Where the batch's first record stands."""
+        sending = None
+        try:
+            async with asyncio.timeout_at(until):
+                sending = await producer.send_batch(batch, INTERACTIONS.name, partition=partition)
+                return _position(await sending)
+        except (TimeoutError, KafkaError, OSError) as error:
+            return self._failure(error, producer, sent=sending is not None)
+        except BrokerUnavailable as error:
+            return error
+
+    def _failure(self, error: Exception, producer: Any, *, sent: bool) -> FanMemoryError:
+        """What the client is told; `sent`: it may be on its way."""
+        if isinstance(error, TimeoutError):
+            return DeadlineExceeded("The broker has not acknowledged in time.", hint=_UNSURE)
+        if isinstance(error, MessageSizeTooLargeError):
+            return InvalidInput("$", "is larger than the broker accepts")
+        if not getattr(error, "retriable", False) and producer is self._producer:
+            # An idempotent producer that lost its sequence refuses everything from then on.
+            self._connected.clear()
+            self._broken.set()
+        if not sent or isinstance(error, _REFUSED):
+            return BrokerUnavailable()
+        return BrokerUnavailable(hint=_UNSURE)
 
     async def _ready(self) -> Any:
         """The producer; just started, or after a failure, it is there in a moment or not at all."""
@@ -185,3 +282,14 @@ class Publisher:
 
 def _no_broker_yet(_attempt: int, error: BaseException) -> None:
     log.warning("no broker yet", extra={"reason": type(error.__cause__).__name__})
+
+
+def _headers(correlation: str | None) -> list[tuple[str, bytes]]:
+    return [(CORRELATION_HEADER, correlation.encode())] if correlation else []
+
+
+def _position(written: Any) -> Position:
+    """Raises `BrokerUnavailable` for what the broker has taken as a repeat: it says not where."""
+    if written.offset < 0:
+        raise BrokerUnavailable(hint=_UNSURE)
+    return Position(written.topic, written.partition, written.offset)

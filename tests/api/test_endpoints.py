@@ -40,6 +40,7 @@ async def size(request: Request) -> Response:
 EXTRA = (
     Endpoint("/extra/plain", "GET", whoami, "plain"),
     Endpoint("/extra/size", "POST", size, "size"),
+    Endpoint("/extra/large", "POST", size, "large", body_bytes_max=1 << 20),
     Endpoint("/extra/slow", "GET", slow, "slow", access=Access.PUBLIC),
     Endpoint("/extra/short", "GET", slow, "short", access=Access.PUBLIC, deadline_s=0.05),
     Endpoint("/extra/stream", "GET", stream, "stream", access=Access.PUBLIC, streams=True),
@@ -106,6 +107,9 @@ async def test_bodies_are_bounded_on_every_endpoint(api: Client) -> None:
         small = b"x" * api.settings.body_bytes_max
         assert (await extra.ask("POST", "/extra/size", data=small)).body == {"size": len(small)}
         assert (await extra.ask("POST", "/extra/size", data=small + b"x")).status == 413
+        large = b"x" * (1 << 20)
+        assert (await extra.ask("POST", "/extra/large", data=large)).body == {"size": len(large)}
+        assert (await extra.ask("POST", "/extra/large", data=large + b"x")).status == 413
 
 
 async def test_quiet_endpoints_are_logged_only_when_they_fail(
