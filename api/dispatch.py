@@ -77,7 +77,7 @@ class Dispatch:
         scope["status"] = 0
         methods, scope["path_params"] = self._routes.find(scope["path"])
         endpoint = methods.get(scope["method"])
-        route = _route(methods)
+        route = endpoint.path if endpoint is not None else _route(methods)
         try:
             if endpoint is None:
                 raise MethodNotAllowed if methods else RouteNotFound
@@ -146,18 +146,18 @@ class Dispatch:
         self._metrics.observe(route, method, seconds)
         quiet = endpoint is not None and endpoint.quiet and status < 400
         level = logging.DEBUG if quiet else logging.INFO
-        if log.isEnabledFor(level):
-            log.log(
-                level,
-                "request",
-                extra={
-                    "operation": UNMATCHED if endpoint is None else endpoint.name,
-                    "method": method if len(method) <= _METHOD_LENGTH_MAX else "other",
-                    "route": route,
-                    "status": status,
-                    "duration": round(seconds * 1000, 3),
-                },
-            )
+        logs.tell(
+            log,
+            level,
+            "request",
+            extra={
+                "operation": UNMATCHED if endpoint is None else endpoint.name,
+                "method": method if len(method) <= _METHOD_LENGTH_MAX else "other",
+                "route": route,
+                "status": status,
+                "duration": round(seconds * 1000, 3),
+            },
+        )
 
 
 def _route(methods: Methods) -> str:

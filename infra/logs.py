@@ -13,12 +13,15 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from infra.clock import now_ms
 from schemas.times import render_time
 
 ROOMS: Final = (
@@ -62,11 +65,8 @@ def configure(service: str, level: str = "INFO") -> None:
 
     `level` is for our own lines; other libraries are heard from WARNING (or `level`, if higher).
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(service))
-    handler.addFilter(Repeats())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [Lines(service)]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     for room in ROOMS:
         logging.getLogger(room).setLevel(level)
@@ -76,6 +76,41 @@ def configure(service: str, level: str = "INFO") -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
+def tell(log: logging.Logger, level: int, message: str, *, extra: Mapping[str, Any]) -> None:
+    """What `log.log` of one of ours writes, in half of its 11 us: for the line of a request.
+
+    Only while nobody but `Lines` listens: everything else goes logging's own way.
+    """
+    if not log.isEnabledFor(level):
+        return
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], Lines):
+        try:
+            handlers[0].tell(log.name, level, message, extra)
+            return
+        except (OSError, ValueError):  # the stream has been closed
+            pass
+    log.handle(log.makeRecord(log.name, level, "", 0, message, (), None, None, extra))
+
+
+class Lines(logging.StreamHandler[Any]):
+    """Writes JSON lines to stderr."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(sys.stderr)
+        self._lines = JsonLines(service)
+        self.setFormatter(self._lines)
+        self.addFilter(Repeats())
+
+    def tell(self, name: str, level: int, message: str, extra: Mapping[str, Any]) -> None:
+        line = self._lines.begun(now_ms(), logging.getLevelName(level), name, message)
+        _add(line, extra)
+        text = _encode(line).decode() + self.terminator
+        with self.lock or nullcontext():
+            self.stream.write(text)
+            self.stream.flush()
+
+
 class JsonLines(logging.Formatter):
     """One record as one line of JSON."""
 
@@ -83,24 +118,26 @@ class JsonLines(logging.Formatter):
         super().__init__()
         self.service = service
 
-    def format(self, record: logging.LogRecord) -> str:
-        ours = is_ours(record)
+    def begun(self, time_ms: int, level: str, name: str, message: str) -> dict[str, Any]:
+        """What every line begins with."""
         line: dict[str, Any] = {
-            "timestamp": render_time(int(record.created * 1000)),
-            "level": _LEVELS.get(record.levelname, record.levelname.lower()),
+            "timestamp": render_time(time_ms),
+            "level": _LEVELS.get(level) or level.lower(),
             "service": self.service,
-            "logger": record.name,
-            "message": record.getMessage() if ours else _third_party(record),
+            "logger": name,
+            "message": message,
         }
         correlation = CORRELATION.get()
         if correlation is not None:
             line["correlationId"] = correlation
+        return line
+
+    def format(self, record: logging.LogRecord) -> str:
+        ours = is_ours(record)
+        message = record.getMessage() if ours else _third_party(record)
+        line = self.begun(int(record.created * 1000), record.levelname, record.name, message)
         if ours:
-            said = vars(record)
-            for field in FIELDS:
-                value = said.get(field)
-                if value is not None:
-                    line[field] = value
+            _add(line, vars(record))
         suppressed = getattr(record, "suppressed", 0)
         if suppressed:
             line["suppressed"] = suppressed
@@ -108,6 +145,14 @@ class JsonLines(logging.Formatter):
             line["error"] = _chain(record.exc_info[1])
             line["stack"] = _places(record.exc_info[1])
         return _encode(line).decode()
+
+
+def _add(line: dict[str, Any], said: Mapping[str, Any]) -> None:
+    """The fields that a line may have, and nothing else of what is given."""
+    for field in FIELDS:
+        value = said.get(field)
+        if value is not None:
+            line[field] = value
 
 
 class Repeats(logging.Filter):

@@ -104,3 +104,28 @@ def test_what_was_cut_is_counted(lines: Lines, monkeypatch: pytest.MonkeyPatch) 
     now[0] = logs.REPEAT_SECONDS + 1
     logging.getLogger("aiokafka").error("again")
     assert lines()[-1]["suppressed"] == 10 - logs.REPEATS_MAX
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
+def test_what_is_told_is_what_is_logged(lines: Lines, level: int) -> None:
+    log = logging.getLogger("api.test")
+    token = logs.CORRELATION.set("c-1")
+    log.log(level, "request", extra={"operation": "o", "status": 200, "fanId": SECRET})
+    logs.tell(log, level, "request", extra={"operation": "o", "status": 200, "fanId": SECRET})
+    logs.CORRELATION.reset(token)
+    logs.tell(log, logging.DEBUG, "request", extra={})
+    logged, told = lines()
+    assert logged.pop("timestamp") <= told.pop("timestamp")  # type: ignore[operator]
+    assert list(logged.items()) == list(told.items())
+    assert logged["correlationId"] == "c-1"
+    assert "fanId" not in logged
+
+
+def test_what_is_told_while_others_listen_reaches_them(
+    lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("api.test")
+    logging.getLogger().addHandler(caplog.handler)
+    logs.tell(log, logging.INFO, "request", extra={"operation": "o"})
+    assert [record.message for record in caplog.records] == ["request"]
+    assert [line["operation"] for line in lines()] == ["o"]
