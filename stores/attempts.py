@@ -9,10 +9,11 @@ the partition stands still for good. So claims are counted in Postgres:
 2. Before each record, that it is begun is written down and committed.
 3. A record that two processes have begun alone, and not survived, is quarantined unread.
 
-Only the first claim of a process counts: rebalances and waiting for a service end no process.
+Only the first claim of a process counts: rebalances and waiting for a service end no process. A
+process that is asked to end takes back what it counted: that was not the record's doing.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -40,7 +41,8 @@ class Attempts:
     def __init__(self, pool: Pool, positions: Positions) -> None:
         self._pool = pool
         self._positions = positions
-        self._counted: set[int] = set()
+        self._counted: dict[int, int] = {}
+        """Partition -> where it stood when this process claimed it first."""
         self._singly: set[int] = set()
         self._begun: dict[int, tuple[int, int]] = {}
 
@@ -60,10 +62,30 @@ class Attempts:
             list(fresh),
             list(fresh.values()),
         )
-        self._counted |= fresh.keys()
+        self._counted |= fresh
         self._singly |= {row["partition"] for row in rows if row["claims"] >= CLAIMS_MAX}
 
-    async def parts(self, batches: Sequence[Batch]) -> AsyncIterator[tuple[list[Batch], Places]]:
+    async def withdraw(self) -> None:
+        """Take back what this process has counted, where the unit has not moved since."""
+        rows = [
+            (partition, *((self._begun[partition][0], 1) if partition in self._begun else (at, 0)))
+            for partition, at in sorted(self._counted.items())
+        ]
+        if not rows:
+            return
+        async with database_errors():
+            await self._pool.execute(
+                _QUERIES.withdraw,
+                self._positions.generation,
+                self._positions.topic,
+                *map(list, zip(*rows, strict=True)),
+            )
+        self._counted.clear()
+        self._begun.clear()
+
+    async def parts(
+        self, batches: Sequence[Batch]
+    ) -> AsyncGenerator[tuple[list[Batch], Places], None]:
         """What to do, one part after another, each with the places of what is to be quarantined."""
         together = [batch for batch in batches if batch.partition not in self._singly]
         if together:

@@ -1,6 +1,7 @@
 """The Faust app of one worker process: two batched agents, the relay, the watchdog."""
 
 import asyncio
+import contextlib
 import gc
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -11,11 +12,12 @@ import faust
 import uvloop
 
 from infra import failpoints, kafka
-from infra.postgres import new_pool
+from infra.postgres import UNAVAILABLE, new_pool
 from infra.producer import BatchProducer
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
+from schemas.errors import DatabaseUnavailable
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores.cache import open_cache
 from stores.relay import Relay
@@ -31,6 +33,7 @@ DAY_SECONDS: Final = 86_400.0
 REQUEST_SECONDS: Final = 40.0
 REBALANCE_SECONDS: Final = 20.0
 METADATA_MS_MAX: Final = 10_000
+LEAVE_SECONDS_MAX: Final = 1.0
 INGEST_RECORDS_MAX: Final = 2_000
 """Records of one ingest unit: analysing them holds the event loop for about 60 ms."""
 GC_THRESHOLD: Final = 50_000
@@ -83,6 +86,10 @@ def build_app(settings: Settings) -> Any:
         await pool
 
     async def close_resources() -> None:
+        for step in (ingest, project):
+            with contextlib.suppress(*UNAVAILABLE, DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                    await step.leave()
         await producer.stop()
         await relay.stop()
         await cache.close()

@@ -132,6 +132,10 @@ class Ingest:
         self._written.clear()
         self._acknowledged.clear()
 
+    async def leave(self) -> None:
+        """This process was asked to end."""
+        await self._attempts.withdraw()
+
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.as_known(connection)

@@ -102,6 +102,10 @@ class Projection:
         await self._cache_writer.doubt(self.positions)
         return ours
 
+    async def leave(self) -> None:
+        """This process was asked to end."""
+        await self._attempts.withdraw()
+
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.as_known(connection)

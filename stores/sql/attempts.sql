@@ -11,6 +11,13 @@ ON CONFLICT (generation, topic, partition) DO UPDATE SET
     next = excluded.next
 RETURNING partition, claims;
 
+-- Take back a claim of each partition, and how often (0 or 1) its record was begun alone there.
+-- name: withdraw
+UPDATE unit_attempt AS a
+SET claims = greatest(a.claims - 1, 0), alone = greatest(a.alone - x.alone, 0)
+FROM unnest($3::int[], $4::bigint[], $5::int[]) AS x (partition, next, alone)
+WHERE a.generation = $1 AND a.topic = $2 AND a.partition = x.partition AND a.next = x.next;
+
 -- Say that the record at a place is about to be done by itself; how often that was said.
 -- name: alone
 UPDATE unit_attempt

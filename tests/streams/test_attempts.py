@@ -2,8 +2,11 @@
 
 from types import SimpleNamespace
 
-from stores.attempts import ALONE_MAX, CLAIMS_MAX, REASON
+from infra.postgres import open_pool
+from infra.settings import Settings
+from stores.attempts import ALONE_MAX, CLAIMS_MAX, REASON, Attempts
 from stores.folding import read_frames
+from stores.positions import Batch, Held, Positions
 from tests.pipeline import Pipeline, message
 from tests.streams.poisoned import POISON
 
@@ -28,6 +31,40 @@ async def test_a_record_that_ends_every_worker_is_set_aside(pipeline: Pipeline) 
     assert (letter.field, letter.reason) == ("$", REASON)
     assert POISON.encode() in (opened or b"")
     assert pipeline.workers[-1].alive
+
+
+async def test_only_workers_that_ended_by_themselves_count_against_a_record(
+    store_settings: Settings,
+) -> None:
+    pool = await open_pool(store_settings.postgres_url, size_max=2)
+    record = SimpleNamespace(partition=0, offset=5, key=b"k" * 16, value=b"v")
+
+    async def begin() -> tuple[Attempts, bool, bool]:
+        """Another worker comes as far as the record: whether alone, and whether it is set aside."""
+        positions = Positions("journal")
+        positions.held = {0: Held(0, 5, 1, 0)}
+        worker = Attempts(pool, positions)
+        async with pool.acquire() as connection:
+            await worker.claimed(connection)
+        parts = worker.parts([Batch(0, 5, 6, [record])])
+        _, aside = await anext(parts)
+        await parts.aclose()
+        return worker, 0 in worker._begun, bool(aside)
+
+    async def leave_politely() -> None:
+        for _ in range(CLAIMS_MAX + ALONE_MAX):
+            worker, _, aside = await begin()
+            assert not aside
+            await worker.withdraw()
+
+    try:
+        await leave_politely()
+        alone = [(await begin())[1] for _ in range(CLAIMS_MAX)]
+        assert alone == [False] * (CLAIMS_MAX - 1) + [True]
+        await leave_politely()
+        assert [(await begin())[2] for _ in range(ALONE_MAX)] == [False] * (ALONE_MAX - 1) + [True]
+    finally:
+        await pool.close()
 
 
 def test_a_journal_record_that_is_to_be_set_aside_is_not_looked_at() -> None:
