@@ -58,6 +58,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The training's own settings."""
     payload: str
     """SHA-256 of the uncompressed payload."""
+    shifts: dict[str, tuple[float, ...]] = {}
+    """Language -> what is added to its texts' sentiment logits, in label order."""
 
 
 class Artefact(NamedTuple):

@@ -199,6 +199,9 @@ def tables() -> Tables:
                 known[known == LETTER] = IDEOGRAPH
             else:
                 known[:] = group
+            if group == EMOJI:
+                # Also those that this Python's Unicode does not know yet.
+                fold[first : last + 1] = np.arange(first, last + 1, dtype=np.uint32)
     kind[LIMIT] = IDEOGRAPH
     for table in (kind, fold, bare, cased, upper):
         table.setflags(write=False)

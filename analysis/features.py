@@ -5,7 +5,8 @@ stand in message order, so a message's share of a group is one slice.
 
 Groups, in this order:
 - words: each word, run of one mark (`!!!`) or run of one emoji; in scripts without spaces each
-  letter. Every message begins and ends with a token of its own.
+  letter. A negated word is another word (`negation`). Every message begins and ends with a token
+  of its own.
 - pairs: two neighbouring tokens.
 - skips: two tokens with one between them.
 - characters 3, 4, 5: n-grams inside a word and its boundaries (`_lo`, `lov`, `ove_`). Two-letter
@@ -13,17 +14,29 @@ Groups, in this order:
 - shape: one token for the length, and one each for capitals and stretched letters if any.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import cache
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.characters import EMOJI, IDEOGRAPH, LETTER, MARK, tables
-from analysis.text import Batch, Flags, Positions, counts_before, per_message, shifted
+from analysis.negation import REACH_MAX, negators
+from analysis.text import (
+    Batch,
+    Flags,
+    Positions,
+    counts_before,
+    encode,
+    per_message,
+    shifted,
+    word_letters,
+)
 
 Hashes = NDArray[np.uint64]
 
-VERSION = 2
+VERSION = 3
 """Changes whenever the same text would yield other features: models name the one they need."""
 
 GROUPS = ("words", "pairs", "skips", "chars3", "chars4", "chars5", "shape")
@@ -38,6 +51,7 @@ _G = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(31)
 _SALTS = np.arange(1, 16, dtype=np.uint64) * _G
 _BEGIN, _END, _LENGTH, _CAPITALS, _STRETCHED = range(1, 6)
+_NEGATED: Final = _SALTS[14]
 """Numbers of the tokens of our own: plain multiples of a constant, where words are mixed."""
 
 
@@ -55,6 +69,13 @@ def _mixed(values: Hashes) -> Hashes:
     values = values * _A
     values ^= values >> _SHIFT
     values *= _B
+    return values
+
+
+def _finished(values: Hashes) -> Hashes:
+    values ^= values >> np.uint64(29)
+    values *= _A
+    values ^= values >> np.uint64(32)
     return values
 
 
@@ -76,8 +97,8 @@ def extract(batch: Batch, inside: Flags) -> Features:
         codes, kinds, inside, same = codes[kept], kinds[kept], inside[kept], same[kept]
 
     letters = _mixed(codes.astype(np.uint64) + _G)
-    words, word_bounds = _tokens(letters, kinds, inside, same, bounds)
-    groups = [words]
+    words, word_bounds, breaks = _tokens(letters, kinds, inside, same, bounds)
+    groups = [np.where(negated(words, breaks), words ^ _NEGATED, words)]
     group_bounds = [word_bounds]
     for distance in (1, 2):
         pairs, pair_bounds = _pairs(words, word_bounds, distance)
@@ -92,17 +113,14 @@ def extract(batch: Batch, inside: Flags) -> Features:
     group_bounds.append(shape_bounds)
 
     offsets = np.cumsum([0] + [len(group) for group in groups[:-1]])
-    hashes = np.concatenate(groups)
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= _A
-    hashes ^= hashes >> np.uint64(32)
+    hashes = _finished(np.concatenate(groups))
     return Features(hashes, np.stack(group_bounds) + offsets[:, None], tokens)
 
 
 def _tokens(
     letters: Hashes, kinds: NDArray[np.uint8], inside: Flags, same: Flags, bounds: Positions
-) -> tuple[Hashes, Positions]:
-    """Hash every token and frame each message with its begin and end."""
+) -> tuple[Hashes, Positions, Flags]:
+    """Hash every token and frame each message with its begin and end; which end a clause."""
     messages = len(bounds) - 1
     spaced = inside & (kinds != IDEOGRAPH)
     alone = (kinds == IDEOGRAPH) & inside
@@ -128,11 +146,76 @@ def _tokens(
     hashes[framed] = _mixed(sums)
     hashes[word_bounds[:-1]] = _SALTS[_BEGIN]
     hashes[word_bounds[1:] - 1] = _SALTS[_END]
-    return hashes, word_bounds
+    breaks = ~framed
+    breaks[framed] = runs[positions]
+    return hashes, word_bounds, breaks
 
 
 _POWERS = np.cumprod(np.full(64, _G))
 """G^1 … G^64; letters after the 64th of one word share the last power."""
+
+
+class Negators(NamedTuple):
+    """The negators' hashes, sorted, and the reach of each."""
+
+    hashes: Hashes
+    after: Positions
+    before: Positions
+    either: Flags
+
+
+@cache
+def negator_table() -> Negators:
+    """The lists of `negation` as this module hashes words; made once per process."""
+    words, reaches = zip(*negators(), strict=True)
+    hashes = word_hashes(words)
+    order = np.argsort(hashes)
+    after, before, either = np.array(reaches, np.int64)[order].T
+    return Negators(hashes[order], after, before, either.astype(np.bool_))
+
+
+def word_hashes(words: Sequence[str]) -> Hashes:
+    """The hash of each word's token before features are finished; ValueError for two tokens."""
+    batch = encode(words)
+    inside = word_letters(batch)
+    letters = _mixed(batch.codes.astype(np.uint64) + _G)
+    alike = np.zeros(len(letters), np.bool_)
+    hashes, bounds, _ = _tokens(letters, batch.kinds, inside, alike, batch.bounds)
+    if (np.diff(bounds) != 3).any():
+        raise ValueError("negation: a negator is one word")
+    found: Hashes = hashes[bounds[:-1] + 1]
+    return found
+
+
+def negated_features(words: Sequence[str]) -> Hashes:
+    """The features of the words where they are negated."""
+    return _finished(word_hashes(words) ^ _NEGATED)
+
+
+def negated(words: Hashes, breaks: Flags) -> Flags:
+    """Which tokens stand in the scope of a negator; `breaks` are not crossed."""
+    known = negator_table()
+    flags = np.zeros(len(words), np.bool_)
+    nearest = np.minimum(np.searchsorted(known.hashes, words), len(known.hashes) - 1)
+    places = np.flatnonzero(known.hashes[nearest] == words)
+    if not places.size:
+        return flags
+    kinds = nearest[places]
+    after, before = known.after[kinds], known.before[kinds]
+    either = known.either[kinds]
+    breaks = breaks.copy()
+    breaks[places[(after == 0) & (before == 0)]] = True
+    closed = breaks[places + 1]  # a message's end stands behind every word
+    after = np.where(either & closed, 0, after)
+    before = np.where(either & ~closed, 0, before)
+    for step, reach in ((1, after), (-1, before)):
+        spots, left = places, reach
+        for _ in range(REACH_MAX):
+            spots, left = spots[left > 0] + step, left[left > 0] - 1
+            inside = ~breaks[spots]
+            spots, left = spots[inside], left[inside]
+            flags[spots] = True
+    return flags
 
 
 def _pairs(words: Hashes, bounds: Positions, distance: int) -> tuple[Hashes, Positions]:
@@ -170,9 +253,15 @@ def _ngrams(
     return groups, group_bounds
 
 
+def shape_lengths(tokens: Positions) -> Hashes:
+    """How long a message is, in halves of a doubling: 0 to 15, the last from 182 tokens on."""
+    lengths: Hashes = np.minimum(np.log2(np.maximum(tokens, 1)) * 2, 15).astype(np.uint64)
+    return lengths
+
+
 def _shape(tokens: Positions, shouted: Flags, drawled: Flags) -> tuple[Hashes, Positions]:
     """Tokens that speak of the message as a whole."""
-    lengths = np.minimum(np.log2(np.maximum(tokens, 1)) * 2, 15).astype(np.uint64)
+    lengths = shape_lengths(tokens)
     table = np.stack(
         (
             _mixed(lengths + _SALTS[_LENGTH]),

@@ -9,7 +9,7 @@ from collections import defaultdict
 from importlib import resources
 from typing import Final
 
-from analysis.features import GROUPS, extract
+from analysis.features import GROUPS, extract, negated_features
 from analysis.text import encode, word_letters
 
 LANGUAGES: Final = ("en", "es", "fr", "de", "pt", "it", "ar", "hi")
@@ -51,6 +51,7 @@ def forms_by_language(concepts: Concepts) -> list[tuple[str, str]]:
 def concept_hashes(concepts: Concepts) -> dict[int, list[int]]:
     """Hash of the word or pair feature -> the numbers of its concepts.
 
+    A concept's negated words are a concept of their own: `not good` and `nicht gut` share one.
     A form that is neither one word nor two is an error of the file: ValueError names it.
     """
     members: defaultdict[int, list[int]] = defaultdict(list)
@@ -66,4 +67,7 @@ def concept_hashes(concepts: Concepts) -> dict[int, list[int]]:
             group = words if tokens == 1 else pairs
             # The first feature of either group belongs to the message's own begin.
             members[int(found.hashes[found.bounds[group, place] + 1])].append(number)
+        single = [form for place, form in enumerate(forms) if int(found.tokens[place]) == 1]
+        for negated in negated_features(single).tolist():
+            members[negated].append(len(concepts) + number)
     return dict(members)

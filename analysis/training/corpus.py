@@ -20,11 +20,15 @@ SENTIMENT_TRAIN: Final = "sentiment_train.tsv.xz"
 SENTIMENT_DEV: Final = "sentiment_dev.tsv.xz"
 EMOTION_TRAIN: Final = "emotion_train.tsv.xz"
 EMOTION_DEV: Final = "emotion_dev.tsv.xz"
+CHAT_TRAIN: Final = "chat_train.tsv.xz"
+CHAT_DEV: Final = "chat_dev.tsv.xz"
+_HELD_OUT: Final = frozenset({SENTIMENT_DEV, EMOTION_DEV, CHAT_DEV})
 DIALOGUES: Final = "conversations.jsonl.gz"
 DIALOGUE_LABELS: Final = "conversation_labels.csv.gz"
 DIALOGUE_SOURCE: Final = "dialogue"
 _SENTIMENT_LABELS: Final = {"0": 0, "1": 1, "2": 2, "negative": 0, "positive": 2}
 _COLUMNS: Final = ["text", "label", "lang", "source"]
+_CHAT_COLUMNS: Final = ["text", "sentiment", "emotion", "lang", "source"]
 
 
 class Example(NamedTuple):
@@ -50,12 +54,17 @@ def read_table(path: Path, *, held_out: bool = False) -> Iterator[Example]:
     """Rows of a `text label lang source …` file, plain or xz; the labels tell which task it is.
 
     Labels are 0, 1, 2 or the sentiments' names, or emotions joined by `|`; `neutral` is a
-    sentiment where the file has other sentiments. InvalidInput names the line that is neither.
+    sentiment where the file has other sentiments. A file of the columns `text sentiment emotion
+    lang source …` has both, the emotion where it is not empty. InvalidInput names the line that is
+    neither.
     """
     opener = lzma.open if path.suffix == ".xz" else open
     with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
         header = next(lines, "").rstrip("\n").split("\t")
         rows = [line.rstrip("\n").split("\t") for line in lines]
+    if header[: len(_CHAT_COLUMNS)] == _CHAT_COLUMNS:
+        yield from _chat_rows(rows, held_out)
+        return
     if header[: len(_COLUMNS)] != _COLUMNS:
         raise InvalidInput("file", f"the first line must begin with {' '.join(_COLUMNS)}")
     sentiments = dict(_SENTIMENT_LABELS)
@@ -67,11 +76,27 @@ def read_table(path: Path, *, held_out: bool = False) -> Iterator[Example]:
         text, label, language, source = row[: len(_COLUMNS)]
         if label in sentiments:
             yield Example(text, sentiments[label], None, language, source, held_out)
-            continue
-        emotions = frozenset(label.split("|"))
-        if not emotions <= set(EMOTIONS):
-            raise InvalidInput(f"line {number}", f"a label is 0, 1, 2 or of {' '.join(EMOTIONS)}")
-        yield Example(text, None, emotions, language, source, held_out)
+        else:
+            yield Example(text, None, _emotions(label, number), language, source, held_out)
+
+
+def _chat_rows(rows: Iterable[list[str]], held_out: bool) -> Iterator[Example]:
+    sentiments = _SENTIMENT_LABELS | {"neutral": SENTIMENTS.index("neutral")}
+    for number, row in enumerate(rows, start=2):
+        if len(row) < len(_CHAT_COLUMNS):
+            raise InvalidInput(f"line {number}", "columns are missing")
+        text, sentiment, emotion, language, source = row[: len(_CHAT_COLUMNS)]
+        if sentiment not in sentiments:
+            raise InvalidInput(f"line {number}", "a sentiment is 0, 1 or 2")
+        emotions = _emotions(emotion, number) if emotion else None
+        yield Example(text, sentiments[sentiment], emotions, language, source, held_out)
+
+
+def _emotions(label: str, number: int) -> frozenset[str]:
+    emotions = frozenset(label.split("|"))
+    if not emotions <= set(EMOTIONS):
+        raise InvalidInput(f"line {number}", f"a label is 0, 1, 2 or of {' '.join(EMOTIONS)}")
+    return emotions
 
 
 def read_dialogues(messages: Path, labels: Path) -> Iterator[Example]:
@@ -100,11 +125,15 @@ def read_dialogues(messages: Path, labels: Path) -> Iterator[Example]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The training files of a folder; dialogues stand in it or in the folder above, if at all."""
+    """The training files of a folder. Chat tables are used if they stand in it, dialogues if they
+    stand in it or in the folder above."""
     paths = [folder / name for name in (SENTIMENT_TRAIN, SENTIMENT_DEV, EMOTION_TRAIN, EMOTION_DEV)]
     for path in paths:
         if not path.is_file():
             raise InvalidInput("data", f"{path.name} is not in the folder")
+    chat = [folder / CHAT_TRAIN, folder / CHAT_DEV]
+    if all(path.is_file() for path in chat):
+        paths += chat
     for home in (folder, folder.parent):
         pair = [home / DIALOGUES, home / DIALOGUE_LABELS]
         if all(path.is_file() for path in pair):
@@ -114,13 +143,13 @@ def data_files(folder: Path) -> list[Path]:
 
 def read_folder(folder: Path) -> list[Example]:
     """Every example of a data folder, in a fixed order."""
-    files = data_files(folder)
+    files = {path.name: path for path in data_files(folder)}
+    dialogues = (files.pop(DIALOGUES, None), files.pop(DIALOGUE_LABELS, None))
     examples: list[Example] = []
-    for path in files[:4]:
-        held_out = path.name in {SENTIMENT_DEV, EMOTION_DEV}
-        examples.extend(read_table(path, held_out=held_out))
-    if len(files) > 4:
-        examples.extend(read_dialogues(files[4], files[5]))
+    for name, path in files.items():
+        examples.extend(read_table(path, held_out=name in _HELD_OUT))
+    if dialogues[0] and dialogues[1]:
+        examples.extend(read_dialogues(dialogues[0], dialogues[1]))
     return examples
 
 

@@ -28,6 +28,16 @@ _SHARES: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _SHARE_COST_MAX: Final = 0.001
 _LOST_MAX: Final = 0.002
 """Share of rightly recognised languages that may become unknown for being unsure."""
+_BROKEN: Final = frozenset({("xlmt-val", "hi")})
+"""An independent model is at chance on that part too."""
+_CHAT: Final = "chat"
+_CHAT_SOURCES: Final = ("emocontext", "arsarcasm2")
+_LANGUAGE_TEXTS_MIN: Final = 200
+_PRIOR: Final = 400
+"""Texts' worth of belief that a language needs no shift of its own."""
+Shift = tuple[float, ...]
+_NO_SHIFT: Final[Shift] = (0.0,) * len(SENTIMENTS)
+_EMOTION_SHARES: Final = {DIALOGUE_SOURCE: 0.1, "emocontext": 0.3}
 _NEUTRAL: Final = SENTIMENTS.index("neutral")
 
 
@@ -53,7 +63,11 @@ def tuned(artefact: Artefact, texts: Sequence[Labelled]) -> Artefact:
     shifts = _ascend(logits, lambda moved: judge(moved.argmax(axis=1)))
     truth = np.array([texts[n].sentiment for n in sentiment])
     temperature = _temperature(logits + shifts, np.eye(len(SENTIMENTS))[truth])
-    probabilities = _softmax((logits + shifts) / temperature)
+    tempered = (logits + shifts) / temperature
+    by_language = _language_shifts(tempered, [texts[n] for n in sentiment])
+    for row, n in enumerate(sentiment):
+        tempered[row] += by_language.get(texts[n].language, _NO_SHIFT)
+    probabilities = _softmax(tempered)
     sure = _sentiment_sure(probabilities, judge)
 
     emotion_logits = np.log(scores.emotion[emotion])
@@ -77,6 +91,7 @@ def tuned(artefact: Artefact, texts: Sequence[Labelled]) -> Artefact:
             heads=tuple(tuple(row) for row in heads.tolist()),
             sentiment_sure=sure,
             emotion_share=share,
+            shifts=by_language,
             language_sure=_language_sure(scores.language, texts, header.languages),
         )
     )
@@ -123,7 +138,10 @@ def _sentiment_judge(texts: Sequence[Labelled]) -> Judge:
     truth = np.array([text.sentiment for text in texts])
     parts: dict[tuple[str, str], list[int]] = {}
     for n, text in enumerate(texts):
-        parts.setdefault((text.source, text.language), []).append(n)
+        if (text.source, text.language) in _BROKEN:
+            continue
+        pool = (_CHAT, "") if text.source in _CHAT_SOURCES else (text.source, text.language)
+        parts.setdefault(pool, []).append(n)
 
     def judge(predicted: NDArray[np.int64]) -> float:
         languages, others = [], 0.0
@@ -133,9 +151,42 @@ def _sentiment_judge(texts: Sequence[Labelled]) -> Judge:
                 others += weighted_f1(table)
             elif source.startswith("xlmt"):
                 languages.append(macro_f1(table))
+            elif source == _CHAT:
+                others += macro_f1(table)
             else:
                 others += 0.5 * macro_f1(table)
         return others + (float(np.mean(languages)) if languages else 0.0)
+
+    return judge
+
+
+def _language_shifts(logits: Floats, texts: Sequence[Labelled]) -> dict[str, Shift]:
+    """What serves each language's own macro-F1 best, drawn towards nothing by `_PRIOR` texts."""
+    rows: dict[str, list[int]] = {}
+    for n, text in enumerate(texts):
+        if (text.source, text.language) not in _BROKEN:
+            rows.setdefault(text.language, []).append(n)
+    found = {}
+    for language, chosen in sorted(rows.items()):
+        if len(chosen) < _LANGUAGE_TEXTS_MIN:
+            continue
+        judge = _mean_judge([texts[n] for n in chosen])
+        best = _ascend(logits[chosen], judge)
+        share = len(chosen) / (len(chosen) + _PRIOR)
+        found[language] = tuple((best * share).round(3).tolist())
+    return found
+
+
+def _mean_judge(texts: Sequence[Labelled]) -> Callable[[Floats], float]:
+    """Mean macro-F1 of the sources."""
+    truth = np.array([text.sentiment for text in texts])
+    sources = sorted({text.source for text in texts})
+    parts = [np.array([text.source == source for text in texts]) for source in sources]
+
+    def judge(logits: Floats) -> float:
+        called = logits.argmax(axis=1)
+        tables = (confusion(truth[part], called[part], len(SENTIMENTS)) for part in parts)
+        return float(np.mean([macro_f1(table) for table in tables]))
 
     return judge
 
@@ -162,7 +213,7 @@ def _emotion_judge(texts: Sequence[Labelled]) -> Judge:
             single = wanted.sum(axis=1) == 1
             table = confusion(truth[places][single], called[single], len(EMOTIONS))
             complete = bool((table.sum(axis=1) > 0).all())
-            share = 0.1 if source == DIALOGUE_SOURCE else 1.0 if complete else 0.3
+            share = 1.0 if complete else _EMOTION_SHARES.get(source, 0.3)
             sets = _set_f1(np.eye(len(EMOTIONS))[called], wanted)
             value += share * (macro_f1(table) + sets) / 2
         return value

@@ -3,10 +3,11 @@
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.features import GROUPS, VERSION, Features, extract
+from analysis.features import GROUPS, VERSION, Features, extract, negated_features
 from analysis.text import encode, word_letters
 
 
@@ -52,6 +53,40 @@ def test_equal_words_are_equal_features_wherever_they_stand() -> None:
     assert words[1] == words[3] != words[2]
 
 
+@pytest.mark.parametrize(
+    ("text", "turned"),
+    [
+        ("not a very good day", "a very good"),
+        ("this is not bad, I like it", "bad"),
+        ("I don't like you", "like you"),
+        ("I don’t like you", "like you"),
+        ("it isnt nice", "nice"),
+        ("non mi piace", "mi piace"),
+        ("das mag ich nicht", "das mag ich"),
+        ("nicht gut", "gut"),
+        ("je n'aime pas ça", "n'aime ça"),
+        ("мне не нравится", "нравится"),
+        ("fena değil", "fena"),
+        ("accha nahi laga", "accha laga"),
+        ("not good but nice", "good"),
+        ("no! good", ""),
+        ("no", ""),
+    ],
+)
+def test_a_negated_word_is_another_word(text: str, turned: str) -> None:
+    words = of_group(features_of([text]), "words")
+    plain = text.replace(",", "").replace("!", "").split()
+    expected = set(negated_features(turned.split()).tolist()) if turned else set()
+    every = set(negated_features(plain).tolist())
+    assert set(words) & every == expected
+
+
+def test_negation_turns_words_round_but_not_pairs_and_letters() -> None:
+    negated, plain = features_of(["not good"]), features_of(["good"])
+    assert of_group(negated, "words")[2] != of_group(plain, "words")[1]
+    assert set(of_group(plain, "chars4")) <= set(of_group(negated, "chars4"))
+
+
 def test_stretched_letters_and_long_runs_are_cut() -> None:
     assert of_group(features_of(["sooo"]), "words") == of_group(features_of(["soooooooo"]), "words")
     assert of_group(features_of(["ok!!!"]), "words") == of_group(features_of(["ok!!!!!!"]), "words")
@@ -76,7 +111,7 @@ def test_the_version_is_raised_when_features_change() -> None:
         ["Don't be SO saaad 😢😢!! @user http", "Прывітанне", "你好吗", "", "c'est l'été"]
     )
     digest = hashlib.sha256(found.hashes.astype("<u8").tobytes()).hexdigest()[:16]
-    assert (VERSION, digest) == (2, "161c36a3edf2061a")
+    assert (VERSION, digest) == (3, "52979f5da4930f75")
 
 
 def test_hashes_spread_evenly_over_the_buckets() -> None:

@@ -155,4 +155,4 @@ def test_the_committed_model_names_its_labels_and_data() -> None:
     assert len(header.emotions) == 8
     assert {"en", "es", "fr", "de", "pt", "it"} <= set(header.languages)
     assert all(len(digest) == 64 for digest in header.data.values())
-    assert len(header.data) == 6
+    assert len(header.data) == 8

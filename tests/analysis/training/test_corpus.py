@@ -37,6 +37,18 @@ def test_a_compressed_table_reads_like_a_plain_one(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "a.tsv")) == list(read_table(tmp_path / "a.tsv.xz"))
 
 
+CHAT_HEADER = "text\tsentiment\temotion\tlang\tsource\ttier\n"
+
+
+def test_a_chat_table_has_both_labels(tmp_path: Path) -> None:
+    path = tmp_path / "chat.tsv"
+    path.write_text(CHAT_HEADER + "go away\t0\tanger\ten\ts\tA\nhm\t1\t\tar\ts\tA\n")
+    first, second = read_table(path, held_out=True)
+    assert (first.sentiment, first.emotions, first.language) == (0, {"anger"}, "en")
+    assert (second.sentiment, second.emotions) == (1, None)
+    assert first.held_out
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [
@@ -45,6 +57,9 @@ def test_a_compressed_table_reads_like_a_plain_one(tmp_path: Path) -> None:
         (HEADER + "x\t1\n", "line 2"),
         (HEADER + "x\t1\ten\ts\nx\t7\ten\ts\n", "line 3"),
         (HEADER + "x\tjoy|rage\ten\ts\n", "line 2"),
+        (CHAT_HEADER + "x\t5\tjoy\ten\ts\n", "line 2"),
+        (CHAT_HEADER + "x\t0\trage\ten\ts\n", "line 2"),
+        (CHAT_HEADER + "x\t0\n", "line 2"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_line(tmp_path: Path, content: str, place: str) -> None:
