@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 
-from analysis.lexicon import Lexicon
-from analysis.text import Batch
+from analysis.lexicon import Term
 from schemas.errors import InvalidInput
 
 TOPICS_MAX = 16
@@ -21,8 +19,7 @@ TAXONOMY_TERMS_MAX = 20_000
 
 
 class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Topic id -> language -> terms. The language only helps people to keep the file in order:
-    every term is looked for in every text."""
+    """Topic id -> language -> terms; `lexicon` tells in which texts a term is looked for."""
 
     topics: dict[str, dict[str, list[str]]]
 
@@ -53,6 +50,15 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         canonical = json.dumps(self.topics, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
+    def terms(self) -> list[Term[str]]:
+        """Every term with its topic."""
+        return [
+            Term(language, text, topic)
+            for topic, languages in self.topics.items()
+            for language, texts in languages.items()
+            for text in texts
+        ]
+
     def _all_terms(self) -> Sequence[Sequence[str]]:
         return [terms for languages in self.topics.values() for terms in languages.values()]
 
@@ -61,21 +67,3 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def default_taxonomy() -> Taxonomy:
     """The taxonomy that comes with the analyser: `taxonomy.json`."""
     return Taxonomy.parse(resources.files(__package__).joinpath("taxonomy.json").read_bytes())
-
-
-class TopicFinder:
-    """A taxonomy made ready for matching."""
-
-    def __init__(self, taxonomy: Taxonomy) -> None:
-        self.version = taxonomy.version
-        topics_of: defaultdict[str, set[str]] = defaultdict(set)
-        for topic, languages in taxonomy.topics.items():
-            for terms in languages.values():
-                for term in terms:
-                    topics_of[term].add(topic)
-        self._lexicon: Lexicon[str] = Lexicon(topics_of)
-
-    def find(self, batch: Batch, bare: str) -> Mapping[int, tuple[str, ...]]:
-        """Message index -> its topic ids, each once, sorted, at most `TOPICS_MAX`."""
-        found = self._lexicon.find(batch, bare)
-        return {index: tuple(sorted(set(topics))[:TOPICS_MAX]) for index, topics in found.items()}

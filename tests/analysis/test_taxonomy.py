@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from analysis import TAXONOMY_VERSION, analyse
-from analysis.lexicon import Lexicon, bare_text
-from analysis.taxonomy import Taxonomy, TopicFinder, default_taxonomy
+from analysis.lexicon import ANY, Lexicon, Term, lay
+from analysis.taxonomy import Taxonomy, default_taxonomy
 from analysis.text import encode
 from schemas.errors import InvalidInput
 
@@ -16,9 +16,8 @@ LANGUAGES = ("en", "es", "fr", "de", "pt", "it")
 
 
 def find(terms: dict[str, list[str]], *texts: str) -> list[list[str]]:
-    lexicon = Lexicon(terms)
-    batch = encode(texts)
-    found = lexicon.find(batch, bare_text(batch))
+    entries = [Term(ANY, term, meaning) for term, known in terms.items() for meaning in known]
+    found = Lexicon(entries).find(lay(encode(texts)))
     return [found.get(index, []) for index in range(len(texts))]
 
 
@@ -30,7 +29,7 @@ def find(terms: dict[str, list[str]], *texts: str) -> list[list[str]]:
         ("pizza", "pizzas", False),
         ("pizza*", "two pizzas", True),
         ("pizza*", "superpizza", False),
-        ("café", "im Cafe", True),
+        ("café", "im Café", True),
         ("cafe", "le café", True),
         ("ice cream", "some ice-cream", True),
         ("ice cream", "ice, and cream", False),
@@ -60,15 +59,45 @@ def test_a_phrase_does_not_run_over_a_message_s_end() -> None:
     ]
 
 
-def test_every_default_term_is_found_in_itself_and_names_its_topic() -> None:
-    terms = [
-        (topic, term.removesuffix("*"))
-        for topic, languages in default_taxonomy().topics.items()
-        for column in languages.values()
-        for term in column
-    ]
-    for (topic, term), found in zip(terms, analyse([t for _, t in terms]), strict=True):
-        assert topic in found.topics, term
+NAMED = frozenset({"en", "es", "pt", "de"})
+
+
+def in_language(language: str, term: str, home: str, text: str) -> bool:
+    lexicon = Lexicon([Term(home, term, "x")], NAMED)
+    return bool(lexicon.find(lay(encode([text])), [language]))
+
+
+@pytest.mark.parametrize(
+    ("home", "term", "language", "text", "found"),
+    [
+        ("pt", "tô", "pt", "to indo", True),  # its own language writes it without the accent too
+        ("pt", "tô", "en", "going to town", False),
+        ("pt", "tô", "und", "to", False),
+        ("pt", "tô", "und", "tô indo", True),
+        ("es", "=uñas", "es", "unas fotos", False),
+        ("es", "=uñas", "es", "tus Uñas", True),
+        ("de", "kunst", "en", "kunst", False),
+        ("de", "kunst", "und", "kunst", True),
+        ("tr", "ölmek istiyorum", "en", "Ölmek istiyorum", True),  # Turkish is never named here
+        ("tr", "ölmek istiyorum", "en", "olmek istiyorum", False),
+        ("any", "omg", "de", "OMG", True),
+        ("uk", "хочу", "ru", "хочу", True),
+    ],
+)
+def test_a_term_is_looked_for_in_its_own_language(
+    home: str, term: str, language: str, text: str, found: bool
+) -> None:
+    named = in_language(language, term, home, text)
+    assert named is found
+
+
+def test_every_default_term_is_found_in_a_text_of_its_language() -> None:
+    lexicon = Lexicon(default_taxonomy().terms())
+    terms = default_taxonomy().terms()
+    texts = [term.text.removeprefix("=").removesuffix("*") for term in terms]
+    found = lexicon.find(lay(encode(texts)))
+    for place, term in enumerate(terms):
+        assert term.meaning in found.get(place, []), term
 
 
 def test_the_default_taxonomy_speaks_six_languages_on_every_topic() -> None:
@@ -105,9 +134,9 @@ def test_equal_content_has_an_equal_version() -> None:
 def test_a_taxonomy_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text('{"topics": {"sailing": {"en": ["sail*"], "de": ["Segeln"]}}}')
-    batch = encode(["Sailing is fun", "wir segeln"])
-    finder = TopicFinder(Taxonomy.load(path))
-    assert finder.find(batch, bare_text(batch)) == {0: ("sailing",), 1: ("sailing",)}
+    lexicon = Lexicon(Taxonomy.load(path).terms(), frozenset({"en", "de"}))
+    found = lexicon.find(lay(encode(["Sailing is fun", "wir segeln"])), ["en", "de"])
+    assert found == {0: ["sailing"], 1: ["sailing"]}
 
 
 @pytest.mark.parametrize(
