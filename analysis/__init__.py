@@ -2,9 +2,10 @@
 
 analyser                  a batch of texts in, one `TextFeatures` per text out
 text, characters, emoji   a batch as arrays of folded code points
-features                  hashes of words, word pairs and character n-grams
+features, negation        hashes of words, word pairs and character n-grams; which words are negated
 model, artefact           the trained model at work, and its file
 language                  by script, else by the model
+reading, kernel           all of that over a batch: in NumPy, and in WebAssembly, to the same bits
 lexicon, taxonomy, tone   topics and tone by word lists
 training                  how the model is made; not needed to analyse
 """

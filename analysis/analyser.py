@@ -1,19 +1,27 @@
 """The one interface of the room: a batch of texts in, one `TextFeatures` per text out."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.emoji import segment
-from analysis.features import extract
-from analysis.language import by_script, lettered
-from analysis.lexicon import bare_text
-from analysis.model import Model, Scores
-from analysis.taxonomy import Taxonomy, TopicFinder, default_taxonomy
-from analysis.text import SCANNED_MAX, Batch, encode, surface, word_letters
-from analysis.tone import default_tones, tone_weights
+from analysis.kernel import open_kernel
+from analysis.language import LANGUAGES_BY_SCRIPT
+from analysis.lexicon import Lexicon, Term
+from analysis.model import Floats, Model
+from analysis.reading import Reading, read
+from analysis.taxonomy import TOPICS_MAX, Taxonomy, default_taxonomy
+from analysis.text import SCANNED_MAX, Flags
+from analysis.tone import (
+    CASUAL_WORDS_MIN,
+    FORMAL_ALONE,
+    FORMAL_WORDS_MIN,
+    Marker,
+    default_tones,
+    tone_weights,
+)
 from schemas.text_features import UNKNOWN_LANGUAGE, TextFeatures
 
 _CHUNK_TEXTS: Final = 500
@@ -25,11 +33,17 @@ _NEUTRAL: Final = "neutral"
 class Analyser:
     """A model and a taxonomy at work; immutable once built, safe to share between threads."""
 
-    def __init__(self, model: Model, taxonomy: Taxonomy | None = None) -> None:
+    def __init__(
+        self, model: Model, taxonomy: Taxonomy | None = None, *, kernel: bool = True
+    ) -> None:
+        """Without `kernel`, or where it cannot run, NumPy reads: slower, and the same answers."""
+        taxonomy = taxonomy or default_taxonomy()
         self._model = model
-        self._topics = TopicFinder(taxonomy or default_taxonomy())
-        self._tones = default_tones()
-        self.taxonomy_version = self._topics.version
+        self._kernel = open_kernel(model) if kernel else None
+        named = frozenset((*model.header.languages, *LANGUAGES_BY_SCRIPT)) - {UNKNOWN_LANGUAGE}
+        terms: chain[Term[str | Marker]] = chain(taxonomy.terms(), default_tones().terms)
+        self._lexicon: Lexicon[str | Marker] = Lexicon(terms, named)
+        self.taxonomy_version = taxonomy.version
 
     def analyse(self, texts: Sequence[str]) -> list[TextFeatures]:
         """One result per text, in order; a text's result does not depend on its neighbours.
@@ -39,82 +53,77 @@ class Analyser:
         return [result for chunk in _chunks(texts) for result in self._chunk(chunk)]
 
     def _chunk(self, texts: Sequence[str]) -> list[TextFeatures]:
-        batch = encode(texts)
-        inside = word_letters(batch)
-        seen = surface(batch, inside)
-        bare = bare_text(batch)
-        topics = self._topics.find(batch, bare)
-        markers = self._tones.find(batch, bare)
-        found = extract(batch, inside)
-        scores = self._model.score(found)
-        sentiments, differences, confidences = self._sentiments(scores)
-        emotions = self._emotions(scores.emotion)
-        languages = self._languages(batch, scores.language)
-        results = []
-        columns = zip(
-            texts,
-            found.tokens.tolist(),
-            sentiments,
-            differences,
-            confidences,
-            languages,
-            batch.pictured.tolist(),
-            seen.words.tolist(),
-            seen.capitalised.tolist(),
-            seen.punctuated.tolist(),
-            seen.cased.tolist(),
-            batch.gifs.tolist(),
-            batch.links.tolist(),
-            strict=True,
-        )
+        reading = self._kernel.read(texts) if self._kernel else None
+        if reading is None:
+            reading = read(self._model, texts)
+        languages = [self._model.codes[place] for place in reading.languages.tolist()]
+        meant = self._lexicon.find(reading.laid, languages)
+        sentiments, differences, confidences = self._sentiments(reading.sentiment)
+        emotions = self._emotions(reading.emotion)
+        results: list[TextFeatures] = []
+        add = results.append
         for index, (
             text,
-            tokens,
+            language,
             sentiment,
             difference,
             confidence,
-            language,
-            pictured,
+            tokens,
             words,
             capitalised,
             punctuated,
             cased,
-            gif,
+            pictured,
             link,
-        ) in enumerate(columns):
+            gif,
+            tidy,
+            loose,
+        ) in enumerate(
+            zip(
+                texts,
+                languages,
+                sentiments,
+                differences,
+                confidences,
+                *(column.tolist() for column in reading[3:11]),
+                *(column.tolist() for column in surface_tones(reading)),
+                strict=True,
+            )
+        ):
             if not tokens:
-                results.append(TextFeatures(length=len(text)))
+                add(TextFeatures(length=len(text)))
                 continue
             emojis = segment(text[:SCANNED_MAX]) if pictured else ()
-            features = TextFeatures(
-                sentiment,
-                difference,
-                confidence,
-                emotions.get(index, {}),
-                topics.get(index, ()),
-                tone_weights(
-                    markers.get(index),
-                    words=words,
-                    tidy=capitalised and punctuated and not emojis,
-                    loose=cased and not capitalised and not punctuated,
-                ),
-                language,
-                emojis,
-                len(text),
-                words,
-                capitalised,
-                punctuated,
-                cased,
-                gif,
-                link,
+            tidy = tidy and not emojis
+            if index in meant:
+                topics, markers = _split(meant[index])
+                tones = tone_weights(markers, tidy=tidy, loose=loose)
+            else:
+                topics, tones = (), {"formal": FORMAL_ALONE} if tidy else {}
+            add(
+                TextFeatures(
+                    sentiment,
+                    difference,
+                    confidence,
+                    emotions.get(index, {}),
+                    topics,
+                    tones,
+                    language,
+                    emojis,
+                    len(text),
+                    words,
+                    capitalised,
+                    punctuated,
+                    cased,
+                    gif,
+                    link,
+                )
             )
-            results.append(features)
         return results
 
-    def _sentiments(self, scores: Scores) -> tuple[list[str], list[float], list[float]]:
+    def _sentiments(self, table: Floats) -> tuple[list[str], list[float], list[float]]:
         """Labels, P(positive) - P(negative), and the strongest probability."""
         header = self._model.header
-        table = scores.sentiment
         best = table.max(axis=1)
         chosen = table.argmax(axis=1)
         chosen[best < header.sentiment_sure] = header.sentiments.index(_NEUTRAL)
@@ -125,7 +134,7 @@ class Analyser:
             np.round(best, 4).tolist(),
         )
 
-    def _emotions(self, table: NDArray[np.float64]) -> dict[int, dict[str, float]]:
+    def _emotions(self, table: Floats) -> dict[int, dict[str, float]]:
         """Message index -> its emotions; only where something other than neutral is likeliest.
 
         Named are the strongest and whatever has at least `emotion_share` of its probability.
@@ -139,30 +148,43 @@ class Analyser:
         found: dict[int, dict[str, float]] = {}
         rows, labels = np.nonzero(named)
         weights = np.round(table[rows, labels], 4)
-        for place in np.lexsort((labels, -weights, rows)).tolist():
-            emotion = header.emotions[int(labels[place])]
-            found.setdefault(int(rows[place]), {})[emotion] = float(weights[place])
+        order = np.lexsort((labels, -weights, rows))
+        for row, label, weight in zip(
+            rows[order].tolist(), labels[order].tolist(), weights[order].tolist(), strict=True
+        ):
+            found.setdefault(row, {})[header.emotions[label]] = weight
         return found
 
-    def _languages(self, batch: Batch, table: NDArray[np.float64]) -> list[str]:
-        header = self._model.header
-        chosen = [header.languages[label] for label in table.argmax(axis=1).tolist()]
-        unsure = table.max(axis=1) < header.language_sure
-        unsure |= ~lettered(batch)
-        for index in np.flatnonzero(unsure).tolist():
-            chosen[index] = UNKNOWN_LANGUAGE
-        for index, language in by_script(batch).items():
-            chosen[index] = language
-        return chosen
+
+def surface_tones(reading: Reading) -> tuple[Flags, Flags]:
+    """Which texts are tidy, and which loose: `tone` says what that means."""
+    tidy = reading.capitalised & reading.punctuated & (reading.words >= FORMAL_WORDS_MIN)
+    loose = reading.cased & ~reading.capitalised & ~reading.punctuated
+    return tidy, loose & (reading.words >= CASUAL_WORDS_MIN)
+
+
+def _split(meanings: list[str | Marker]) -> tuple[tuple[str, ...], list[Marker]]:
+    """Topic ids, each once, sorted, at most `TOPICS_MAX`; and the markers of tones."""
+    topics = {meaning for meaning in meanings if isinstance(meaning, str)}
+    markers = [meaning for meaning in meanings if not isinstance(meaning, str)]
+    return tuple(sorted(topics)[:TOPICS_MAX]), markers
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(texts), _CHUNK_TEXTS):
+        chunk = texts[first : first + _CHUNK_TEXTS]
+        if sum(map(len, chunk)) <= _CHUNK_CHARACTERS:
+            yield chunk
+        else:
+            yield from _pieces(chunk)
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     first = size = 0
     for index, text in enumerate(texts):
         length = min(len(text), SCANNED_MAX)
-        if index - first == _CHUNK_TEXTS or (size + length > _CHUNK_CHARACTERS and index > first):
+        if size + length > _CHUNK_CHARACTERS and index > first:
             yield texts[first:index]
             first, size = index, 0
         size += length
-    if first < len(texts):
-        yield texts[first:]
+    yield texts[first:]

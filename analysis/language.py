@@ -15,14 +15,14 @@ from analysis.characters import IDEOGRAPH, LETTER, LIMIT
 from analysis.text import Batch, Flags, per_message
 from schemas.text_features import UNKNOWN_LANGUAGE
 
-_LATIN_LAST = 0x24F
+LATIN_LAST = 0x24F
 """Last code point of Latin Extended-B; letters up to here belong to no other script."""
 SCRIPT_SHARE_MIN = 0.4
 """Share of a text's letters that must be of other scripts for these to decide."""
 RARE_SHARE_MIN = 0.03
 """Share of Persian-only (and so on) letters that tells Persian from Arabic with a loan word."""
 
-_STAND_IN_LETTERS_MAX: Final = 24
+STAND_IN_LETTERS_MAX: Final = 24
 """A text of more letters surely has others than those of six `http` and `user`."""
 
 _RANGES: Final = (
@@ -63,20 +63,20 @@ _RANGES: Final = (
     ("ar", 0xFE70, 0xFEFC),
     ("zh", LIMIT, LIMIT),
 )
-_RARE: Final = {"uk": ("ru", "іїєґІЇЄҐ"), "ur": ("ar", "ٹڈڑںےہ"), "fa": ("ar", "پچژگی")}
+RARE: Final = {"uk": ("ru", "іїєґІЇЄҐ"), "ur": ("ar", "ٹڈڑںےہ"), "fa": ("ar", "پچژگی")}
 """Language -> the language its script is first taken for, and letters that only it uses."""
 
-LANGUAGES_BY_SCRIPT: Final = tuple(dict.fromkeys([*(name for name, _, _ in _RANGES), *_RARE]))
+LANGUAGES_BY_SCRIPT: Final = tuple(dict.fromkeys([*(name for name, _, _ in _RANGES), *RARE]))
 _INDEX: Final = {name: index + 1 for index, name in enumerate(LANGUAGES_BY_SCRIPT)}
 
 
 @cache
-def _table() -> NDArray[np.uint8]:
+def script_table() -> NDArray[np.uint8]:
     """Code point -> 1 + index of its language in `LANGUAGES_BY_SCRIPT`; 0: Latin or none."""
     table = np.zeros(LIMIT + 1, np.uint8)
     for name, first, last in _RANGES:
         table[first : last + 1] = _INDEX[name]
-    for name, (_, letters) in _RARE.items():
+    for name, (_, letters) in RARE.items():
         table[[ord(letter) for letter in letters]] = _INDEX[name]
     table.setflags(write=False)
     return table
@@ -87,7 +87,7 @@ def lettered(batch: Batch) -> Flags:
     letters = (batch.kinds == LETTER) | (batch.kinds == IDEOGRAPH)
     counts = per_message(letters, batch.bounds)
     found = counts > 0
-    for index in np.flatnonzero(found & (counts <= _STAND_IN_LETTERS_MAX)).tolist():
+    for index in np.flatnonzero(found & (counts <= STAND_IN_LETTERS_MAX)).tolist():
         piece = batch.pieces[index]
         found[index] = counts[index] > 4 * (piece.count("http") + piece.count("@user"))
     return found
@@ -99,14 +99,14 @@ def by_script(batch: Batch) -> dict[int, str]:
     A message of a script that is not known here is `und`; one in Latin letters is left out.
     """
     letters = (batch.kinds == LETTER) | (batch.kinds == IDEOGRAPH)
-    foreign = letters & (batch.plain > _LATIN_LAST)
+    foreign = letters & (batch.plain > LATIN_LAST)
     places = np.flatnonzero(foreign)
     if not places.size:
         return {}
     messages = len(batch.bounds) - 1
     owners = np.searchsorted(batch.bounds, places, side="right") - 1
     width = len(LANGUAGES_BY_SCRIPT) + 1
-    cells = owners * width + _table()[batch.plain[places]]
+    cells = owners * width + script_table()[batch.plain[places]]
     counts = np.bincount(cells, minlength=messages * width).reshape(messages, width)
     shares = per_message(foreign, batch.bounds)
     total = per_message(letters, batch.bounds)
@@ -120,7 +120,7 @@ def _decide(counts: list[int]) -> str:
     by_name = {name: counts[place] for name, place in _INDEX.items()}
     if by_name["ja"]:
         by_name["ja"] += by_name.pop("zh")
-    for name, (host, _) in _RARE.items():
+    for name, (host, _) in RARE.items():
         share = by_name.pop(name)
         by_name[host] += share
         if share > RARE_SHARE_MIN * by_name[host]:

@@ -2,8 +2,9 @@
 
 A text's features look up rows of small integers; their sum, divided by the root of the number of
 features, drives a few hidden units (tanh) that sentiment and emotion share, and the language
-heads directly. Sums and heads are integer arithmetic and the two curves (tanh, exp) are tables,
-so a result depends neither on the other texts of the batch nor on the processor.
+heads directly. A language may shift the sentiments a little (`Header.shifts`). Sums and heads are
+integer arithmetic and the two curves (tanh, exp) are tables, so a result depends neither on the
+other texts of the batch nor on the processor.
 
 The lookup: the top 17 bits of a feature's hash name a bucket, a 64-bit word that holds up to four
 16-bit fingerprints; the next 16 bits are compared with all four at once. A feature that was
@@ -11,6 +12,7 @@ never seen passes for a known one with probability below 4 / 65536.
 """
 
 import math
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 from analysis import features
 from analysis.artefact import BUCKET_BITS, BUCKET_FEATURES_MAX, Artefact
 from analysis.features import Features, Hashes
+from analysis.language import LANGUAGES_BY_SCRIPT
 from schemas.errors import Misconfigured
+from schemas.text_features import UNKNOWN_LANGUAGE
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -48,7 +52,7 @@ _TANH_STEPS: Final = 512
 """Steps per unit; tanh is flat to 7 decimals beyond 8."""
 _TANH_END: Final = 8 * _TANH_STEPS
 _TANH_ONE: Final = 1 << 15
-_TANH: Final = np.array(
+TANH: Final = np.array(
     [round(math.tanh(k / _TANH_STEPS) * _TANH_ONE) for k in range(-_TANH_END, _TANH_END + 1)],
     np.int64,
 )
@@ -56,7 +60,7 @@ _HEAD_ONE: Final = 1 << 16
 _LOGIT_ONE: Final = _TANH_ONE * _HEAD_ONE
 _EXP_STEPS: Final = 512
 _EXP_END: Final = 16 * _EXP_STEPS
-_EXP: Final = np.array(
+EXP: Final = np.array(
     [round(math.exp(-k / _EXP_STEPS) * (1 << 30)) for k in range(_EXP_END + 1)], np.int64
 )
 
@@ -76,17 +80,31 @@ def places(hashes: Hashes) -> tuple[Integers, Hashes]:
     return buckets, np.maximum(fingerprints, np.uint64(1))
 
 
+def bucket_starts(counts: NDArray[np.uint8]) -> Integers:
+    """Row of each bucket's first feature."""
+    starts = np.zeros(len(counts), np.int64)
+    np.cumsum(counts[:-1], out=starts[1:])
+    return starts
+
+
+def bucket_words(
+    counts: NDArray[np.uint8], starts: Integers, fingerprints: NDArray[np.uint16]
+) -> Hashes:
+    """Each bucket's fingerprints side by side, the first one lowest."""
+    words = np.zeros(len(counts), np.uint64)
+    for lane in range(BUCKET_FEATURES_MAX):
+        full = np.flatnonzero(counts > lane)
+        found = fingerprints[starts[full] + lane].astype(np.uint64)
+        words[full] |= found << np.uint64(16 * lane)
+    return words
+
+
 class Table:
     """Which features are known, and in which row."""
 
     def __init__(self, counts: NDArray[np.uint8], fingerprints: NDArray[np.uint16]) -> None:
-        self._starts = np.zeros(len(counts), np.int64)
-        np.cumsum(counts[:-1], out=self._starts[1:])
-        self._words = np.zeros(len(counts), np.uint64)
-        for lane in range(BUCKET_FEATURES_MAX):
-            full = np.flatnonzero(counts > lane)
-            found = fingerprints[self._starts[full] + lane].astype(np.uint64)
-            self._words[full] |= found << np.uint64(16 * lane)
+        self._starts = bucket_starts(counts)
+        self._words = bucket_words(counts, self._starts, fingerprints)
 
     def find(self, hashes: Hashes) -> tuple[Integers, Integers]:
         """(indices of the known features, their rows)."""
@@ -121,7 +139,7 @@ class Table:
 
 
 class Model:
-    """A model made ready for use; immutable."""
+    """A model made ready for use; immutable. Its tables for NumPy are made on first use."""
 
     def __init__(self, artefact: Artefact) -> None:
         header = artefact.header
@@ -132,30 +150,54 @@ class Model:
                 hint="Train it again with `fanmemory train`.",
             )
         self.header = header
-        self._table = Table(artefact.counts, artefact.fingerprints)
+        self.artefact = artefact
         self._columns = artefact.weights.shape[1]
-        self._words = _packed(artefact.weights)
-        self._scales = np.array(header.scales)
-        self._offsets = np.array(header.offsets)
-        self._heads = np.rint(np.array(header.heads) * _HEAD_ONE).astype(np.int64)
-        self._biases = np.rint(np.array(header.biases) * _LOGIT_ONE).astype(np.int64)
+        self.scales = np.array(header.scales)
+        self.offsets = np.array(header.offsets)
+        self.heads = np.rint(np.array(header.heads) * _HEAD_ONE).astype(np.int64)
+        self.biases = np.rint(np.array(header.biases) * _LOGIT_ONE).astype(np.int64)
+        self.codes: tuple[str, ...] = tuple(
+            dict.fromkeys((UNKNOWN_LANGUAGE, *header.languages, *LANGUAGES_BY_SCRIPT))
+        )
+        """Languages by index, the unknown one first."""
+        none = (0.0,) * len(header.sentiments)
+        shifts = np.array([header.shifts.get(code, none) for code in self.codes])
+        self.shifts = np.rint(shifts * _LOGIT_ONE).astype(np.int64)
+
+    @cached_property
+    def _table(self) -> Table:
+        return Table(self.artefact.counts, self.artefact.fingerprints)
+
+    @cached_property
+    def _words(self) -> Hashes:
+        return _packed(self.artefact.weights)
 
     def score(self, found: Features) -> Scores:
-        """Probabilities of every message."""
-        values = self._sums(found) * self._scales
+        """Probabilities of every message, as of one in an unknown language."""
+        values = self.values(found)
+        return Scores(*self.moods(values, np.zeros(len(values), np.int64)), self.languages(values))
+
+    def values(self, found: Features) -> Floats:
+        """What every message says to the units and to the languages."""
+        values = self._sums(found) * self.scales
         sizes = np.diff(found.bounds, axis=1).sum(axis=0)
-        values = values / np.sqrt(np.maximum(sizes, 1))[:, None] + self._offsets
+        scaled: Floats = values / np.sqrt(np.maximum(sizes, 1))[:, None] + self.offsets
+        return scaled
+
+    def moods(self, values: Floats, languages: Integers) -> tuple[Floats, Floats]:
+        """Probabilities of sentiments and emotions; `languages` are indices in `codes`."""
         units, sentiments = self.header.units, len(self.header.sentiments)
         steps = np.clip(np.rint(values[:, :units] * _TANH_STEPS), -_TANH_END, _TANH_END)
-        hidden = _TANH[steps.astype(np.int64) + _TANH_END]
-        logits = hidden @ self._heads + self._biases
-        languages = np.rint(values[:, units:] * _EXP_STEPS).astype(np.int64)
+        hidden = TANH[steps.astype(np.int64) + _TANH_END]
+        logits = hidden @ self.heads + self.biases
+        logits[:, :sentiments] += self.shifts[languages]
         step = _LOGIT_ONE // _EXP_STEPS
-        return Scores(
-            _softmax(logits[:, :sentiments] // step),
-            _softmax(logits[:, sentiments:] // step),
-            _softmax(languages),
-        )
+        return _softmax(logits[:, :sentiments] // step), _softmax(logits[:, sentiments:] // step)
+
+    def languages(self, values: Floats) -> Floats:
+        """Probabilities of the header's languages."""
+        units = self.header.units
+        return _softmax(np.rint(values[:, units:] * _EXP_STEPS).astype(np.int64))
 
     def _sums(self, found: Features) -> Integers:
         """Sum of the weights of each message's known features, per column."""
@@ -210,6 +252,6 @@ def _segment_sums(words: Hashes, rows: Integers, begins: Integers) -> Hashes:
 def _softmax(steps: Integers) -> Floats:
     """Of logits counted in 1 / _EXP_STEPS."""
     below = np.minimum(steps.max(axis=1, keepdims=True) - steps, _EXP_END)
-    weights = _EXP[below]
+    weights = EXP[below]
     probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
     return probabilities

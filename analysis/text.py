@@ -40,19 +40,22 @@ _DOMAIN = re.compile(
 )
 _SUSPECT = (
     re.compile("://"),
-    re.compile("[wW][wW][wW]\\."),
     re.compile(rf"\.(?:{_TOP_LEVELS})\b", re.IGNORECASE),
     re.compile("@(?!user\\b)\\w"),
-    re.compile("[gG][iI][fF]"),
 )
+_RARE_SUSPECT = (
+    ("www.", re.compile("[wW][wW][wW]\\.")),
+    ("gif", re.compile("[gG][iI][fF]")),
+)
+"""Looked for only in a batch that holds the word in lower case."""
 _GIF = re.compile(r"\bgifs?\b|giphy\.com|tenor\.com", re.IGNORECASE)
 
-_END = np.array(sorted(map(ord, END_MARKS)), np.uint32)
-_CLOSING = np.array(sorted(map(ord, CLOSING_MARKS)), np.uint32)
-_TAGS = (0xE0000, 0xE0FFF)
-_EMOJI_STYLE = 0xFE0F
-_KEYCAP = 0x20E3
-_APOSTROPHES = (ord("'"), ord("’"), ord("`"))
+END = np.array(sorted(map(ord, END_MARKS)), np.uint32)
+CLOSING = np.array(sorted(map(ord, CLOSING_MARKS)), np.uint32)
+TAGS = (0xE0000, 0xE0FFF)
+EMOJI_STYLES = (0xFE0F, 0x20E3)
+"""What makes an emoji of a sign: the variation selector and the keycap."""
+APOSTROPHES = (ord("'"), ord("’"), ord("`"))
 
 Positions = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -88,9 +91,22 @@ class Surface(NamedTuple):
     cased: Flags
 
 
-def encode(texts: Sequence[str]) -> Batch:
-    """Lay the texts one after another. Any `str` is accepted, lone surrogates too."""
-    pieces = [text if len(text) <= SCANNED_MAX else text[:SCANNED_MAX] for text in texts]
+class Cleaned(NamedTuple):
+    """Texts whose links read `http` and mentions `@user`, none longer than `SCANNED_MAX`."""
+
+    pieces: Sequence[str]
+    joined: str
+    """With a line end after each."""
+    bounds: Positions
+    links: Flags
+    gifs: Flags
+
+
+def clean(texts: Sequence[str]) -> Cleaned:
+    """What of a batch needs regular expressions."""
+    pieces = list(texts)
+    if max(map(len, pieces), default=0) > SCANNED_MAX:
+        pieces = [text[:SCANNED_MAX] for text in texts]
     links = np.zeros(len(texts), np.bool_)
     gifs = np.zeros(len(texts), np.bool_)
     joined = "\n".join(pieces) + "\n"
@@ -100,18 +116,23 @@ def encode(texts: Sequence[str]) -> Batch:
             unlinked = _DOMAIN.sub("http", _LINK.sub("http", piece))
             links[index] = unlinked != piece
             gifs[index] = _GIF.search(piece) is not None
-            pieces[index] = _MENTION.sub("@user", unlinked)
+            pieces[index] = _MENTION.sub("@user", unlinked)[:SCANNED_MAX]
         joined = "\n".join(pieces) + "\n"
-    bounds = _bounds(pieces)
+    return Cleaned(pieces, joined, _bounds(pieces), links, gifs)
+
+
+def encode(texts: Sequence[str]) -> Batch:
+    """Lay the texts one after another. Any `str` is accepted, lone surrogates too."""
+    pieces, joined, bounds, links, gifs = clean(texts)
 
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     plain_points = np.minimum(points, LIMIT)
     characters = tables()
     kinds = characters.kind[plain_points]
-    dropped = (kinds == IGNORABLE) | ((points >= _TAGS[0]) & (points <= _TAGS[1]))
+    dropped = (kinds == IGNORABLE) | ((points >= TAGS[0]) & (points <= TAGS[1]))
     pictured = kinds == EMOJI
     if dropped.any():
-        pictured |= (points == _EMOJI_STYLE) | (points == _KEYCAP)
+        pictured |= (points == EMOJI_STYLES[0]) | (points == EMOJI_STYLES[1])
         pictures = per_message(pictured, bounds) > 0
         kept = ~dropped
         bounds = counts_before(kept)[bounds]
@@ -132,7 +153,7 @@ def encode(texts: Sequence[str]) -> Batch:
 
 def _bounds(pieces: Sequence[str]) -> Positions:
     bounds = np.zeros(len(pieces) + 1, np.int64)
-    np.cumsum([len(piece) + 1 for piece in pieces], out=bounds[1:])
+    np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)) + 1, out=bounds[1:])
     return bounds
 
 
@@ -141,7 +162,9 @@ def _suspects(joined: str, pieces: Sequence[str]) -> list[int]:
 
     Each pattern begins with a literal, which the search jumps to.
     """
-    places = [match.start() for pattern in _SUSPECT for match in pattern.finditer(joined)]
+    lowered = joined.lower()
+    patterns = [*_SUSPECT, *(pattern for word, pattern in _RARE_SUSPECT if word in lowered)]
+    places = [match.start() for pattern in patterns for match in pattern.finditer(joined)]
     if not places:
         return []
     starts = _bounds(pieces)
@@ -177,7 +200,7 @@ def word_letters(batch: Batch) -> Flags:
     inside: Flags = (kinds == LETTER) | (kinds == DIGIT) | (kinds == IDEOGRAPH)
     quotes = np.flatnonzero(kinds == MARK)
     if quotes.size:
-        quotes = quotes[np.isin(batch.codes[quotes], _APOSTROPHES)]
+        quotes = quotes[np.isin(batch.codes[quotes], APOSTROPHES)]
         quotes = quotes[(quotes > 0) & (quotes < len(kinds) - 1)]
         between = (kinds[quotes - 1] == LETTER) & (kinds[quotes + 1] == LETTER)
         inside[quotes[between]] = True
@@ -202,10 +225,10 @@ def surface(batch: Batch, inside: Flags) -> Surface:
 
     solid = (kinds != SPACE) & (kinds != EMOJI)
     marks = np.flatnonzero(kinds == MARK)
-    solid[marks[np.isin(plain[marks], _CLOSING)]] = False
+    solid[marks[np.isin(plain[marks], CLOSING)]] = False
     solids = np.flatnonzero(solid)
     punctuated = np.zeros(len(begins), np.bool_)
     if solids.size:
         last = solids[np.maximum(np.searchsorted(solids, ends) - 1, 0)]
-        punctuated = (last >= begins) & (last < ends) & np.isin(plain[last], _END)
+        punctuated = (last >= begins) & (last < ends) & np.isin(plain[last], END)
     return Surface(words, capitalised, punctuated, cased)

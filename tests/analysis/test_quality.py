@@ -3,13 +3,20 @@
 The bounds are the project's targets for the official test splits, which are kept apart.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis import Analyser, default_model
+from analysis.language import LANGUAGES_BY_SCRIPT
+from analysis.lexicon import ANY, Lexicon, Term
+from analysis.reading import read
+from analysis.taxonomy import default_taxonomy
+from analysis.tone import default_tones
 from analysis.training.corpus import (
+    CHAT_DEV,
     DIALOGUE_LABELS,
     DIALOGUES,
     EMOTION_DEV,
@@ -40,14 +47,67 @@ def emotions(source: str) -> list[Example]:
     return [example for example in rows if example.source == source]
 
 
-def test_sentiment_of_tweets_in_eight_languages() -> None:
+def test_sentiment_of_tweets_in_seven_languages() -> None:
+    """Without Hindi, whose development split is broken."""
     by_language = judged(sentiments("xlmt-val"))["sentiment"]["byLanguage"]
-    assert len(by_language) == 8
-    assert sum(row["macroF1"] for row in by_language.values()) / 8 >= 0.59
+    figures = [row["macroF1"] for name, row in by_language.items() if name != "hi"]
+    assert len(figures) == 7
+    assert sum(figures) / 7 >= 0.61
 
 
 def test_sentiment_of_english_tweets() -> None:
-    assert judged(sentiments("tweeteval-val"))["sentiment"]["macroF1"] >= 0.62
+    assert judged(sentiments("tweeteval-val"))["sentiment"]["macroF1"] >= 0.64
+
+
+def test_sentiment_and_emotion_of_chat() -> None:
+    report = judged(list(read_table(DATA / "analysis" / CHAT_DEV)))
+    assert report["sentiment"]["macroF1"] >= 0.65
+    assert report["emotion"]["macroF1"] >= 0.75
+
+
+@pytest.mark.parametrize("laugh", [" lol", " 😂", " haha"])
+def test_a_laugh_at_the_end_does_not_make_an_insult_kind(laugh: str) -> None:
+    tables = [read_table(DATA / "analysis" / name) for name in (SENTIMENT_DEV, CHAT_DEV)]
+    texts = [e.text for table in tables for e in table if e.language == "en" and e.sentiment == 0]
+    analyser = Analyser(default_model())
+    negative = [
+        text
+        for text, found in zip(texts, analyser.analyse(texts), strict=True)
+        if found.sentiment == "negative"
+    ]
+    turned = analyser.analyse([text + laugh for text in negative])
+    assert len(negative) > 500
+    assert sum(found.sentiment == "positive" for found in turned) < 0.05 * len(negative)
+
+
+def test_no_term_fires_in_texts_of_other_languages() -> None:
+    """No term in more than 0.5 % of another language's texts, or three of them. Hindi is left out:
+    half of those tweets are English."""
+    model = default_model()
+    terms = [*default_taxonomy().terms(), *default_tones().terms]
+    named = frozenset((*model.header.languages, *LANGUAGES_BY_SCRIPT)) - {"und"}
+    lexicon = Lexicon([Term(t.language, t.text, (t.language, t.text)) for t in terms], named)
+    fired: Counter[tuple[str, str, str]] = Counter()
+    sizes: Counter[str] = Counter()
+    examples = [
+        e for name in (SENTIMENT_DEV, CHAT_DEV) for e in read_table(DATA / "analysis" / name)
+    ]
+    for first in range(0, len(examples), 500):
+        part = examples[first : first + 500]
+        reading = read(model, [example.text for example in part])
+        languages = [model.codes[place] for place in reading.languages.tolist()]
+        found = lexicon.find(reading.laid, languages)
+        for place, example in enumerate(part):
+            sizes[example.language] += 1
+            for home, text in set(found.get(place, ())):
+                if home not in (ANY, example.language):
+                    fired[home, text, example.language] += 1
+    wrong = {
+        key: count
+        for key, count in fired.items()
+        if key[2] != "hi" and count > max(0.005 * sizes[key[2]], 3)
+    }
+    assert wrong == {}
 
 
 def test_sentiment_of_dialogues() -> None:
