@@ -10,6 +10,7 @@ parallel      one process per core, with progress
 accounting    what became of every event, from the counters
 dead_letters  what was refused, opened again
 emit          publish events from a file
+staging       events of an import, judged and put into the order of time
 reading       the events of a file, in whatever form people have them
 accept_loss   the way out for a partition whose log lacks something
 log_state     whether the logs still have what was read from them

@@ -65,7 +65,7 @@ class Judge:
                 try:
                     parse_interaction(line, now_ms())
                 except InvalidInput as error:
-                    self.refused[Refusal(error.field, _without_place(error.reason))] += 1
+                    self.refused[reason_of(error)] += 1
             yield line
 
 
@@ -107,6 +107,11 @@ class Emitter:
             partition = partition_of(key, self._partitions)
             self._known[key] = partition
         return partition
+
+
+def reason_of(error: InvalidInput) -> Refusal:
+    """The reason without the place in the text: equal mistakes are counted together."""
+    return Refusal(error.field, _without_place(error.reason))
 
 
 async def emit(

@@ -16,7 +16,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -27,6 +27,8 @@ from schemas.errors import FanMemoryError
 
 VALUE_BYTES_MAX: Final = 1_000_000
 """A longer one can't become a Kafka record with the broker's default limits."""
+FILE_BYTES_MAX: Final = 1 << 30
+"""Of a file that is read whole."""
 PIECE_BYTES: Final = 65_536
 """How much is read at a time where no line ends."""
 SHORT_BYTES: Final = 4_096
@@ -63,6 +65,29 @@ def read_values(path: Path) -> Iterator[bytes]:
     An array of objects is its objects; a file that is an empty array has none. Raises
     `FanMemoryError` for a compressed file that is none or ends early, and for broken UTF-16.
     """
+    with _opened(path) as pieces:
+        yield from _Values(pieces)
+
+
+def read_whole(path: Path) -> bytes:
+    """A whole file as UTF-8, whatever it is packed and written in.
+
+    Raises `FanMemoryError` as `read_values` does, and for one above `FILE_BYTES_MAX`.
+    """
+    with _opened(path) as pieces:
+        parts: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > FILE_BYTES_MAX:
+                raise FanMemoryError(f"{path.name} is too large.", hint="Export it in parts.")
+            parts.append(piece)
+        return b"".join(parts)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Iterator[bytes]]:
+    """The pieces of a file, unpacked and in UTF-8."""
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         packed = _packing(raw)
@@ -70,7 +95,7 @@ def read_values(path: Path) -> Iterator[bytes]:
         if expected is not None and packed is None and _peek(raw):
             raise _incomplete(path, _NAMES[expected])
         try:
-            yield from _Values(_pieces(stack.enter_context(_unpacked(raw, packed))))
+            yield _pieces(stack.enter_context(_unpacked(raw, packed)))
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
             raise _incomplete(path, _NAMES[packed or _GZIP]) from None
         except UnicodeDecodeError:

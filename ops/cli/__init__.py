@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
+    "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),

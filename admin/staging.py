@@ -1,0 +1,140 @@
+"""Events of an import, judged and put into the order of time before any of them is published.
+
+Exports come newest first, or one conversation after another. Folded in that order, every answer
+would look like no answer. So an import is staged whole, in a file of SQLite's (memory is bounded
+by one event), and published by time. What each event has been given, its `eventId`, makes the
+import harmless to repeat; how far it got is remembered in a file beside the data, so that one that
+was interrupted goes on from there.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Final, Self
+
+from admin.emit import Refusal, reason_of
+from infra.clock import now_ms
+from infra.sql import load_queries
+from schemas.errors import InvalidInput
+from schemas.events import parse_interaction
+
+_SQL: Final = load_queries(Path(__file__).parent / "sql" / "staging.sql")
+
+PAID: Final = {"purchase": 1, "tip": 1, "subscription": 1, "refund": -1}
+"""What moves revenue, and which way."""
+
+
+@dataclass(slots=True)
+class Staged:
+    """What an import holds."""
+
+    accepted: int = 0
+    """Events, each identity once."""
+    repeated: int = 0
+    """Given again under an identity that was there already."""
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    fans: int = 0
+    money: dict[str, Decimal] = field(default_factory=dict)
+    """Per currency, refunds taken off, in major units."""
+    first: int | None = None
+    """Time of the oldest event, ms."""
+    last: int | None = None
+
+
+class Staging:
+    """A place for the events of one import; gone when it is left."""
+
+    def __init__(self, currency: str) -> None:
+        """`currency` is that of amounts that name none."""
+        self._currency = currency
+        self._folder = TemporaryDirectory(prefix="fanmemory-import-")
+        self._file = sqlite3.connect(Path(self._folder.name) / "events")
+        self._staged = Staged()
+        self._digest = blake2b(digest_size=16)
+        self._file.execute(_SQL.create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._folder.cleanup()
+
+    def add(self, value: bytes) -> None:
+        """Judge one InteractionEvent, and keep it if it is accepted."""
+        try:
+            event = parse_interaction(value, now_ms())
+            if event.event_id is None:
+                raise InvalidInput("eventId", "is required in an import")
+        except InvalidInput as error:
+            self._staged.refused[reason_of(error)] += 1
+            return
+        row = (event.fan_id, event.kind, event.event_id, event.time, value)
+        if not self._file.execute(_SQL.add, row).rowcount:
+            self._staged.repeated += 1
+            return
+        self._digest.update(value)
+        self._count_money(value)
+
+    def _count_money(self, value: bytes) -> None:
+        given: dict[str, Any] = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+        sign, amount = PAID.get(given["type"], 0), given.get("amount")
+        if sign and amount:
+            currency = given.get("currency") or self._currency
+            money = self._staged.money
+            money[currency] = money.get(currency, Decimal(0)) + sign * amount
+
+    def told(self) -> Staged:
+        """What there is by now."""
+        staged = self._staged
+        (staged.fans,) = self._file.execute(_SQL.fans).fetchone()
+        staged.accepted, staged.first, staged.last = self._file.execute(_SQL.span).fetchone()
+        return staged
+
+    @property
+    def digest(self) -> str:
+        """Of all that was accepted, in the order it came: the name of this import."""
+        return self._digest.hexdigest()
+
+    def values(self, after: int) -> Iterator[bytes]:
+        """Everything by time, without the first `after`."""
+        for (value,) in self._file.execute(_SQL.in_order, (after,)):
+            yield value
+
+
+class Progress:
+    """How many of an import's events the broker has, in a file."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        self._path = folder / f"{digest}.json"
+
+    @property
+    def sent(self) -> int:
+        """0 when nothing is known."""
+        try:
+            return int(json.loads(self._path.read_text())["sent"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def advance(self, count: int) -> None:
+        """So many more; called once they are acknowledged."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps({"sent": self.sent + count}))
+        fresh.replace(self._path)
+
+    def forget(self) -> None:
+        """The import is done."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""`fanmemory import`: bring in what a platform exports."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from admin.emit import emit as publish
+from admin.staging import Progress, Staged, Staging
+from infra.clock import now_ms
+from infra.settings import Settings
+from integrations import generic
+from integrations.converted import Context, Skipped
+from integrations.platforms import PLATFORMS
+from ops.cli import options, print_json
+from ops.cli.progress import Bar
+from ops.importing import stage
+from ops.services import discover
+from schemas.errors import InvalidInput
+from schemas.relationship import check_id
+from schemas.times import render_time
+
+FOLDER = "imports"
+"""Of the data directory: how far interrupted imports got."""
+
+
+def _pairs(_context: Any, _parameter: Any, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    if not all(name and equals and value for name, equals, value in pairs):
+        raise click.BadParameter("must be NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _zone(_context: Any, _parameter: Any, given: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(given)
+    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise click.BadParameter("is no time zone such as Europe/Berlin") from None
+
+
+def _mapping(_context: Any, _parameter: Any, given: Path | None) -> Any:
+    if given is None:
+        return None
+    try:
+        return generic.check(json.loads(given.read_bytes()))
+    except (ValueError, RecursionError):
+        raise click.BadParameter("is not JSON") from None
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error.field} {error.reason}") from None
+
+
+def _creator(_context: Any, _parameter: Any, given: str) -> str:
+    try:
+        check_id("creatorId", given)
+    except InvalidInput as error:
+        raise click.BadParameter(error.reason) from None
+    return given
+
+
+@click.command("import")
+@click.option(
+    "--from", "platform", type=click.Choice(sorted(PLATFORMS)), required=True, help="Whose export."
+)
+@click.option("--creator", required=True, callback=_creator, help="Whose fans these are.")
+@click.option("--me", multiple=True, help="The creator's own name or id there; may be repeated.")
+@click.option(
+    "--zone", default="UTC", show_default=True, callback=_zone, help="Of times without a zone."
+)
+@click.option("--currency", help="Of amounts without a currency.")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    callback=_mapping,
+    help="For generic: where the fields are, as JSON.",
+)
+@click.option("--option", "more", multiple=True, callback=_pairs, help="Of the platform's own.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be imported.")
+@options.data
+@options.as_json
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+def import_(
+    platform: str,
+    creator: str,
+    me: tuple[str, ...],
+    zone: ZoneInfo,
+    currency: str | None,
+    mapping: Any,
+    more: dict[str, str],
+    dry_run: bool,
+    data: Path,
+    as_json: bool,
+    files: tuple[Path, ...],
+) -> None:
+    """Publish what a platform's FILES hold, in the order of time.
+
+    Everything is read and judged first. Interrupted, run it again: it goes on where it was; and
+    whatever is imported twice counts once. Exit code 1 when something was refused, or was left out
+    unexpectedly.
+    """
+    currency = currency.upper() if currency else None
+    context = Context(now_ms(), frozenset(me), zone, currency, more, mapping)
+    settings = Settings() if dry_run else discover.with_kafka(data, Settings())
+    with Staging(currency or "USD") as staging, Bar("reading", hidden=as_json) as bar:
+        bar.begin(None)
+        left_out = stage(staging, platform, creator, files, context, bar.advance)
+        staged = staging.told()
+        digest, sent, resumed = staging.digest, 0, 0
+        if not dry_run:
+            progress = Progress(data / FOLDER, digest)
+            resumed = min(progress.sent, staged.accepted)
+            bar.begin(staged.accepted - resumed, "publishing")
+
+            def advance(count: int) -> None:
+                progress.advance(count)
+                bar.advance(count)
+
+            values = staging.values(resumed)
+            sent = asyncio.run(publish(settings, values, progress=advance)).sent
+            progress.forget()
+    if as_json:
+        how_far = {"digest": digest, "sent": sent, "alreadySent": resumed}
+        print_json(_told(staged, left_out) | how_far)
+    else:
+        _show(staged, left_out)
+        click.echo("nothing is published" if dry_run else f"{sent:,} events are published")
+    sys.exit(bool(staged.refused) or any(not one.expected for one in left_out))
+
+
+def _told(staged: Staged, left_out: Counter[Skipped]) -> dict[str, Any]:
+    return {
+        "accepted": staged.accepted,
+        "repeated": staged.repeated,
+        "refused": [
+            {"field": field, "reason": reason, "count": count}
+            for (field, reason), count in staged.refused.most_common()
+        ],
+        "leftOut": [
+            {"reason": reason, "expected": expected, "count": count}
+            for (reason, expected), count in left_out.most_common()
+        ],
+        "fans": staged.fans,
+        "money": {name: format(amount, "f") for name, amount in sorted(staged.money.items())},
+        "first": None if staged.first is None else render_time(staged.first),
+        "last": None if staged.last is None else render_time(staged.last),
+    }
+
+
+def _show(staged: Staged, left_out: Counter[Skipped]) -> None:
+    told = _told(staged, left_out)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    table.add_row(f"{staged.accepted:,}", "events")
+    table.add_row(f"{staged.repeated:,}", "repeated, counted once")
+    table.add_row(f"{staged.fans:,}", "fans")
+    for name, amount in told["money"].items():
+        table.add_row(amount, Text(name))
+    if staged.accepted:
+        table.add_row("", f"from {told['first']} until {told['last']}")
+    for (field, reason), count in staged.refused.most_common():
+        table.add_row(f"{count:,}", Text(f"refused: {field} {reason}", "red"))
+    for one, count in left_out.most_common():
+        style = "dim" if one.expected else "red"
+        table.add_row(f"{count:,}", Text(f"left out: {one.reason}", style))
+    Console(highlight=False).print(table)
