@@ -9,6 +9,7 @@ places        sets of places in a topic, one bit each
 parallel      one process per core, with progress
 accounting    what became of every event, from the counters
 dead_letters  what was refused, opened again
+retry         publish dead letters again
 emit          publish events from a file
 staging       events of an import, judged and put into the order of time
 reading       the events of a file, in whatever form people have them

@@ -15,6 +15,7 @@ stats         GET stats: the circuits
 interactions  POST interaction and interactions, through `publisher`; `ndjson` parts a batch,
               `idempotency` gives events their ids
 origins       knows whose event a position is
+webhooks      POST what a platform delivers, checked as it signs it
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees
 """

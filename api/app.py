@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from api import bulk, health, interactions, memory, stats
+from api import bulk, health, interactions, memory, stats, webhooks
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
@@ -55,6 +55,14 @@ ENDPOINTS = (
         request=list[InteractionEvent],
     ),
     Endpoint(f"{PREFIX}/stats", "GET", stats.get_stats, "getStats", response=stats.Circuits),
+    # The platform's own signature says who asks, checked against the connection's secret.
+    Endpoint(
+        "/api/webhooks/{platform}/{connection}",
+        "POST",
+        webhooks.deliver,
+        "deliver",
+        access=Access.PUBLIC,
+    ),
     Endpoint("/health/live", "GET", health.live, "live", access=Access.PUBLIC, quiet=True),
     Endpoint("/health/ready", "GET", health.ready, "ready", access=Access.PUBLIC, quiet=True),
     Endpoint("/metrics", "GET", health.metrics, "metrics", access=Access.PUBLIC, quiet=True),

@@ -25,6 +25,7 @@ class Components:
     """What handlers use. `open_components` makes them, `close` ends them."""
 
     settings: Settings
+    keyring: Keyring
     metrics: ApiMetrics
     pool: Pool
     cache: Cache
@@ -69,7 +70,9 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     past.start()
     publisher.start()
     origins.start()
-    return Components(settings, metrics, pool, cache, memory, past, publisher, origins, lag)
+    return Components(
+        settings, keyring, metrics, pool, cache, memory, past, publisher, origins, lag
+    )
 
 
 def components_of(request: Request) -> Components:

@@ -53,6 +53,16 @@ class ApiMetrics:
 
         self._durations: dict[tuple[str, str], Histogram] = {}
         """By route and method: to look one up in the library takes longer than to count in it."""
+        self._webhooks = Counter(
+            "memory_webhook_events",
+            "What became of what platforms delivered, by platform and outcome",
+            ("platform", "outcome"),
+            registry=self.registry,
+        )
+
+    def webhook(self, platform: str, outcome: str, count: int) -> None:
+        if count:
+            self._webhooks.labels(platform, outcome).inc(count)
 
     def observe(self, route: str, method: str, seconds: float) -> None:
         if method not in METHODS:

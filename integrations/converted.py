@@ -17,6 +17,11 @@ Event = dict[str, Any]
 NO_WEBHOOKS: Final = "this platform posts nothing; import its export"
 
 
+UNREAD: Final = "unread"
+"""`type` of what is kept of a delivery that is no event. Ingest refuses it, so it is a dead letter,
+and can be read again by a release that knows it."""
+
+
 class Skipped(NamedTuple):
     """Something that became no event."""
 

@@ -1,5 +1,6 @@
 """Reading files of a platform into a staging place: what becomes events, and what is left out."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any, Final
 
 from admin.reading import read_values, read_whole
 from admin.staging import Staging
-from integrations.converted import Context, Platform, Skipped, Unfit, encode
+from infra.clock import now_ms
+from integrations.converted import UNREAD, Context, Platform, Skipped, Unfit, encode
 from integrations.platforms import PLATFORMS
 
 WHOLE_FILES: Final = frozenset(("instagram", "telegram", "whatsapp"))
@@ -34,6 +36,24 @@ def stage(
                 staging.add(value)
             progress(1)
     return left_out
+
+
+def reread(value: bytes) -> list[bytes]:
+    """A refused value, or the events that a delivery which was kept unread holds by now.
+
+    What is needed of its connection (its names, zone and options) is not known here, so a delivery
+    is read with those of nobody: its events are refused again where they need them.
+    """
+    try:
+        kept = json.loads(value)
+        if not isinstance(kept, dict) or kept.get("type") != UNREAD:
+            return [value]
+        module = PLATFORMS[kept["platform"]]
+        body = kept["body"].encode("utf-8", "surrogateescape")
+        found = module.events(module.read(body), Context(now_ms()))
+        return [encode(kept["creatorId"], event) for event in found.events] or [value]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, Unfit):
+        return [value]
 
 
 def _payloads(platform: str, path: Path) -> Iterator[bytes]:

@@ -48,6 +48,21 @@ class Unauthenticated(FanMemoryError):
     hint = "Send a valid bearer token: `fanmemory token --creator ID` prints one for development."
 
 
+class DeliveryRefused(FanMemoryError):
+    """The delivery does not come from this connection's platform."""
+
+    status = 401
+    hint = "Check the connection's secret, and the clocks where the platform signs the time."
+
+
+class DeliveryUnfit(FanMemoryError):
+    """The delivery holds something that can't be taken."""
+
+    status = 422
+    type = "VALIDATION_ERROR"
+    hint = "docs/platforms.md says what is taken; what is refused is kept as a dead letter."
+
+
 class Forbidden(FanMemoryError):
     """Creator access required"""
 

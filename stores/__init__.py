@@ -15,6 +15,7 @@ history      every applied interaction, sealed; finds duplicates
 quarantine   records that could not be opened or folded
 outbox       what is to be told on Kafka, in the transaction that it tells of
 relay        publishes the outbox
+connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL
 past         whole histories for `asOf` and `explain`, behind a bulkhead
 

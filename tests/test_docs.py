@@ -107,12 +107,35 @@ def is_accepted(line: bytes) -> bool:
     return True
 
 
+PLATFORMS = ROOT / "docs" / "platforms.md"
+PAYMENT = json.dumps(
+    {
+        "action": "payment.succeeded",
+        "data": {
+            "id": "pay_1",
+            "user": {"id": "user_6"},
+            "final_amount": 2,
+            "currency": "usd",
+            "created_at": "2026-11-20 23:24:44 +0200",
+        },
+    }
+)
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A directory with the files that the docs name, and the command in `bin`."""
     lines = [line for line in read_values(SAMPLE) if is_accepted(line)]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines))
     (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    (tmp_path / "chat.txt").write_text(
+        "20/11/2026, 10:14 - Jo: hi\n20/11/2026, 10:15 - Luna: hello\n"
+    )
+    mapping = re.findall(
+        r"^```text\n(\{\"rules.*?)^```$", PLATFORMS.read_text(), re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "mapping.json").write_text(mapping[0])
+    (tmp_path / "payments.jsonl").write_text(PAYMENT)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "fanmemory"

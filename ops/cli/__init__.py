@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "api": ("ops.cli.processes:api", "Run the API process."),
     "bench": ("lab.cli.bench:bench", "Measure, and print figures."),
     "chaos": ("lab.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
+    "connections": ("ops.cli.connections:connections", "Look after platforms' webhooks."),
     "context": ("ops.cli.context:context", "Print what is remembered of a fan."),
     "demo": ("ops.cli.demo:demo", "Run everything and show it on sample conversations."),
     "dlq": ("ops.cli.dlq:dlq", "Show what was refused, and why."),

@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.dead_letters import opened, read_newest
+from admin.retry import Retried, retry
 from infra.settings import Settings
 from ops.cli import options, print_json
+from ops.importing import reread
 from ops.secrets import with_secrets
 from ops.services import discover
 from ops.show import printable
@@ -20,6 +22,8 @@ from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter
 from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS
 
+RETRIED_MAX = 10_000
+"""Letters that one --retry looks at, the newest."""
 CANT_OPEN = "the keyring lacks its key, or it was altered"
 
 
@@ -32,20 +36,33 @@ CANT_OPEN = "the keyring lacks its key, or it was altered"
     show_default=True,
     help="How many, the newest last.",
 )
+@click.option("--reason", help="Only those whose field or reason holds these words.")
+@click.option(
+    "--retry", "retry_them", is_flag=True, help="Publish what is acceptable now; looks at all."
+)
 @click.option("--open", "open_them", is_flag=True, help="Show the refused values: personal data.")
 @options.data
 @options.as_json
-def dlq(limit: int, open_them: bool, data: Path, as_json: bool) -> None:
+def dlq(
+    limit: int, reason: str | None, retry_them: bool, open_them: bool, data: Path, as_json: bool
+) -> None:
     """Show what was refused, and why.
 
     The refused values are kept sealed; --open opens them with the keyring, to be corrected and
-    emitted again.
+    emitted again. --retry publishes those that are acceptable now, as after an upgrade; deliveries
+    of platforms that nobody could read are read again. Doing it twice counts nothing twice.
     """
     keyring: Keyring | None = None
-    if open_them:
+    if open_them or retry_them:
         text = with_secrets(Settings(), data).keyring.get_secret_value()
         keyring = Keyring.parse(text)
-    letters, total = asyncio.run(read_newest(discover.with_kafka(data, Settings()), limit))
+    kafka = discover.with_kafka(data, Settings())
+    letters, total = asyncio.run(read_newest(kafka, RETRIED_MAX if retry_them else limit))
+    if reason is not None:
+        letters = [one for one in letters if reason in f"{one.field}: {one.reason}"]
+    if retry_them and keyring is not None:
+        _report(asyncio.run(retry(kafka, letters, keyring, reread)), as_json)
+        return
     if as_json:
         print_json(
             {"total": total, "deadLetters": [describe(letter, keyring) for letter in letters]}
@@ -74,6 +91,20 @@ def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
         return told | {"value": None if value is None else value.decode()}
     except UnicodeDecodeError:
         return told | {"valueBase64": base64.b64encode(value or b"").decode()}
+
+
+def _report(retried: Retried, as_json: bool) -> None:
+    refused = retried.refused.most_common()
+    if as_json:
+        still = [{"field": one.field, "reason": one.reason, "count": n} for one, n in refused]
+        told = {"published": retried.published, "stillRefused": still, "lost": retried.lost}
+        print_json(told)
+        return
+    click.echo(f"{retried.published:,} published again")
+    for one, count in refused:
+        click.echo(f"{count:,} still refused: {one.field}: {one.reason}")
+    if retried.lost:
+        click.echo(f"{retried.lost:,} can't be: not whole, or the keyring lacks their key")
 
 
 def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> None:

@@ -57,6 +57,14 @@ def _mapping(_context: Any, _parameter: Any, given: Path | None) -> Any:
         raise click.BadParameter(f"{error.field} {error.reason}") from None
 
 
+def _currency(_context: Any, _parameter: Any, given: str | None) -> str | None:
+    if given is None:
+        return None
+    if len(given) != 3 or not given.isascii() or not given.isalpha():
+        raise click.BadParameter("is no currency code such as EUR")
+    return given.upper()
+
+
 def _creator(_context: Any, _parameter: Any, given: str) -> str:
     try:
         check_id("creatorId", given)
@@ -65,23 +73,33 @@ def _creator(_context: Any, _parameter: Any, given: str) -> str:
     return given
 
 
-@click.command("import")
-@click.option(
-    "--from", "platform", type=click.Choice(sorted(PLATFORMS)), required=True, help="Whose export."
-)
-@click.option("--creator", required=True, callback=_creator, help="Whose fans these are.")
-@click.option("--me", multiple=True, help="The creator's own name or id there; may be repeated.")
-@click.option(
+CREATOR = click.option("--creator", required=True, callback=_creator, help="Whose fans these are.")
+ME = click.option("--me", multiple=True, help="The creator's own name or id there; repeatable.")
+ZONE = click.option(
     "--zone", default="UTC", show_default=True, callback=_zone, help="Of times without a zone."
 )
-@click.option("--currency", help="Of amounts without a currency.")
-@click.option(
+CURRENCY = click.option("--currency", callback=_currency, help="Of amounts without a currency.")
+MAPPING = click.option(
     "--mapping",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     callback=_mapping,
     help="For generic: where the fields are, as JSON.",
 )
-@click.option("--option", "more", multiple=True, callback=_pairs, help="Of the platform's own.")
+OPTION = click.option(
+    "--option", "more", multiple=True, callback=_pairs, help="NAME=VALUE, of the platform's own."
+)
+
+
+@click.command("import")
+@click.option(
+    "--from", "platform", type=click.Choice(sorted(PLATFORMS)), required=True, help="Whose export."
+)
+@CREATOR
+@ME
+@ZONE
+@CURRENCY
+@MAPPING
+@OPTION
 @click.option("--dry-run", is_flag=True, help="Only say what would be imported.")
 @options.data
 @options.as_json
@@ -110,7 +128,6 @@ def import_(
     whatever is imported twice counts once. Exit code 1 when something was refused, or was left out
     unexpectedly.
     """
-    currency = currency.upper() if currency else None
     context = Context(now_ms(), frozenset(me), zone, currency, more, mapping)
     settings = Settings() if dry_run else discover.with_kafka(data, Settings())
     with Staging(currency or "USD") as staging, Bar("reading", hidden=as_json) as bar:

@@ -96,3 +96,58 @@ async def test_a_letter_that_ingest_wrote_twice_is_told_once(
     assert ([one.source for one in found], total) == (["interactions-0:7"], 2)
     assert opened(found[0], pipeline.keyring) == b"value"
     assert await read_newest(settings, 1) == (found, 2)
+
+
+async def test_what_is_acceptable_now_is_published_again_and_counts_once(
+    demonstrated: Running,
+) -> None:
+    """A tip that a former release refused, and one that stays wrong. Neither has an id."""
+    event = {"fanId": "retried", "creatorId": "emitter", "type": "tip"}
+    event["timestamp"] = "2024-05-01T10:00:00Z"
+    values = [json.dumps(event | {"amount": amount}).encode() for amount in (7, -7)]
+    records = []
+    for number, value in enumerate(values):
+        source = f"former-release:{number}"
+        kek, sealed = demonstrated.pipeline.keyring.seal(value, source.encode())
+        letter = DeadLetter(
+            source, "amount", "was new", "2024-05-01T10:00:00.000Z", kek, sealed, len(value)
+        )
+        records.append((source.encode(), encode_dead_letter(letter)))
+    await demonstrated.pipeline.publish_records(records, DEAD_LETTERS.name)
+    for _ in range(2):
+        told = demonstrated.json("dlq", "--retry", "--reason", "was new")
+        assert (told["published"], told["lost"]) == (1, 0)
+        assert [(one["field"], one["count"]) for one in told["stillRefused"]] == [("amount", 1)]
+        await demonstrated.drained()
+        context = await demonstrated.context("emitter", "retried")
+        assert context is not None
+        assert context.engagement_metrics.total_revenue == 7
+    said = demonstrated.run("dlq", "--retry", "--reason", "was new").stdout
+    assert "1 still refused: amount" in said
+
+
+async def test_a_delivery_that_nobody_could_read_is_read_again(demonstrated: Running) -> None:
+    """As if a former release had not known donations."""
+    donation = {
+        "type": "Donation",
+        "timestamp": "2026-11-21T13:04:30Z",
+        "email": "jo@example.com",
+        "amount": "3.00",
+        "currency": "USD",
+        "kofi_transaction_id": "t1",
+    }
+    kept = {
+        "type": "unread",
+        "creatorId": "emitter",
+        "reason": "is an event that is not known",
+        "platform": "kofi",
+        "connection": "c",
+        "body": json.dumps(donation),
+    }
+    await refuse(demonstrated, json.dumps(kept).encode())
+    told = demonstrated.json("dlq", "--retry", "--reason", "type: must be one of")
+    assert told["published"] == 1
+    await demonstrated.drained()
+    context = await demonstrated.context("emitter", "jo@example.com")
+    assert context is not None
+    assert context.engagement_metrics.total_revenue == 3

@@ -1,0 +1,154 @@
+"""POST /api/webhooks/{platform}/{connection}: what a platform delivers, checked as it signs it.
+
+In this order: find the connection, check signature and time over the raw body, only then read it,
+convert it, publish all of it, answer. 2xx is said once the brokers have everything. A delivery that
+is sent again has the same ids, so it counts once.
+
+What the contract refuses is published too, so that ingest keeps it as a dead letter; the answer is
+422 with the reason. What is no event, unexpectedly, is kept in the same way (`unread`) and answered
+with 200: a platform that sends something new would otherwise send it for days, and then stop.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.components import Components, components_of
+from api.envelopes import correlation_id, success
+from infra.clock import now_ms
+from infra.kafka import relationship_key
+from infra.postgres import database_errors
+from integrations.converted import UNREAD, Context, Converted, Platform, Unfit, encode
+from integrations.platforms import EXPORTS_ONLY, PLATFORMS
+from schemas.errors import DeliveryRefused, DeliveryUnfit, InvalidInput, RouteNotFound
+from schemas.events import parse_interaction
+from schemas.positions import Position
+from stores import connections
+from stores.connections import PlatformConnection, Ways
+
+EVENTS_MAX: Final = 500
+"""Of one delivery."""
+
+
+async def deliver(request: Request) -> Response:
+    """Raises `DeliveryRefused` (401), `DeliveryUnfit` (422), `BrokerUnavailable` and the others."""
+    body = await request.body()
+    arrived = now_ms()
+    components = components_of(request)
+    platform, module = _platform(request.path_params["platform"])
+    async with database_errors():
+        found = await connections.find(components.pool, platform, request.path_params["connection"])
+    if found is None:
+        raise RouteNotFound
+    ways = found.ways(components.keyring)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if (reason := module.verify(headers, body, ways.secret, arrived)) is not None:
+        components.metrics.webhook(platform, "refused signatures", 1)
+        raise DeliveryRefused(f"The delivery {reason}.")
+    converted = _converted(module, body, _context(ways, headers, arrived))
+    return await _take(request, components, found, body, converted, arrived)
+
+
+def _platform(name: str) -> tuple[str, Platform]:
+    module = PLATFORMS.get(name)
+    if module is None or name in EXPORTS_ONLY:
+        raise RouteNotFound
+    return name, module
+
+
+def _context(ways: Ways, headers: dict[str, str], arrived: int) -> Context:
+    return Context(
+        arrived,
+        frozenset(ways.me),
+        ZoneInfo(ways.zone),
+        ways.currency,
+        ways.options,
+        ways.mapping,
+        headers,
+    )
+
+
+def _converted(module: Platform, body: bytes, context: Context) -> Converted:
+    try:
+        payload = module.read(body)
+    except Unfit as unfit:
+        raise DeliveryUnfit(f"The delivery {unfit.skipped.reason}.") from None
+    converted = module.events(payload, context)
+    if len(converted.events) > EVENTS_MAX:
+        raise DeliveryUnfit(f"The delivery holds more than {EVENTS_MAX} events.")
+    return converted
+
+
+async def _take(
+    request: Request,
+    components: Components,
+    found: PlatformConnection,
+    body: bytes,
+    converted: Converted,
+    arrived: int,
+) -> Response:
+    creator, platform = found.creator_id, found.platform
+    sending = [(event["fanId"], encode(creator, event)) for event in converted.events]
+    refused = [error for _, value in sending if (error := _refusal(value, arrived)) is not None]
+    unexpected = [one for one in converted.skipped if not one.expected]
+    if unexpected:
+        sending.append((UNREAD, unread(found, unexpected[0].reason, body)))
+    positions = await _publish(request, creator, sending, arrived)
+    for (fan, _), written in zip(sending, positions, strict=True):
+        components.origins.remember(written, (creator, fan))
+    for outcome, count in (
+        ("accepted", len(converted.events) - len(refused)),
+        ("refused", len(refused)),
+        ("unread", len(unexpected)),
+        ("left out", len(converted.skipped) - len(unexpected)),
+    ):
+        components.metrics.webhook(platform, outcome, count)
+    if refused:
+        raise DeliveryUnfit(f"The delivery holds an event that is refused: {refused[0]}.")
+    reasons = [reason for reason, _ in converted.skipped]
+    told: dict[str, Any] = {"accepted": len(converted.events), "leftOut": reasons}
+    if positions:
+        told["position"] = str(positions[-1])
+    return success(request.scope, **told)
+
+
+def _refusal(value: bytes, arrived: int) -> InvalidInput | None:
+    try:
+        parse_interaction(value, arrived)
+    except InvalidInput as error:
+        return error
+    return None
+
+
+async def _publish(
+    request: Request, creator: str, sending: Sequence[tuple[str, bytes]], arrived: int
+) -> list[Position]:
+    """All of them, in their order within a fan; raises when the brokers lack one."""
+    records = [(relationship_key(creator, fan), value) for fan, value in sending]
+    outcomes = await components_of(request).publisher.publish_several(
+        records, arrived, correlation_id(request.scope)
+    )
+    positions = [one for one in outcomes if isinstance(one, Position)]
+    for one in outcomes:
+        if not isinstance(one, Position):
+            raise one
+    return positions
+
+
+def unread(found: PlatformConnection, reason: str, body: bytes) -> bytes:
+    """What is kept of a delivery that is no event: where it came from, why, and all of it."""
+    return json.dumps(
+        {
+            "type": UNREAD,
+            "creatorId": found.creator_id,
+            "reason": reason,
+            "platform": found.platform,
+            "connection": found.id,
+            # Whatever bytes it has come back by the same error handler.
+            "body": body.decode("utf-8", "surrogateescape"),
+        }
+    ).encode()
