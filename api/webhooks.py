@@ -22,10 +22,10 @@ from api.envelopes import correlation_id, success
 from infra.clock import now_ms
 from infra.kafka import relationship_key
 from infra.postgres import database_errors
-from integrations.converted import UNREAD, Context, Converted, Platform, Unfit, encode
+from integrations.accepting import accepted
+from integrations.converted import UNREAD, Context, Converted, Platform, Unfit
 from integrations.platforms import EXPORTS_ONLY, PLATFORMS
-from schemas.errors import DeliveryRefused, DeliveryUnfit, InvalidInput, RouteNotFound
-from schemas.events import parse_interaction
+from schemas.errors import DeliveryRefused, DeliveryUnfit, RouteNotFound
 from schemas.positions import Position
 from stores import connections
 from stores.connections import PlatformConnection, Ways
@@ -92,8 +92,9 @@ async def _take(
     arrived: int,
 ) -> Response:
     creator, platform = found.creator_id, found.platform
-    sending = [(event["fanId"], encode(creator, event)) for event in converted.events]
-    refused = [error for _, value in sending if (error := _refusal(value, arrived)) is not None]
+    judged = [(event["fanId"], *accepted(creator, event, arrived)) for event in converted.events]
+    sending = [(fan, value) for fan, value, _ in judged]
+    refused = [refusal for _, _, refusal in judged if refusal is not None]
     unexpected = [one for one in converted.skipped if not one.expected]
     if unexpected:
         sending.append((UNREAD, unread(found, unexpected[0].reason, body)))
@@ -114,14 +115,6 @@ async def _take(
     if positions:
         told["position"] = str(positions[-1])
     return success(request.scope, **told)
-
-
-def _refusal(value: bytes, arrived: int) -> InvalidInput | None:
-    try:
-        parse_interaction(value, arrived)
-    except InvalidInput as error:
-        return error
-    return None
 
 
 async def _publish(

@@ -1,6 +1,7 @@
 """What platforms send and export, as InteractionEvents. Pure: no clock, no file, no network.
 
 converted   what every platform gives: events, and what was left out and why
+accepting   the JSON of an event, and whether the contract takes it
 parts       reading payloads that may hold anything, and building an event
 times       the forms of time that platforms use
 amounts     the forms of money that platforms use

@@ -9,7 +9,8 @@ from typing import Any, Final
 from admin.reading import read_values, read_whole
 from admin.staging import Staging
 from infra.clock import now_ms
-from integrations.converted import UNREAD, Context, Platform, Skipped, Unfit, encode
+from integrations.accepting import accepted
+from integrations.converted import UNREAD, Context, Platform, Skipped, Unfit
 from integrations.platforms import PLATFORMS
 
 WHOLE_FILES: Final = frozenset(("instagram", "telegram", "whatsapp"))
@@ -51,7 +52,8 @@ def reread(value: bytes) -> list[bytes]:
         module = PLATFORMS[kept["platform"]]
         body = kept["body"].encode("utf-8", "surrogateescape")
         found = module.events(module.read(body), Context(now_ms()))
-        return [encode(kept["creatorId"], event) for event in found.events] or [value]
+        creator = kept["creatorId"]
+        return [accepted(creator, event, now_ms())[0] for event in found.events] or [value]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, Unfit):
         return [value]
 
@@ -74,4 +76,4 @@ def _converted(
     found = module.events(payload, context)
     left_out.update(found.skipped)
     for event in found.events:
-        yield encode(creator_id, event)
+        yield accepted(creator_id, event, now_ms())[0]

@@ -1,11 +1,13 @@
 """Stripe, Patreon, Ko-fi, Streamlabs: what the samples do not show."""
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from integrations import kofi, patreon, streamlabs, stripe
+from integrations.accepting import accepted
 from integrations.converted import Context, Event
 
 CONTEXT = Context(received=1_795_300_000_000)
@@ -144,7 +146,6 @@ DONATION = {
 
 
 def test_a_form_is_read_and_its_words_are_a_message() -> None:
-    import json
 
     body = urlencode({"data": json.dumps(DONATION)}).encode()
     tip, words = kofi.events(kofi.read(body), CONTEXT).events
@@ -182,3 +183,17 @@ def test_one_bad_donation_takes_no_other_with_it() -> None:
     good = {"id": 1, "name": "Kim", "amount": "5", "currency": "USD"}
     found = streamlabs.events({"type": "donation", "message": [good, {"id": 2}, good]}, CONTEXT)
     assert (len(found.events), len(found.skipped)) == (2, 1)
+
+
+# Whatever the contract takes of a refund.
+
+
+def test_a_refund_lowers_revenue_also_where_its_target_is_not_taken() -> None:
+    refund = one(stripe, sent("charge.refunded", {"amount": 5000, "amount_refunded": 2000}))
+    value, refusal = accepted("c", refund, CONTEXT.received)
+    if refusal is not None:
+        assert refusal.field == "type", "a contract without refunds"
+        return
+    given = json.loads(value)
+    assert (given["type"], given["amount"]) == ("refund", 20)
+    assert given.get("refersTo") in (None, refund["refersTo"])
