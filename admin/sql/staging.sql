@@ -1,5 +1,6 @@
 -- Events on their way in, put into the order of time; a file of SQLite's that lives for one import.
 
+-- Its one table.
 -- name: create
 CREATE TABLE event (
     fan   TEXT NOT NULL,
@@ -14,9 +15,11 @@ CREATE TABLE event (
 -- name: add
 INSERT INTO event (fan, kind, id, time, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
+-- How many fans there are.
 -- name: fans
 SELECT count(DISTINCT fan) FROM event;
 
+-- How many events, and from when until when.
 -- name: span
 SELECT count(*), min(time), max(time) FROM event;
 
