@@ -55,7 +55,8 @@ class Emitted:
 class Judge:
     """Counts what ingest will refuse of the lines that pass by: the same check, the same words."""
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
         self.refused: Counter[Refusal] = Counter()
 
     def watch(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -63,7 +64,7 @@ class Judge:
         for line in lines:
             if len(line) <= VALUE_BYTES_MAX:
                 try:
-                    parse_interaction(line, now_ms())
+                    parse_interaction(line, now_ms(), self._currency)
                 except InvalidInput as error:
                     self.refused[reason_of(error)] += 1
             yield line

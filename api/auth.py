@@ -8,6 +8,7 @@ kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 u
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+from unicodedata import normalize
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -21,7 +22,7 @@ ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32
 """RFC 7518, 3.2: a key of at least the hash's size."""
 TOKEN_LENGTH_MAX: Final = 4096
-CLAIM_LENGTH_MAX: Final = 128
+CLAIM_LENGTH_MAX: Final = 255
 
 
 class Principal(NamedTuple):
@@ -34,7 +35,7 @@ class Principal(NamedTuple):
 
     def require(self, creator_id: str) -> None:
         """Raise `Forbidden` unless the principal may see this creator's fans."""
-        if self.creator_id != creator_id:
+        if self.creator_id is None or normalize("NFC", self.creator_id) != creator_id:
             raise Forbidden
 
 

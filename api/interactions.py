@@ -41,8 +41,9 @@ async def save_interaction(request: Request) -> Response:
     value = await request.body()
     key = idempotency.key_of(request.scope["headers_by_name"])
     arrived = now_ms()
-    event = _accept(value, arrived, principal_of(request), key)
     components = components_of(request)
+    currency = components.settings.currency
+    event = _accept(value, arrived, principal_of(request), key, currency)
     written = await components.publisher.publish(
         relationship_key(*event.who), event.value, arrived, correlation_id(request.scope)
     )
@@ -60,7 +61,7 @@ async def save_interactions(request: Request) -> Response:
     was when every event was good and it has taken none.
     """
     key = idempotency.key_of(request.scope["headers_by_name"])
-    principal = principal_of(request)
+    principal, components = principal_of(request), components_of(request)
     arrived = now_ms()
     outcomes: list[Accepted | FanMemoryError] = []
     async for value in ndjson.values(request.stream()):
@@ -69,7 +70,13 @@ async def save_interactions(request: Request) -> Response:
             raise InvalidInput("$", f"must be at most {EVENTS_MAX} events")
         try:
             outcomes.append(
-                _accept(value, arrived, principal, None if key is None else f"{key}:{number}")
+                _accept(
+                    value,
+                    arrived,
+                    principal,
+                    None if key is None else f"{key}:{number}",
+                    components.settings.currency,
+                )
             )
         except (InvalidInput, Forbidden) as error:
             outcomes.append(error)
@@ -77,7 +84,6 @@ async def save_interactions(request: Request) -> Response:
             await asyncio.sleep(0)
     if not outcomes:
         raise InvalidInput("$", "must hold at least one event")
-    components = components_of(request)
     events = [one for one in outcomes if isinstance(one, Accepted)]
     written = await components.publisher.publish_several(
         [(relationship_key(*event.who), event.value) for event in events],
@@ -95,9 +101,11 @@ async def save_interactions(request: Request) -> Response:
     return data(request.scope, results, accepted=len(events) - len(failures))
 
 
-def _accept(value: bytes, arrived: int, principal: Principal, key: str | None) -> Accepted:
+def _accept(
+    value: bytes, arrived: int, principal: Principal, key: str | None, currency: str
+) -> Accepted:
     """Raises `InvalidInput`, and `Forbidden` for another creator's event."""
-    interaction: Interaction = parse_interaction(value, arrived)
+    interaction: Interaction = parse_interaction(value, arrived, currency)
     principal.require(interaction.creator_id)
     if key is not None:
         value = idempotency.identified(value, interaction, key)

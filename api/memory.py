@@ -28,8 +28,11 @@ async def get_context(request: Request) -> Response:
         await components.memory.wait_until(
             creator_id, fan_id, at_least, components.settings.request_seconds_max
         )
+    currency = components.settings.currency
     past = await components.past.fold(
-        creator_id, fan_id, lambda history: context_as_of(creator_id, fan_id, history, as_of)
+        creator_id,
+        fan_id,
+        lambda history: context_as_of(creator_id, fan_id, history, as_of, currency),
     )
     if past is None:
         raise FanNotFound("Fan not found", hint="Nothing had happened yet at asOf.")
@@ -50,13 +53,13 @@ async def get_explanation(request: Request) -> Response:
     """Which events moved a number between `from` (default: ever) and `to` (default: now)."""
     query = query_of(request)
     creator_id, fan_id = _asked(request, query)
-    field = required(query, "field")
-    value_of(field)
+    field, currency = required(query, "field"), components_of(request).settings.currency
+    value_of(field, currency)
     start, end = moment(query, "from"), moment(query, "to")
     if end is None:
         end = now_ms()
     explanation = await components_of(request).past.fold(
-        creator_id, fan_id, lambda history: explain(history, field, start, end)
+        creator_id, fan_id, lambda history: explain(history, field, start, end, currency=currency)
     )
     return data(request.scope, explanation)
 

@@ -97,7 +97,7 @@ class Origins:
             async with asyncio.timeout(LOOK_SECONDS_MAX), self._turn:
                 with contextlib.suppress(LookupError):
                     return self._remembered(position)  # somebody else has just asked for it
-                origin = _origin(await self._record(position))
+                origin = _origin(await self._record(position), self._settings.currency)
         except TimeoutError:
             raise LookupError from None
         finally:
@@ -153,10 +153,10 @@ class Origins:
             await kafka.disconnect(consumer)
 
 
-def _origin(record: Any) -> Origin:
+def _origin(record: Any, currency: str) -> Origin:
     """What ingest makes of it: an event of somebody's, or one to be refused."""
     try:
-        event = parse_interaction(record.value or b"", record.timestamp)
+        event = parse_interaction(record.value or b"", record.timestamp, currency)
     except InvalidInput:
         return None
     return event.creator_id, event.fan_id

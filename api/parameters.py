@@ -36,10 +36,8 @@ def read_query(raw: bytes) -> Query:
 
 
 def identifier(query: Query, name: str) -> str:
-    """An id: 1 to 128 characters, not blank, no control characters, given once."""
-    value = required(query, name)
-    check_id(name, value)
-    return value
+    """The id of a fan or a creator in its normal form, given once."""
+    return check_id(name, required(query, name))
 
 
 def position(query: Query, name: str) -> Position | None:

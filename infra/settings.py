@@ -21,7 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from schemas.errors import Misconfigured
+from schemas.errors import InvalidInput, Misconfigured
+from schemas.money import DEFAULT_CURRENCY, currency_code
 
 PREFIX: Final = "FANMEMORY_"
 SCHEMES: Final = {
@@ -118,6 +119,11 @@ class Settings(BaseSettings):
     jwt_issuer: str = Field("fanmemory", description="the only accepted `iss`")
     jwt_audience: str = Field("fanmemory-api", description="the only accepted `aud`")
 
+    currency: str = Field(
+        DEFAULT_CURRENCY,
+        description="ISO 4217 code of amounts that name none, and of `totalRevenue`",
+    )
+
     interactions_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
     journal_partitions: int = Field(4, ge=1, le=256, description="partitions of a new topic")
     replication_factor: int = Field(1, ge=1, le=7, description="of new topics; 3 in production")
@@ -198,6 +204,14 @@ class Settings(BaseSettings):
         except ValueError:  # its own text repeats the address
             raise ValueError("is not an address") from None
         return url
+
+    @field_validator("currency")
+    @classmethod
+    def _known(cls, code: str) -> str:
+        try:
+            return currency_code("currency", code)
+        except InvalidInput as unknown:
+            raise ValueError(unknown.reason) from None
 
     @field_validator("kafka_url")
     @classmethod

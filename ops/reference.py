@@ -8,7 +8,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -23,18 +23,22 @@ from admin.topics import configuration
 from infra.settings import Settings
 from ops.cli import fanmemory
 from schemas.dead_letters import DeadLetter
+from schemas.details import ATTACHMENTS_MAX, AttachmentType, Details, Origin, RefundReason
 from schemas.errors import FanMemoryError
 from schemas.events import (
-    AMOUNT_MAX,
     CONTENT_LENGTH_MAX,
     KINDS,
-    METADATA_BYTES_MAX,
-    METADATA_DEPTH_MAX,
+    PAID,
+    REFERRING,
     Author,
+    Format,
     Sender,
     Wire,
 )
+from schemas.html import HTML_LENGTH_MAX
 from schemas.journal import JournalEntry, JournalRecord
+from schemas.metadata import BYTES_MAX, DEPTH_MAX
+from schemas.money import MINOR_MAX
 from schemas.relationship import ID_LENGTH_MAX
 from schemas.times import DAY_MS
 from schemas.topics import TOPICS, UNLIMITED
@@ -144,25 +148,44 @@ def _errors(error: type[FanMemoryError]) -> Iterator[type[FanMemoryError]]:
 
 def fields_table() -> str:
     """The public input, field by field, with its bounds."""
-    length, blank = f"1 to {ID_LENGTH_MAX} characters, none a control character", "not blank"
+    length = f"1 to {ID_LENGTH_MAX} characters"
+    person = f"{length}, none invisible, no space at the ends, no word that means nobody"
     bounds = {
-        "fanId": f"{length}, {blank}",
-        "creatorId": f"{length}, {blank}",
+        "fanId": person,
+        "creatorId": person,
         "type": ", ".join(f"`{kind}`" for kind in KINDS),
         "timestamp": "RFC 3339 with a zone",
-        "content": f"at most {CONTENT_LENGTH_MAX:,} characters; needed and not blank in a message",
-        "amount": f"0 to {AMOUNT_MAX:,}, major units; needed in a purchase and a tip",
-        "metadata": f"object, at most {METADATA_BYTES_MAX:,} bytes and {METADATA_DEPTH_MAX} levels",
-        "eventId": f"{length}, {blank}; the producer's own id",
+        "content": f"at most {CONTENT_LENGTH_MAX:,} characters; needed and not blank in a message"
+        " without attachments",
+        "amount": f"0 to {MINOR_MAX:,} minor units, written in major ones with no more digits than"
+        f" the currency has; needed in {_listed(sorted(PAID))}",
+        "metadata": f"object, at most {BYTES_MAX:,} bytes and {DEPTH_MAX} levels",
+        "eventId": f"{length}, none a control character, not blank; the producer's own id",
         "sender": _choices(Sender),
         "author": f"{_choices(Author)}: who wrote in the creator's name",
         "schemaVersion": "for the producer's own use",
+        "origin": f"{_choices(Origin)}: whether a message was for this fan, for many, or nobody's",
+        "attachments": f"of a message: at most {ATTACHMENTS_MAX} of"
+        f" {{type: {_choices(AttachmentType)}, id?, price?}}",
+        "format": f"{_choices(Format)}: of `content`, which is kept as text; HTML may have"
+        f" {HTML_LENGTH_MAX:,} characters",
+        "price": "of a message: what it costs to see it",
+        "refersTo": f"`{{eventId, type?}}` of what it was for; in {_listed(sorted(REFERRING))}",
+        "currency": "ISO 4217; without it `FANMEMORY_CURRENCY`",
+        "sequence": "whole number: order among messages of one time",
+        "replaces": "not taken yet",
+        "reason": f"of a refund: {_choices(RefundReason)}",
     }
     lines = ["| Field | Needed | Bounds |", "|---|---|---|"]
     for field in msgspec.structs.fields(Wire):
-        needed = "yes" if field.required else "" if not field.default else f"`{field.default}`"
+        default = field.default if isinstance(field.default, str) else ""
+        needed = "yes" if field.required else f"`{default}`" if default else ""
         lines.append(f"| `{field.encode_name}` | {needed} | {bounds[field.encode_name]} |")
     return "\n".join(lines) + "\n"
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(f"`{kind}`" for kind in kinds)
 
 
 def _choices(kind: Any) -> str:
@@ -201,6 +224,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "fields": fields_table,
     "record": partial(struct_table, JournalRecord),
     "entry": partial(struct_table, JournalEntry),
+    "details": partial(struct_table, Details),
     "deadletter": partial(struct_table, DeadLetter),
     "update": partial(struct_table, MemoryUpdate),
 }

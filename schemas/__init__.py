@@ -1,6 +1,10 @@
 """What flows through the system. Plain data, no I/O.
 
 events         what services send; `refusals` says what is wrong with it
+details        what few events have: attachments, origin, prices, what they refer to
+metadata       what may stand in the producer's own object
+money          decimals, minor units, currencies; `rates` is what they are roughly worth
+html           becomes text; `characters` are those that nobody sees
 journal        what ingest writes, sealed; `text_features` is what it read in a text
 context        the documents that readers get; `bulk` asks for those of several fans
 updates        what is told on `memory-updates`

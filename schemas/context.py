@@ -31,7 +31,7 @@ class ConversationMessage(Document, frozen=True, gc=False):
     topics: tuple[str, ...]
     timestamp: str
     metadata: dict[str, Any]
-    """As received, plus `language` and, when known, `author`."""
+    """As received, plus `language` and, when known, `author`, `origin`, `attachments`, `price`."""
 
 
 class PersonalityProfile(Document, frozen=True, gc=False):
@@ -55,13 +55,21 @@ class CommunicationPreferences(Document, frozen=True, omit_defaults=True, gc=Fal
     likes_gifs: bool | None = None
 
 
-class FanPreferences(Document, frozen=True, gc=False):
+class SubscriptionState(Document, frozen=True, gc=False):
+    status: Literal["active", "trial", "cancelled", "expired"]
+    since: str
+    until: str | None
+
+
+class FanPreferences(Document, frozen=True, omit_defaults=True, gc=False):
     fan_id: str
     content_preferences: dict[str, float]
     topic_interests: dict[str, float]
     purchase_patterns: tuple[str, ...]
     communication_preferences: CommunicationPreferences
     last_updated: str
+    subscription: SubscriptionState | None = None
+    """Absent until there was one."""
 
 
 class SentimentAt(Document, frozen=True, gc=False):
@@ -78,7 +86,7 @@ class EmotionalState(Document, frozen=True, gc=False):
     last_negative_interaction: str | None
 
 
-class EngagementMetrics(Document, frozen=True, gc=False):
+class EngagementMetrics(Document, frozen=True, omit_defaults=True, gc=False):
     fan_id: str
     creator_id: str
     engagement_score: float
@@ -89,6 +97,8 @@ class EngagementMetrics(Document, frozen=True, gc=False):
     last_interaction: str | None
     created_at: str
     updated_at: str
+    revenue_by_currency: dict[str, float] | None = None
+    """What was paid in others than the default currency; absent when nothing was."""
 
 
 class MemoryContext(Document, frozen=True, gc=False):

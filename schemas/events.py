@@ -2,38 +2,57 @@
 
 HTTP and Kafka share `parse_interaction`, so both refuse the same things with the same words. The
 parser is msgspec's (0.9 us for this shape): it already refuses NaN, infinities, lone surrogates and
-malformed UTF-8. What it lets pass is looked for here: NUL, duplicate keys, depth, bounds.
+malformed UTF-8. What it lets pass is looked for here: NUL, duplicate keys, depth, bounds. Amounts
+are taken as they were written: a float would have rounded them already.
 """
 
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
+from schemas.characters import has_visible, is_misread
+from schemas.details import (
+    NO_DETAILS,
+    NULL,
+    Details,
+    Origin,
+    Reference,
+    RefundReason,
+    WireAttachment,
+    WireReference,
+    attachments_of,
+    price_of,
+    subscription_of,
+)
+from schemas.details import Kind as Kind
 from schemas.errors import InvalidInput
+from schemas.html import HTML_LENGTH_MAX, html_to_text
+from schemas.metadata import content_type_of, encode_metadata, keys_in, time_in
+from schemas.money import DEFAULT_CURRENCY, currency_code, minor_units
 from schemas.refusals import explain, refuse_duplicate_keys
-from schemas.relationship import check_id
+from schemas.relationship import check_event_id, check_id
 from schemas.times import MINUTE_MS, from_datetime
 
-Kind = Literal["message", "purchase", "tip", "like", "view"]
 Sender = Literal["fan", "creator"]
 Author = Literal["creator", "chatter", "ai"]
+Format = Literal["text", "html"]
 
 KINDS: Final = get_args(Kind)
+PAID: Final = frozenset(("purchase", "tip", "refund", "subscription"))
+"""The types that need an amount."""
+REFERRING: Final = frozenset(("purchase", "tip", "like", "view"))
+"""The types that may say what they were for."""
 
 CONTENT_LENGTH_MAX: Final = 10_000
-AMOUNT_MAX: Final = 1_000_000
-METADATA_BYTES_MAX: Final = 16 * 1024
-METADATA_DEPTH_MAX: Final = 8
-CONTENT_TYPE_LENGTH_MAX: Final = 64
+SEQUENCE_MAX: Final = 2**62
 TIME_MIN_MS: Final = 631_152_000_000
 """1990-01-01T00:00:00Z: older times are a client's mistake (zero, seconds for milliseconds)."""
 AHEAD_MS_MAX: Final = 5 * MINUTE_MS
 """How far an event's time may lie after its Kafka record's own time: clocks differ."""
 VALUE_BYTES_MAX: Final = 262_144
-"""Largest accepted value: 10,000 characters as JSON escapes, 16 KiB metadata, and room."""
+"""Largest accepted value: 10,000 characters as JSON escapes, 32 KiB metadata, and room."""
 
 
 class Interaction(msgspec.Struct, frozen=True, gc=False):
@@ -49,168 +68,206 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     sender: Sender = "fan"
     author: Author | None = None
     content: str | None = None
+    """Text, whatever format it came in; None when there is nothing to be seen in it."""
     amount: int | None = None
-    """Minor units (cents)."""
+    """Minor units of the currency in `details`, or of US dollars."""
     content_type: str | None = None
     gif: bool = False
     metadata: bytes | None = None
     """JSON object, as received."""
+    details: Details | None = None
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
-    """The JSON shape. Unknown fields are ignored, so that producers can be newer."""
+    """The JSON shape. Unknown fields are ignored, so that producers can be newer; null is absent
+    for every optional one."""
 
     fan_id: str
     creator_id: str
     type: Kind
     timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
     content: str | None = None
-    amount: float | None = None
+    amount: msgspec.Raw = NULL
     metadata: dict[str, Any] | None = None
     event_id: str | None = None
-    sender: Sender = "fan"
+    sender: Sender | None = "fan"
     author: Author | None = None
     schema_version: int | str | None = None
+    origin: Origin | None = "direct"
+    attachments: list[WireAttachment] | None = None
+    format: Format | None = "text"
+    price: msgspec.Raw = NULL
+    refers_to: WireReference | None = None
+    currency: str | None = None
+    sequence: Annotated[int, msgspec.Meta(ge=-SEQUENCE_MAX, le=SEQUENCE_MAX)] | None = None
+    replaces: str | None = None
+    reason: RefundReason | None = None
 
 
 _decode = msgspec.json.Decoder(Wire).decode
-_encode_metadata = msgspec.json.Encoder().encode
-_control = re.compile("[\x00-\x1f\x7f-\x9f]").search
 _key_marks = re.compile(rb'"\s*:').findall
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Wire))
 
 
-def parse_interaction(value: bytes, record_time: int) -> Interaction:
+def parse_interaction(
+    value: bytes, record_time: int, currency: str = DEFAULT_CURRENCY
+) -> Interaction:
     """Validate one InteractionEvent.
 
-    `record_time` is the Kafka record's time (or the request's arrival), ms. Raises
-    `InvalidInput` with the public name of the field and a reason that repeats no value; never
-    anything else, because that would end the worker.
+    `record_time` is the Kafka record's time (or the request's arrival), ms; `currency` that of
+    amounts that name none. Raises `InvalidInput` with the public name of the field and a reason
+    that repeats no value; never anything else, because that would end the worker.
     """
     if len(value) > VALUE_BYTES_MAX:
         raise InvalidInput("$", f"must be at most {VALUE_BYTES_MAX} bytes")
     try:
-        return _parse(value, record_time)
+        return _parse(value, record_time, currency)
     except UnicodeDecodeError:
         raise InvalidInput("$", "must be valid UTF-8") from None
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply") from None
 
 
-def _parse(value: bytes, record_time: int) -> Interaction:
+def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction:
     try:
         wire = _decode(value)
     except msgspec.DecodeError as error:
         raise explain(error, value, _FIELDS, KINDS) from None
     if len(_key_marks(value)) != _keys_expected(wire):
         refuse_duplicate_keys(value, _FIELDS)
-    check_id("fanId", wire.fan_id)
-    check_id("creatorId", wire.creator_id)
+    fan_id = check_id("fanId", wire.fan_id)
+    creator_id = check_id("creatorId", wire.creator_id)
     if wire.event_id is not None:
-        check_id("eventId", wire.event_id)
+        check_event_id("eventId", wire.event_id)
     time = from_datetime(wire.timestamp)
     if time < TIME_MIN_MS:
         raise InvalidInput("timestamp", "must not be before 1990")
     if time > record_time + AHEAD_MS_MAX:
         raise InvalidInput("timestamp", "must not be more than 5 minutes in the future")
-    content_type, gif, metadata = _metadata(wire.metadata)
+    metadata, content_type, gif = None, None, False
+    if wire.metadata:
+        metadata = encode_metadata(wire.metadata)
+        content_type = content_type_of(wire.metadata)
+        gif = wire.metadata.get("gif") is True
+    currency = default_currency
+    if wire.currency is not None:
+        currency = currency_code("currency", wire.currency)
+    amount = _amount(wire, currency)
+    details = None
+    if _has_details(wire) or (currency != DEFAULT_CURRENCY and amount is not None):
+        details, has_gif = _details(wire, currency)
+        gif = gif or has_gif
     return Interaction(
-        wire.creator_id,
-        wire.fan_id,
+        creator_id,
+        fan_id,
         wire.type,
         time,
         wire.event_id,
-        wire.sender,
+        wire.sender or "fan",
         wire.author,
         _content(wire),
-        _amount(wire),
+        amount,
         content_type,
         gif,
         metadata,
+        details,
     )
 
 
 def _content(wire: Wire) -> str | None:
     content = wire.content
-    if content is None:
-        if wire.type == "message":
-            raise InvalidInput("content", "is required for a message")
-        return None
-    if len(content) > CONTENT_LENGTH_MAX:
-        raise InvalidInput("content", f"must be at most {CONTENT_LENGTH_MAX} characters")
+    if content is not None:
+        content = _text(content, wire.format)
+        if wire.type != "message" or has_visible(content) is not None:
+            return content
+    if wire.type == "message" and not wire.attachments:
+        state = "is required" if wire.content is None else "must not be blank"
+        raise InvalidInput("content", f"{state} in a message without attachments")
+    return None
+
+
+def _text(content: str, format: Format | None) -> str:
+    html = format == "html"
+    length_max = HTML_LENGTH_MAX if html else CONTENT_LENGTH_MAX
+    if len(content) > length_max:
+        raise InvalidInput("content", f"must be at most {length_max} characters")
     if "\x00" in content:
         raise InvalidInput("content", "must not contain NUL")
-    if wire.type == "message" and (not content or content.isspace()):
-        raise InvalidInput("content", "must not be blank in a message")
+    if html:
+        content = html_to_text(content)
+        if len(content) > CONTENT_LENGTH_MAX:
+            raise InvalidInput("content", f"must be at most {CONTENT_LENGTH_MAX} characters")
+    if is_misread(content):
+        raise InvalidInput("content", "is UTF-8 that was read as Latin-1: decode it as UTF-8")
     return content
 
 
-def _amount(wire: Wire) -> int | None:
-    amount = wire.amount
-    if amount is None:
-        if wire.type in ("purchase", "tip"):
+def _amount(wire: Wire, currency: str) -> int | None:
+    token = wire.amount
+    if token is NULL or bytes(token) == b"null":
+        if wire.type in PAID:
             raise InvalidInput("amount", f"is required for a {wire.type}")
         return None
-    if not 0 <= amount <= AMOUNT_MAX:
-        raise InvalidInput("amount", f"must be between 0 and {AMOUNT_MAX}")
-    return round(amount * 100)
+    return minor_units("amount", bytes(token), currency)
 
 
-def _metadata(metadata: dict[str, Any] | None) -> tuple[str | None, bool, bytes | None]:
-    if not metadata:
-        return None, False, None
-    if _depth(metadata, METADATA_DEPTH_MAX) > METADATA_DEPTH_MAX:
-        raise InvalidInput("metadata", f"must be at most {METADATA_DEPTH_MAX} levels deep")
-    try:
-        encoded = _encode_metadata(metadata)
-    except (OverflowError, ValueError):
-        raise InvalidInput("metadata", "must hold only numbers of up to 64 bits") from None
-    if len(encoded) > METADATA_BYTES_MAX:
-        raise InvalidInput("metadata", f"must be at most {METADATA_BYTES_MAX} bytes")
-    if b"\\u0000" in encoded and "\x00" in "".join(_strings(metadata)):
-        raise InvalidInput("metadata", "must not contain NUL")
-    content_type = metadata.get("contentType")
-    if content_type is not None:
-        if not isinstance(content_type, str) or not content_type or content_type.isspace():
-            raise InvalidInput("metadata.contentType", "must be a non-blank string")
-        if len(content_type) > CONTENT_TYPE_LENGTH_MAX or _control(content_type):
-            raise InvalidInput(
-                "metadata.contentType",
-                f"must be at most {CONTENT_TYPE_LENGTH_MAX} characters, none a control character",
-            )
-    return content_type, metadata.get("gif") is True, encoded
+def _has_details(wire: Wire) -> bool:
+    """A fast guess: what is given and says nothing only costs building an empty one."""
+    return (
+        wire.attachments is not None
+        or (wire.origin is not None and wire.origin != "direct")
+        or wire.price is not NULL
+        or wire.refers_to is not None
+        or wire.currency is not None
+        or wire.sequence is not None
+        or wire.replaces is not None
+        or wire.reason is not None
+        or wire.type == "subscription"
+    )
 
 
-def _depth(value: Any, limit: int) -> int:
-    """Levels of nesting; stops counting one past `limit`, so recursion is bounded."""
-    children: Iterable[Any]
-    if isinstance(value, dict):
-        children = value.values()
-    elif isinstance(value, list):
-        children = value
-    else:
-        return 0
-    if limit <= 0:
-        return 1
-    return 1 + max((_depth(child, limit - 1) for child in children), default=0)
+def _details(wire: Wire, currency: str) -> tuple[Details | None, bool]:
+    """What few events have, None if this one has none of it, and whether a GIF is attached."""
+    message = wire.type == "message"
+    if wire.attachments and not message:
+        raise InvalidInput("attachments", "belong to a message")
+    attachments, gif = attachments_of(wire.attachments, currency)
+    price = price_of("price", wire.price, currency)
+    if price is not None and not message:
+        raise InvalidInput("price", "belongs to a message")
+    if wire.reason is not None and wire.type != "refund":
+        raise InvalidInput("reason", "belongs to a refund")
+    if wire.replaces is not None:
+        raise InvalidInput("replaces", "edits have no effect yet, so they are not taken")
+    subscription = None
+    if wire.type == "subscription":
+        subscription = subscription_of(wire.metadata, time_in(wire.metadata, "until"))
+    named = wire.currency is not None or currency != DEFAULT_CURRENCY
+    details = Details(
+        wire.origin or "direct",
+        attachments,
+        currency if named else None,
+        price,
+        _reference(wire),
+        wire.sequence,
+        None,
+        wire.reason or "refund",
+        subscription,
+    )
+    return (None if details == NO_DETAILS else details), gif
 
 
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for item in value.items() for part in item for text in _strings(part)]
-    if isinstance(value, list):
-        return [text for part in value for text in _strings(part)]
-    return []
-
-
-def _keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(child) for child in value.values())
-    if isinstance(value, list):
-        return sum(_keys(child) for child in value)
-    return 0
+def _reference(wire: Wire) -> Reference | None:
+    found = wire.refers_to
+    if found is None:
+        return None
+    if wire.type == "refund":
+        reason = "a refund of one purchase has no effect yet; without it the amount is taken back"
+        raise InvalidInput("refersTo", reason)
+    if wire.type not in REFERRING:
+        raise InvalidInput("refersTo", f"does not belong to a {wire.type}")
+    check_event_id("refersTo.eventId", found.event_id)
+    return Reference(found.event_id, found.type)
 
 
 def _keys_expected(wire: Wire) -> int:
@@ -221,11 +278,29 @@ def _keys_expected(wire: Wire) -> int:
     """
     count = 4
     count += wire.content is not None
-    count += wire.amount is not None
+    count += wire.amount is not NULL
     count += wire.event_id is not None
     count += wire.author is not None
     count += wire.schema_version is not None
     count += wire.sender != "fan"
     if wire.metadata is not None:
-        count += 1 + _keys(wire.metadata)
+        count += 1 + keys_in(wire.metadata)
+    if _has_details(wire):
+        count += _detail_keys(wire)
+    return count
+
+
+def _detail_keys(wire: Wire) -> int:
+    count = int(wire.origin != "direct")
+    count += wire.price is not NULL
+    count += wire.currency is not None
+    count += wire.sequence is not None
+    count += wire.replaces is not None
+    count += wire.reason is not None
+    if wire.refers_to is not None:
+        count += 2 + (wire.refers_to.type is not None)
+    if wire.attachments is not None:
+        count += 1 + sum(
+            1 + (one.id is not None) + (one.price is not NULL) for one in wire.attachments
+        )
     return count

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.details import Details
 from schemas.errors import SealBroken
 from schemas.events import Author, Kind, Sender
 from schemas.text_features import TextFeatures
@@ -42,7 +43,7 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     author: Author | None = None
     content: str | None = None
     amount: int | None = None
-    """Minor units (cents)."""
+    """Minor units of the currency in `details`, or of US dollars."""
     content_type: str | None = None
     gif: bool = False
     metadata: bytes | None = None
@@ -55,6 +56,9 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     source_offset: int = -1
     """Place in `interactions`, as in the clear frame, which only this copy authenticates; -1 in
     entries of the first release. No fold looks at it."""
+    details: Details | None = None
+    """What most events lack: origin, attachments, currency, price and the like; none in entries of
+    earlier releases."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -80,7 +80,8 @@ def explain(
     path = _PATH.search(text)
     field = path[1] if path else "$"
     if missing:
-        return InvalidInput(missing[1], "is required")
+        within = "" if field == "$" else field.partition("[")[0] + "."
+        return InvalidInput(within + missing[1], "is required")
     reason = _PATH.sub("", text)
     if field == "type":
         reason = "must be one of " + ", ".join(kinds)

@@ -128,12 +128,7 @@ def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
 
 def remembered(stored: SealedSnapshot, opened: Snapshot, who: Relationship) -> Remembered:
     """The same of what Postgres gave, which `opened` is."""
-    recent = Recent.of(
-        [
-            show(who, fragment.time, fragment.offset, entry)
-            for fragment, entry in zip(stored.fragments, opened.entries, strict=True)
-        ]
-    )
+    recent = Recent.of([show(who, one.time, one.offset, one.entry) for one in opened.messages])
     return Remembered(
         stored.subject, stored.partition, stored.generation, stored.version, stored.state, recent
     )

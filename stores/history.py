@@ -9,7 +9,9 @@ from typing import Any, Final, NamedTuple
 
 from infra.postgres import Connection
 from infra.sql import load_queries
+from schemas.journal import JournalEntry
 from stores.folding import OpenedRecord
+from views.acts import is_direct
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "history.sql")
 
@@ -24,22 +26,36 @@ class HistoryRow(NamedTuple):
     time: int
     message: bool
     body: bytes
+    indirect: bool = False
+
+
+def message_columns(entry: JournalEntry) -> tuple[bool, bool]:
+    """(message, indirect): whether it is a direct message, or one that is not."""
+    if entry.kind != "message":
+        return False, False
+    direct = is_direct(entry)
+    return direct, not direct
 
 
 def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
     """Sorted by the primary key: neighbouring rows share pages, and there are no deadlocks."""
-    return sorted(
-        HistoryRow(
-            one.subject,
-            one.event_key,
-            one.partition,
-            one.offset,
-            one.entry.time,
-            one.entry.kind == "message",
-            one.body,
+    rows = []
+    for one in opened:
+        message, indirect = message_columns(one.entry)
+        rows.append(
+            HistoryRow(
+                one.subject,
+                one.event_key,
+                one.partition,
+                one.offset,
+                one.entry.time,
+                message,
+                one.body,
+                indirect,
+            )
         )
-        for one in opened
-    )
+    rows.sort()
+    return rows
 
 
 async def insert(connection: Connection, rows: Sequence[HistoryRow]) -> set[tuple[bytes, bytes]]:

@@ -257,6 +257,7 @@ class FanMemory:
             messages,
             self._now(),
             found.position,
+            self._settings.currency,
         )
 
     async def recall(

@@ -6,7 +6,7 @@ and their rendering took 150. Messages pushed since the block was made stand bes
 journal has them; a reader puts them into their place.
 
 Layout of what is sealed: 4 bytes, the length of the index; the index, MessagePack [time, offset,
-length in bytes] of each message; the JSON array.
+length in bytes, rank] of each message; the JSON array.
 """
 
 from collections.abc import Sequence
@@ -23,32 +23,33 @@ from schemas.relationship import Relationship
 from stores.snapshot import Fragment
 from views import messages
 
-FORM: Final = b"1"
+FORM: Final = b"2"
 """Of the block and of the messages in it: to be raised with any change of how they are rendered.
 A reader takes a block of another form for a miss."""
 
 _TOPIC: Final = b"recent messages"
 _LENGTH_BYTES: Final = 4
 _encode_index = msgspec.msgpack.Encoder().encode
-_decode_index = msgspec.msgpack.Decoder(list[tuple[int, int, int]]).decode
+_decode_index = msgspec.msgpack.Decoder(list[tuple[int, int, int, messages.Rank]]).decode
 _decode = msgspec.json.Decoder(tuple[ConversationMessage, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class Shown(NamedTuple):
-    """One rendered message and its place: by event time, then by journal offset."""
+    """One rendered message and its place."""
 
     time: int
     offset: int
     text: bytes
+    rank: messages.Rank = messages.Rank()
 
 
 def show(who: Relationship, time: int, offset: int, entry: JournalEntry) -> Shown:
-    return Shown(time, offset, _encode(messages.render_one(who, entry)))
+    return Shown(time, offset, _encode(messages.render_one(who, entry)), messages.rank_of(entry))
 
 
 class Recent:
-    """The newest `views.messages.MESSAGES_MAX` messages, oldest first."""
+    """The messages that are shown (`views.messages.newest_of`), oldest first."""
 
     __slots__ = ("_plain",)
 
@@ -58,8 +59,8 @@ class Recent:
     @classmethod
     def of(cls, shown: Sequence[Shown]) -> Self:
         """Of messages in any order; the newest of them."""
-        newest = sorted(shown, key=lambda one: one[:2])[-messages.MESSAGES_MAX :]
-        index = _encode_index([(one.time, one.offset, len(one.text)) for one in newest])
+        newest = messages.newest_of(shown)
+        index = _encode_index([(one.time, one.offset, len(one.text), one.rank) for one in newest])
         array = b"[" + b",".join([one.text for one in newest]) + b"]"
         return cls(len(index).to_bytes(_LENGTH_BYTES, "little") + index + array)
 
@@ -88,8 +89,8 @@ class Recent:
         start = self._array_start()
         found = []
         at = start + 1
-        for time, offset, length in _decode_index(self._plain[_LENGTH_BYTES:start]):
-            found.append(Shown(time, offset, self._plain[at : at + length]))
+        for time, offset, length, rank in _decode_index(self._plain[_LENGTH_BYTES:start]):
+            found.append(Shown(time, offset, self._plain[at : at + length], rank))
             at += length + 1
         return found
 

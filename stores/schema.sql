@@ -115,11 +115,14 @@ CREATE TABLE interaction (
     time      bigint NOT NULL,
     message   boolean NOT NULL,
     body      bytea NOT NULL,
+    -- A message that is not direct: a mass message, or one of the platform's; `message` is false then.
+    indirect  boolean NOT NULL DEFAULT false,
     PRIMARY KEY (subject, event_key)
 );
 -- Sealed bytes don't compress.
 ALTER TABLE interaction ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX interaction_recent ON interaction (subject, time DESC, "offset" DESC) WHERE message;
+CREATE INDEX interaction_indirect ON interaction (subject, time DESC, "offset" DESC) WHERE indirect;
 CREATE INDEX interaction_place ON interaction (partition, "offset");
 
 -- The outbox of the first release, written by its workers while an update is under way.

@@ -11,6 +11,7 @@ from privacy.seal import open_entry
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from views import state as states
+from views.messages import Message, newest
 
 
 class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -24,7 +25,8 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class SealedSnapshot:
-    """A fan's memory as it stands in a store: one consistent version, messages oldest first.
+    """A fan's memory as it stands in a store: one consistent version, messages oldest first, and
+    perhaps more of them than are shown.
 
     The wrapped key is always a bound one, so that whose memory it is can be checked wherever it is
     kept.
@@ -49,18 +51,26 @@ class Snapshot:
     generation: int
     version: int
     state: states.FanState
-    entries: list[JournalEntry]
+    messages: list[Message]
+
+    @property
+    def entries(self) -> list[JournalEntry]:
+        """Of the messages that are shown, in their order."""
+        return [one.entry for one in self.messages]
 
 
 def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:
     """Raises `SealBroken` when it is not this relationship's, or a body or key was altered."""
     cipher = AESGCM(keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key))
-    entries = [open_entry(cipher, stored.subject, f.event_key, f.body) for f in stored.fragments]
+    messages = newest(
+        (f.offset, open_entry(cipher, stored.subject, f.event_key, f.body))
+        for f in stored.fragments
+    )
     return Snapshot(
         stored.subject,
         stored.partition,
         stored.generation,
         stored.version,
         states.decode(stored.state),
-        entries,
+        messages,
     )

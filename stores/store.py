@@ -33,7 +33,7 @@ from stores.snapshot import (
     Snapshot,
     open_snapshot,
 )
-from views.messages import MESSAGES_MAX
+from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.state import VIEW_VERSION
 
 HISTORY_BYTES_MAX: Final = 1 << 26
@@ -96,6 +96,7 @@ class Store:
                         fan_ids,
                         MESSAGES_MAX,
                         VIEW_VERSION,
+                        INDIRECT_MAX,
                     )
                 except (UndefinedTableError, InvalidSchemaNameError):
                     dropped = True
@@ -222,7 +223,7 @@ class Store:
                 strict=True,
             )
         ]
-        fragments.reverse()
+        fragments.sort(key=lambda one: (one.time, one.offset))
         return SealedSnapshot(
             row["subject"],
             kek,

@@ -95,6 +95,7 @@ class Ingest:
         self._relay = relay
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
+        self._currency = settings.currency
         self._written: dict[tuple[int, int], bytes] = {}
         """(partition, offset) of the unit's records that the journal has, and under which subject:
         a retry does not produce them again, unless the database was restored meanwhile and no
@@ -183,7 +184,7 @@ class Ingest:
                 try:
                     if not record.value:
                         raise InvalidInput("$", "must not be empty")
-                    event = parse_interaction(record.value, record.timestamp)
+                    event = parse_interaction(record.value, record.timestamp, self._currency)
                 except InvalidInput as refusal:
                     self._set_aside(intake, record, refusal.field, refusal.reason)
                 else:
@@ -363,4 +364,5 @@ def _entry(position: Position, event: Interaction, text: TextFeatures | None) ->
         model=MODEL if text is not None else "",
         source_partition=position.partition,
         source_offset=position.offset,
+        details=event.details,
     )

@@ -13,6 +13,7 @@ from privacy.subjects import Subject
 from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
 from schemas.journal import JournalEntry
+from schemas.money import DEFAULT_CURRENCY
 from schemas.topics import INTERACTIONS
 from streams.log_reader import LogReader
 
@@ -43,8 +44,10 @@ async def count_absent(reader: LogReader, lost: Sequence[tuple[Subject, JournalE
 
 
 def _is(record: Any, subject: Subject, entry: JournalEntry) -> bool:
+    named = entry.details.currency if entry.details is not None else None
+    currency = named or DEFAULT_CURRENCY
     try:
-        event = parse_interaction(record.value or b"", record.timestamp)
+        event = parse_interaction(record.value or b"", record.timestamp, currency)
     except InvalidInput:
         return False
     found = (event.creator_id, event.fan_id, event.kind, event.time)

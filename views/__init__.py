@@ -3,5 +3,5 @@
 One module per view (`emotional_state`, `engagement`, `personality`, `preferences`, `messages`),
 each with its `State`, `fold`, `render` and `moved_by`; `state` is the registry that holds them
 together, `context` renders all, `explain` says which events moved a number; `decay` and
-`responses` are shared by several.
+`responses`, `acts` and `money` are shared by several.
 """

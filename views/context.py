@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.context import ConversationMessage, EngagementScore, MemoryContext
 from schemas.journal import JournalEntry
+from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
 from schemas.times import render_time
 from views import emotional_state, engagement, messages, personality, preferences
@@ -17,12 +18,18 @@ from views.state import Fan, FanState
 
 
 def render_context(
-    creator_id: str, fan_id: str, state: FanState, entries: Sequence[JournalEntry], now: int
+    creator_id: str,
+    fan_id: str,
+    state: FanState,
+    entries: Sequence[JournalEntry],
+    now: int,
+    currency: str = DEFAULT_CURRENCY,
 ) -> MemoryContext:
-    """All five documents at `now` (ms). `entries`: the last 50 messages, oldest first."""
+    """All five documents at `now` (ms). `entries`: the newest messages, oldest first; `currency`:
+    that of `totalRevenue`."""
     who = creator_id, fan_id
     recent = messages.render(Fan(state, entries), who, now)
-    return render_around(who, state, recent, now)
+    return render_around(who, state, recent, now, currency=currency)
 
 
 def render_around(
@@ -31,10 +38,11 @@ def render_around(
     recent: tuple[ConversationMessage, ...],
     now: int,
     version: str | msgspec.UnsetType = msgspec.UNSET,
+    currency: str = DEFAULT_CURRENCY,
 ) -> MemoryContext:
     """The same around messages that were rendered before: they do not depend on the moment."""
     creator_id, fan_id = who
-    fan = Fan(state, ())
+    fan = Fan(state, (), currency)
     metrics = engagement.render(fan, who, now)
     return MemoryContext(
         fan_id=fan_id,
@@ -61,6 +69,6 @@ def render_score(
         fan_id=fan_id,
         creator_id=creator_id,
         score=engagement.score(state.engagement, now),
-        last_updated=render_time(state.engagement.updated_at),
+        last_updated=render_time(state.engagement.updated_at or state.known_since),
         version=version,
     )

@@ -1,5 +1,8 @@
 """EmotionalState: how this fan feels, from what the fan wrote.
 
+A fan message is here one in the fan's own words: pictures alone, mass messages and what a platform
+wrote say nothing about a mood.
+
 - `currentSentiment`: s = sum(w_k * score_k) / sum(w_k) over fan messages, k = 0 for the newest by
   event time, w_k = 2^(-k/3) (half-life of 3 messages: the mood of the last few, whatever their
   age), score = P(positive) - P(negative) in [-1, 1]. `positive` if s > 0.15, `negative` if
@@ -34,13 +37,14 @@ from schemas.relationship import Relationship
 from schemas.text_features import NO_TEXT, Emotion, Sentiment
 from schemas.times import DAY_MS, render_time
 from views import engagement
+from views.acts import is_fans, is_written
 from views.decay import ROUNDING, grid, largest, reaches, shrink, shrink_all
 
 if TYPE_CHECKING:
     from views.state import Fan
 
 DOCUMENT: Final = "emotionalState"
-VERSION: Final = 1
+VERSION: Final = 2
 
 HISTORY_MAX: Final = 20
 RATIO: Final = 2.0 ** (-1 / 3)
@@ -83,7 +87,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
         if (kind == "purchase" or kind == "tip") and time > state.last_positive:
             state.last_positive = time
         return
-    if entry.sender != "fan":
+    if not is_written(entry):
         return
     text = entry.text or NO_TEXT
     label = text.sentiment
@@ -100,8 +104,8 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
 
 
 def moved_by(kind: Kind, sender: Sender) -> bool:
-    """All but creator messages: a like or a view can lift `engagementLevel`."""
-    return kind != "message" or sender == "fan"
+    """All of the fan's: a like or a view can lift `engagementLevel`."""
+    return is_fans(kind, sender) and (kind != "message" or sender == "fan")
 
 
 def _remember(state: State, time: int, score: float, mark: str) -> None:

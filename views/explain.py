@@ -31,6 +31,7 @@ from schemas.context import MemoryContext
 from schemas.errors import InvalidInput
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
+from schemas.money import DEFAULT_CURRENCY, DIGITS
 from schemas.times import render_time
 from views import engagement, messages, personality, preferences, responses
 from views.context import render_context
@@ -40,6 +41,7 @@ History = Sequence[tuple[int, JournalEntry]]
 """One subject's (journal offset, entry) pairs, in log order."""
 
 Value = Callable[[FanState, int], float | None]
+"""(state, now)"""
 
 CONTRIBUTIONS_MAX: Final = 1000
 """Events named one by one; the rest of a longer window is summed up, the smallest ones first."""
@@ -87,23 +89,25 @@ FIELDS: Final[dict[str, Value]] = {
     "engagementScore": lambda state, now: engagement.score(state.engagement, now),
     "totalMessages": lambda state, now: state.engagement.messages,
     "totalPurchases": lambda state, now: state.engagement.purchases,
-    "totalRevenue": lambda state, now: engagement.revenue(state.engagement),
     "avgResponseTimeSeconds": lambda state, now: responses.mean_seconds(state.responses),
     "emojiFrequency": lambda state, now: personality.emoji_frequency(state.personality),
     "confidenceScore": lambda state, now: personality.confidence(state.personality),
     "interactionCount": lambda state, now: state.engagement.interactions,
 }
-"""Every number of the five documents; `value_of` knows the entries of the two maps besides."""
+"""Numbers of the five documents; `value_of` knows the revenue and the entries of maps besides."""
 
-MAPS: Final = ("contentPreferences", "topicInterests")
+REVENUE: Final = "totalRevenue"
+MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency")
 
 
-def value_of(field: str) -> Value:
+def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
     """The function (state, now) -> value of a public numeric field.
 
-    `contentPreferences.<type>` and `topicInterests.<topic>` name one entry of a map. Raises
-    `InvalidInput` for any other field.
+    `contentPreferences.<type>`, `topicInterests.<topic>` and `revenueByCurrency.<code>` name one
+    entry of a map; `currency` is that of `totalRevenue`. Raises `InvalidInput` for any other field.
     """
+    if field == REVENUE:
+        return lambda state, now: engagement.revenue(state.engagement, currency)
     value = FIELDS.get(field)
     if value is not None:
         return value
@@ -116,7 +120,11 @@ def value_of(field: str) -> Value:
         return lambda state, now: preferences.topic_score(
             state.preferences, key, engagement.not_before_newest(state.engagement, now)
         )
-    names = ", ".join((*FIELDS, *(f"{name}.<key>" for name in MAPS)))
+    if name == "revenueByCurrency" and key in DIGITS and key != currency:
+        return lambda state, now: (
+            engagement.revenue_by_currency(state.engagement, currency) or {}
+        ).get(key)
+    names = ", ".join((*FIELDS, REVENUE, *(f"{name}.<key>" for name in MAPS)))
     raise InvalidInput("field", f"must be one of {names}")
 
 
@@ -130,14 +138,14 @@ def state_as_of(history: Iterable[tuple[int, JournalEntry]], time: int) -> FanSt
 
 
 def context_as_of(
-    creator_id: str, fan_id: str, history: History, time: int
+    creator_id: str, fan_id: str, history: History, time: int, currency: str = DEFAULT_CURRENCY
 ) -> MemoryContext | None:
     """The whole context as of `time` (ms); None when nothing had happened by then."""
     state = state_as_of(history, time)
     if state is None:
         return None
-    entries = messages.newest((at, entry) for at, entry in history if entry.time <= time)
-    return render_context(creator_id, fan_id, state, entries, time)
+    entries = messages.newest_entries((at, entry) for at, entry in history if entry.time <= time)
+    return render_context(creator_id, fan_id, state, entries, time, currency)
 
 
 def explain(
@@ -147,13 +155,14 @@ def explain(
     to_time: int,
     *,
     contributions_max: int = CONTRIBUTIONS_MAX,
+    currency: str = DEFAULT_CURRENCY,
 ) -> Explanation:
     """Which events moved `field` between two times (ms), and by how much.
 
     Raises `InvalidInput` for an unknown field or an empty window. Folds the history up to
     `to_time` twice.
     """
-    value = value_of(field)
+    value = value_of(field, currency)
     if from_time is not None and from_time >= to_time:
         raise InvalidInput("from", "must be before to")
     state: FanState | None = None

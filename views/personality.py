@@ -1,5 +1,8 @@
 """PersonalityProfile: how this fan writes, from fan messages alone.
 
+A fan message is here one in the fan's own words: pictures alone, mass messages and what a platform
+wrote say nothing about how the fan writes.
+
 - `tone`: the largest decayed weight (half-life 30 days: style changes slowly) of casual,
   friendly, formal, flirty, of equals the first in this order, the one that presumes least;
   `casual` until 3 messages.
@@ -18,7 +21,8 @@
   `instant`, < 15 min `quick`, < 2 h `moderate`, else `slow`; `variable` when the quartiles (the
   geometric middles of their bins) differ by more than a factor 12; `moderate` below 5 responses.
 - `confidenceScore`: 1 - e^(-n / 20), n = fan messages: 0.63 after 20.
-- `lastCalibrated`: newest fan message; `createdAt` until one. `interactionCount`: every event.
+- `lastCalibrated`: newest fan message; `createdAt` until one. `interactionCount`: every direct
+  event.
 
 Order: exact or to rounding in any order as long as no more than 32 emojis compete; `responseSpeed`
 follows log order.
@@ -36,13 +40,14 @@ from schemas.relationship import Relationship
 from schemas.text_features import NO_TEXT, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, render_time
 from views import responses
+from views.acts import is_written
 from views.decay import evict_smallest, grid, largest, reaches, shrink, shrink_all
 
 if TYPE_CHECKING:
     from views.state import Fan
 
 DOCUMENT: Final = "personalityProfile"
-VERSION: Final = 1
+VERSION: Final = 2
 
 HALF_LIFE_MS: Final = 30 * DAY_MS
 TONE_MESSAGES_MIN: Final = 3
@@ -96,7 +101,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
-    if entry.kind != "message" or entry.sender != "fan":
+    if not is_written(entry):
         return
     text = entry.text or NO_TEXT
     time = entry.time
@@ -213,6 +218,8 @@ def render(fan: "Fan", who: Relationship, now: int) -> PersonalityProfile:
         preferred_emojis=tuple(largest(state.emojis, EMOJIS_SHOWN_MAX)),
         response_speed=response_speed(fan.state.responses),
         confidence_score=confidence(state),
-        last_calibrated=render_time(state.last_message or engagement.created_at),
+        last_calibrated=render_time(
+            state.last_message or engagement.created_at or fan.state.known_since
+        ),
         interaction_count=engagement.interactions,
     )

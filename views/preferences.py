@@ -13,15 +13,21 @@
   under 10.00; `tipper` at least 3 tips; `evening_buyer` / `night_buyer` / `weekend_buyer` at
   least 60 % of at least 3 purchases from 18:00 / from 00:00 to 06:00 / on Saturday or Sunday;
   `buys:<contentType>` at least 50 % of at least 3 purchases; `lapsed_buyer` at least 2 purchases
-  and none for 60 days at `now`.
+  and none for 60 days at `now`; `refunds` / `chargebacks` at least one. Amounts of other
+  currencies are weighed roughly in dollars (`views.money`).
 - `communicationPreferences`: `preferredResponseTime` the one of the six 4-hour UTC windows with
   most fan messages (of equals the earliest), from 10 messages; `messageFrequency` from
   r = decayed fan messages (14 days) * ln 2 / 14 per day: `several_per_day` r >= 3, `daily`
   r >= 0.7, `weekly` r >= 0.1, else `rare`; `preferredMessageLength` and `likesEmojis`
   (emojiFrequency at least 0.3) of `views.personality`; `likesGifs` at least 2 messages with a
   GIF, or at least 10 % of them.
-- `lastUpdated`: newest event that moved this view (fan message, purchase, tip, and like or view
-  with a content type); `createdAt` until one.
+- `subscription`: `status` of the newest such event (`active`, `trial`, `cancelled`, `expired`);
+  `since` the newest start, or the first event without one; `until` what that event says, what was
+  paid last when it was cancelled, its own time when it expired. A subscription's money is no
+  purchase: renewing is a timer's habit, not the fan's.
+- `lastUpdated`: newest event that moved this view (fan message, purchase, tip, subscription, and
+  like or view with a content type); `createdAt` until one. A refund is a correction and moves it
+  not.
 
 The median is exact without keeping the amounts: per threshold two counts and the amounts next to
 it on both sides decide on which side of it the median, or the mean of the two middle amounts, lies.
@@ -31,24 +37,27 @@ types of purchases, which is enough to find the at most two that have half of th
 """
 
 from math import exp2, expm1, log
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from schemas.context import CommunicationPreferences, FanPreferences
+from schemas.context import CommunicationPreferences, FanPreferences, SubscriptionState
+from schemas.details import NO_DETAILS, Subscription, SubscriptionEvent
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from schemas.text_features import NO_TEXT
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from views import engagement, personality
+from views.acts import is_said
 from views.decay import decayed, evict_smallest, grid, largest, reaches, shrink, shrink_all
+from views.money import dollars
 
 if TYPE_CHECKING:
     from views.state import Fan
 
 DOCUMENT: Final = "preferences"
-VERSION: Final = 1
+VERSION: Final = 2
 
 HALF_LIFE_MS: Final = 60 * DAY_MS
 PURCHASE_HALF_LIFE_MS: Final = 30 * DAY_MS
@@ -120,6 +129,23 @@ class Tickets(msgspec.Struct, omit_defaults=True, gc=False):
         return self.highest_below + self.lowest_above < 2 * threshold
 
 
+class Subscribed(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is known of a subscription; times in ms, 0: none."""
+
+    first: int
+    """Of the oldest event."""
+    started: int = 0
+    """Of the newest start."""
+    newest: int = 0
+    event: SubscriptionEvent = "started"
+    """The newest one, and what it says:"""
+    trial: bool = False
+    until: int = 0
+    paid: int = 0
+    """Of the newest start or renewal."""
+    paid_until: int = 0
+
+
 class State(msgspec.Struct, omit_defaults=True, gc=False):
     updated_at: int = 0
     """Event time, ms, of the newest event that moved this view; 0: none yet."""
@@ -149,13 +175,25 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
     """Purchases around 50.00."""
     small: Tickets = msgspec.field(default_factory=Tickets)
     """Purchases around 10.00."""
+    refunds: int = 0
+    chargebacks: int = 0
+    subscribed: Subscribed | None = None
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
     kind = entry.kind
     if kind == "message":
-        if entry.sender == "fan":
+        if is_said(entry):
             _fold_message(state, entry)
+        return
+    if kind == "refund":
+        if entry.details is not None and entry.details.reason == "chargeback":
+            state.chargebacks += 1
+        else:
+            state.refunds += 1
+        return
+    if kind == "subscription":
+        _fold_subscription(state, entry)
         return
     content_type = entry.content_type
     if content_type is None and kind != "purchase" and kind != "tip":
@@ -221,7 +259,7 @@ def _fold_purchase(state: State, entry: JournalEntry) -> None:
     # 1970-01-01, day 0, was a Thursday: 3 with Monday as 0.
     if (time // DAY_MS + 3) % 7 >= SATURDAY:
         state.weekend += 1
-    amount = entry.amount or 0
+    amount = round(100 * dollars(entry))
     state.big.add(amount, BIG_TICKET)
     state.small.add(amount, SMALL_TICKET)
     content_type = entry.content_type
@@ -230,6 +268,24 @@ def _fold_purchase(state: State, entry: JournalEntry) -> None:
         bought[content_type] = bought.get(content_type, 0) + 1
         if len(bought) > BOUGHT_MAX:
             del bought[min(bought, key=lambda key: (bought[key], key))]
+
+
+def _fold_subscription(state: State, entry: JournalEntry) -> None:
+    time = entry.time
+    if time > state.updated_at:
+        state.updated_at = time
+    said = (entry.details or NO_DETAILS).subscription or Subscription("renewed")
+    known = state.subscribed
+    if known is None:
+        known = state.subscribed = Subscribed(first=time)
+    known.first = min(known.first, time)
+    if said.event == "started":
+        known.started = max(known.started, time)
+    if said.event in ("started", "renewed") and time >= known.paid:
+        known.paid, known.paid_until = time, said.until or 0
+    if time >= known.newest:
+        known.newest, known.event, known.trial = time, said.event, said.trial
+        known.until = said.until or 0
 
 
 def _move(state: State, time: int) -> None:
@@ -294,7 +350,27 @@ def purchase_patterns(state: State, now: int) -> tuple[str, ...]:
         )
     if count >= LAPSED_PURCHASES_MIN and now - state.last_purchase >= LAPSED_MS:
         patterns.append("lapsed_buyer")
+    if state.refunds:
+        patterns.append("refunds")
+    if state.chargebacks:
+        patterns.append("chargebacks")
     return tuple(patterns)
+
+
+def subscription(state: State) -> SubscriptionState | None:
+    known = state.subscribed
+    if known is None:
+        return None
+    until = known.until
+    status: Literal["active", "trial", "cancelled", "expired"] = "active"
+    if known.event == "cancelled":
+        status, until = "cancelled", until or known.paid_until
+    elif known.event == "expired":
+        status, until = "expired", until or known.newest
+    elif known.trial:
+        status = "trial"
+    since = render_time(known.started or known.first)
+    return SubscriptionState(status, since, render_time(until) if until else None)
 
 
 def preferred_window(state: State) -> str | None:
@@ -335,5 +411,8 @@ def render(fan: "Fan", who: Relationship, now: int) -> FanPreferences:
             likes_emojis=reaches(emojis, LIKES_EMOJIS_MIN),
             likes_gifs=likes_gifs(state),
         ),
-        last_updated=render_time(state.updated_at or fan.state.engagement.created_at),
+        last_updated=render_time(
+            state.updated_at or fan.state.engagement.created_at or fan.state.known_since
+        ),
+        subscription=subscription(state),
     )

@@ -4,6 +4,7 @@ A response is a fan's message that follows a creator's message in log order. Its
 the creator's newest message until then (by event time), since that is the one being answered; a
 row of fan messages is one response, the first of them.
 
+- A mass message and one of the platform is no message between the two: it asks and answers nothing.
 - A late creator message (older than the one waiting) changes nothing.
 - A late fan message (older than the creator message waiting) answers nothing and leaves it waiting.
 - A gap over 24 hours is no response time but a pause: the wait ends, nothing is counted.
@@ -24,8 +25,9 @@ import msgspec
 
 from schemas.journal import JournalEntry
 from schemas.times import DAY_MS, SECOND_MS
+from views.acts import is_direct
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 GAP_MS_MAX: Final = DAY_MS
 EDGES_MS: Final = tuple(
@@ -50,7 +52,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
-    if entry.kind != "message":
+    if entry.kind != "message" or not is_direct(entry):
         return
     time = entry.time
     if entry.sender != "fan":

@@ -17,8 +17,10 @@ import msgspec
 from schemas.errors import Misconfigured
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
+from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
 from views import emotional_state, engagement, messages, personality, preferences, responses
+from views.acts import is_fans
 from views.emotional_state import State as EmotionalState
 from views.engagement import State as Engagement
 from views.personality import State as Personality
@@ -32,6 +34,8 @@ STATE_BYTES_MAX: Final = 65_536
 class FanState(msgspec.Struct, gc=False):
     position: int = -1
     """Journal offset of the newest event folded."""
+    known_since: int = 0
+    """Oldest time, ms, of what moved no view: a creator's likes and views; 0: none."""
     responses: Responses = msgspec.field(default_factory=Responses)
     engagement: Engagement = msgspec.field(default_factory=Engagement)
     emotional_state: EmotionalState = msgspec.field(default_factory=EmotionalState)
@@ -44,7 +48,9 @@ class Fan(NamedTuple):
 
     state: FanState
     recent: Sequence[JournalEntry]
-    """The newest `views.messages.MESSAGES_MAX` messages, oldest first: rows of the history."""
+    """The newest messages (`views.messages.newest`), oldest first: rows of the history."""
+    currency: str = DEFAULT_CURRENCY
+    """Of `totalRevenue`."""
 
 
 class Part(Protocol):
@@ -111,6 +117,10 @@ def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState
     if state is None:
         state = FanState()
     state.position = position
+    if not is_fans(entry.kind, entry.sender):
+        if not state.known_since or entry.time < state.known_since:
+            state.known_since = entry.time
+        return state
     for name, fold_view in _FOLDS:
         fold_view(getattr(state, name), entry, position)
     return state

@@ -4,7 +4,6 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -13,9 +12,10 @@ import msgspec
 from privacy.subjects import Subject
 from schemas.errors import Misconfigured
 from stores.folding import OpenedRecord
+from stores.history import message_columns
 from stores.recent import Recent, show
 from stores.tally import COUNTERS, Tally
-from views.messages import MESSAGES_MAX
+from views import messages
 from views.state import decode
 
 Where = Literal[
@@ -31,7 +31,7 @@ Where = Literal[
     "outbox",
 ]
 
-_ROW: Final = struct.Struct(">iqq?")
+_ROW: Final = struct.Struct(">iqq??")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def history_digest(rows: Iterable[OpenedRecord]) -> bytes:
     for row in sorted(rows, key=lambda one: one.event_key):
         digest.update(row.event_key)
         digest.update(
-            _ROW.pack(row.partition, row.offset, row.entry.time, row.entry.kind == "message")
+            _ROW.pack(row.partition, row.offset, row.entry.time, *message_columns(row.entry))
         )
         digest.update(row.body)
     return digest.digest()
@@ -70,10 +70,8 @@ def history_digest(rows: Iterable[OpenedRecord]) -> bytes:
 def newest_messages(subject: Subject, rows: Iterable[OpenedRecord]) -> Recent:
     """What a reader gets of these, rendered."""
     who = subject.creator_id, subject.fan_id
-    messages = ((row.entry.time, row.offset, row.entry) for row in rows)
-    only = (one for one in messages if one[2].kind == "message")
-    newest = nlargest(MESSAGES_MAX, only, key=lambda one: one[:2])
-    return Recent.of([show(who, *one) for one in newest])
+    newest = messages.newest((row.offset, row.entry) for row in rows)
+    return Recent.of([show(who, one.time, one.offset, one.entry) for one in newest])
 
 
 def differing_fields(expected: bytes, actual: bytes) -> list[str]:

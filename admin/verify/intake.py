@@ -157,7 +157,8 @@ class _Intake:
                 self.result.dead_letters += 1
                 continue
             try:
-                events.append((raw.offset, parse_interaction(raw.value, raw.timestamp)))
+                event = parse_interaction(raw.value, raw.timestamp, self._task.settings.currency)
+                events.append((raw.offset, event))
             except InvalidInput:
                 # Other code may have accepted it: then it is in the journal.
                 if (raw.partition, raw.offset) not in self._task.journal:

@@ -274,7 +274,9 @@ class _Comparison:
             self._result.referenced += 1
             self._result.add(
                 self._difference("reference", subject.id, path)
-                for path in reference_differences(subject, row["state"], entries)
+                for path in reference_differences(
+                    subject, row["state"], entries, self._task.settings.currency
+                )
             )
 
     def _compare_state(

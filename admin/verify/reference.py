@@ -9,11 +9,15 @@ documentation.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import exp, isclose, log
 from statistics import mean, median
 from typing import Any
 
+from schemas.details import NO_DETAILS, Subscription
 from schemas.journal import JournalEntry
+from schemas.money import DIGITS
+from schemas.rates import DOLLARS, OTHERS
 from schemas.text_features import TextFeatures
 
 DAY = 86_400_000
@@ -34,6 +38,52 @@ def stamp(ms: int) -> str:
 
 def features(entry: JournalEntry) -> TextFeatures:
     return entry.text or TextFeatures()
+
+
+def origin(event: JournalEntry) -> str:
+    return event.details.origin if event.details else "direct"
+
+
+def currency_of(event: JournalEntry) -> str | None:
+    return event.details.currency if event.details else None
+
+
+def subscription_of(event: JournalEntry) -> Any:
+    found = event.details.subscription if event.details else None
+    return found or Subscription("renewed")
+
+
+def of_the_fan(events: Iterable[JournalEntry]) -> list[JournalEntry]:
+    """Without the creator's likes and views, which say nothing about the fan."""
+    return [
+        event for event in events if event.sender == "fan" or event.kind not in ("like", "view")
+    ]
+
+
+def dollars(event: JournalEntry) -> float:
+    """By the table of the view version, which is a definition and no sum."""
+    code = currency_of(event)
+    if code is None:
+        return (event.amount or 0) / 100
+    return float((event.amount or 0) / 10 ** DIGITS[code] * DOLLARS.get(code, OTHERS))
+
+
+def earned(events: Iterable[JournalEntry]) -> dict[str | None, Decimal]:
+    """Per currency that was named; None: of what named none."""
+    sums: dict[str | None, Decimal] = defaultdict(Decimal)
+    for event in events:
+        if event.kind in ("purchase", "tip", "subscription", "refund"):
+            code = currency_of(event)
+            amount = Decimal(event.amount or 0).scaleb(-DIGITS[code or "USD"])
+            sums[code] += -amount if event.kind == "refund" else amount
+    return sums
+
+
+def is_act(event: JournalEntry) -> bool:
+    if event.kind == "refund" or origin(event) != "direct":
+        return False
+    timed = event.kind == "subscription" and subscription_of(event).event in ("renewed", "expired")
+    return not timed
 
 
 def fade(entry: JournalEntry, now: int, days: int) -> float:
@@ -59,7 +109,7 @@ def response_gaps(events: Sequence[JournalEntry]) -> list[int]:
     gaps = []
     waiting: int | None = None
     for event in events:
-        if event.kind != "message":
+        if event.kind != "message" or origin(event) != "direct":
             continue
         if event.sender == "creator":
             waiting = event.time if waiting is None else max(waiting, event.time)
@@ -70,30 +120,43 @@ def response_gaps(events: Sequence[JournalEntry]) -> list[int]:
     return gaps
 
 
-def engagement(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
+def engagement(every: Sequence[JournalEntry], now: int, currency: str = "USD") -> dict[str, Any]:
+    events = of_the_fan(every)
     activity = 0.0
     for event in events:
-        money = (event.amount or 0) / 100
+        money = dollars(event)
+        said = event.sender == "fan" and origin(event) == "direct"
         weight = {
-            "message": 1.0 if event.sender == "fan" else 0.0,
+            "message": 1.0 if said else 0.0,
             "like": 0.5,
             "view": 0.2,
             "tip": 4 + log(1 + money),
             "purchase": 5 + log(1 + money),
+            "subscription": 0.0,
+            "refund": 0.0,
         }[event.kind]
         activity += weight * fade(event, now, 14)
     kinds = Counter(event.kind for event in events)
     gaps = response_gaps(events)
-    return {
+    sums = earned(events)
+    others = {code: float(sum_) for code, sum_ in sums.items() if code not in (None, currency)}
+    acts = [event.time for event in events if is_act(event)]
+    found = {
         "engagementScore": 1 - exp(-activity / 12),
         "totalMessages": kinds["message"],
         "totalPurchases": kinds["purchase"],
-        "totalRevenue": sum(event.amount or 0 for event in events) / 100,
+        "totalRevenue": float(sums[None] + sums[currency]),
         "avgResponseTimeSeconds": mean(gaps) / 1000 if gaps else None,
-        "lastInteraction": stamp(max(event.time for event in events)),
-        "createdAt": stamp(min(event.time for event in events)),
-        "updatedAt": stamp(events[-1].time),
+        "lastInteraction": stamp(max(acts)) if acts else None,
+        "createdAt": stamp(first_time(every)),
+        "updatedAt": stamp(events[-1].time if events else first_time(every)),
     }
+    return found | ({"revenueByCurrency": others} if others else {})
+
+
+def first_time(every: Sequence[JournalEntry]) -> int:
+    """Of what the fan has part in; else, of a fan known by the creator's likes, of these."""
+    return min(event.time for event in of_the_fan(every) or every)
 
 
 def mean_sentiment(written: Sequence[JournalEntry]) -> float:
@@ -105,7 +168,7 @@ def mean_sentiment(written: Sequence[JournalEntry]) -> float:
 
 
 def emotional_state(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
-    written = fan_messages(events)
+    written = own_words(events)
     s = mean_sentiment(written)
     score = engagement(events, now)["engagementScore"]
     good = [event.time for event in written if features(event).sentiment == "positive"]
@@ -130,7 +193,7 @@ def emotional_state(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
 
 def dominant_emotions(events: Sequence[JournalEntry]) -> dict[str, float]:
     """The weights of all that may be shown."""
-    written = fan_messages(events)
+    written = own_words(events)
     newest = max((event.time for event in written), default=0)
     emotions: dict[str, float] = defaultdict(float)
     for event in written:
@@ -141,11 +204,20 @@ def dominant_emotions(events: Sequence[JournalEntry]) -> dict[str, float]:
 
 
 def fan_messages(events: Iterable[JournalEntry]) -> list[JournalEntry]:
-    return [event for event in events if event.kind == "message" and event.sender == "fan"]
+    return [
+        event
+        for event in events
+        if event.kind == "message" and event.sender == "fan" and origin(event) == "direct"
+    ]
 
 
-def personality(events: Sequence[JournalEntry]) -> dict[str, Any]:
-    written = fan_messages(events)
+def own_words(events: Iterable[JournalEntry]) -> list[JournalEntry]:
+    return [event for event in fan_messages(events) if event.content is not None]
+
+
+def personality(every: Sequence[JournalEntry]) -> dict[str, Any]:
+    events = of_the_fan(every)
+    written = own_words(events)
     count = len(written)
     newest = max((event.time for event in written), default=0)
     weights = [fade(event, newest, 30) for event in written]
@@ -162,7 +234,6 @@ def personality(events: Sequence[JournalEntry]) -> dict[str, Any]:
         punctuation = "minimal"
     else:
         punctuation = "formal" if len(proper) / count > 0.7 else "casual"
-    first = min(event.time for event in events)
     return {
         "emojiFrequency": share(with_emoji, whole),
         "messageLengthPreference": "medium"
@@ -174,13 +245,13 @@ def personality(events: Sequence[JournalEntry]) -> dict[str, Any]:
         else "long",
         "punctuationStyle": punctuation,
         "confidenceScore": 1 - exp(-count / 20),
-        "lastCalibrated": stamp(newest or first),
-        "interactionCount": len(events),
+        "lastCalibrated": stamp(newest or first_time(every)),
+        "interactionCount": sum(origin(event) == "direct" for event in events),
     }
 
 
 def tones(events: Sequence[JournalEntry]) -> dict[str, float]:
-    written = fan_messages(events)
+    written = own_words(events)
     if len(written) < 3:
         return {"casual": 1.0}
     newest = max(event.time for event in written)
@@ -192,7 +263,7 @@ def tones(events: Sequence[JournalEntry]) -> dict[str, float]:
 
 
 def emojis(events: Sequence[JournalEntry]) -> dict[str, float]:
-    written = fan_messages(events)
+    written = own_words(events)
     newest = max((event.time for event in written), default=0)
     found: dict[str, float] = defaultdict(float)
     for event in written:
@@ -209,9 +280,9 @@ def purchase_patterns(events: Sequence[JournalEntry], now: int) -> list[str]:
         found.append("repeat_buyer")
     if sum(fade(event, now, 30) for event in bought) >= 4 - EPSILON:
         found.append("frequent_buyer")
-    if count and median((event.amount or 0) / 100 for event in bought) >= 50:
+    if count and median(round(100 * dollars(event)) for event in bought) >= 5000:
         found.append("big_spender")
-    if count and median((event.amount or 0) / 100 for event in bought) < 10:
+    if count and median(round(100 * dollars(event)) for event in bought) < 1000:
         found.append("small_spender")
     if sum(event.kind == "tip" for event in events) >= 3:
         found.append("tipper")
@@ -227,10 +298,38 @@ def purchase_patterns(events: Sequence[JournalEntry], now: int) -> list[str]:
         found += sorted(f"buys:{name}" for name, part in types.items() if part / count >= 0.5)
     if count >= 2 and now - max(event.time for event in bought) >= 60 * DAY:
         found.append("lapsed_buyer")
+    reasons = {
+        event.details.reason if event.details else "refund"
+        for event in events
+        if event.kind == "refund"
+    }
+    found += [f"{reason}s" for reason in ("refund", "chargeback") if reason in reasons]
     return found
 
 
-def preferences(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
+def subscription(events: Iterable[JournalEntry]) -> dict[str, Any] | None:
+    told = sorted((e for e in events if e.kind == "subscription"), key=lambda event: event.time)
+    if not told:
+        return None
+    newest = told[-1]
+    said = subscription_of(newest)
+    starts = [event.time for event in told if subscription_of(event).event == "started"]
+    paid = [e for e in told if subscription_of(e).event in ("started", "renewed")]
+    status, until = "trial" if said.trial else "active", said.until
+    if said.event == "cancelled":
+        status = "cancelled"
+        until = until or (subscription_of(paid[-1]).until if paid else None)
+    if said.event == "expired":
+        status, until = "expired", until or newest.time
+    return {
+        "status": status,
+        "since": stamp(starts[-1] if starts else told[0].time),
+        "until": stamp(until) if until else None,
+    }
+
+
+def preferences(every: Sequence[JournalEntry], now: int) -> dict[str, Any]:
+    events = of_the_fan(every)
     written = fan_messages(events)
     content: dict[str, float] = defaultdict(float)
     topics: dict[str, float] = defaultdict(float)
@@ -257,7 +356,7 @@ def preferences(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
         if rate >= 0.1 - EPSILON
         else "rare"
     )
-    style = personality(events)
+    style = personality(every)
     habits["preferredMessageLength"] = style["messageLengthPreference"]
     habits["likesEmojis"] = style["emojiFrequency"] >= 0.3 - EPSILON
     gifs = sum(event.gif or features(event).gif for event in written)
@@ -265,30 +364,49 @@ def preferences(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
     moving = [
         event.time
         for event in events
-        if event.kind in ("purchase", "tip")
-        or (event.kind == "message" and event.sender == "fan")
+        if event.kind in ("purchase", "tip", "subscription")
+        or event in written
         or (event.kind in ("like", "view") and event.content_type)
     ]
-    return {
+    subscribed = subscription(events)
+    found = {
         "contentPreferences": {key: 1 - exp(-w / 10) for key, w in content.items()},
         "topicInterests": {key: max(0.0, 1 - exp(-w / 5)) for key, w in topics.items()},
         "purchasePatterns": purchase_patterns(events, now),
         "communicationPreferences": habits,
-        "lastUpdated": stamp(max(moving, default=min(event.time for event in events))),
+        "lastUpdated": stamp(max(moving) if moving else first_time(every)),
     }
+    return found | ({"subscription": subscribed} if subscribed else {})
 
 
 def recent_messages(
     creator_id: str, fan_id: str, events: Sequence[JournalEntry]
 ) -> list[dict[str, Any]]:
     """Without `metadata`."""
-    shown = sorted((e for e in events if e.kind == "message"), key=lambda event: event.time)[-50:]
+    told = [event for event in events if event.kind == "message"]
+    direct = [event for event in told if origin(event) == "direct"]
+    others = sorted(
+        (event for event in told if origin(event) != "direct"), key=lambda event: event.time
+    )[-5:]
+    # `sorted` keeps equal times in log order, which is that of `told`.
+    kept = [event for event in told if event in direct or event in others]
+    shown = sorted(kept, key=lambda event: event.time)[-50:]
+    for time in {event.time for event in shown}:
+        places = [place for place, event in enumerate(shown) if event.time == time]
+        group = [shown[place] for place in places]
+        said = [event.details.sequence if event.details else None for event in group]
+        if None not in said:
+            group.sort(key=lambda event: (event.details or NO_DETAILS).sequence or 0)
+        elif all(event.event_id.isdecimal() for event in group):
+            group.sort(key=lambda event: int(event.event_id))
+        for place, event in zip(places, group, strict=True):
+            shown[place] = event
     return [
         {
             "id": event.event_id,
             "fanId": fan_id,
             "creatorId": creator_id,
-            "content": event.content,
+            "content": event.content or "",
             "sender": event.sender,
             "sentiment": features(event).sentiment,
             "topics": list(features(event).topics),
@@ -304,6 +422,7 @@ def document_differences(
     fan_id: str,
     events: Sequence[JournalEntry],
     now: int,
+    currency: str = "USD",
 ) -> list[str]:
     """The fields in which a rendered context is not what the definitions give; names only.
 
@@ -315,7 +434,7 @@ def document_differences(
         {key: value for key, value in message.items() if key != "metadata"}
         for message in document["recentMessages"]
     ]
-    metrics, liked = engagement(events, now), preferences(events, now)
+    metrics, liked = engagement(events, now, currency), preferences(events, now)
     if len({event.content_type for event in events if event.content_type}) > KEPT_MAX:
         del liked["contentPreferences"]
     if (
@@ -329,7 +448,10 @@ def document_differences(
     found += _differing("preferences", document["preferences"], liked)
     used = emojis(events)
     for field, right in (
-        ("lastInteraction", document["lastInteraction"] == metrics["lastInteraction"]),
+        (
+            "lastInteraction",
+            document["lastInteraction"] == (metrics["lastInteraction"] or metrics["createdAt"]),
+        ),
         (
             "emotionalState.dominantEmotions",
             is_top(state["dominantEmotions"], dominant_emotions(events), 3),
@@ -348,7 +470,7 @@ def document_differences(
 
 def _differing(path: str, shown: Any, expected: dict[str, Any]) -> Iterable[str]:
     for field, value in expected.items():
-        if not _same(shown[field], value):
+        if field not in shown or not _same(shown[field], value):
             yield f"{path}.{field}"
 
 

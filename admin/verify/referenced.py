@@ -44,7 +44,7 @@ def entries_of(held: Iterable[Held], subject: Subject) -> list[tuple[int, Journa
 
 
 def reference_differences(
-    subject: Subject, state: bytes, entries: list[tuple[int, JournalEntry]]
+    subject: Subject, state: bytes, entries: list[tuple[int, JournalEntry]], currency: str
 ) -> list[str]:
     """The fields of this fan's documents that the definitions give otherwise."""
     events = [entry for _, entry in entries]
@@ -53,6 +53,7 @@ def reference_differences(
         fan = decode(state)
     except Misconfigured:
         return []  # said by the comparison with the fold
-    context = render_context(subject.creator_id, subject.fan_id, fan, messages.newest(entries), now)
+    shown = messages.newest_entries(entries)
+    context = render_context(subject.creator_id, subject.fan_id, fan, shown, now, currency)
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(context))
-    return document_differences(document, subject.creator_id, subject.fan_id, events, now)
+    return document_differences(document, subject.creator_id, subject.fan_id, events, now, currency)

@@ -91,7 +91,7 @@ def measure(seconds: float) -> dict[str, float]:
     events = interactions()
     state = _folded(events)
     data = encode(state)
-    recent = messages.newest(list(enumerate(events)))
+    recent = messages.newest_entries(list(enumerate(events)))
     now = events[-1].time
     context = render_context("creator", "fan", state, recent, now)
     history = list(enumerate(events))

@@ -38,4 +38,6 @@ async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
     if remembered is None:
         raise FanNotFound
     now = now_ms()
-    return render_context(creator, fan, remembered.state, remembered.entries, now)
+    return render_context(
+        creator, fan, remembered.state, remembered.entries, now, settings.currency
+    )

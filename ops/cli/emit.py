@@ -49,7 +49,7 @@ def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -
     lines = read_values(file)
     if now:
         lines = shifted(lines, to_now_ms(read_values(file)))
-    judge = Judge()
+    judge = Judge(settings.currency)
     with Bar("publishing", hidden=as_json) as bar:
         bar.begin(total)
         result = asyncio.run(publish(settings, judge.watch(lines), rate=rate, progress=bar.advance))

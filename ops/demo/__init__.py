@@ -78,7 +78,9 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
             seconds,
             after.accepted - after.folded,
             await dead_letters.read_from(settings, ends),
-            render_context(CREATOR, FAN, remembered.state, remembered.entries, now),
+            render_context(
+                CREATOR, FAN, remembered.state, remembered.entries, now, settings.currency
+            ),
             render_score(CREATOR, FAN, remembered.state, now),
             issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),
         )

@@ -4,10 +4,11 @@
 -- name: insert
 WITH fresh AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-        $6::boolean[], $7::bytea[])
-        AS f (subject, event_key, partition, "offset", time, message, body)
+        $6::boolean[], $7::bytea[], $8::boolean[])
+        AS f (subject, event_key, partition, "offset", time, message, body, indirect)
 ), inserted AS (
-    INSERT INTO interaction (subject, event_key, partition, "offset", time, message, body)
+    INSERT INTO interaction
+        (subject, event_key, partition, "offset", time, message, body, indirect)
     SELECT * FROM fresh
     ON CONFLICT DO NOTHING
     RETURNING subject, event_key
@@ -17,12 +18,13 @@ SELECT subject, event_key FROM fresh EXCEPT ALL SELECT subject, event_key FROM i
 -- What could not be folded once and can be now: it takes its place in the history, before an equal
 -- event that came after it.
 -- name: restore
-INSERT INTO interaction AS i (subject, event_key, partition, "offset", time, message, body)
+INSERT INTO interaction AS i
+    (subject, event_key, partition, "offset", time, message, body, indirect)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-    $6::boolean[], $7::bytea[])
+    $6::boolean[], $7::bytea[], $8::boolean[])
 ON CONFLICT (subject, event_key) DO UPDATE SET partition = excluded.partition,
     "offset" = excluded."offset", time = excluded.time, message = excluded.message,
-    body = excluded.body
+    body = excluded.body, indirect = excluded.indirect
 WHERE excluded."offset" < i."offset";
 
 -- The places of the events that were folded live: of equal events the first one.

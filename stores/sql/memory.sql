@@ -14,9 +14,13 @@ CROSS JOIN LATERAL (
     SELECT array_agg(event_key) AS event_keys, array_agg("offset") AS offsets,
         array_agg(time) AS times, array_agg(body) AS bodies
     FROM (
-        SELECT event_key, "offset", time, body FROM interaction i
+        (SELECT event_key, "offset", time, body FROM interaction i
         WHERE i.subject = s.subject AND message
-        ORDER BY time DESC, "offset" DESC LIMIT $3
+        ORDER BY time DESC, "offset" DESC LIMIT $3)
+        UNION ALL
+        (SELECT event_key, "offset", time, body FROM interaction i
+        WHERE i.subject = s.subject AND indirect
+        ORDER BY time DESC, "offset" DESC LIMIT $5)
     ) AS newest
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);

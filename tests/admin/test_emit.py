@@ -95,7 +95,7 @@ def test_what_ingest_will_refuse_is_counted_by_its_reason_and_passes_on() -> Non
         b'{"fanId": "somebody", "type"',
         b"x" * (VALUE_BYTES_MAX + 1),
     ]
-    judge = Judge()
+    judge = Judge("USD")
     assert list(judge.watch(lines)) == lines
     assert dict(judge.refused) == {
         ("amount", "is required for a tip"): 2,

@@ -6,11 +6,12 @@ from typing import Any
 from schemas.events import (
     AHEAD_MS_MAX,
     CONTENT_LENGTH_MAX,
-    METADATA_BYTES_MAX,
-    METADATA_DEPTH_MAX,
     TIME_MIN_MS,
     VALUE_BYTES_MAX,
 )
+from schemas.metadata import BYTES_MAX as METADATA_BYTES_MAX
+from schemas.metadata import DEPTH_MAX as METADATA_DEPTH_MAX
+from schemas.money import MINOR_MAX
 from schemas.relationship import ID_LENGTH_MAX
 from schemas.times import render_time
 
@@ -52,6 +53,11 @@ def purchase(**fields: Any) -> bytes:
     return raw(**({"type": "purchase", "content": ..., "amount": 20} | fields))
 
 
+def with_amount(text: str, **fields: Any) -> bytes:
+    """A purchase whose amount is written as `text`."""
+    return purchase(amount=SENTINEL, **fields).replace(f'"{SENTINEL}"'.encode(), text.encode())
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     # The record as a whole.
     "nothing": (b"", "$"),
@@ -79,6 +85,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "fanId empty": (raw(fanId=""), "fanId"),
     "creatorId blank": (raw(creatorId=" \u2003"), "creatorId"),
     "fanId too long": (raw(fanId="x" * (ID_LENGTH_MAX + 1)), "fanId"),
+    "fanId with a space before it": (raw(fanId=" fan"), "fanId"),
+    "fanId with a wide space after it": (raw(fanId="fan\u3000"), "fanId"),
+    "fanId turned round": (raw(fanId="\u202enaf"), "fanId"),
+    "fanId with a space of no width": (raw(fanId="fan\u200b"), "fanId"),
+    "fanId with a joint that joins nothing": (raw(fanId="fan\u200dfan"), "fanId"),
     "fanId with a line break": (raw(fanId="a\nb"), "fanId"),
     "creatorId with NUL": (raw(creatorId="a\0b"), "creatorId"),
     "fanId with a C1 control": (raw(fanId="a\x85b"), "fanId"),
@@ -90,7 +101,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "type in capitals": (raw(type="MESSAGE"), "type"),
     "type a number": (raw(type=1), "type"),
     "an unknown sender": (raw(sender="bot"), "sender"),
-    "sender null": (raw(sender=None), "sender"),
     "an unknown author": (raw(author="ghost"), "author"),
     "eventId empty": (raw(eventId=""), "eventId"),
     "eventId a number": (raw(eventId=1), "eventId"),
@@ -101,6 +111,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a message without content": (raw(content=...), "content"),
     "a message with null": (raw(content=None), "content"),
     "a blank message": (raw(content=" \t\u00a0"), "content"),
+    **{
+        f"content of nothing but {ord(character):x}": (raw(content=character), "content")
+        for character in "\u2800\u3164\u200b\u00ad\ufe0f\u2060\u115f"
+    },
+    "content that was read as Latin-1": (
+        raw(content="love you \u00f0\u009f\u0098\u00a0"),
+        "content",
+    ),
     "content a number": (raw(content=5), "content"),
     "content too long": (raw(content="x" * (CONTENT_LENGTH_MAX + 1)), "content"),
     "content with NUL": (raw(content="a\0b"), "content"),
@@ -114,7 +132,75 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "amount a text": (purchase(amount="20"), "amount"),
     "amount a boolean": (purchase(amount=True), "amount"),
     "amount below zero": (purchase(amount=-0.01), "amount"),
-    "amount too large": (purchase(amount=1_000_000.01), "amount"),
+    "amount too large": (with_amount(f"{MINOR_MAX // 100}.01"), "amount"),
+    "amount too large, in yen": (purchase(amount=MINOR_MAX + 1, currency="JPY"), "amount"),
+    "half a cent": (with_amount("1.005"), "amount"),
+    "less than a cent": (with_amount("0.004"), "amount"),
+    "a sum of floats": (purchase(amount=0.1 + 0.2), "amount"),
+    "a tenth of a yen": (purchase(amount=0.1, currency="JPY"), "amount"),
+    "ten thousandths of a dinar": (with_amount("1.2345", currency="KWD"), "amount"),
+    "a refund without amount": (purchase(type="refund", amount=...), "amount"),
+    "a subscription without amount": (
+        purchase(type="subscription", amount=..., metadata={"event": "started"}),
+        "amount",
+    ),
+    "amount an object": (with_amount('{"a":1}'), "amount"),
+    "amount with a key twice": (with_amount('{"a":1,"a":2}'), "amount"),
+    "an unknown currency": (purchase(currency="XBT"), "currency"),
+    "a currency without digits": (purchase(currency="XAU"), "currency"),
+    "a currency sign": (purchase(currency="$"), "currency"),
+    # What few events have.
+    "a subscription that says nothing": (purchase(type="subscription"), "metadata.event"),
+    "a subscription that ended otherwise": (
+        purchase(type="subscription", metadata={"event": "died"}),
+        "metadata.event",
+    ),
+    "a reason of a tip": (purchase(type="tip", reason="refund"), "reason"),
+    "an unknown reason": (purchase(type="refund", reason="regret"), "reason"),
+    "an unknown origin": (raw(origin="mass"), "origin"),
+    "an unknown format": (raw(format="markdown"), "format"),
+    "HTML that shows nothing": (
+        raw(content="<p><br></p><script>x</script>", format="html"),
+        "content",
+    ),
+    "HTML too long": (raw(content="<p>" * 13_334, format="html"), "content"),
+    "HTML of too long a text": (raw(content="x" * 10_001, format="html"), "content"),
+    "41 attachments": (raw(attachments=[{"type": "photo"}] * 41), "attachments"),
+    "an attachment of nothing": (raw(attachments=[{}]), "attachments.type"),
+    "an unknown attachment": (raw(attachments=[{"type": "hologram"}]), "attachments"),
+    "an attachment with a key twice": (
+        with_raw("attachments", '[{"type":"photo","type":"video"}]'),
+        "attachments",
+    ),
+    "an attachment with a long id": (
+        raw(attachments=[{"type": "photo", "id": "x" * 256}]),
+        "attachments.id",
+    ),
+    "an attachment of half a cent": (
+        raw(attachments=[{"type": "photo", "price": 0.005}]),
+        "attachments.price",
+    ),
+    "attachments of a tip": (purchase(attachments=[{"type": "photo"}]), "attachments"),
+    "no text and no attachment": (raw(content=..., attachments=[]), "content"),
+    "price a text": (raw(price="25"), "price"),
+    "price of a purchase": (purchase(price=25), "price"),
+    "refersTo a text": (purchase(refersTo="m-1"), "refersTo"),
+    "refersTo nothing": (purchase(refersTo={}), "refersTo.eventId"),
+    "refersTo an unknown type": (
+        purchase(refersTo={"eventId": "m", "type": "poke"}),
+        "refersTo.type",
+    ),
+    "refersTo a blank id": (purchase(refersTo={"eventId": " "}), "refersTo.eventId"),
+    "refersTo of a message": (raw(refersTo={"eventId": "m-1"}), "refersTo"),
+    "refersTo twice": (
+        raw(type="like")[:-1] + b',"refersTo":{"eventId":"a"},"refersTo":null}',
+        "refersTo",
+    ),
+    "sequence a fraction": (raw(sequence=1.5), "sequence"),
+    "sequence beyond 64 bits": (with_raw("sequence", "9" * 20), "sequence"),
+    # Nothing is taken that has no effect yet.
+    "an edit": (raw(replaces="m-1"), "replaces"),
+    "a refund of one purchase": (purchase(type="refund", refersTo={"eventId": "p-1"}), "refersTo"),
     "amount NaN": (purchase(amount=float("nan")), "amount"),
     "amount infinite": (purchase(amount=float("inf")), "amount"),
     "amount minus infinite": (purchase(amount=float("-inf")), "amount"),
@@ -161,4 +247,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         raw(timestamp="9999-12-31T23:59:59-14:00"),
         "timestamp",
     ),
+}
+
+REFUSED |= {
+    f"{field} {word}": (raw(**{field: word}), field)
+    for field in ("fanId", "creatorId")
+    for word in (
+        *("undefined", "null", "None", "NaN", "[object Object]", "true", "False", "0", "-1"),
+        *("anonymous", "UNKNOWN"),
+    )
 }

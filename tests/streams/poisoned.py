@@ -9,10 +9,10 @@ from streams import ingest
 POISON = "poison for who takes it in"
 
 
-def _parse_or_die(value: bytes, record_time: int) -> Interaction:
+def _parse_or_die(value: bytes, record_time: int, currency: str) -> Interaction:
     if POISON.encode() in value:
         os._exit(99)
-    return parse_interaction(value, record_time)
+    return parse_interaction(value, record_time, currency)
 
 
 if __name__ == "__main__":

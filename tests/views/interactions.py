@@ -4,6 +4,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
+from schemas.details import Attachment, Details, RefundReason, Subscription, SubscriptionEvent
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
@@ -68,7 +69,7 @@ def remember(*entries: JournalEntry) -> FanState:
 
 def known(*entries: JournalEntry) -> Fan:
     """What a view renders after these events, in log order."""
-    return Fan(remember(*entries), messages.newest(enumerate(entries)))
+    return Fan(remember(*entries), messages.newest_entries(enumerate(entries)))
 
 
 TOPICS = ("cars", "food", "gaming", "music", "travel")
@@ -108,10 +109,37 @@ any_time = st.one_of(
 
 
 @st.composite
+def details_of(draw: st.DrawFn, kind: Kind) -> Details:
+    """Whatever an event of this kind may have besides."""
+    optional = st.one_of(st.none(), st.integers(1, 10_000))
+    return Details(
+        origin=draw(st.sampled_from(("direct", "direct", "broadcast", "system"))),
+        attachments=(Attachment("photo", "p-1", 300),)
+        if kind == "message" and draw(st.booleans())
+        else (),
+        currency=draw(st.sampled_from((None, "USD", "JPY", "KWD"))),
+        price=draw(optional) if kind == "message" else None,
+        sequence=draw(st.one_of(st.none(), st.integers(-5, 5))),
+        reason=draw(st.sampled_from(get_args(RefundReason))) if kind == "refund" else "refund",
+        subscription=Subscription(
+            draw(st.sampled_from(get_args(SubscriptionEvent))),
+            draw(st.booleans()),
+            draw(st.one_of(st.none(), any_time)),
+        )
+        if kind == "subscription"
+        else None,
+    )
+
+
+@st.composite
 def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> JournalEntry:
     kind = draw(st.sampled_from(("message", "message", "message", *get_args(Kind))))
     time = draw(times)
-    event_id = f"event-{draw(st.integers(0, 10**9))}"
+    number = draw(st.integers(0, 10**9))
+    event_id = draw(st.sampled_from((f"event-{number}", str(number))))
+    details = draw(
+        details_of(kind) if kind == "subscription" else st.one_of(st.none(), details_of(kind))
+    )
     if kind == "message":
         return JournalEntry(
             event_id,
@@ -119,20 +147,25 @@ def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Journa
             time,
             draw(st.sampled_from(("fan", "fan", "creator"))),
             draw(st.sampled_from((None, *get_args(Author)))),
-            content="text",
+            content=None if details is not None and details.attachments else "text",
             gif=draw(st.booleans()),
             metadata=draw(st.sampled_from((None, b'{"mood":1}'))),
-            text=draw(st.one_of(st.none(), texts())),
+            text=None
+            if details is not None and details.attachments
+            else draw(st.one_of(st.none(), texts())),
+            details=details,
         )
-    paid = kind in ("purchase", "tip")
+    paid = kind not in ("like", "view")
     return JournalEntry(
         event_id,
         kind,
         time,
+        draw(st.sampled_from(("fan", "fan", "creator"))),
         amount=draw(st.one_of(st.integers(0, 100_000_000), st.integers(0, 10_000)))
         if paid
         else None,
         content_type=draw(st.sampled_from((None, *CONTENT_TYPES))),
+        details=details,
     )
 
 

@@ -25,7 +25,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def rendered(entries: list[JournalEntry], now: int) -> dict[str, Any]:
-    shown = messages.newest(enumerate(entries))
+    shown = messages.newest_entries(enumerate(entries))
     context = render_context("creator", "fan", remember(*entries), shown, now)
     document: dict[str, Any] = json.loads(msgspec.json.encode(context))
     return document

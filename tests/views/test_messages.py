@@ -14,7 +14,7 @@ def rendered(*entries: JournalEntry) -> tuple[ConversationMessage, ...]:
 def test_the_newest_fifty_messages_stand_oldest_first_and_late_ones_in_their_place() -> None:
     history = [(i, message(NOON + i, event_id=str(i))) for i in range(60)]
     history += [(60, like(NOON + 100)), (61, message(NOON + 55, event_id="late"))]
-    shown = [entry.event_id for entry in messages.newest(history)]
+    shown = [entry.event_id for entry in messages.newest_entries(history)]
     assert len(shown) == 50
     assert shown[0] == "11"
     assert shown[-5:] == ["55", "late", "56", "57", "58", "59"][-5:]

@@ -1,0 +1,45 @@
+"""What an event says about the fan: shared by all views.
+
+- Only a *direct* event is one between the two: a mass message (`broadcast`) and what a platform
+  writes (`system`) count as messages and nothing more.
+- A like or a view by the creator is the creator's: it moves no view of the fan.
+- A refund and a subscription that renews or expires happen without anybody's doing: they are no
+  interaction with the fan, though their money counts.
+"""
+
+from typing import Final
+
+from schemas.events import Kind, Sender
+from schemas.journal import JournalEntry
+
+_TIMED: Final = frozenset(("renewed", "expired"))
+
+
+def is_fans(kind: Kind, sender: Sender) -> bool:
+    """Whether the event is about the fan at all."""
+    return sender == "fan" or (kind != "like" and kind != "view")
+
+
+def is_direct(entry: JournalEntry) -> bool:
+    details = entry.details
+    return details is None or details.origin == "direct"
+
+
+def is_act(entry: JournalEntry) -> bool:
+    """Whether somebody, of either side, turned to the other."""
+    details = entry.details
+    if details is None:
+        return entry.kind != "refund"
+    if entry.kind == "refund" or details.origin != "direct":
+        return False
+    return details.subscription is None or details.subscription.event not in _TIMED
+
+
+def is_said(entry: JournalEntry) -> bool:
+    """Whether it is a message of the fan's own, with or without words."""
+    return entry.kind == "message" and entry.sender == "fan" and is_direct(entry)
+
+
+def is_written(entry: JournalEntry) -> bool:
+    """Whether it is a message in the fan's own words."""
+    return entry.content is not None and is_said(entry)
