@@ -138,7 +138,7 @@ async def test_without_a_valid_token_it_is_401(api: Client, headers: dict[str, s
     [
         ({"fanId": ""}, "fanId"),
         ({"fanId": "  "}, "fanId"),
-        ({"fanId": "x" * 129}, "fanId"),
+        ({"fanId": "x" * 256}, "fanId"),
         ({"fanId": "a\x00b"}, "fanId"),
         ({"fanId": "a\nb"}, "fanId"),
         ({"creatorId": ""}, "creatorId"),

@@ -68,10 +68,10 @@ async def system(services: Endpoints, tmp_path: Path) -> AsyncIterator[Settings]
         await connection.close()
 
 
-def run_former(former: Path, settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+def run(release: Path, settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ops.cli", *words],
-        cwd=former,
+        cwd=release,
         env=os.environ | environment(settings),
         capture_output=True,
         text=True,
@@ -80,10 +80,10 @@ def run_former(former: Path, settings: Settings, *words: str) -> subprocess.Comp
     )
 
 
-async def test_the_former_releases_worker_goes_on_while_the_schema_and_a_new_worker_come(
+async def test_the_former_releases_worker_goes_on_while_the_schema_comes_and_a_rebuild_moves_on(
     former: Path, system: Settings, tmp_path: Path
 ) -> None:
-    ran = run_former(former, system, "migrate")
+    ran = run(former, system, "migrate")
     assert ran.returncode == 0, ran.stderr
     pipeline = Pipeline(system, tmp_path)
     try:
@@ -94,11 +94,12 @@ async def test_the_former_releases_worker_goes_on_while_the_schema_and_a_new_wor
             applied = await migrate(system.postgres_url)
             assert "0007_readers.sql" in applied
             await flow.more()
-            pipeline.start_worker()
-            await pipeline.wait_for(lambda: shared(pipeline))
-            await flow.more()
             assert old.alive
             assert old.stop() == 0
+            # The views of this release are others: its workers begin once they are built.
+            built = run(ROOT, system, "rebuild")
+            assert built.returncode == 0, built.stderr
+            pipeline.start_worker()
             await flow.more()
         await pipeline.caught_up()
         wanted = Counter(event["fanId"] for event in flow.events)
@@ -108,17 +109,9 @@ async def test_the_former_releases_worker_goes_on_while_the_schema_and_a_new_wor
         await pipeline.end()
 
     # What the former release can't know any more: it is refused by one sentence, not by a fault.
-    ran = run_former(former, system, "worker")
+    ran = run(former, system, "worker")
     assert ran.returncode == 1
     assert "which this code does not know" in ran.stderr
-
-
-async def shared(pipeline: Pipeline) -> bool:
-    """Whether partitions of the journal are held under two claims: by the old and the new."""
-    rows = await pipeline.fetch(
-        "SELECT count(*) AS n FROM position WHERE topic = 'journal' AND epoch > 1"
-    )
-    return bool(rows[0]["n"])
 
 
 @pytest.fixture
