@@ -321,7 +321,12 @@ class Pipeline:
         """Records between each topic's ends and the positions in Postgres."""
         lag = {}
         for topic in (INTERACTIONS.name, JOURNAL.name):
-            rows = await self.fetch("SELECT partition, next FROM position WHERE topic = $1", topic)
+            # After a rebuild the former generation's rows stand still beside the live one's.
+            rows = await self.fetch(
+                "SELECT partition, max(next) AS next FROM position WHERE topic = $1"
+                " GROUP BY partition",
+                topic,
+            )
             known = {row["partition"]: row["next"] for row in rows}
             ends = await self.ends(topic)
             lag[topic] = sum(end - known.get(partition, 0) for partition, end in ends.items())
