@@ -73,8 +73,18 @@ async def complete(pipeline: Pipeline, events: list[Event]) -> None:
 
 
 async def settle(pipeline: Pipeline) -> None:
-    """Nothing differs between journal, views and cache; no partition waits for anybody."""
-    assert (await verify(pipeline.settings)).differences == ()
+    """Nothing differs between journal, views and cache; no partition waits for anybody.
+
+    A partition may be found to have gone back only after all others are whole again.
+    """
+
+    async def same() -> bool:
+        return (await verify(pipeline.settings)).differences == ()
+
+    async def instead() -> Any:
+        return (await verify(pipeline.settings)).differences
+
+    await pipeline.wait_for(same, HEALED_SECONDS_MAX, instead)
     assert await pipeline.fetch("SELECT FROM log_break WHERE status = 'stopped'") == []
 
 
