@@ -7,6 +7,7 @@ moved to another fan, another event or another topic. Layout: 12-byte random non
 
 import os
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
@@ -41,8 +42,24 @@ def _identity(key: bytes, text: str, person: bytes) -> bytes:
     return blake2b(text.encode(), key=key, digest_size=EVENT_KEY_BYTES, person=person).digest()
 
 
-def seal(cipher: AESGCM, plain: bytes, topic: bytes, subject: bytes, event: bytes) -> bytes:
-    nonce = os.urandom(NONCE_BYTES)
+def nonces(count: int) -> Iterator[bytes]:
+    """Fresh nonces, each for one `seal`, to be used up at once: drawn singly they cost as much as
+    sealing. None is kept, so no copy of a process has them too."""
+    drawn = os.urandom(NONCE_BYTES * count)
+    return (drawn[i : i + NONCE_BYTES] for i in range(0, len(drawn), NONCE_BYTES))
+
+
+def seal(
+    cipher: AESGCM,
+    plain: bytes,
+    topic: bytes,
+    subject: bytes,
+    event: bytes,
+    nonce: bytes | None = None,
+) -> bytes:
+    """`nonce` is one of `nonces`, or drawn here."""
+    if nonce is None:
+        nonce = os.urandom(NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, plain, topic + subject + event)
 
 
@@ -54,9 +71,15 @@ def unseal(cipher: AESGCM, sealed: bytes, topic: bytes, subject: bytes, event: b
         raise SealBroken from None
 
 
-def seal_entry(cipher: AESGCM, subject: bytes, event: bytes, entry: JournalEntry) -> bytes:
+def seal_entry(
+    cipher: AESGCM,
+    subject: bytes,
+    event: bytes,
+    entry: JournalEntry,
+    nonce: bytes | None = None,
+) -> bytes:
     """The sealed body of one interaction, as journal, history and cache keep it."""
-    return seal(cipher, encode_entry(entry), _JOURNAL_NAME, subject, event)
+    return seal(cipher, encode_entry(entry), _JOURNAL_NAME, subject, event, nonce)
 
 
 def open_entry(cipher: AESGCM, subject: bytes, event: bytes, body: bytes) -> JournalEntry:

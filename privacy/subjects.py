@@ -1,8 +1,10 @@
 """Subjects: the random id, and the key, that stand for one relationship inside the system.
 
 Ingest resolves relationships to subjects and makes new ones; project and the readers resolve
-subjects back. Both keep a bounded number in memory. What they keep can be older than an erasure:
-the position row's `erasures` fence makes project drop it (`streams.projection`).
+subjects back. Both keep a bounded number in memory, each its own: projection knows no subject
+before it has read a record of it, so a database that was restored to before that subject was made
+has other positions as well, and the fence tells. What they keep can be older than an erasure: the
+position row's `erasures` fence makes projection drop it (`streams.projection`).
 """
 
 import uuid
@@ -58,9 +60,15 @@ class Subjects:
         self._limit = limit
         self._by_relationship: dict[Relationship, Subject] = {}
         self._by_id: dict[bytes, Subject] = {}
+        self._forgotten = 0
 
     def forget_all(self) -> None:
-        """Drop what is kept: the next look-up asks Postgres."""
+        """Drop what is kept: the next look-up asks Postgres.
+
+        What was asked before is not kept either, when its answer comes: several share this, and
+        the answer can be older than the erasure for which another forgets.
+        """
+        self._forgotten += 1
         self._by_relationship.clear()
         self._by_id.clear()
 
@@ -80,14 +88,18 @@ class Subjects:
         missing = sorted(wanted - found.keys())
         if missing:
             closed: dict[Relationship, SealBroken] = {}
+            forgotten = self._forgotten
             fresh = await self._fetch(connection, missing, closed)
             unmade = [pair for pair in missing if pair not in fresh and pair not in closed]
             if unmade:
-                await self._create(connection, unmade)
-                # Another worker may have been first, with a key that our ring lacks.
-                fresh |= await self._fetch(connection, unmade, closed)
+                fresh |= await self._create(connection, unmade)
+                rivals = [pair for pair in unmade if pair not in fresh]
+                if rivals:
+                    # Another worker was first, maybe with a key that our ring lacks.
+                    fresh |= await self._fetch(connection, rivals, closed)
             _tell(closed, locked)
-            _keep(known, fresh, self._limit)
+            if forgotten == self._forgotten:
+                _keep(known, fresh, self._limit)
             found |= fresh
         return found
 
@@ -122,11 +134,13 @@ class Subjects:
         found = {id: known[id] for id in wanted if id in known}
         missing = wanted - found.keys()
         if missing:
+            forgotten = self._forgotten
             rows = await connection.fetch(_SQL.find_by_subject, sorted(missing))
             closed: dict[bytes, SealBroken] = {}
             fresh = {one.id: one for one in self._opened(rows, closed, itemgetter("subject"))}
             _tell(closed, locked)
-            _keep(known, fresh, self._limit)
+            if forgotten == self._forgotten:
+                _keep(known, fresh, self._limit)
             found |= fresh
         return found
 
@@ -151,14 +165,23 @@ class Subjects:
             except SealBroken as broken:
                 closed[name(row)] = broken
 
-    async def _create(self, connection: Connection, pairs: list[Relationship]) -> None:
+    async def _create(
+        self, connection: Connection, pairs: list[Relationship]
+    ) -> dict[Relationship, Subject]:
+        """Those that no other worker has made meanwhile."""
         ids = [uuid.uuid4().bytes for _ in pairs]
         creators, fans = zip(*pairs, strict=True)
         fresh = [new_key() for _ in pairs]
         bound = [self._keyring.wrap(*one) for one in zip(ids, pairs, fresh, strict=True)]
         unbound = [self._keyring.wrap_unbound(*one)[1] for one in zip(ids, fresh, strict=True)]
         keks, keys = zip(*bound, strict=True)
-        await connection.execute(_SQL.create, ids, creators, fans, keks, keys, unbound)
+        rows = await connection.fetch(_SQL.create, ids, creators, fans, keks, keys, unbound)
+        made = {id: (pair, key) for id, pair, key in zip(ids, pairs, fresh, strict=True)}
+        found = {}
+        for id, kek, wrapped in rows:
+            pair, key = made[id]
+            found[pair] = Subject(id, *pair, kek, wrapped, key)
+        return found
 
     def _subject(self, row: Record) -> Subject:
         id, creator_id, fan_id, kek, wrapped, unbound_opens = row

@@ -20,6 +20,8 @@ DEPTH_MAX: Final = 256
 """Levels of an event. An explicit bound, far below the interpreter's own: that one counts the
 caller's frames, so the API and the worker would judge the same event differently."""
 
+_key_marks = re.compile(rb'"\s*:').findall
+_decode = msgspec.json.Decoder().decode
 _surrogate = re.compile("[\ud800-\udfff]").search
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -39,6 +41,8 @@ def refuse_duplicate_keys(value: bytes, fields: Set[str]) -> None:
     Also when the event is nested too deeply to be read by everybody who reads it.
     `value` is JSON that holds an object; `fields` are the names that may be repeated to the sender.
     """
+    if _has_each_key_once(value):
+        return
     marked = False
 
     def mark(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,6 +70,29 @@ def refuse_duplicate_keys(value: bytes, fields: Set[str]) -> None:
     for name, child in event.items():
         if _any(child, lambda part: isinstance(part, _Twice)):
             raise InvalidInput(_known(name, fields), "must not hold a key twice")
+
+
+def _has_each_key_once(value: bytes) -> bool:
+    """Whether a look is enough: as many keys are left as quotes with a colon stand in the text.
+
+    There are never fewer of these than keys, and within a text they only cost the slow check.
+    A third of its time; it is needed for every event with an explicit default or an unknown field.
+    """
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX:
+        return False
+    try:
+        event = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # what the standard parser reads all the same, such as huge integers
+    keys = 0
+    left = [event]
+    for part in left:
+        if isinstance(part, dict):
+            keys += len(part)
+            left += [child for child in part.values() if isinstance(child, dict | list)]
+        else:
+            left += [child for child in part if isinstance(child, dict | list)]
+    return keys == len(_key_marks(value))
 
 
 def explain(

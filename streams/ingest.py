@@ -32,7 +32,7 @@ from infra.postgres import Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
-from privacy.seal import event_key, seal_entry, source_key
+from privacy.seal import event_key, nonces, seal_entry, source_key
 from privacy.subjects import Subjects, journal_partition
 from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter, encode_dead_letter
 from schemas.errors import Fenced, InvalidInput, SealBroken
@@ -231,15 +231,17 @@ class Ingest:
         return blake2b(value, key=self._dead_letter_digests, digest_size=16).hexdigest()
 
     def _seal(self, intake: _Intake, subjects: dict[tuple[str, str], Any]) -> None:
-        left = [
-            (record, event)
-            for record, event in intake.accepted
-            if self._written.get((record.partition, record.offset))
-            != subjects[event.creator_id, event.fan_id].id
-        ]
+        left = intake.accepted
+        if self._written:
+            left = [
+                (record, event)
+                for record, event in left
+                if self._written.get((record.partition, record.offset))
+                != subjects[event.creator_id, event.fan_id].id
+            ]
         texts = [event.content for _, event in left if event.content is not None]
         features = iter(analyse(texts))
-        for raw, event in left:
+        for (raw, event), nonce in zip(left, nonces(len(left)), strict=True):
             position = Position(INTERACTIONS.name, raw.partition, raw.offset)
             subject = subjects[event.creator_id, event.fan_id]
             text = next(features) if event.content is not None else None
@@ -250,7 +252,7 @@ class Ingest:
                 position.partition,
                 position.offset,
                 key,
-                seal_entry(subject.cipher, subject.id, key, entry),
+                seal_entry(subject.cipher, subject.id, key, entry, nonce),
             )
             partition = journal_partition(subject.id, self._journal_partitions)
             intake.journal.setdefault(partition, []).append((subject.id, encode_record(record)))

@@ -9,7 +9,7 @@ A state is bounded for any input: every map and list has a cap and every key a l
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -137,9 +137,16 @@ def decode(data: bytes) -> FanState:
         ) from None
 
 
-@cache
-def _documents_moved_by(kind: Kind, sender: Sender) -> frozenset[str]:
-    return frozenset(view.DOCUMENT for view in VIEWS.values() if view.moved_by(kind, sender))
+_ALL: Final = tuple(sorted(view.DOCUMENT for view in VIEWS.values()))
+
+
+@lru_cache(maxsize=4096)
+def _documents_moved_by(kinds: frozenset[tuple[Kind, Sender]]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            view.DOCUMENT for view in VIEWS.values() if any(view.moved_by(*kind) for kind in kinds)
+        )
+    )
 
 
 def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
@@ -148,6 +155,5 @@ def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
     `first`: nothing was remembered of the fan before, so every document is new.
     """
     if first:
-        return tuple(sorted(view.DOCUMENT for view in VIEWS.values()))
-    kinds = {(entry.kind, entry.sender) for entry in entries}
-    return tuple(sorted(frozenset().union(*(_documents_moved_by(*kind) for kind in kinds))))
+        return _ALL
+    return _documents_moved_by(frozenset([(entry.kind, entry.sender) for entry in entries]))

@@ -13,7 +13,7 @@ SELECT subject, creator_id, fan_id, kek, wrapped_key,
     (SELECT state <> 'bound' FROM key_binding) AS unbound_opens
 FROM subject WHERE subject = ANY ($1::uuid[]);
 
--- A relationship that another worker made meanwhile is left as it is: read again afterwards.
+-- A relationship that another worker made meanwhile is left as it is, and does not come back.
 -- Both wrappings are given, and the state chooses in the same statement: no one who asked before
 -- `fanmemory keys bind` writes an unbound one after it.
 -- name: create
@@ -22,7 +22,8 @@ SELECT subject, creator_id, fan_id, kek,
     CASE WHEN (SELECT state FROM key_binding) = 'unbound' THEN unbound_key ELSE bound_key END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
     AS fresh (subject, creator_id, fan_id, kek, bound_key, unbound_key)
-ON CONFLICT (creator_id, fan_id) DO NOTHING;
+ON CONFLICT (creator_id, fan_id) DO NOTHING
+RETURNING subject, kek, wrapped_key;
 
 -- A key-encryption key that subjects are wrapped under and that is not among these.
 -- name: find_other_kek

@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import os
+from typing import Any, cast
 
 import pytest
 
-from infra.postgres import connect
+from infra.postgres import Connection, connect
 from privacy.keys import Keyring
 from privacy.subjects import Subjects, journal_partition
 from schemas.errors import SealBroken
@@ -66,6 +67,27 @@ async def test_an_erased_subject_is_absent_and_comes_back_as_another(postgres_ur
     assert await subjects.lookup(connection, [before.id]) == {}
     after = (await subjects.resolve(connection, [pair]))[pair]
     assert (after.id, after.key) != (before.id, before.key)
+    await connection.close()
+
+
+async def test_what_was_asked_before_all_was_forgotten_is_not_kept(postgres_url: str) -> None:
+    """Projection forgets for an erasure, while the relay, who shares the subjects, still asks."""
+    connection = await connect(postgres_url)
+    subjects = Subjects(KEYRING, 10)
+    pair = ("creator", "fan")
+    before = (await Subjects(KEYRING, 10).resolve(connection, [pair]))[pair]
+
+    class Late:
+        """A connection whose answers come when the fan has been erased and forgotten."""
+
+        async def fetch(self, *asked: Any) -> Any:
+            rows = await connection.fetch(*asked)
+            await connection.execute("DELETE FROM subject WHERE subject = $1", before.id)
+            subjects.forget_all()
+            return rows
+
+    assert (await subjects.lookup(cast(Connection, Late()), [before.id])).keys() == {before.id}
+    assert await subjects.lookup(connection, [before.id]) == {}
     await connection.close()
 
 
