@@ -43,13 +43,17 @@ async def retry(
     Raises `BrokerUnavailable`; then some may have been published, and may be again.
     """
     retried = Retried()
-    acceptable = list(_acceptable(letters, keyring, reread, retried))
+    acceptable = list(_acceptable(settings, letters, keyring, reread, retried))
     retried.published = (await emit(settings, acceptable)).sent
     return retried
 
 
 def _acceptable(
-    letters: Sequence[DeadLetter], keyring: Keyring, reread: Reread, retried: Retried
+    settings: Settings,
+    letters: Sequence[DeadLetter],
+    keyring: Keyring,
+    reread: Reread,
+    retried: Retried,
 ) -> Iterator[bytes]:
     seen: set[bytes] = set()
     for letter in letters:
@@ -59,7 +63,7 @@ def _acceptable(
             continue
         for number, event in enumerate(reread(value)):
             try:
-                accepted = parse_interaction(event, now_ms())
+                accepted = parse_interaction(event, now_ms(), settings.currency)
             except InvalidInput as error:
                 retried.refused[reason_of(error)] += 1
                 continue

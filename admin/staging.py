@@ -75,7 +75,7 @@ class Staging:
     def add(self, value: bytes) -> None:
         """Judge one InteractionEvent, and keep it if it is accepted."""
         try:
-            event = parse_interaction(value, now_ms())
+            event = parse_interaction(value, now_ms(), self._currency)
             if event.event_id is None:
                 raise InvalidInput("eventId", "is required in an import")
         except InvalidInput as error:

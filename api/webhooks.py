@@ -92,7 +92,10 @@ async def _take(
     arrived: int,
 ) -> Response:
     creator, platform = found.creator_id, found.platform
-    judged = [(event["fanId"], *accepted(creator, event, arrived)) for event in converted.events]
+    currency = components.settings.currency
+    judged = [
+        (event["fanId"], *accepted(creator, event, arrived, currency)) for event in converted.events
+    ]
     sending = [(fan, value) for fan, value, _ in judged]
     refused = [refusal for _, _, refusal in judged if refusal is not None]
     unexpected = [one for one in converted.skipped if not one.expected]

@@ -130,7 +130,7 @@ def import_(
     """
     context = Context(now_ms(), frozenset(me), zone, currency, more, mapping)
     settings = Settings() if dry_run else discover.with_kafka(data, Settings())
-    with Staging(currency or "USD") as staging, Bar("reading", hidden=as_json) as bar:
+    with Staging(settings.currency) as staging, Bar("reading", hidden=as_json) as bar:
         bar.begin(None)
         left_out = stage(staging, platform, creator, files, context, bar.advance)
         staged = staging.told()
