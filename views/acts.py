@@ -33,13 +33,3 @@ def is_act(entry: JournalEntry) -> bool:
     if entry.kind == "refund" or details.origin != "direct":
         return False
     return details.subscription is None or details.subscription.event not in _TIMED
-
-
-def is_said(entry: JournalEntry) -> bool:
-    """Whether it is a message of the fan's own, with or without words."""
-    return entry.kind == "message" and entry.sender == "fan" and is_direct(entry)
-
-
-def is_written(entry: JournalEntry) -> bool:
-    """Whether it is a message in the fan's own words."""
-    return entry.content is not None and is_said(entry)

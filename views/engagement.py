@@ -83,15 +83,18 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
     time = entry.time
-    direct = is_direct(entry)
-    state.interactions += direct
+    plain = entry.details is None
+    direct = plain or is_direct(entry)
+    if direct:
+        state.interactions += 1
     state.updated_at = time
     if not state.created_at or time < state.created_at:
         state.created_at = time
-    if is_act(entry):
-        state.last_interaction = max(state.last_interaction, time)
-    else:
-        state.later = max(state.later, time)
+    if (plain and entry.kind != "refund") or is_act(entry):
+        if time > state.last_interaction:
+            state.last_interaction = time
+    elif time > state.later:
+        state.later = time
     as_of = state.as_of
     if time - as_of >= HALF_LIFE_MS:
         _move(state, time)

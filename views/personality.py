@@ -40,7 +40,7 @@ from schemas.relationship import Relationship
 from schemas.text_features import NO_TEXT, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, render_time
 from views import responses
-from views.acts import is_written
+from views.acts import is_direct
 from views.decay import evict_smallest, grid, largest, reaches, shrink, shrink_all
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
-    if not is_written(entry):
+    if entry.kind != "message" or entry.sender != "fan" or entry.content is None:
+        return
+    if entry.details is not None and not is_direct(entry):
         return
     text = entry.text or NO_TEXT
     time = entry.time

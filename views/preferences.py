@@ -49,7 +49,7 @@ from schemas.relationship import Relationship
 from schemas.text_features import NO_TEXT
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from views import engagement, personality
-from views.acts import is_said
+from views.acts import is_direct
 from views.decay import decayed, evict_smallest, grid, largest, reaches, shrink, shrink_all
 from views.money import dollars
 
@@ -183,7 +183,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 def fold(state: State, entry: JournalEntry, position: int) -> None:
     kind = entry.kind
     if kind == "message":
-        if is_said(entry):
+        if entry.sender == "fan" and (entry.details is None or is_direct(entry)):
             _fold_message(state, entry)
         return
     if kind == "refund":

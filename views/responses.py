@@ -52,7 +52,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
-    if entry.kind != "message" or not is_direct(entry):
+    if entry.kind != "message" or (entry.details is not None and not is_direct(entry)):
         return
     time = entry.time
     if entry.sender != "fan":

@@ -117,7 +117,7 @@ def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState
     if state is None:
         state = FanState()
     state.position = position
-    if not is_fans(entry.kind, entry.sender):
+    if entry.sender != "fan" and entry.kind != "message" and not is_fans(entry.kind, entry.sender):
         if not state.known_since or entry.time < state.known_since:
             state.known_since = entry.time
         return state
