@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_NEXT = re.compile(r"(\s|^--.*$)+\Z", re.MULTILINE)
+"""The description of the query that follows."""
 
 
 class Queries:
@@ -28,5 +30,5 @@ def load_queries(path: Path, **names: str) -> Queries:
     for name, text in zip(parts[::2], parts[1::2], strict=True):
         for placeholder, value in names.items():
             text = text.replace("{" + placeholder + "}", value)
-        queries[name] = text.strip().removesuffix(";")
+        queries[name] = _NEXT.sub("", text).strip().removesuffix(";")
     return Queries(path.name, queries)

@@ -10,13 +10,16 @@ from infra.sql import load_queries
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "some.sql"
-    file.write_text("-- name: one\nSELECT 1 FROM {schema}.a;\n\n-- name: two\nSELECT 2;\n")
+    file.write_text(
+        "-- The first.\n-- name: one\nSELECT 1 FROM {schema}.a;\n\n"
+        "-- The second;\n-- of two.\n-- name: two\nSELECT -- all\n2;\n"
+    )
     return file
 
 
 def test_each_query_is_an_attribute_without_its_semicolon(path: Path) -> None:
     found = load_queries(path, schema="g7")
-    assert (found.one, found.two) == ("SELECT 1 FROM g7.a", "SELECT 2")
+    assert (found.one, found.two) == ("SELECT 1 FROM g7.a", "SELECT -- all\n2")
 
 
 def test_a_query_that_is_not_there_is_named_with_its_file(path: Path) -> None:
