@@ -7,7 +7,7 @@ topic that was made again, which the checksums tell as well, and aiokafka does n
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 MARKS_MAX: Final = 12
@@ -48,6 +48,25 @@ def with_mark(marks: Sequence[Mark], newest: Mark) -> tuple[Mark, ...]:
 def below(marks: Iterable[Mark], offset: int) -> tuple[Mark, ...]:
     """The marks that a position keeps when it goes back to `offset`."""
     return tuple(mark for mark in marks if mark.offset < offset)
+
+
+def newest_agreed(marks: Sequence[Mark], proven: Container[Mark], start: int) -> Mark | None:
+    """The newest mark that the log proves, and below which it disproves none.
+
+    What lies below `start`, where the log begins, was deleted and says nothing.
+    """
+    agreed = None
+    for mark in marks:
+        if mark.offset >= start:
+            if mark not in proven:
+                break
+            agreed = mark
+    return agreed
+
+
+def newest_lost(marks: Sequence[Mark], proven: Container[Mark]) -> Mark | None:
+    """The newest mark that the log does not prove: a record that it had, and has no more."""
+    return next((mark for mark in reversed(marks) if mark not in proven), None)
 
 
 def marks_row(marks: Iterable[Mark]) -> list[int]:

@@ -1,8 +1,6 @@
 """Rolling one journal partition's views back to an offset, when the journal lost what lay above.
 
 Views are a fold of the journal, and stay one: fans who were moved by lost records are folded again
-from infra.postgres import Connection, Record
-from infra.postgres import Connection, Record
 from the history below the offset, in the transaction that moves the position. Ingest is sent back
 in the same transaction, to write the lost records again; what it writes is then folded in the order
 that it has in the journal. A crash before COMMIT costs nothing; after it, ingest continues.
@@ -15,6 +13,7 @@ from typing import Final
 
 from infra.postgres import Connection, Record
 from infra.sql import load_queries
+from privacy.keys import NONCE_BYTES
 from privacy.seal import open_entry
 from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
@@ -122,9 +121,10 @@ async def applied_since(
     return [(known[one.subject], one.entry) for one in opened if one is not None]
 
 
-async def event_keys(
+async def nonces(
     connection: Connection, partition: int, start: int, until: int
 ) -> dict[int, bytes]:
-    """Offset -> event key of what was applied from `start` up to `until`."""
-    rows = await connection.fetch(_QUERIES.event_keys, partition, start, until)
-    return {row["offset"]: row["event_key"] for row in rows}
+    """Offset -> nonce of what was applied from `start` up to `until`: of that very sealing, so the
+    same event that was sealed and written again is another record."""
+    rows = await connection.fetch(_QUERIES.nonces, partition, start, until, NONCE_BYTES)
+    return {row["offset"]: row["nonce"] for row in rows}

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from infra.postgres import Pool, database_errors
 from infra.settings import Settings
+from privacy.keys import NONCE_BYTES
 from privacy.subjects import Subjects
 from schemas.errors import SealBroken
 from schemas.journal import decode_record
@@ -23,9 +24,9 @@ from schemas.topics import INTERACTIONS, JOURNAL
 from stores import log_breaks
 from stores.generations import INTAKE_GENERATION
 from stores.log_breaks import Lost
-from stores.marks import MARKS_MAX, Mark, below, mark_of
+from stores.marks import MARKS_MAX, Mark, below, mark_of, newest_agreed, newest_lost
 from stores.positions import Acknowledged, Held, Positions, send_back
-from stores.rollback import applied_since, event_keys, roll_back
+from stores.rollback import applied_since, nonces, roll_back
 from streams.continuity import BEGINNING_GONE, Break, judge
 from streams.log_reader import LogReader, open_log
 from streams.second_copy import count_absent
@@ -132,12 +133,15 @@ class IntakeHealer(Healer):
     """Of `interactions`, and of the journal's tail as far as ingest wrote it."""
 
     async def _mend(self, reader: LogReader, held: Held, found: Break) -> None:
-        agreed = await _newest_agreed(reader, self._topic, held, found)
+        proven = await _proven(reader, self._topic, held, found)
+        agreed = newest_agreed(held.marks, proven, found.bounds.start)
         resume = found.bounds.start if agreed is None else agreed.offset + 1
         boundary = resume
-        if held.marks:
-            # What the broker took later than our last record was not read before.
-            time = held.marks[-1].time
+        last = newest_lost(held.marks, proven)
+        if last is not None:
+            # What the broker took later than the last record that is lost was not read before. The
+            # newest mark may be of the new log: it can be read on before anybody looks.
+            time = last.time
             later = await reader.first_after(self._topic, held.partition, time)
             end = min(found.bounds.end, held.next)
             boundary = max(resume, end if later is None else min(later, end))
@@ -259,20 +263,21 @@ class ProjectionHealer(Healer):
 
     async def _parts_at(self, reader: LogReader, held: Held, found: Break) -> int:
         """The first offset at which the journal is not the one that was folded."""
-        agreed = await _newest_agreed(reader, self._topic, held, found)
+        proven = await _proven(reader, self._topic, held, found)
+        agreed = newest_agreed(held.marks, proven, found.bounds.start)
         start = found.bounds.start if agreed is None else agreed.offset + 1
         until = min(found.bounds.end, held.next)
         if until - start > COMPARED_MAX:
             return start
         async with database_errors(), self._pool.acquire() as connection:
-            applied = await event_keys(connection, held.partition, start, until)
+            applied = await nonces(connection, held.partition, start, until)
         there = {}
         for raw in await reader.read(self._topic, held.partition, start, until):
             try:
-                there[raw.offset] = decode_record(raw.value or b"").event_key
+                there[raw.offset] = decode_record(raw.value or b"").sealed[:NONCE_BYTES]
             except SealBroken:
                 continue
-        other = [offset for offset, key in applied.items() if there.get(offset) != key]
+        other = [offset for offset, nonce in applied.items() if there.get(offset) != nonce]
         return min(other, default=max(start, until))
 
 
@@ -292,16 +297,12 @@ def _proves(raw: Any, expected: Mapping[int, Acknowledged]) -> bool:
     return known is not None and known == Acknowledged(raw.offset, record.source_offset)
 
 
-async def _newest_agreed(reader: LogReader, topic: str, held: Held, found: Break) -> Mark | None:
-    """The newest mark whose record is still there, and below which no mark's is missing."""
-    agreed = None
+async def _proven(reader: LogReader, topic: str, held: Held, found: Break) -> list[Mark]:
+    """The marks whose records the log has as they were."""
+    proven = []
     for mark in held.marks:
-        if mark.offset < found.bounds.start:
-            continue
-        if mark.offset >= found.bounds.end:
-            break
-        record = (await reader.at(topic, {held.partition: mark.offset}))[held.partition]
-        if record is None or mark_of(record) != mark:
-            break
-        agreed = mark
-    return agreed
+        if _inside(mark.offset, found.bounds):
+            record = (await reader.at(topic, {held.partition: mark.offset}))[held.partition]
+            if record is not None and mark_of(record) == mark:
+                proven.append(mark)
+    return proven

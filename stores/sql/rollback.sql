@@ -27,8 +27,8 @@ SELECT subject, event_key, partition, "offset", body FROM interaction
 WHERE subject = ANY ($1::uuid[]) ORDER BY subject, "offset";
 
 -- The applied records of a stretch, to find where a changed journal still agrees.
--- name: event_keys
-SELECT "offset", event_key FROM interaction
+-- name: nonces
+SELECT "offset", substr(body, 1, $4) AS nonce FROM interaction
 WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;
 
 -- What was applied at or above it, as it was sealed.

@@ -6,7 +6,17 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stores.marks import MARKS_MAX, Mark, below, mark_of, marks_from, marks_row, with_mark
+from stores.marks import (
+    MARKS_MAX,
+    Mark,
+    below,
+    mark_of,
+    marks_from,
+    marks_row,
+    newest_agreed,
+    newest_lost,
+    with_mark,
+)
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=200))
@@ -48,3 +58,17 @@ def test_a_mark_tells_records_apart_by_key_value_and_time() -> None:
     others = ({"key": None}, {"value": b"w"}, {"timestamp": 6}, {"key": b"kv", "value": b""})
     for change in others:
         assert mark_of(record(**change)) != same, change
+
+
+def test_a_log_read_on_before_anybody_looks_has_the_newest_mark_and_lost_an_older() -> None:
+    marks = tuple(Mark(offset, 0, offset * 10) for offset in (1, 5, 9, 12))
+    kept, new = marks[0], marks[3]
+    assert newest_agreed(marks, {kept, new}, start=0) == kept
+    assert newest_lost(marks, {kept, new}) == marks[2]
+
+
+def test_what_was_deleted_below_the_beginning_of_a_log_proves_nothing() -> None:
+    marks = tuple(Mark(offset, 0, 0) for offset in (1, 5, 9))
+    assert newest_agreed(marks, {marks[1]}, start=3) == marks[1]
+    assert newest_agreed(marks, {marks[1]}, start=0) is None
+    assert newest_lost(marks, set(marks)) is None

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from admin.accept_loss import accept_loss
 from admin.verify import verify
+from infra.postgres import connecting
 from lab.chaos.backwards import cut_log, recreate_topic
 from ops.services import EmbeddedServices
+from privacy.seal import open_entry, seal_entry
+from privacy.subjects import Subjects
+from schemas.journal import decode_record, encode_record
 from schemas.topics import INTERACTIONS, JOURNAL
 from tests import services as helpers
 from tests.pipeline import Event, Pipeline, mixed
@@ -136,6 +141,31 @@ async def test_a_log_that_was_made_again(pipeline: Pipeline, topic: str, running
     await complete(pipeline, first + new)
     await settle(pipeline)
     assert await breaks(pipeline, topic) > 0
+
+
+async def test_a_journal_with_the_same_events_sealed_again(pipeline: Pipeline) -> None:
+    """As ingest writes them again before projection looks: other records in the same places."""
+    events = renamed(mixed(40, 400), "a")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*events)
+    await complete(pipeline, events)
+    worker.stop()
+    before = await pipeline.records(JOURNAL.name)
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        subjects = await Subjects(pipeline.keyring, 100).lookup(
+            connection, {raw.key for raw in before}
+        )
+    await recreate_topic(pipeline.settings, JOURNAL.name)
+    async with pipeline.producer() as producer:
+        for raw in before:
+            record, subject = decode_record(raw.value), subjects[raw.key]
+            at = subject.cipher, subject.id, record.event_key
+            sealed = seal_entry(*at, open_entry(*at, record.sealed))
+            again = encode_record(replace(record, sealed=sealed))
+            await producer.send_and_wait(JOURNAL.name, again, key=raw.key, partition=raw.partition)
+    pipeline.start_worker()
+    await complete(pipeline, events)
+    await settle(pipeline)
 
 
 async def test_a_journal_that_lost_what_projection_had_not_read(
