@@ -107,6 +107,19 @@ def purchase(fan: str, number: int, amount: float, **more: Any) -> Event:
     return made
 
 
+def known_to(release: Path | None, settings: Settings) -> dict[str, str]:
+    """The settings as variables; for another release's code, without those that it doesn't have."""
+    variables = environment(settings)
+    if release is None:
+        return variables
+    theirs = (release / "infra" / "settings.py").read_text()
+    return {
+        name: value
+        for name, value in variables.items()
+        if f"\n    {name.removeprefix('FANMEMORY_').lower()}:" in theirs
+    }
+
+
 class Worker:
     """One `fanmemory worker` process."""
 
@@ -119,7 +132,7 @@ class Worker:
         **changes: object,
     ) -> None:
         self.log = log
-        variables = environment(settings.model_copy(update=changes))
+        variables = known_to(cwd, settings.model_copy(update=changes))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*launcher(signal.SIGKILL), sys.executable, "-m", module, "worker"],

@@ -362,10 +362,13 @@ async def test_the_proxy_makes_each_answer_as_much_later_as_it_says() -> None:
     assert slowly >= 20 * answer_seconds
 
 
-def test_both_plans_of_the_suite_touch_every_kind_of_fault() -> None:
-    for amounts in (FULL, SHORT):
+def test_the_whole_plan_of_the_suite_has_every_kind_of_fault_the_short_one_what_is_quick() -> None:
+    slow = {
+        f"{log} {how}" for log in ("journal", "interactions") for how in ("recreated", "regrown")
+    }
+    for amounts, left_out in ((FULL, set()), (SHORT, slow)):  # tests/streams/test_backwards.py
         assert amounts.worker_kills and amounts.crash_points and amounts.pauses
-        assert amounts.services.keys() | MOUNTED == FAULTS.keys()
+        assert amounts.services.keys() | MOUNTED == FAULTS.keys() - left_out
         assert all(amounts.services.values())
         assert amounts.joins and amounts.leaves
     assert FULL.services.keys() == FAULTS.keys()
