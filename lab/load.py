@@ -151,7 +151,7 @@ def _again(rng: random.Random, remembered: Sequence[Event]) -> Event:
     value = first.value
     if rng.random() < 0.25 and value is not None:
         wire = msgspec.json.decode(value)
-        value = msgspec.json.encode(wire | {"type": "purchase", "amount": 99.99})
+        value = msgspec.json.encode(wire | _OTHERWISE.get(first.kind, _OTHER_CONTENT))
     return Event(first.relationship, value, "duplicate")
 
 
@@ -178,6 +178,14 @@ def _replaced(value: bytes | None) -> Callable[[Relationship, int], bytes | None
 def _torn(who: Relationship, time: int) -> bytes:
     return _changed()(who, time)[:-7]
 
+
+_OTHER_CONTENT: Final[dict[str, Any]] = {"metadata": {"contentType": "changed"}}
+_OTHERWISE: Final[dict[str, dict[str, Any]]] = {
+    "message": {"content": "I have thought about it again."},
+    "purchase": {"amount": 99.99},
+    "tip": {"amount": 99.99},
+}
+"""What a producer changes of an event; its type belongs to what it is known by."""
 
 _BAD: Final[tuple[Callable[[Relationship, int], bytes | None], ...]] = (
     _replaced(None),

@@ -9,28 +9,55 @@ import os
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.keys import NONCE_BYTES
+from schemas.details import Kind
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, decode_entry, encode_entry
 from schemas.topics import INTERACTIONS, JOURNAL
 
 EVENT_KEY_BYTES = 16
+FORMER_KINDS: Final = frozenset(("purchase", "tip", "like", "view"))
+"""Types that shared one namespace of ids with messages in former releases."""
 _JOURNAL_NAME = JOURNAL.name.encode()
 _like_source = re.compile(re.escape(INTERACTIONS.name) + r"-[0-9]+:[0-9]+").fullmatch
 
 
-def event_key(key: bytes, event_id: str) -> bytes:
-    """16 bytes that stand for a producer's eventId within its subject.
+def event_key(key: bytes, event_id: str, kind: Kind = "message") -> bytes:
+    """16 bytes that stand for a producer's eventId and its type within its subject.
 
     They mean nothing without the key, and never equal a `source_key`: an id that is written like a
-    source position would otherwise swallow the event that stands there.
+    source position would otherwise swallow the event that stands there. A message has the key that
+    former releases gave to every type (`former_event_key`).
     """
+    if kind != "message":
+        return _identity(key, f"{kind}\0{event_id}", b"event-typed")
+    return former_event_key(key, event_id)
+
+
+def former_event_key(key: bytes, event_id: str) -> bytes:
+    """The key of an event of any type in records of former releases."""
     person = b"event-named" if _like_source(event_id) else b"event"
     return _identity(key, event_id, person)
+
+
+def other_key(key: bytes, event_id: str, kind: Kind, event: bytes) -> bytes | None:
+    """Under which a former release knew the event that has the key `event` now, or the reverse.
+
+    None for what has one key only: messages, later types, and events without an id of their own.
+    """
+    if kind not in FORMER_KINDS:
+        return None
+    former = former_event_key(key, event_id)
+    if event == former:
+        return event_key(key, event_id, kind)
+    if _like_source(event_id) and event != event_key(key, event_id, kind):
+        return None
+    return former
 
 
 def source_key(key: bytes, source: str) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from privacy.seal import open_entry
+from privacy.seal import open_entry, other_key
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
@@ -34,6 +34,8 @@ class OpenedRecord(NamedTuple):
     event_key: bytes
     body: bytes
     entry: JournalEntry
+    other_key: bytes | None = None
+    """Under which another release would have known the same event (`privacy.seal`)."""
 
 
 class Quarantined(NamedTuple):
@@ -153,19 +155,31 @@ def open_records(
             continue
         opened.append(
             OpenedRecord(
-                raw.partition, raw.offset, subject.id, record.event_key, record.sealed, entry
+                raw.partition,
+                raw.offset,
+                subject.id,
+                record.event_key,
+                record.sealed,
+                entry,
+                other_key(subject.key, entry.event_id, entry.kind, record.event_key),
             )
         )
     return opened
 
 
 def distinct(opened: Iterable[OpenedRecord], framed: FramedBatch) -> list[OpenedRecord]:
-    """Of the same event twice in one batch the first counts."""
+    """Of the same event twice in one batch the first counts, whichever release named it."""
     first: dict[tuple[bytes, bytes], OpenedRecord] = {}
+    kept = []
     for one in opened:
-        if first.setdefault((one.subject, one.event_key), one) is not one:
+        other = first.get((one.subject, one.other_key)) if one.other_key is not None else None
+        if other is not None and other.entry.kind == one.entry.kind:
             framed.known(one.partition, one.offset)
-    return list(first.values())
+        elif first.setdefault((one.subject, one.event_key), one) is one:
+            kept.append(one)
+        else:
+            framed.known(one.partition, one.offset)
+    return kept
 
 
 def fold_all(

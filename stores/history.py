@@ -66,10 +66,40 @@ async def insert(connection: Connection, rows: Sequence[HistoryRow]) -> set[tupl
     return {(row["subject"], row["event_key"]) for row in known}
 
 
+async def known_before(
+    connection: Connection, opened: Iterable[OpenedRecord]
+) -> list[OpenedRecord]:
+    """What stands there under the key that another release gives one of these.
+
+    It may be of another type. Asks nothing when all of them have one key only.
+    """
+    asked = {(one.subject, one.other_key): one for one in opened if one.other_key is not None}
+    if not asked:
+        return []
+    rows = await connection.fetch(_QUERIES.bodies, *_columns(list(asked)))
+    return [
+        asked[row["subject"], row["event_key"]]._replace(
+            partition=row["partition"],
+            offset=row["offset"],
+            event_key=row["event_key"],
+            body=row["body"],
+            other_key=None,
+        )
+        for row in rows
+    ]
+
+
 async def restore(connection: Connection, rows: Sequence[HistoryRow]) -> None:
     """Add what was quarantined before, in front of an equal event that came later."""
     if rows:
         await connection.execute(_QUERIES.restore, *_columns(rows))
+
+
+async def remove_later(connection: Connection, opened: Sequence[OpenedRecord]) -> None:
+    """Remove what came after these and is the same under the key of another release."""
+    rows = [(one.subject, one.other_key, one.offset) for one in opened if one.other_key is not None]
+    if rows:
+        await connection.execute(_QUERIES.remove_later, *_columns(sorted(rows)))
 
 
 async def applied_offsets(
@@ -80,5 +110,5 @@ async def applied_offsets(
     return {row["offset"] for row in rows}
 
 
-def _columns(rows: Sequence[HistoryRow]) -> list[list[Any]]:
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]

@@ -261,7 +261,7 @@ class Ingest:
     def _identity(self, key: bytes, position: Position, event: Interaction) -> bytes:
         """The key of an event: of the producer's id, or of the record's place."""
         if event.event_id is not None:
-            return event_key(key, event.event_id)
+            return event_key(key, event.event_id, event.kind)
         held = self.positions.held.get(position.partition)
         return source_key(key, source_name(position, held.boundaries if held is not None else ()))
 

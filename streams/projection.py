@@ -18,12 +18,14 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Container, Sequence
 
 from infra.failpoints import fail_point
 from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
+from privacy.seal import open_entry
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.topics import JOURNAL, MEMORY_UPDATES
@@ -183,12 +185,35 @@ class Projection:
         self, connection: Connection, framed: FramedBatch, opened: list[OpenedRecord]
     ) -> list[OpenedRecord]:
         """The entries that were not there yet."""
+        opened = await self._without_known_before(connection, framed, opened)
         known = await history.insert(connection, history.history_rows(opened))
         if not known:
             return opened
         fresh = []
         for one in opened:
             if (one.subject, one.event_key) in known:
+                framed.known(one.partition, one.offset)
+            else:
+                fresh.append(one)
+        return fresh
+
+    async def _without_known_before(
+        self, connection: Connection, framed: FramedBatch, opened: list[OpenedRecord]
+    ) -> list[OpenedRecord]:
+        """Leave out what stands there already under the key that another release gave it."""
+        before = await history.known_before(connection, opened)
+        if not before:
+            return opened
+        subjects = await self._subjects.lookup(connection, {one.subject for one in before})
+        kinds = {}
+        for one in before:
+            cipher = subjects[one.subject].cipher
+            with contextlib.suppress(SealBroken):  # an altered row hides no event
+                entry = open_entry(cipher, one.subject, one.event_key, one.body)
+                kinds[one.subject, one.event_key] = entry.kind
+        fresh = []
+        for one in opened:
+            if one.other_key and kinds.get((one.subject, one.other_key)) == one.entry.kind:
                 framed.known(one.partition, one.offset)
             else:
                 fresh.append(one)

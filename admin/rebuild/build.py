@@ -127,6 +127,9 @@ async def _release(connection: Connection, bucket: Bucket, set_aside: set[int]) 
     if not mended:
         return
     await history.restore(connection, history.history_rows(mended))
+    counted = {(one.subject, one.event_key) for one in bucket.history}
+    again = [one for one in mended if (one.subject, one.other_key) not in counted]
+    await history.remove_later(connection, again)
     await quarantine.release(connection, mended[0].partition, [one.offset for one in mended])
 
 

@@ -23,7 +23,7 @@ from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
-from privacy.seal import event_key, source_key
+from privacy.seal import FORMER_KINDS, event_key, former_event_key, source_key
 from privacy.subjects import Subjects
 from schemas.errors import InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
@@ -89,6 +89,11 @@ class _Judged(NamedTuple):
     offset: int
     subject: bytes
     event_key: bytes
+    former_key: bytes | None = None
+
+    def names(self) -> list[bytes]:
+        """All by which it may be known."""
+        return [self.event_key] if self.former_key is None else [self.event_key, self.former_key]
 
 
 async def dead_places(settings: Settings, connection: Connection) -> Places:
@@ -176,25 +181,23 @@ class _Intake:
             subject = subjects.get(pair)
             if subject is not None:
                 key = _event_key(subject.key, event, self._task, offset)
-                judged.append(_Judged(offset, subject.id, key))
+                former = _former_key(subject.key, event)
+                judged.append(_Judged(offset, subject.id, key, former))
             elif pair not in locked:
                 self._unnamed(offset)
         return judged
 
     async def _remembered(self, judged: Sequence[_Judged]) -> None:
         task, result = self._task, self.result
-        rows = await self._connection.fetch(
-            SQL.known_events,
-            list(range(len(judged))),
-            [one.subject for one in judged],
-            [one.event_key for one in judged],
-        )
+        asked = [(n, one.subject, key) for n, one in enumerate(judged) for key in one.names()]
+        columns = list(zip(*asked, strict=True)) or [(), (), ()]
+        rows = await self._connection.fetch(SQL.known_events, *columns)
         known = {row["number"] for row in rows}
         for number, one in enumerate(judged):
             place = (task.partition, one.offset)
             if number in known:
                 result.remembered += 1
-            elif one.subject + one.event_key in task.waiting:
+            elif any(one.subject + key in task.waiting for key in one.names()):
                 result.waiting += 1
             elif place in task.quarantined:
                 result.quarantined += 1
@@ -228,4 +231,11 @@ def _event_key(key: bytes, event: Interaction, task: IntakeTask, offset: int) ->
     if event.event_id is None:
         position = Position(INTERACTIONS.name, task.partition, offset)
         return source_key(key, source_name(position, task.boundaries))
-    return event_key(key, event.event_id)
+    return event_key(key, event.event_id, event.kind)
+
+
+def _former_key(key: bytes, event: Interaction) -> bytes | None:
+    """What may stand for it instead: former releases wrote the same key for every type."""
+    if event.event_id is None or event.kind not in FORMER_KINDS:
+        return None
+    return former_event_key(key, event.event_id)

@@ -17,6 +17,7 @@ from privacy.seal import open_entry
 from privacy.subjects import Subject
 from schemas.errors import Misconfigured, SealBroken
 from schemas.journal import JournalEntry
+from schemas.topics import INTERACTIONS
 from views import messages
 from views.context import render_context
 from views.state import decode
@@ -30,15 +31,21 @@ EVENTS_MAX: Final = 5_000
 def entries_of(held: Iterable[Held], subject: Subject) -> list[tuple[int, JournalEntry]] | None:
     """(offset, entry) of each event once, in log order; None when one of them can't be opened."""
     seen: set[bytes] = set()
+    named: set[tuple[str, str]] = set()
     found = []
     for raw, record, _ in held:
         if raw.key != subject.id or record.event_key in seen:
             continue
-        seen.add(record.event_key)
         try:
             entry = open_entry(subject.cipher, subject.id, record.event_key, record.sealed)
         except SealBroken:
             return None
+        # Former releases had another key for the same event; what has no id has its place for one.
+        place = f"{INTERACTIONS.name}-{record.source_partition}:{record.source_offset}"
+        if entry.event_id != place and (entry.kind, entry.event_id) in named:
+            continue
+        seen.add(record.event_key)
+        named.add((entry.kind, entry.event_id))
         found.append((raw.offset, entry))
     return found
 

@@ -78,7 +78,7 @@ async def _write(
         subject = subjects[pair]
         state: FanState | None = None
         for entry in entries:
-            key = event_key(subject.key, entry.event_id)
+            key = event_key(subject.key, entry.event_id, entry.kind)
             body = seal_entry(subject.cipher, subject.id, key, entry)
             is_message = entry.kind == "message"
             row = (subject.id, key, partition, offset, entry.time, is_message, body)

@@ -27,6 +27,19 @@ ON CONFLICT (subject, event_key) DO UPDATE SET partition = excluded.partition,
     body = excluded.body, indirect = excluded.indirect
 WHERE excluded."offset" < i."offset";
 
+-- What came after these and is the same event under the key of another release; never a message.
+-- name: remove_later
+DELETE FROM interaction AS i
+USING unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS w (subject, event_key, "offset")
+WHERE i.subject = w.subject AND i.event_key = w.event_key AND i."offset" > w."offset"
+    AND NOT i.message AND NOT i.indirect;
+
 -- The places of the events that were folded live: of equal events the first one.
 -- name: applied_offsets
 SELECT "offset" FROM interaction WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;
+
+-- Events that are no messages, as they stand.
+-- name: bodies
+SELECT i.subject, i.event_key, i.partition, i."offset", i.body
+FROM unnest($1::uuid[], $2::bytea[]) AS w (subject, event_key)
+JOIN interaction AS i USING (subject, event_key) WHERE NOT i.message AND NOT i.indirect;

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.keys import new_key
-from privacy.seal import EVENT_KEY_BYTES, event_key, seal, source_key, unseal
+from privacy.seal import (
+    EVENT_KEY_BYTES,
+    FORMER_KINDS,
+    event_key,
+    former_event_key,
+    other_key,
+    seal,
+    source_key,
+    unseal,
+)
 from schemas.errors import SealBroken
+from schemas.events import KINDS
 
 KEY = new_key()
 CIPHER = AESGCM(KEY)
@@ -93,3 +103,23 @@ def test_the_keys_of_what_was_journalled_before_stay_what_they_were() -> None:
     assert source_key(KEY, "interactions-3:7") == before("interactions-3:7")
     for event_id in ("e1", "interactions", "interactions-3:", "interactions-3:7x", "orders-3:7"):
         assert event_key(KEY, event_id) == before(event_id)
+
+
+def test_a_message_and_its_tip_may_share_an_id() -> None:
+    keys = {event_key(KEY, "10408879870999", kind) for kind in KINDS}
+    assert len(keys) == len(KINDS)
+    # A type must not be told by what a producer writes into an id.
+    assert event_key(KEY, "tip\0a") != event_key(KEY, "a", "tip")
+
+
+def test_another_release_knew_money_and_acts_under_another_key() -> None:
+    for kind in KINDS:
+        now, former = event_key(KEY, "a", kind), former_event_key(KEY, "a")
+        if kind in FORMER_KINDS:
+            assert other_key(KEY, "a", kind, now) == former
+            assert other_key(KEY, "a", kind, former) == now
+        else:
+            assert other_key(KEY, "a", kind, now) is None
+        # Of an event without an id the key is of its place, whatever is written there.
+        place = source_key(KEY, "interactions-3:7")
+        assert other_key(KEY, "interactions-3:7", kind, place) is None

@@ -15,8 +15,10 @@ from lab.bench.seed import seed
 from ops.services.ports import free_port
 from privacy.keys import Keyring, is_bound
 from schemas.errors import DatabaseUnavailable, InvalidInput, SealBroken
+from schemas.journal import JournalEntry
 from schemas.positions import Position
 from stores import history
+from stores.folding import OpenedRecord
 from stores.history import HistoryRow
 from stores.snapshot import open_snapshot
 from stores.store import Store
@@ -184,6 +186,34 @@ async def test_history_returns_exactly_the_duplicates(pool: Any) -> None:
     assert await insert(*keys) == sorted(keys)
     fresh = os.urandom(16)
     assert await insert(fresh, fresh) == [fresh]
+
+
+async def test_history_tells_and_removes_what_another_release_named(pool: Any) -> None:
+    """Of what stands under the other key: never a message, which only shares the id."""
+    subject = os.urandom(16)
+    tip, talk, early = (os.urandom(16) for _ in range(3))
+    rows = [
+        HistoryRow(subject, tip, 0, 7, 0, False, b"tip"),
+        HistoryRow(subject, talk, 0, 8, 0, True, b"message"),
+        HistoryRow(subject, early, 0, 3, 0, False, b"early"),
+    ]
+    await history.insert(pool, sorted(rows))
+    entry = JournalEntry("id", "tip", 0, amount=1)
+    again = [
+        OpenedRecord(0, 5, subject, os.urandom(16), b"again", entry, other)
+        for other in (tip, talk, early, os.urandom(16), None)
+    ]
+
+    async def known() -> list[tuple[bytes, int, bytes]]:
+        found = await history.known_before(pool, again)
+        return sorted((one.event_key, one.offset, one.body) for one in found)
+
+    assert await known() == sorted([(tip, 7, b"tip"), (early, 3, b"early")])
+    await history.remove_later(pool, again)
+    assert await known() == [(early, 3, b"early")]
+    # The message stands: it is told as a duplicate.
+    assert await history.insert(pool, [rows[1]]) == {(subject, talk)}
+    assert await history.known_before(pool, again[-1:]) == []
 
 
 async def test_a_database_that_is_not_there_is_told_so() -> None:

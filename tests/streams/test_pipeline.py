@@ -100,6 +100,26 @@ async def test_an_event_id_belongs_to_its_fan(running: Pipeline, fan: str) -> No
     assert after.duplicates == before.duplicates
 
 
+async def test_a_message_its_tip_and_its_like_may_share_an_id(running: Pipeline, fan: str) -> None:
+    """As platforms give them: the tip that comes with a message has the message's id."""
+    before = await running.accounting()
+    events = [
+        message(fan, 1),
+        purchase(fan, 1, 25.0, type="tip"),
+        message(fan, 1, type="like") | {"content": None, "sender": "fan"},
+    ]
+    await running.publish(*events)
+    await running.drained()
+    await running.publish(*events)
+    await running.publish(*events, *events)
+    after = await running.drained()
+    assert after.applied - before.applied == 3
+    assert after.duplicates - before.duplicates == 9
+    engagement = (await running.state(fan)).engagement
+    assert (engagement.messages, engagement.revenue) == (1, 2500)
+    assert (await running.history())[fan] == 3
+
+
 async def test_events_without_an_id_are_all_counted(running: Pipeline, fan: str) -> None:
     event = message(fan, 1)
     del event["eventId"]
