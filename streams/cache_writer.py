@@ -171,7 +171,7 @@ class CacheWriter:
 
     async def _drop_missed(self, partition: int, one: _Vouched, found: Published | None) -> None:
         if found is None or not self._can_be_trusted(one, found):
-            log.warning("the cache begins anew", extra={"partition": partition})
+            log.warning("the whole cache is dropped", extra={"partition": partition})
             await self._cache.drop_all()
             return
         fans = await missed.folded_since(

@@ -135,7 +135,7 @@ async def test_a_cache_that_goes_back_under_living_connections_tells_nothing_old
                 )
     await client.aclose()
     await honest(pipeline, "fan")
-    assert worker.said("the cache begins anew")
+    assert worker.said("the whole cache is dropped")
     await warm(pipeline, "fan")
     await honest(pipeline, "fan")
 
