@@ -41,6 +41,8 @@ class Lookout:
         self._looked_at = 0.0
         self._rechecked_at = 0.0
         self._ends: dict[int, int] = {}
+        self._interrupted = False
+        """A look failed: a log can have been cut, and have grown past its end, behind our back."""
         self._stood: dict[int, int] = {}
         """Partition with lag -> its position at the last look."""
 
@@ -64,6 +66,7 @@ class Lookout:
                 ends = await self._read_ends()
         except (*NOT_NOW, KafkaError, TimeoutError) as error:
             log.debug("look: %s", type(error).__name__)
+            self._interrupted = True
             return None
         finally:
             self._looked_at = time.monotonic()
@@ -74,9 +77,14 @@ class Lookout:
             partition
             for partition, end in ends.items()
             if partition not in self._step.stopped
-            and (end < self._ends.get(partition, 0) or end < held[partition].next)
+            and (
+                self._interrupted
+                or end < self._ends.get(partition, 0)
+                or end < held[partition].next
+            )
         }
         self._ends = ends
+        self._interrupted = False
         if time.monotonic() - self._rechecked_at > RECHECK_SECONDS:
             # Its operator may have brought the log back.
             self._rechecked_at = time.monotonic()
