@@ -87,7 +87,6 @@ SHORT: Final = Amounts(
         "3 MB record, compressed": 1,
         "memory-updates deleted": 1,
         "worker without the fans' key": 1,
-        "journal cut": 1,
         "interactions cut": 1,
         "postgres restored 1 s back": 1,
     },
