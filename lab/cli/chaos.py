@@ -31,7 +31,7 @@ from ops.services.process import launcher
 @click.option("--seed", type=click.IntRange(0), help="Repeat a run's plan and events.")
 @click.option("--events", type=click.IntRange(1000), help="[default: 100000; 12000 with --short]")
 @click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True)
-@click.option("--short", is_flag=True, help="A few faults of each kind, about a minute.")
+@click.option("--short", is_flag=True, help="A few faults of each quick kind, about a minute.")
 @click.option("--runs", type=click.IntRange(1), default=1, help="In a row, the seed counted up.")
 @click.option("--load", type=click.IntRange(0, 64), default=0, help="Busy processes beside it.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
