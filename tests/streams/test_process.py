@@ -33,7 +33,7 @@ def handles_sigterm(pid: int) -> bool:
 
 
 async def test_a_worker_stopped_while_it_starts_ends_well(pipeline: Pipeline) -> None:
-    """Without waiting for the start, about one in ten hung or ended by SIGSEGV."""
+    """Without waiting for the start, some hung or ended by SIGSEGV."""
 
     async def stopped(after: float) -> Worker:
         worker = pipeline.start_worker()
