@@ -162,14 +162,11 @@ def _paid(kind: str, found: Any, context: Context) -> Event:
         raise Unfit(TOLD_BY_TRANSACTIONS, expected=True)
     link = _message_in_link(text_at(found, "replacePairs", "{MESSAGE_LINK}") or "")
     named = first(text_at(found, "message", "id"), text_at(found, "messageId"), link and link[1])
-    amount = _amount(found, context)
-    return build(
+    return _of_money(
         kind,
-        _fan(found),
-        moment(context, at(found, "createdAt")),
-        id_of(text_at(found, "id")),
-        amount=amount.amount,
-        currency=amount.currency,
+        found,
+        _amount(found, context),
+        context,
         refersTo=about(named, "message"),
         metadata={"contentType": "ppv"} if kind == "purchase" else None,
     )
@@ -198,22 +195,17 @@ def _subscription(what: str, found: Any, context: Context) -> Event:
         metadata["until"] = moment(context, until)
     if at(found, "isTrial") is True:
         metadata["trial"] = True
-    return build(
-        "subscription",
-        _fan(found),
-        moment(context, at(found, "createdAt")),
-        id_of(text_at(found, "id")),
-        amount=amount.amount,
-        currency=amount.currency,
-        metadata=metadata,
-    )
+    return _of_money("subscription", found, amount, context, metadata=metadata)
 
 
 def _transaction(found: Any, context: Context) -> Event:
     if not _by_transactions(context):
         raise Unfit(TOLD_BY_EVENTS, expected=True)
     kind, metadata = _kind(text_at(found, "description") or text_at(found, "type") or "")
-    amount = _amount(found, context)
+    return _of_money(kind, found, _amount(found, context), context, metadata=metadata)
+
+
+def _of_money(kind: str, found: Any, amount: Money, context: Context, **more: Any) -> Event:
     return build(
         kind,
         _fan(found),
@@ -221,7 +213,7 @@ def _transaction(found: Any, context: Context) -> Event:
         id_of(text_at(found, "id")),
         amount=amount.amount,
         currency=amount.currency,
-        metadata=metadata,
+        **more,
     )
 
 
