@@ -452,6 +452,20 @@ class Pipeline:
 
         await self.wait_for(claims)
 
+    async def vouched(self) -> None:
+        """Wait until workers vouch for every partition's cached entries.
+
+        The first time that anybody does so for a partition the whole cache is dropped, because
+        nobody vouched for it before: an entry that was made earlier does not stay.
+        """
+        async with self.stores() as (cache, _):
+
+            async def all_published() -> bool:
+                partitions = range(self.settings.journal_partitions)
+                return len(await cache.publications(partitions)) == len(partitions)
+
+            await self.wait_for(all_published)
+
 
 class Flow:
     """Publishes new events without a pause, and each batch again until it is acknowledged.

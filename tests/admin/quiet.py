@@ -85,6 +85,7 @@ async def projected(pipeline: Pipeline) -> None:
 
 async def warm(pipeline: Pipeline) -> None:
     """Cache some fans, as the API does after a miss."""
+    await pipeline.vouched()
 
     async def filled() -> bool:
         async with pipeline.stores() as (cache, store):

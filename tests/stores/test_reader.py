@@ -95,7 +95,7 @@ async def test_a_cached_memory_that_was_altered_is_read_from_postgres(
     before = await memory.context("c1", "f1")
     await settled(memory)
     client: Any = redis.asyncio.from_url(store_settings.redis_url)
-    (key,) = [key async for key in client.scan_iter(match="*c:*")]
+    (key,) = [key async for key in client.scan_iter(match="*:c:*")]
     block = await client.hget(key, "b")
     await client.hset(key, "b", block[:-1] + bytes([block[-1] ^ 1]))
     await client.aclose()

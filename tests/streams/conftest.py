@@ -32,14 +32,14 @@ async def pipeline(settings: Settings, tmp_path: Path) -> AsyncIterator[Pipeline
 async def running(
     services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pipeline]:
-    """A system with one worker that has claimed everything, shared by a module's tests."""
+    """A system with one worker that vouches for everything, shared by a module's tests."""
     data = tmp_path_factory.mktemp("pipeline")
     async with helpers.fresh_database(services, template_database) as url:
         settings = await helpers.fresh_settings(services, url, data, kafka=True)
         made = Pipeline(settings, data)
         made.start_worker()
         try:
-            await made.claimed()
+            await made.vouched()
             yield made
         finally:
             await made.end()

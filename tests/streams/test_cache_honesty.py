@@ -1,7 +1,6 @@
 """The cache never tells what Postgres does not, whatever was lost between the two."""
 
 import signal
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -184,15 +183,8 @@ async def test_a_worker_that_stopped_is_not_believed_for_long(
 
 
 @pytest.fixture
-async def worker(pipeline: Pipeline) -> AsyncIterator[Worker]:
-    """One that vouches for every partition. Each of its first words of a partition drops the whole
-    cache, because nobody vouched for it before: until the last, no entry stays."""
+async def worker(pipeline: Pipeline) -> Worker:
+    """One that vouches for every partition."""
     one = pipeline.start_worker()
-    async with pipeline.stores() as (cache, _):
-
-        async def all_published() -> bool:
-            partitions = range(pipeline.settings.journal_partitions)
-            return len(await cache.publications(partitions)) == len(partitions)
-
-        await pipeline.wait_for(all_published)
-    yield one
+    await pipeline.vouched()
+    return one
