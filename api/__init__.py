@@ -9,6 +9,7 @@ auth, tokens  who asks; tokens for development
 parameters    query parameters, read strictly
 envelopes     success and error bodies
 memory        GET context, engagement-score, explain
+remarks       headers about what an answer lacks
 bulk          POST bulk: the contexts of several fans
 conditional   ETag and 304
 stats         GET stats: the circuits

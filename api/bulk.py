@@ -6,6 +6,7 @@ from starlette.responses import Response
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import correlation_id, plain, told
+from api.parameters import own_writes, query_of
 from schemas.bulk import parse_bulk
 
 
@@ -17,8 +18,9 @@ async def get_contexts(request: Request) -> Response:
     asked = parse_bulk(await request.body())
     principal_of(request).require(asked.creator_id)
     fan_ids = list(dict.fromkeys(asked.fan_ids))
-    memory = components_of(request).memory
-    contexts, errors = await memory.contexts_to_send(asked.creator_id, fan_ids)
+    contexts, errors, pending = await components_of(request).memory.contexts_to_send(
+        asked.creator_id, fan_ids, own_writes=own_writes(query_of(request))
+    )
     body: dict[str, object] = {
         "data": contexts,
         "correlationId": correlation_id(request.scope),
@@ -26,4 +28,6 @@ async def get_contexts(request: Request) -> Response:
         "notFound": [one for one in fan_ids if one not in contexts and one not in errors],
         "errors": {fan_id: told(error) for fan_id, error in errors.items()},
     }
+    if pending:
+        body["pending"] = {fan_id: str(one) for fan_id, one in pending.items()}
     return plain(body)

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from api import remarks
 from api.auth import Authenticator
 from api.endpoints import Access, Endpoint
 from api.envelopes import CORRELATION_BYTES, correlation_of, failure
@@ -168,6 +169,7 @@ def _route(methods: Methods) -> str:
 async def _send(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     scope["status"] = response.status_code
     response.raw_headers.append((CORRELATION_BYTES, scope["correlation_id"].encode()))
+    response.raw_headers += remarks.headers(scope)
     await response(scope, receive, send)
 
 

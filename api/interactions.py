@@ -1,6 +1,7 @@
 """POST /api/of-memory/interaction and /interactions: validate, append to the log, say where."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
@@ -8,7 +9,7 @@ from starlette.responses import Response
 
 from api import idempotency, ndjson
 from api.auth import Principal, principal_of
-from api.components import components_of
+from api.components import Components, components_of
 from api.envelopes import correlation_id, data, success
 from infra.clock import now_ms
 from infra.kafka import relationship_key
@@ -47,7 +48,7 @@ async def save_interaction(request: Request) -> Response:
     written = await components.publisher.publish(
         relationship_key(*event.who), event.value, arrived, correlation_id(request.scope)
     )
-    components.origins.remember(written, event.who)
+    await _tell(components, [(event.who, written)])
     position = str(written)
     response = success(request.scope, position=position)
     response.headers[POSITION_HEADER] = position
@@ -90,9 +91,14 @@ async def save_interactions(request: Request) -> Response:
         arrived,
         correlation_id(request.scope),
     )
-    for event, place in zip(events, written, strict=True):
-        if isinstance(place, Position):
-            components.origins.remember(place, event.who)
+    await _tell(
+        components,
+        [
+            (event.who, place)
+            for event, place in zip(events, written, strict=True)
+            if isinstance(place, Position)
+        ],
+    )
     failures = [place for place in written if isinstance(place, FanMemoryError)]
     if len(failures) == len(outcomes):
         raise failures[0]
@@ -110,6 +116,13 @@ def _accept(
     if key is not None:
         value = idempotency.identified(value, interaction, key)
     return Accepted((interaction.creator_id, interaction.fan_id), value)
+
+
+async def _tell(components: Components, writes: Sequence[tuple[Relationship, Position]]) -> None:
+    """Readers of these fans, of what they have to wait for."""
+    for who, place in writes:
+        components.origins.remember(place, who)
+    await components.memory.written.leave(writes)
 
 
 def _told(outcome: Position | FanMemoryError) -> dict[str, Any]:

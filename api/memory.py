@@ -7,7 +7,8 @@ from api.auth import principal_of
 from api.components import Components, components_of
 from api.conditional import answer
 from api.envelopes import data
-from api.parameters import Query, identifier, moment, position, query_of, required
+from api.parameters import Query, identifier, moment, own_writes, position, query_of, required
+from api.remarks import remarks_of
 from infra.clock import now_ms
 from schemas.errors import FanNotFound
 from schemas.positions import Position
@@ -22,7 +23,13 @@ async def get_context(request: Request) -> Response:
     at_least, as_of = await _at_least(components, query, who), moment(query, "asOf")
     if as_of is None:
         memory = components.memory
-        found = await memory.recall(creator_id, fan_id, at_least)
+        found = await memory.recall(
+            creator_id,
+            fan_id,
+            at_least,
+            own_writes=own_writes(query),
+            remarks=remarks_of(request.scope),
+        )
         return answer(request, found, lambda: memory.to_send(creator_id, fan_id, found))
     if at_least is not None:
         await components.memory.wait_until(
@@ -45,7 +52,14 @@ async def get_score(request: Request) -> Response:
     creator_id, fan_id = who = _asked(request, query)
     at_least = await _at_least(components, query, who)
     memory = components.memory
-    found = await memory.recall(creator_id, fan_id, at_least, messages=False)
+    found = await memory.recall(
+        creator_id,
+        fan_id,
+        at_least,
+        messages=False,
+        own_writes=own_writes(query),
+        remarks=remarks_of(request.scope),
+    )
     return answer(request, found, lambda: memory.score_of(creator_id, fan_id, found))
 
 

@@ -45,6 +45,14 @@ def position(query: Query, name: str) -> Position | None:
     return None if value is None else parse_position(value, name)
 
 
+def own_writes(query: Query) -> bool:
+    """Whether what was written lately is waited for, as `consistency` says; it is by default."""
+    consistency = optional(query, "consistency")
+    if consistency not in (None, "own-writes", "eventual"):
+        raise InvalidInput("consistency", "must be own-writes or eventual")
+    return consistency != "eventual"
+
+
 def moment(query: Query, name: str) -> int | None:
     """An RFC 3339 time with a zone, as ms since the epoch."""
     value = optional(query, name)

@@ -104,6 +104,14 @@ async def _take(
     positions = await _publish(request, creator, sending, arrived)
     for (fan, _), written in zip(sending, positions, strict=True):
         components.origins.remember(written, (creator, fan))
+    # Of what is refused nothing comes into the views: nobody shall wait for it.
+    await components.memory.written.leave(
+        [
+            ((creator, fan), position)
+            for (fan, _, refusal), position in zip(judged, positions, strict=False)
+            if refusal is None
+        ]
+    )
     for outcome, count in (
         ("accepted", len(converted.events) - len(refused)),
         ("refused", len(refused)),

@@ -168,6 +168,12 @@ class Settings(BaseSettings):
     history_seconds_max: float = Field(
         3.0, gt=0, description="budget of reading them, and of each statement; below the deadline"
     )
+    own_write_seconds_max: float = Field(
+        0.3,
+        ge=0,
+        description="how long a read that names no position waits for what was written to its fan"
+        " in the last 10 s; 0: not at all",
+    )
     tokens_cached_max: int = Field(10_000, ge=1, description="verified tokens kept per process")
     cache_fills_max: int = Field(
         64, ge=1, description="writes to the cache after a miss in flight; more are dropped"

@@ -26,6 +26,7 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import CacheFull, CacheUnavailable, SealBroken
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS
 from stores.cached import (
     Cached,
@@ -58,6 +59,8 @@ _LIBRARY: Final = _SOURCE.replace("RELEASE", _RELEASE)
 _CALL_FANS_MAX: Final = 256
 """Fans in one call: it keeps Redis busy for about 2 ms at the most."""
 _NUMBER_BYTES: Final = 8
+_ENTRY_FIELDS: Final = (9, 6)
+"""Of an entry with its messages, and without them."""
 
 
 class Pushed(NamedTuple):
@@ -83,6 +86,15 @@ class Published(NamedTuple):
     """Of this very publication: random."""
     sources: Mapping[int, int]
     """Highest offset of each `interactions` partition that was pushed."""
+
+
+class Looked(NamedTuple):
+    """What one read of a fan gave."""
+
+    found: Remembered | SealBroken | None
+    """One consistent version; an error for an entry that can't be used; None: it is not cached."""
+    pending: Position | None
+    """Where something stands that was written lately and is not in it."""
 
 
 Lease = NewType("Lease", bytes)
@@ -117,42 +129,51 @@ class Cache:
     ) -> Remembered | None:
         """One consistent version of a fan's memory, without its messages if they are not wanted;
         None when it is not cached. Raises `SealBroken` for an entry that can't be used."""
+        found = (await self.look(creator_id, fan_id, messages=messages)).found
+        if isinstance(found, SealBroken):
+            raise found
+        return found
+
+    async def look(self, creator_id: str, fan_id: str, *, messages: bool = True) -> Looked:
+        """The same, and what was written lately and is not in it."""
         name = self.name(creator_id, fan_id)
         reply = await self._function("read", name, b"1" if messages else b"0")
-        if reply is None:
-            return None
-        cached = cached_of(reply)
-        who = creator_id, fan_id
-        key = self._keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key)
-        cipher = AESGCM(key)
-        if not messages:
-            return cached.opened(NO_MESSAGES)
-        recent = open_messages(cached, who, cipher)
+        entry, pending = _parted(reply)
+        if entry is None:
+            return Looked(None, pending)
+        try:
+            cached = cached_of(entry)
+            who = creator_id, fan_id
+            key = self._keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key)
+            if not messages:
+                return Looked(cached.opened(NO_MESSAGES), pending)
+            cipher = AESGCM(key)
+            recent = open_messages(cached, who, cipher)
+        except SealBroken as error:
+            return Looked(error, pending)
         if len(cached.fragments) >= COMPACT_MIN:
             version = _version(cached.generation, cached.version)
             with contextlib.suppress(CacheUnavailable):  # it is full: so the next one tries
                 await self._function(
                     "compact", name, version, FORM, recent.seal(cipher, cached.subject)
                 )
-        return cached.opened(recent)
+        return Looked(cached.opened(recent), pending)
 
-    async def read_several(
-        self, creator_id: str, fan_ids: Sequence[str]
-    ) -> list[Remembered | SealBroken | None]:
-        """The same of several fans, by one round trip; an error stands for what can't be used."""
+    async def look_at_several(self, creator_id: str, fan_ids: Sequence[str]) -> list[Looked]:
+        """The same of several fans, by one round trip."""
         names = [(self.name(creator_id, fan_id), b"1") for fan_id in fan_ids]
         replies = await self._functions("read", names)
-        found: list[Remembered | SealBroken | None] = []
+        looked: list[Looked] = []
         for fan_id, reply in zip(fan_ids, replies, strict=True):
-            if reply is None:
-                found.append(None)
-                continue
-            try:
-                who = creator_id, fan_id
-                found.append(open_cached(cached_of(reply), who, self._keyring))
-            except SealBroken as error:
-                found.append(error)
-        return found
+            entry, pending = _parted(reply)
+            found: Remembered | SealBroken | None = None
+            if entry is not None:
+                try:
+                    found = open_cached(cached_of(entry), (creator_id, fan_id), self._keyring)
+                except SealBroken as error:
+                    found = error
+            looked.append(Looked(found, pending))
+        return looked
 
     async def lease(self, creator_id: str, fan_id: str, *, unusable: bool = False) -> Lease | None:
         """To be taken before Postgres is asked, for `fill`. None: nothing is to be filled.
@@ -207,13 +228,37 @@ class Cache:
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
         """Whether what was accepted at `position` is in this fan's views; None: can't tell."""
-        if position.topic != INTERACTIONS.name:
-            return False
-        name = self.name(creator_id, fan_id)
-        offset = await self._function("reached", name, position.partition)
-        if offset is None:
-            return None
-        return offset != b"" and int(offset) >= position.offset
+        (known,) = await self.reached_several(creator_id, {fan_id: position})
+        return known
+
+    async def reached_several(
+        self, creator_id: str, positions: Mapping[str, Position]
+    ) -> list[bool | None]:
+        """The same of several fans, each with a position of its own, by one round trip."""
+        asked = [(self.name(creator_id, fan), one.partition) for fan, one in positions.items()]
+        known: list[bool | None] = []
+        for position, offset in zip(
+            positions.values(), await self._functions("reached", asked), strict=True
+        ):
+            if position.topic != INTERACTIONS.name:
+                known.append(False)
+            elif offset is None:
+                known.append(None)
+            else:
+                known.append(offset != b"" and int(offset) >= position.offset)
+        return known
+
+    # What writers do.
+
+    async def written(
+        self, writes: Iterable[tuple[Relationship, Position]], seconds: float
+    ) -> None:
+        """Leave where in `interactions` these stand: for `seconds` their fans' readers are told,
+        until the views contain them."""
+        arguments: list[Any] = [int(seconds * 1000)]
+        for who, position in writes:
+            arguments += (self.name(*who), position.partition, position.offset)
+        await self._function("written", *arguments)
 
     # What the owner of a partition does.
 
@@ -303,7 +348,10 @@ class Cache:
         for start in range(0, len(relationships), _CALL_FANS_MAX):
             names = [self.name(*pair) for pair in relationships[start : start + _CALL_FANS_MAX]]
             replies = await self._functions("read", [(name, b"1") for name in names])
-            found += [None if reply is None else cached_of(reply) for reply in replies]
+            found += [
+                None if entry is None else cached_of(entry)
+                for entry, _ in (_parted(reply) for reply in replies)
+            ]
         return found
 
     async def subjects(self) -> AsyncIterator[list[tuple[bytes, bytes]]]:
@@ -372,6 +420,22 @@ class _Unloaded(Exception):
 
 def new_number() -> bytes:
     return os.urandom(_NUMBER_BYTES)
+
+
+def _parted(reply: Any) -> tuple[Sequence[Any] | None, Position | None]:
+    """A fan's entry, and where something newer stands: what the function `read` answers."""
+    if reply is None:
+        return None, None
+    if isinstance(reply, bytes):
+        return None, _written_at(reply)
+    if len(reply) in _ENTRY_FIELDS:
+        return reply, None
+    return reply[:-1], _written_at(reply[-1])
+
+
+def _written_at(text: bytes) -> Position:
+    partition, _, offset = text.partition(b":")
+    return Position(INTERACTIONS.name, int(partition), int(offset))
 
 
 def _published(partition: int, answer: Sequence[bytes]) -> Published:

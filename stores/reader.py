@@ -14,14 +14,15 @@ a made-up empty memory: an answer that is wrong is worse than none.
 Reading one's own write: `at_least` waits until the views contain what was accepted at a position,
 then reads from where that was seen. If Redis says that the position was reached, Redis is read: it
 publishes a position after the data. If only Postgres says so, Postgres is read, and not by sharing
-a read that began earlier.
+a read that began earlier. A read that names no position waits a moment, in the same way, for what
+was written to its fan lately (`stores.written`).
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 import pybreaker
@@ -48,21 +49,34 @@ from stores.recent import Recent
 from stores.several import LEASE_SECONDS_MAX, SeveralReader
 from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
+from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
 from views.context import render_around, render_score
-
-CACHE_POLL_SECONDS: Final = 0.01
-STORE_POLL_SECONDS: Final = 0.05
-"""Postgres is asked five times more rarely than Redis: its answer costs five times more."""
 
 TURN: Final = 32
 """Contexts of several fans rendered before other requests get the loop: 30 us each."""
 
-Source = Literal["cache", "store"]
 Miss = Literal["cold", "unusable", "silent"]
 """Why Redis gave nothing: it has nothing, nothing that can be used, or it does not answer."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Remarks:
+    """What a reader is told beside a memory."""
+
+    pending: Position | None = None
+    """Where something stands that was written lately and is not in it yet."""
+
+
+class Contexts(NamedTuple):
+    """Of several fans, by fan; who has neither a context nor an error is not known."""
+
+    found: dict[str, msgspec.Struct]
+    errors: dict[str, FanMemoryError]
+    pending: dict[str, Position]
+    """As in `Remarks`."""
 
 
 @dataclass(slots=True)
@@ -119,8 +133,15 @@ class FanMemory:
             DatabaseUnavailable,
             settings.database_seconds_max,
         )
+        self.written = Written(cache, store, self.cache_guard, self.store_guard)
         self._several = SeveralReader(
-            cache, store, keyring, self.cache_guard, self.store_guard, self._fill_later
+            cache,
+            store,
+            keyring,
+            (self.cache_guard, self.store_guard),
+            self._fill_later,
+            self.written,
+            settings.own_write_seconds_max,
         )
         self._flights: dict[tuple[str, str], asyncio.Task[Remembered | None]] = {}
         self._reads: set[asyncio.Task[Remembered | None]] = set()
@@ -180,13 +201,13 @@ class FanMemory:
         return self._render(creator_id, fan_id, found, messages)
 
     async def contexts_to_send(
-        self, creator_id: str, fan_ids: Sequence[str]
-    ) -> tuple[dict[str, msgspec.Struct], dict[str, FanMemoryError]]:
+        self, creator_id: str, fan_ids: Sequence[str], *, own_writes: bool = True
+    ) -> Contexts:
         """The same of several fans, each named once: by one read of each store, not one per fan.
 
-        Returns contexts and errors by fan; who is in neither is not known. Raises nothing.
+        Raises nothing.
         """
-        read = await self._several.read(creator_id, fan_ids)
+        read = await self._several.read(creator_id, fan_ids, own_writes=own_writes)
         counts = self.counts
         counts.cache_requests += len(fan_ids)
         counts.cache_hits += read.hits
@@ -198,7 +219,7 @@ class FanMemory:
             contexts[fan_id] = self.to_send(creator_id, fan_id, found)
             if number % TURN == 0:
                 await asyncio.sleep(0)
-        return contexts, read.errors
+        return Contexts(contexts, read.errors, read.pending)
 
     async def score(
         self,
@@ -225,24 +246,12 @@ class FanMemory:
         """
         if position.topic != INTERACTIONS.name:
             raise InvalidInput("minPosition", f"must be a position in {INTERACTIONS.name}")
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + seconds
-        ask_store_at = 0.0
-        while True:
-            known = await self._cache_reached(creator_id, fan_id, position)
-            if known:
-                return "cache"
-            if known is None or ask_store_at:
-                # The cache can't tell, or has been behind for a while.
-                if clock() >= ask_store_at:
-                    if await self._store_reached(creator_id, fan_id, position):
-                        return "store"
-                    ask_store_at = clock() + STORE_POLL_SECONDS
-            else:
-                ask_store_at = clock() + STORE_POLL_SECONDS
-            if clock() + CACHE_POLL_SECONDS >= deadline:
-                raise DeadlineExceeded("The views have not reached minPosition in time.")
-            await asyncio.sleep(CACHE_POLL_SECONDS)
+        # A little sooner than the request's own deadline, which began earlier.
+        seconds -= CACHE_POLL_SECONDS
+        sources = await self.written.until(creator_id, {fan_id: position}, seconds)
+        if fan_id not in sources:
+            raise DeadlineExceeded("The views have not reached minPosition in time.")
+        return sources[fan_id]
 
     def _render(
         self,
@@ -268,46 +277,71 @@ class FanMemory:
         seconds: float | None = None,
         *,
         messages: bool = True,
+        own_writes: bool = True,
+        remarks: Remarks | None = None,
     ) -> Remembered:
         """A fan's memory, not rendered; raises like `context`.
 
-        Without messages, if they are not wanted and Redis knows the fan.
+        Without messages, if they are not wanted and Redis knows the fan. Unless `at_least` says
+        what to wait for, what was written lately is waited for, if `own_writes`; if that took too
+        long the `remarks` say so.
         """
         source: Source = "cache"
+        share = at_least is None
         if at_least is not None:
             limit = self._settings.request_seconds_max if seconds is None else seconds
             source = await self.wait_until(creator_id, fan_id, at_least, limit)
         miss: Miss = "cold"
         if source == "cache":
-            found = await self._read_cache(creator_id, fan_id, messages)
+            found, pending = await self._look(creator_id, fan_id, messages)
+            if pending is not None and own_writes and at_least is None:
+                share = False  # with a read that began before it was there
+                where = await self._own_write(creator_id, fan_id, pending, remarks)
+                found = "cold"
+                if where != "store":
+                    found, _ = await self._look(creator_id, fan_id, messages)
+            self._count(found)
             if isinstance(found, Remembered):
                 return found
             miss = found
-        stored = await self._read_store(creator_id, fan_id, miss, share=at_least is None)
+        stored = await self._read_store(creator_id, fan_id, miss, share)
         if stored is None:
             raise FanNotFound
         return stored
 
-    async def _read_cache(self, creator_id: str, fan_id: str, messages: bool) -> Remembered | Miss:
-        counts = self.counts
-        counts.cache_requests += 1
+    async def _own_write(
+        self, creator_id: str, fan_id: str, position: Position, remarks: Remarks | None
+    ) -> Source | None:
+        """Wait a moment for it; None if that was too short."""
+        limit = self._settings.own_write_seconds_max
+        source = (await self.written.until(creator_id, {fan_id: position}, limit)).get(fan_id)
+        if source is None and remarks is not None:
+            remarks.pending = position
+        return source
+
+    async def _look(
+        self, creator_id: str, fan_id: str, messages: bool
+    ) -> tuple[Remembered | Miss, Position | None]:
         try:
-            found = await self.cache_guard.call(
-                lambda: self._cache.read(creator_id, fan_id, messages=messages)
+            found, pending = await self.cache_guard.call(
+                lambda: self._cache.look(creator_id, fan_id, messages=messages)
             )
         except CacheUnavailable:
-            counts.cache_errors += 1
-            return "silent"
-        except SealBroken:
+            return "silent", None
+        if isinstance(found, SealBroken):
             # Altered, of another release, or of a keyring that this process has not: Postgres has
             # the truth.
-            counts.cache_errors += 1
             log.warning("a cached memory can't be opened", extra={"operation": "readCache"})
-            return "unusable"
-        if found is None:
-            return "cold"
-        counts.cache_hits += 1
-        return found
+            return "unusable", pending
+        return found or "cold", pending
+
+    def _count(self, found: Remembered | Miss) -> None:
+        counts = self.counts
+        counts.cache_requests += 1
+        if isinstance(found, Remembered):
+            counts.cache_hits += 1
+        elif found != "cold":
+            counts.cache_errors += 1
 
     async def _read_store(
         self, creator_id: str, fan_id: str, miss: Miss, share: bool
@@ -380,19 +414,3 @@ class FanMemory:
             self.counts.fills += 1
         except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
             self.counts.fills_dropped += 1
-
-    async def _cache_reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
-        try:
-            return await self.cache_guard.call(
-                lambda: self._cache.reached(creator_id, fan_id, position)
-            )
-        except CacheUnavailable:
-            return None
-
-    async def _store_reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
-        try:
-            return await self.store_guard.call(
-                lambda: self._store.reached(creator_id, fan_id, position)
-            )
-        except DatabaseUnavailable:
-            return False  # it may be back before the deadline

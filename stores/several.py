@@ -16,11 +16,13 @@ import pybreaker
 from infra.breaker import Guard
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, FanMemoryError, SealBroken
+from schemas.positions import Position
 from stores.cache import Cache, Lease
 from stores.cached import Remembered, remembered
 from stores.recent import Recent
 from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
+from stores.written import Written
 
 LEASE_SECONDS_MAX: Final = 0.1
 """How long a miss waits for its lease, which takes 0.2 ms."""
@@ -39,6 +41,8 @@ class Several:
     found: dict[str, Remembered] = field(default_factory=dict)
     errors: dict[str, FanMemoryError] = field(default_factory=dict)
     hits: int = 0
+    pending: dict[str, Position] = field(default_factory=dict)
+    """Where something stands that was written lately and is not in what was found."""
     unusable: list[str] = field(default_factory=list)
     """Entries of Redis that could not be opened."""
     silent: bool = False
@@ -54,43 +58,66 @@ class SeveralReader:
         cache: Cache,
         store: Store,
         keyring: Keyring,
-        cache_guard: Guard,
-        store_guard: Guard,
+        guards: tuple[Guard, Guard],
         fill_later: FillLater,
+        written: Written,
+        own_write_seconds_max: float,
     ) -> None:
         self._cache = cache
         self._store = store
         self._keyring = keyring
-        self._cache_guard = cache_guard
-        self._store_guard = store_guard
+        self._cache_guard, self._store_guard = guards
         self._fill_later = fill_later
+        self._written = written
+        self._own_write_seconds_max = own_write_seconds_max
 
-    async def read(self, creator_id: str, fan_ids: Sequence[str]) -> Several:
+    async def read(
+        self, creator_id: str, fan_ids: Sequence[str], *, own_writes: bool = True
+    ) -> Several:
         """Fans who are neither in `found` nor in `errors` are not known. `fan_ids`: each once."""
         read = Several()
-        missed = await self._from_cache(read, creator_id, fan_ids)
+        pending = await self._from_cache(read, creator_id, fan_ids)
+        if pending and own_writes:
+            await self._own_writes(read, creator_id, pending)
+        read.hits = len(read.found)
+        missed = [fan_id for fan_id in fan_ids if fan_id not in read.found]
         if missed:
             await self._from_store(read, creator_id, missed)
         return read
 
+    async def _own_writes(
+        self, read: Several, creator_id: str, pending: dict[str, Position]
+    ) -> None:
+        """Wait a moment for what was written lately, for all of them together."""
+        limit = self._own_write_seconds_max
+        sources = await self._written.until(creator_id, pending, limit)
+        read.pending = {fan: one for fan, one in pending.items() if fan not in sources}
+        for fan_id in sources:
+            read.found.pop(fan_id, None)
+        again = [fan_id for fan_id, source in sources.items() if source == "cache"]
+        if again:
+            await self._from_cache(read, creator_id, again)
+
     async def _from_cache(
         self, read: Several, creator_id: str, fan_ids: Sequence[str]
-    ) -> list[str]:
-        """Returns whom Postgres has to be asked for."""
+    ) -> dict[str, Position]:
+        """Returns of whom something was written lately that is not in what was found."""
         try:
             answers = await self._cache_guard.call(
-                lambda: self._cache.read_several(creator_id, fan_ids)
+                lambda: self._cache.look_at_several(creator_id, fan_ids)
             )
         except CacheUnavailable:
             read.silent = True
-            return list(fan_ids)
-        for fan_id, answer in zip(fan_ids, answers, strict=True):
-            if isinstance(answer, Remembered):
-                read.found[fan_id] = answer
-            elif answer is not None:
+            return {}
+        pending = {}
+        for fan_id, looked in zip(fan_ids, answers, strict=True):
+            if isinstance(looked.found, Remembered):
+                read.found[fan_id] = looked.found
+            elif looked.found is not None and fan_id not in read.unusable:
                 read.unusable.append(fan_id)
-        read.hits = len(read.found)
-        return [fan_id for fan_id in fan_ids if fan_id not in read.found]
+            if looked.pending is not None:
+                pending[fan_id] = looked.pending
+        return pending
 
     async def _from_store(self, read: Several, creator_id: str, fan_ids: Sequence[str]) -> None:
         read.asked_store = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -137,25 +137,33 @@ class Store:
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
         """Whether what was accepted at `position` is in this fan's views."""
-        if position.topic != INTERACTIONS.name:
-            return False
+        return bool(await self.reached_several(creator_id, {fan_id: position}))
+
+    async def reached_several(
+        self, creator_id: str, positions: Mapping[str, Position]
+    ) -> list[str]:
+        """Those of these fans whose views contain what was accepted at the fan's position."""
+        wanted = {fan: one for fan, one in positions.items() if one.topic == INTERACTIONS.name}
+        if not wanted:
+            return []
         async with database_errors():
             for _ in range(3):
                 generation = self._generation or await self._choose_generation()
-                (row,) = await self._pool.fetch(
+                rows = await self._pool.fetch(
                     memory_queries(generation).read_sources,
                     creator_id,
-                    fan_id,
+                    list(wanted),
                     JOURNAL.name,
                     self._partitions,
                     generation,
                     VIEW_VERSION,
                 )
-                if row["readable"] == generation:
-                    sources = row["sources"] or ()
-                    return len(sources) > position.partition and bool(
-                        sources[position.partition] >= position.offset
-                    )
+                if rows[0]["readable"] == generation:
+                    return [
+                        row["fan_id"]
+                        for row in rows
+                        if _contain(row["sources"] or (), wanted[row["fan_id"]])
+                    ]
                 # A rebuild has switched generations: the positions of the former one stand still.
                 await self._choose_generation()
         raise DatabaseUnavailable("The generation changed while reading.")
@@ -234,6 +242,11 @@ class Store:
             row["state"],
             fragments,
         )
+
+
+def _contain(sources: Sequence[int], position: Position) -> bool:
+    """`sources`: the highest offset of each partition that the views have."""
+    return len(sources) > position.partition and sources[position.partition] >= position.offset
 
 
 def _opened(key: bytes, subject: bytes, rows: list[Any]) -> list[tuple[int, JournalEntry]]:

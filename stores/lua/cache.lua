@@ -13,6 +13,7 @@
 --              offset is pushed, t a random number of this very publication, u until when it is
 --              vouched for (ms), x the erasures it knew, s<K> highest offset of interactions
 --              partition K
+-- w:NAME       for some seconds after a write: "partition:offset" of it in interactions
 --
 -- NAME is a keyed hash of the relationship. Versions are zero-padded digits, generation first, so
 -- that comparing them as strings compares them as numbers.
@@ -49,7 +50,9 @@ local function readable(args, name)
   return nil
 end
 
--- read(prefix, name, whole): one version of a fan's memory, with its messages if `whole` is 1.
+-- read(prefix, name, whole): one version of a fan's memory, with its messages if `whole` is 1. When
+-- something was written lately that is not in it, where that stands follows as one more field; it
+-- comes alone when there is nothing to read.
 local function read(_, args)
   local c
   if args[3] == '1' then
@@ -57,10 +60,31 @@ local function read(_, args)
   else
     c = redis.call('HMGET', entry(args, args[2]), 'a', 'g', 'p', 'v', 's', 'd')
   end
+  local written = redis.call('GET', args[1] .. 'w:' .. args[2])
   if not c[2] or c[1] ~= era(args) or not vouched(args, c[3], c[2]) then
-    return nil
+    return written or nil
+  end
+  if written then
+    local source, offset = string.match(written, '^(%d+):(%d+)$')
+    local got = redis.call('HGET', args[1] .. 'p:' .. c[3], 's' .. source)
+    if not got or tonumber(got) < tonumber(offset) then
+      c[#c + 1] = written
+    end
   end
   return c
+end
+
+-- written(prefix, ttl_ms, then per write: name, partition, offset): leave where it stands. Of several
+-- of one fan the furthest stays, in whatever order they come.
+local function written(_, args)
+  for i = 3, #args, 3 do
+    local key = args[1] .. 'w:' .. args[i]
+    local source, offset = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
+    if source ~= args[i + 1] or tonumber(offset) < tonumber(args[i + 2]) then
+      redis.call('SET', key, args[i + 1] .. ':' .. args[i + 2], 'PX', args[2])
+    end
+  end
+  return 1
 end
 
 -- owners(prefix, name, ...): who it is, of each entry that may be read.
@@ -221,6 +245,7 @@ end
 register('read', read, 'no-writes')
 register('owners', owners, 'no-writes')
 register('reached', reached, 'no-writes')
+register('written', written)
 register('lease', lease)
 register('fill', fill)
 register('compact', compact)

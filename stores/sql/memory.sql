@@ -25,13 +25,14 @@ CROSS JOIN LATERAL (
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);
 
--- Always one row, so that `readable` comes along whatever is missing: the fan, or the generation.
+-- One row for each fan that is asked for, so that `readable` comes along whatever is missing: the
+-- fan, or the generation.
 -- name: read_sources
 SELECT (SELECT generation FROM generation WHERE view_version = $6 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
-    p.sources
-FROM (VALUES (true)) AS always
-LEFT JOIN subject s ON s.creator_id = $1 AND s.fan_id = $2
+    asked.fan_id, p.sources
+FROM unnest($2::text[]) AS asked (fan_id)
+LEFT JOIN subject s ON s.creator_id = $1 AND s.fan_id = asked.fan_id
 LEFT JOIN position p ON p.generation = $5 AND p.topic = $3
     AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
 
