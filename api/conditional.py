@@ -10,11 +10,13 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import remarks
 from api.envelopes import data
 from infra.clock import now_ms
 from schemas.times import HOUR_MS
 from stores.cached import Remembered
 
+_NO_STORE: Final = (b"cache-control", b"no-store")
 _CACHE_CONTROL: Final = (b"cache-control", b"private, no-cache")
 """Nobody but the client keeps it, and the client asks each time."""
 
@@ -26,8 +28,15 @@ def answer(request: Request, found: Remembered, render: Callable[[], object]) ->
     if sent is not None and matches(sent, tag):
         response = Response(status_code=304)
     else:
-        response = data(request.scope, render())
+        response = data(request.scope, render(), **remarks.fields(request.scope))
     response.raw_headers += ((b"etag", tag), _CACHE_CONTROL)
+    return response
+
+
+def not_kept(request: Request, document: object) -> Response:
+    """200 with something that is true of this moment only: without a tag, and nobody keeps it."""
+    response = data(request.scope, document, **remarks.fields(request.scope))
+    response.raw_headers.append(_NO_STORE)
     return response
 
 

@@ -5,12 +5,21 @@ from starlette.responses import Response
 
 from api.auth import principal_of
 from api.components import Components, components_of
-from api.conditional import answer
+from api.conditional import answer, not_kept
 from api.envelopes import data
-from api.parameters import Query, identifier, moment, own_writes, position, query_of, required
+from api.parameters import (
+    Query,
+    identifier,
+    moment,
+    own_writes,
+    position,
+    query_of,
+    required,
+    strict,
+)
 from api.remarks import remarks_of
 from infra.clock import now_ms
-from schemas.errors import FanNotFound
+from schemas.errors import DatabaseUnavailable, FanNotFound
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from views.explain import context_as_of, explain, value_of
@@ -22,14 +31,18 @@ async def get_context(request: Request) -> Response:
     creator_id, fan_id = who = _asked(request, query)
     at_least, as_of = await _at_least(components, query, who), moment(query, "asOf")
     if as_of is None:
-        memory = components.memory
-        found = await memory.recall(
-            creator_id,
-            fan_id,
-            at_least,
-            own_writes=own_writes(query),
-            remarks=remarks_of(request.scope),
-        )
+        memory, remarks = components.memory, remarks_of(request.scope)
+        can_do_without = at_least is None and not strict(query)
+        try:
+            found = await memory.recall(
+                creator_id, fan_id, at_least, own_writes=own_writes(query), remarks=remarks
+            )
+        except DatabaseUnavailable:
+            minimal = memory.minimal(creator_id, fan_id, strict=not can_do_without)
+            if minimal is None:
+                raise
+            remarks.degraded = "minimal"
+            return not_kept(request, minimal)
         return answer(request, found, lambda: memory.to_send(creator_id, fan_id, found))
     if at_least is not None:
         await components.memory.wait_until(

@@ -118,6 +118,11 @@ class _Readers(Collector):
             ("memory_cache_requests", "cache_requests", "Reads that asked the cache"),
             ("memory_cache_hits", "cache_hits", "Reads that the cache answered"),
             ("memory_cache_errors", "cache_errors", "Reads that the cache failed"),
+            (
+                "memory_cache_overtaken",
+                "cache_overtaken",
+                "Reads that the cache was slow in",
+            ),
             ("memory_cache_fills", "fills", "Writes to the cache after a miss"),
             ("memory_cache_fills_dropped", "fills_dropped", "Such writes given up"),
             ("memory_database_reads", "store_reads", "Reads of the database"),
@@ -129,6 +134,12 @@ class _Readers(Collector):
         retries.add_metric(["cache"], numbers["cache_retries"])
         retries.add_metric(["database"], numbers["store_retries"])
         yield retries
+        degraded = CounterMetricFamily(
+            "memory_degraded_reads", "Answers without the database", labels=["kind"]
+        )
+        degraded.add_metric(["cache"], numbers["degraded_cache"])
+        degraded.add_metric(["minimal"], numbers["degraded_minimal"])
+        yield degraded
 
     def _circuits(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(

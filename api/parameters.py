@@ -53,6 +53,14 @@ def own_writes(query: Query) -> bool:
     return consistency != "eventual"
 
 
+def strict(query: Query) -> bool:
+    """Whether an answer without memories is worse than none."""
+    value = optional(query, "strict")
+    if value not in (None, "true", "false"):
+        raise InvalidInput("strict", "must be true or false")
+    return value == "true"
+
+
 def moment(query: Query, name: str) -> int | None:
     """An RFC 3339 time with a zone, as ms since the epoch."""
     value = optional(query, name)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pybreaker
 
 from infra import kafka
-from infra.breaker import Breaker, watch
+from infra.breaker import Breaker, watching
 from infra.kafka import (
     ClusterAuthorizationFailedError,
     InvalidTimestampError,
@@ -90,7 +90,7 @@ class Publisher:
         """Connect in the background, again whenever the producer breaks."""
         self._tasks = [
             asyncio.create_task(self._keep_connected()),
-            asyncio.create_task(watch(self.breaker, self.ping, self._settings.ping_seconds)),
+            *watching(self.breaker, self.ping, self._settings.ping_seconds),
         ]
 
     async def close(self) -> None:

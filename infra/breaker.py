@@ -17,7 +17,8 @@ say something about the question, and the dependency did answer it.
 `reset_seconds` is a minute for the database, as the public API contract says, and reads need not
 fail that long: `watch` asks an open breaker's dependency every second with a harmless ping, as the
 half-open probe, so that a breaker closes about a second after its dependency is back, and
-no user's request has to try it. `reset_seconds` remains for a process that runs no watch.
+no user's request has to try it. With a watch of 0 seconds there is none: then `reset_seconds`
+hold to the second, and the first call after them is the probe.
 
 pybreaker keeps the state, tells the listeners and names the error. Its `calling()` is not used: it
 takes a cancelled or excluded call for a success, which would close a half-open breaker on the word
@@ -94,6 +95,8 @@ class Breaker:
         self._recent: deque[float] = deque(maxlen=failures_max)
         self._opened_at = 0.0
         self._probing = False
+        self.closed = True
+        """The same as `state`, for those who ask at every read."""
         self._failures = self._successes = self._trips = 0
         self._last_failure: int | None = None
 
@@ -173,9 +176,11 @@ class Breaker:
     def _open(self) -> None:
         self._opened_at = self._clock()
         self._recent.clear()
+        self.closed = False
         self._circuit.open()
 
     def _close(self) -> None:
+        self.closed = True
         self._circuit.close()
         log.info("circuit closed", extra={"breaker": self.name})
 
@@ -211,6 +216,13 @@ class Guard:
 
     def _count(self, _attempt: int, _error: BaseException) -> None:
         self.retries += 1
+
+
+def watching(
+    breaker: Breaker, ping: Operation[object], every_seconds: float
+) -> list[asyncio.Task[None]]:
+    """The task that watches it, for whoever begins it to end; with 0 seconds there is none."""
+    return [asyncio.create_task(watch(breaker, ping, every_seconds))] if every_seconds else []
 
 
 async def watch(breaker: Breaker, ping: Operation[object], every_seconds: float) -> None:

@@ -10,6 +10,7 @@ needs a timer.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -59,8 +60,10 @@ class Limit:
 class Deadlines:
     """Makes limits of `seconds`. Belongs to one event loop."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, may_end: Callable[[], bool] = lambda: True) -> None:
+        """`may_end` is asked when a limit's time has come; what it spares goes on without one."""
         self.seconds = seconds
+        self._may_end = may_end
         self._running: dict[Limit, None] = {}
         """Oldest first: a dict keeps the order, and gives up any of them at once."""
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +79,7 @@ class Deadlines:
             self._timer = loop.call_at(limit.when, self._look, loop)
 
     def end(self, limit: Limit) -> None:
-        del self._running[limit]
+        self._running.pop(limit, None)  # it is not there if it was spared
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """End those whose time has come, and come back for the next."""
@@ -88,4 +91,5 @@ class Deadlines:
                 self._timer = loop.call_at(oldest.when, self._look, loop)
                 return
             del self._running[oldest]
-            oldest.expire()
+            if self._may_end():
+                oldest.expire()

@@ -179,21 +179,33 @@ class Settings(BaseSettings):
         64, ge=1, description="writes to the cache after a miss in flight; more are dropped"
     )
     cache_seconds_max: float = Field(
-        1.0, gt=0, description="budget of one cache read with its retries; then Postgres is asked"
+        3.0, gt=0, description="budget of one cache read with its retries; then it has failed"
+    )
+    cache_overtaken_seconds: float = Field(
+        0.05,
+        ge=0,
+        description="a cache read without an answer this long is overtaken by one of Postgres, 32"
+        " at once at the most; 0: never",
     )
     cache_failures_max: int = Field(3, ge=1, description="failed reads that open its circuit")
     cache_window_seconds: float = Field(5.0, gt=0, description="window of those failures")
     cache_reset_seconds: float = Field(30.0, gt=0, description="until an open circuit is tried")
     database_seconds_max: float = Field(
-        3.0, gt=0, description="budget of one database read with its retries; below the deadline"
+        5.0, gt=0, description="budget of one database read with its retries, and of a statement"
     )
     database_failures_max: int = Field(5, ge=1, description="failed reads that open its circuit")
     database_window_seconds: float = Field(10.0, gt=0, description="window of those failures")
     database_reset_seconds: float = Field(60.0, gt=0, description="until an open circuit is tried")
     ping_seconds: float = Field(
         1.0,
-        gt=0,
-        description="between pings of a dependency whose circuit is open; also their limit",
+        ge=0,
+        description="between pings of a dependency whose circuit is open; also their limit; 0: no"
+        " pings, and an open circuit is tried after its reset, by a request",
+    )
+    degraded_reads: Literal["minimal", "refuse"] = Field(
+        "minimal",
+        description="what a context is while both circuits are open: one without memories, marked"
+        " as such, or 503",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"

@@ -113,6 +113,8 @@ class MemoryContext(Document, frozen=True, gc=False):
     version: str | msgspec.UnsetType = msgspec.UNSET
     """Journal position of the newest interaction in it, as in `memory-updates`; a past memory has
     none."""
+    degraded: Literal["minimal"] | msgspec.UnsetType = msgspec.UNSET
+    """Nothing could be read: this is no memory of the fan, and only its form is right."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeVar
 
-from infra.breaker import Breaker, Guard, watch
+from infra.breaker import Breaker, Guard, watching
 from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -52,7 +52,7 @@ class Past:
         self._turns = asyncio.Semaphore(TURNS)
         self._queues: dict[str, _Queue] = {}
         self._working: set[asyncio.Task[Any]] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: list[asyncio.Task[None]] = []
         self.guard = Guard(
             Breaker(
                 "memory-history",
@@ -67,12 +67,10 @@ class Past:
     def start(self) -> None:
         """Begin to ping the database while the circuit is open."""
         ping = self._store.live_generation
-        self._watch = asyncio.create_task(
-            watch(self.guard.breaker, ping, self._settings.ping_seconds)
-        )
+        self._watch = watching(self.guard.breaker, ping, self._settings.ping_seconds)
 
     async def close(self) -> None:
-        tasks = [*self._working] if self._watch is None else [*self._working, self._watch]
+        tasks = [*self._working, *self._watch]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

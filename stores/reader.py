@@ -8,8 +8,10 @@ How a read goes:
 3. What Postgres gave goes back to Redis without delaying the answer. Redis refuses what may be
    stale (`stores.cache`), so a lost or late fill costs latency only.
 
-While Postgres is down, what is cached still answers, and the rest is `DatabaseUnavailable`, never
-a made-up empty memory: an answer that is wrong is worse than none.
+A read of Redis that takes long is overtaken by one of Postgres (`stores.overtaking`). While
+Postgres is down, what is cached still answers, and the rest is `DatabaseUnavailable`. A memory that
+can't be read is never said to be empty. Whoever can do without memories asks for `minimal` then,
+which says that it has none.
 
 Reading one's own write: `at_least` waits until the views contain what was accepted at a position,
 then reads from where that was seen. If Redis says that the position was reached, Redis is read: it
@@ -20,14 +22,15 @@ was written to its fan lately (`stores.written`).
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, NamedTuple, cast
+from dataclasses import asdict
+from typing import Any, Final, Literal, cast
 
 import msgspec
 import pybreaker
 
-from infra.breaker import Breaker, BreakerStats, Guard, watch
+from infra.breaker import Breaker, BreakerStats, Guard, watching
 from infra.clock import now_ms
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -36,7 +39,6 @@ from schemas.errors import (
     CacheUnavailable,
     DatabaseUnavailable,
     DeadlineExceeded,
-    FanMemoryError,
     FanNotFound,
     InvalidInput,
     SealBroken,
@@ -45,13 +47,15 @@ from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 from stores.cache import Cache, Lease
 from stores.cached import Remembered, remembered
+from stores.overtaking import Overtaking, failed
 from stores.recent import Recent
+from stores.remarks import Contexts, Degraded, ReadCounts, Remarks
 from stores.several import LEASE_SECONDS_MAX, SeveralReader
 from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
 from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
-from views.context import render_around, render_score
+from views.context import minimal_context, render_around, render_score
 
 TURN: Final = 32
 """Contexts of several fans rendered before other requests get the loop: 30 us each."""
@@ -60,40 +64,6 @@ Miss = Literal["cold", "unusable", "silent"]
 """Why Redis gave nothing: it has nothing, nothing that can be used, or it does not answer."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Remarks:
-    """What a reader is told beside a memory."""
-
-    pending: Position | None = None
-    """Where something stands that was written lately and is not in it yet."""
-
-
-class Contexts(NamedTuple):
-    """Of several fans, by fan; who has neither a context nor an error is not known."""
-
-    found: dict[str, msgspec.Struct]
-    errors: dict[str, FanMemoryError]
-    pending: dict[str, Position]
-    """As in `Remarks`."""
-
-
-@dataclass(slots=True)
-class ReadCounts:
-    """Since the start of the process."""
-
-    cache_requests: int = 0
-    cache_hits: int = 0
-    cache_errors: int = 0
-    """Reads that Redis did not answer; neither hit nor miss."""
-    store_reads: int = 0
-    shared_reads: int = 0
-    """Misses answered by another one's read of the same fan."""
-    seals_broken: int = 0
-    """Reads of Postgres that found an altered, moved or renamed memory, and showed nothing."""
-    fills: int = 0
-    fills_dropped: int = 0
 
 
 class FanMemory:
@@ -106,7 +76,9 @@ class FanMemory:
         keyring: Keyring,
         settings: Settings,
         now: Callable[[], int] = now_ms,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` is the circuits'."""
         self.counts = ReadCounts()
         self._cache = cache
         self._store = store
@@ -119,6 +91,7 @@ class FanMemory:
                 failures_max=settings.cache_failures_max,
                 window_seconds=settings.cache_window_seconds,
                 reset_seconds=settings.cache_reset_seconds,
+                clock=clock,
             ),
             CacheUnavailable,
             settings.cache_seconds_max,
@@ -129,10 +102,12 @@ class FanMemory:
                 failures_max=settings.database_failures_max,
                 window_seconds=settings.database_window_seconds,
                 reset_seconds=settings.database_reset_seconds,
+                clock=clock,
             ),
             DatabaseUnavailable,
             settings.database_seconds_max,
         )
+        self._overtaking = Overtaking(settings.cache_overtaken_seconds)
         self.written = Written(cache, store, self.cache_guard, self.store_guard)
         self._several = SeveralReader(
             cache,
@@ -141,6 +116,7 @@ class FanMemory:
             (self.cache_guard, self.store_guard),
             self._fill_later,
             self.written,
+            self._overtaking,
             settings.own_write_seconds_max,
         )
         self._flights: dict[tuple[str, str], asyncio.Task[Remembered | None]] = {}
@@ -155,12 +131,12 @@ class FanMemory:
             (self.store_guard.breaker, self._store.live_generation),
         ]
         for breaker, ping in pings:
-            task = asyncio.create_task(watch(breaker, ping, self._settings.ping_seconds))
-            self._watches.append(task)
+            self._watches += watching(breaker, ping, self._settings.ping_seconds)
 
     async def close(self) -> None:
         """End the background work; the stores belong to the code that opened them."""
         tasks: list[asyncio.Task[Any]] = [*self._watches, *self._fills, *self._reads]
+        tasks += [*self._overtaking.again, *self._several.reads]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -201,15 +177,22 @@ class FanMemory:
         return self._render(creator_id, fan_id, found, messages)
 
     async def contexts_to_send(
-        self, creator_id: str, fan_ids: Sequence[str], *, own_writes: bool = True
+        self,
+        creator_id: str,
+        fan_ids: Sequence[str],
+        *,
+        own_writes: bool = True,
+        strict: bool = True,
     ) -> Contexts:
         """The same of several fans, each named once: by one read of each store, not one per fan.
 
+        Unless `strict`, it has contexts without memories (`minimal`) while both circuits are open.
         Raises nothing.
         """
         read = await self._several.read(creator_id, fan_ids, own_writes=own_writes)
         counts = self.counts
         counts.cache_requests += len(fan_ids)
+        counts.cache_overtaken += read.overtaken
         counts.cache_hits += read.hits
         counts.cache_errors += len(fan_ids) if read.silent else len(read.unusable)
         counts.store_reads += read.asked_store
@@ -219,7 +202,18 @@ class FanMemory:
             contexts[fan_id] = self.to_send(creator_id, fan_id, found)
             if number % TURN == 0:
                 await asyncio.sleep(0)
-        return Contexts(contexts, read.errors, read.pending)
+        degraded: Degraded | None = None
+        if read.hits and not self.store_guard.breaker.closed:
+            degraded = "cache"
+            counts.degraded_cache += read.hits
+        for fan_id, error in list(read.errors.items()):
+            if isinstance(error, DatabaseUnavailable):
+                minimal = self.minimal(creator_id, fan_id, strict=strict)
+                if minimal is not None:
+                    contexts[fan_id] = minimal
+                    del read.errors[fan_id]
+                    degraded = "minimal"
+        return Contexts(contexts, read.errors, read.pending, degraded)
 
     async def score(
         self,
@@ -293,7 +287,10 @@ class FanMemory:
             source = await self.wait_until(creator_id, fan_id, at_least, limit)
         miss: Miss = "cold"
         if source == "cache":
-            found, pending = await self._look(creator_id, fan_id, messages)
+            looked = await self._overtaking.soon(lambda: self._look(creator_id, fan_id, messages))
+            if looked is None:
+                return await self._overtaken(creator_id, fan_id, messages, share, remarks)
+            found, pending = looked
             if pending is not None and own_writes and at_least is None:
                 share = False  # with a read that began before it was there
                 where = await self._own_write(creator_id, fan_id, pending, remarks)
@@ -302,12 +299,52 @@ class FanMemory:
                     found, _ = await self._look(creator_id, fan_id, messages)
             self._count(found)
             if isinstance(found, Remembered):
+                self._remark_cached(remarks)
                 return found
             miss = found
-        stored = await self._read_store(creator_id, fan_id, miss, share)
-        if stored is None:
-            raise FanNotFound
-        return stored
+        return _known(await asyncio.shield(self._flight(creator_id, fan_id, miss, share)))
+
+    async def _overtaken(
+        self,
+        creator_id: str,
+        fan_id: str,
+        messages: bool,
+        share: bool,
+        remarks: Remarks | None,
+    ) -> Remembered:
+        """Whichever store answers first, now that Redis has taken too long."""
+        self.counts.cache_requests += 1
+        self.counts.cache_overtaken += 1
+        try:
+            again = self._overtaking.ask_again(lambda: self._look(creator_id, fan_id, messages))
+            flight = self._flight(creator_id, fan_id, "silent", share)
+            if again is not None:
+                await asyncio.wait((again, flight), return_when=asyncio.FIRST_COMPLETED)
+                if not flight.done() or failed(flight):
+                    found, _ = await asyncio.shield(again)
+                    if isinstance(found, Remembered):
+                        self.counts.cache_hits += 1
+                        self._remark_cached(remarks)
+                        return found
+            return _known(await asyncio.shield(flight))
+        finally:
+            self._overtaking.release()
+
+    def _remark_cached(self, remarks: Remarks | None) -> None:
+        """The cache answers alone while the database's circuit is open: that is to be said."""
+        if not self.store_guard.breaker.closed:
+            self.counts.degraded_cache += 1
+            if remarks is not None:
+                remarks.degraded = "cache"
+
+    def minimal(self, creator_id: str, fan_id: str, *, strict: bool) -> MemoryContext | None:
+        """What can be said of a fan while nobody remembers anything: a context without memories,
+        marked as such. None unless both circuits are open, or if it was not to be said."""
+        both_open = not (self.store_guard.breaker.closed or self.cache_guard.breaker.closed)
+        if strict or not both_open or self._settings.degraded_reads == "refuse":
+            return None
+        self.counts.degraded_minimal += 1
+        return minimal_context(creator_id, fan_id, self._now())
 
     async def _own_write(
         self, creator_id: str, fan_id: str, position: Position, remarks: Remarks | None
@@ -343,22 +380,23 @@ class FanMemory:
         elif found != "cold":
             counts.cache_errors += 1
 
-    async def _read_store(
+    def _flight(
         self, creator_id: str, fan_id: str, miss: Miss, share: bool
-    ) -> Remembered | None:
+    ) -> "asyncio.Task[Remembered | None]":
+        """A read of Postgres, to be awaited by a shield: whoever began it may hang up without
+        taking it from the others, or from the circuit that counts it."""
         key = (creator_id, fan_id)
         flight = self._flights.get(key) if share else None
-        if flight is None:
-            flight = asyncio.create_task(self._fetch(creator_id, fan_id, miss))
-            if share:
-                self._flights[key] = flight
-                flight.add_done_callback(lambda _: self._flights.pop(key, None))
-            self._reads.add(flight)
-            flight.add_done_callback(self._landed)
-        else:
+        if flight is not None:
             self.counts.shared_reads += 1
-        # Whoever began the read may hang up without taking it from the others.
-        return await asyncio.shield(flight)
+            return flight
+        flight = asyncio.create_task(self._fetch(creator_id, fan_id, miss))
+        if share:
+            self._flights[key] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        self._reads.add(flight)
+        flight.add_done_callback(self._landed)
+        return flight
 
     def _landed(self, flight: "asyncio.Task[Remembered | None]") -> None:
         self._reads.discard(flight)
@@ -414,3 +452,9 @@ class FanMemory:
             self.counts.fills += 1
         except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
             self.counts.fills_dropped += 1
+
+
+def _known(stored: Remembered | None) -> Remembered:
+    if stored is None:
+        raise FanNotFound
+    return stored

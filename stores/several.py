@@ -17,8 +17,9 @@ from infra.breaker import Guard
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, FanMemoryError, SealBroken
 from schemas.positions import Position
-from stores.cache import Cache, Lease
+from stores.cache import Cache, Lease, Looked
 from stores.cached import Remembered, remembered
+from stores.overtaking import Overtaking, failed
 from stores.recent import Recent
 from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
@@ -29,6 +30,7 @@ LEASE_SECONDS_MAX: Final = 0.1
 TURN: Final = 8
 """Memories of Postgres opened before other requests get the loop: 0.3 ms each."""
 
+Stored = dict[str, Callable[[], SealedSnapshot]]
 FillLater = Callable[[Lease, str, str, SealedSnapshot, Recent], None]
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class Several:
     """Where something stands that was written lately and is not in what was found."""
     unusable: list[str] = field(default_factory=list)
     """Entries of Redis that could not be opened."""
+    overtaken: int = 0
+    """Fans for whom Redis took too long."""
     silent: bool = False
     """Redis did not answer."""
     asked_store: bool = False
@@ -61,6 +65,7 @@ class SeveralReader:
         guards: tuple[Guard, Guard],
         fill_later: FillLater,
         written: Written,
+        overtaking: Overtaking,
         own_write_seconds_max: float,
     ) -> None:
         self._cache = cache
@@ -69,21 +74,47 @@ class SeveralReader:
         self._cache_guard, self._store_guard = guards
         self._fill_later = fill_later
         self._written = written
+        self._overtaking = overtaking
         self._own_write_seconds_max = own_write_seconds_max
+        self.reads: set[asyncio.Task[Stored]] = set()
+        """Of Postgres, under way."""
 
     async def read(
         self, creator_id: str, fan_ids: Sequence[str], *, own_writes: bool = True
     ) -> Several:
         """Fans who are neither in `found` nor in `errors` are not known. `fan_ids`: each once."""
         read = Several()
-        pending = await self._from_cache(read, creator_id, fan_ids)
+        looked = await self._overtaking.soon(lambda: self._look(creator_id, fan_ids))
+        if looked is None:
+            await self._overtaken(read, creator_id, fan_ids)
+            return read
+        pending = self._sort(read, fan_ids, looked)
         if pending and own_writes:
             await self._own_writes(read, creator_id, pending)
         read.hits = len(read.found)
-        missed = [fan_id for fan_id in fan_ids if fan_id not in read.found]
+        missed = _missed(read, fan_ids)
         if missed:
-            await self._from_store(read, creator_id, missed)
+            # Before Postgres is asked: what is pushed from here on ends them.
+            leases = {} if read.silent else await self._leases(creator_id, missed, read.unusable)
+            await self._take(read, creator_id, missed, self._fetch(creator_id, missed), leases)
         return read
+
+    async def _overtaken(self, read: Several, creator_id: str, fan_ids: Sequence[str]) -> None:
+        """Whichever store answers first, now that Redis has taken too long."""
+        read.overtaken = len(fan_ids)
+        try:
+            again = self._overtaking.ask_again(lambda: self._look(creator_id, fan_ids))
+            fetching = self._fetch(creator_id, fan_ids)
+            if again is not None:
+                await asyncio.wait((again, fetching), return_when=asyncio.FIRST_COMPLETED)
+                if not fetching.done() or failed(fetching):
+                    self._sort(read, fan_ids, await asyncio.shield(again))
+                    read.hits = len(read.found)
+            missed = _missed(read, fan_ids)
+            if missed:
+                await self._take(read, creator_id, missed, fetching, {})
+        finally:
+            self._overtaking.release()
 
     async def _own_writes(
         self, read: Several, creator_id: str, pending: dict[str, Position]
@@ -96,21 +127,24 @@ class SeveralReader:
             read.found.pop(fan_id, None)
         again = [fan_id for fan_id, source in sources.items() if source == "cache"]
         if again:
-            await self._from_cache(read, creator_id, again)
+            self._sort(read, again, await self._look(creator_id, again))
 
-    async def _from_cache(
-        self, read: Several, creator_id: str, fan_ids: Sequence[str]
-    ) -> dict[str, Position]:
-        """Returns of whom something was written lately that is not in what was found."""
+    async def _look(self, creator_id: str, fan_ids: Sequence[str]) -> "Sequence[Looked]":
+        """Of each of them; nothing at all when Redis does not answer."""
         try:
-            answers = await self._cache_guard.call(
+            return await self._cache_guard.call(
                 lambda: self._cache.look_at_several(creator_id, fan_ids)
             )
         except CacheUnavailable:
-            read.silent = True
-            return {}
+            return ()
+
+    def _sort(
+        self, read: Several, fan_ids: Sequence[str], answers: Sequence[Looked]
+    ) -> dict[str, Position]:
+        """Returns of whom something was written lately that is not in what was found."""
         pending = {}
-        for fan_id, looked in zip(fan_ids, answers, strict=True):
+        read.silent = not answers
+        for fan_id, looked in zip(fan_ids, answers, strict=False):
             if isinstance(looked.found, Remembered):
                 read.found[fan_id] = looked.found
             elif looked.found is not None and fan_id not in read.unusable:
@@ -119,18 +153,43 @@ class SeveralReader:
                 pending[fan_id] = looked.pending
         return pending
 
-    async def _from_store(self, read: Several, creator_id: str, fan_ids: Sequence[str]) -> None:
-        read.asked_store = True
-        # Before Postgres is asked: what is pushed from here on ends them.
-        leases = {} if read.silent else await self._leases(creator_id, fan_ids, read.unusable)
-        try:
-            stored = await self._store_guard.call(
+    def _fetch(self, creator_id: str, fan_ids: Sequence[str]) -> "asyncio.Task[Stored]":
+        """A read of Postgres that goes on, and is counted, if the client hangs up."""
+
+        async def fetch() -> Stored:
+            return await self._store_guard.call(
                 lambda: self._store.stored_several(creator_id, fan_ids)
             )
+
+        task = asyncio.create_task(fetch())
+        self.reads.add(task)
+        task.add_done_callback(self._fetched)
+        return task
+
+    def _fetched(self, task: "asyncio.Task[Stored]") -> None:
+        self.reads.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken, even if everyone who waited has hung up
+
+    async def _take(
+        self,
+        read: Several,
+        creator_id: str,
+        fan_ids: Sequence[str],
+        fetching: "asyncio.Task[Stored]",
+        leases: dict[str, Lease | None],
+    ) -> None:
+        """What Postgres has of these."""
+        read.asked_store = True
+        try:
+            stored = await asyncio.shield(fetching)
         except DatabaseUnavailable as error:
             read.errors.update(dict.fromkeys(fan_ids, error))
             return
+        wanted = set(fan_ids)
         for number, (fan_id, of_fan) in enumerate(stored.items(), 1):
+            if fan_id not in wanted:
+                continue
             who = creator_id, fan_id
             try:
                 sealed = of_fan()
@@ -161,3 +220,7 @@ class SeveralReader:
         except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
             return {}
         return dict(zip(fan_ids, leases, strict=True))
+
+
+def _missed(read: Several, fan_ids: Sequence[str]) -> list[str]:
+    return [fan_id for fan_id in fan_ids if fan_id not in read.found]

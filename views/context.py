@@ -8,7 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.context import ConversationMessage, EngagementScore, MemoryContext
+from schemas.context import (
+    CommunicationPreferences,
+    ConversationMessage,
+    EngagementScore,
+    MemoryContext,
+)
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
@@ -54,6 +59,29 @@ def render_around(
         engagement_metrics=metrics,
         last_interaction=metrics.last_interaction or metrics.created_at,
         version=version,
+    )
+
+
+def minimal_context(creator_id: str, fan_id: str, now: int) -> MemoryContext:
+    """What is said of a fan whose memory can't be read: every document with the default of its
+    view, every time `now`, and the mark that says so."""
+    rendered = render_around((creator_id, fan_id), FanState(known_since=now), (), now)
+    at = render_time(now)
+    return msgspec.structs.replace(
+        rendered,
+        personality_profile=msgspec.structs.replace(
+            rendered.personality_profile, last_calibrated=at
+        ),
+        preferences=msgspec.structs.replace(
+            rendered.preferences,
+            communication_preferences=CommunicationPreferences(),
+            last_updated=at,
+        ),
+        engagement_metrics=msgspec.structs.replace(
+            rendered.engagement_metrics, created_at=at, updated_at=at
+        ),
+        last_interaction=at,
+        degraded="minimal",
     )
 
 

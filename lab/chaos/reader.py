@@ -109,7 +109,8 @@ class Reader:
             url = f"http://{self._settings.api_host}:{self._settings.api_port}"
             self._session = aiohttp.ClientSession(url, timeout=timeout)
         headers = {"Authorization": f"Bearer {self._token(fan[0])}"}
-        query = {"creatorId": fan[0], "fanId": fan[1]}
+        # Strictly: a context without memories is no answer that could be judged.
+        query = {"creatorId": fan[0], "fanId": fan[1], "strict": "true"}
         try:
             path = f"{PREFIX}/context"
             async with self._session.get(path, params=query, headers=headers) as answer:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.breaker import ATTEMPTS, BACKOFF, Breaker, Guard, watch
+from infra.breaker import ATTEMPTS, BACKOFF, Breaker, Guard, watch, watching
 from schemas.errors import (
     DatabaseUnavailable,
     FanMemoryError,
@@ -229,6 +229,22 @@ async def test_a_watched_circuit_closes_soon_after_the_dependency_is_back(
                 await asyncio.sleep(0.01)
     finally:
         watching.cancel()
+
+
+async def test_without_pings_nobody_watches_and_the_first_call_after_the_reset_is_the_probe(
+    breaker: Breaker, clock: Clock
+) -> None:
+    assert watching(breaker, succeed, 0) == []
+    await fail(breaker, 3)
+    assert not breaker.closed
+    clock.now += 59.999
+    with pytest.raises(pybreaker.CircuitBreakerError):
+        await breaker.call(succeed)
+    clock.now += 0.001
+    assert await breaker.call(succeed) == "fine"
+    assert breaker.closed
+    (task,) = watching(breaker, succeed, 60)
+    task.cancel()
 
 
 async def test_a_ping_that_hangs_has_failed(breaker: Breaker) -> None:

@@ -111,3 +111,21 @@ async def test_what_has_ended_is_forgotten_and_never_cancelled() -> None:
     assert not first.expired
     with pytest.raises(TimeoutError), deadlines.limit():  # after a timer that found nothing
         await asyncio.sleep(FOREVER)
+
+
+async def test_what_is_spared_when_its_time_has_come_goes_on_without_a_limit() -> None:
+    spared = 0
+
+    def never() -> bool:
+        nonlocal spared
+        spared += 1
+        return False
+
+    deadlines = Deadlines(0.01, never)
+    with deadlines.limit():
+        async with asyncio.timeout(30):
+            while not spared:
+                await asyncio.sleep(0.005)
+    with deadlines.limit():
+        pass
+    assert spared == 1

@@ -93,7 +93,7 @@ def test_every_document_of_the_context_has_its_view() -> None:
     context = render_context(*WHO, fan.state, fan.recent, now)
     whole = msgspec.json.decode(msgspec.json.encode(context))
     apart = {name: msgspec.json.decode(text) for name, text in documents(fan, now).items()}
-    beside = {"fanId", "creatorId", "lastInteraction", "version"}
+    beside = {"fanId", "creatorId", "lastInteraction", "version", "degraded"}
     assert {name: part for name, part in whole.items() if name not in beside} == apart
     public = {field.encode_name for field in msgspec.structs.fields(MemoryContext)}
     assert public - beside == set(apart)
