@@ -9,6 +9,8 @@ auth, tokens  who asks; tokens for development
 parameters    query parameters, read strictly
 envelopes     success and error bodies
 memory        GET context, engagement-score, explain
+places        how many requests are served at once, of all and of one creator
+limits        how many a minute
 remarks       headers about what an answer lacks
 bulk          POST bulk: the contexts of several fans
 conditional   ETag and 304

@@ -7,6 +7,7 @@ from api import remarks
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import correlation_id, plain, told
+from api.limits import cost_of
 from api.parameters import own_writes, query_of, strict
 from schemas.bulk import parse_bulk
 
@@ -18,6 +19,7 @@ async def get_contexts(request: Request) -> Response:
     """
     asked = parse_bulk(await request.body())
     principal_of(request).require(asked.creator_id)
+    await components_of(request).limits.pay(principal_of(request), cost_of(len(asked.fan_ids)) - 1)
     fan_ids = list(dict.fromkeys(asked.fan_ids))
     query = query_of(request)
     read = await components_of(request).memory.contexts_to_send(

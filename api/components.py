@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from api.lag import LagReader
+from api.limits import Limits
 from api.metrics import ApiMetrics
 from api.origins import Origins
 from api.publisher import Publisher
@@ -34,6 +35,7 @@ class Components:
     publisher: Publisher
     origins: Origins
     lag: LagReader
+    limits: Limits
 
     async def close(self) -> None:
         await self.publisher.close()
@@ -59,6 +61,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     publisher = Publisher(settings)
     origins = Origins(settings)
     lag = LagReader(settings, store)
+    limits = Limits(settings, cache.take, memory.cache_guard.breaker)
     breakers = [
         memory.cache_guard.breaker,
         memory.store_guard.breaker,
@@ -71,7 +74,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     publisher.start()
     origins.start()
     return Components(
-        settings, keyring, metrics, pool, cache, memory, past, publisher, origins, lag
+        settings, keyring, metrics, pool, cache, memory, past, publisher, origins, lag, limits
     )
 
 

@@ -3,8 +3,9 @@
 One pass, the same for every row of the table of endpoints, and nothing is answered outside of it:
 
 1. the correlation id; the endpoint of the path and method, or 404, or 405;
-2. the size that the body announces, a place among the requests in flight, the deadline;
-3. the token, unless the endpoint is public;
+2. the size that the body announces, the deadline;
+3. the token, unless the endpoint is public; a place among the requests in flight, of all and of
+   this creator; what the user and the creator may ask in a minute;
 4. the handler; its answer is sent within the same deadline;
 5. whatever was raised becomes the error body of its kind. The access log and the metrics tell of
    the request, and never hold its query or an id.
@@ -27,6 +28,7 @@ from api.auth import Authenticator
 from api.endpoints import Access, Endpoint
 from api.envelopes import CORRELATION_BYTES, correlation_of, failure
 from api.metrics import UNMATCHED, ApiMetrics
+from api.places import PUBLIC, Places
 from api.routes import Methods, Routes
 from infra import logs
 from infra.deadlines import Deadlines
@@ -38,6 +40,7 @@ from schemas.errors import (
     Forbidden,
     MethodNotAllowed,
     Overloaded,
+    RateLimited,
     RouteNotFound,
 )
 
@@ -64,8 +67,7 @@ class Dispatch:
             for endpoint in endpoints
         }
         self._body_bytes_max = settings.body_bytes_max
-        self._in_flight_max = settings.requests_in_flight_max
-        self._in_flight = 0
+        self._places = Places(settings.requests_in_flight_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; raises nothing but what the server itself has raised in sending."""
@@ -90,6 +92,8 @@ class Dispatch:
                 log.exception("request failed")
             if not scope["status"]:
                 response = failure(scope, error)
+                if isinstance(error, RateLimited):
+                    response.raw_headers += scope["components"].limits.headers(error)
                 if endpoint is None and methods:
                     response.headers["allow"] = ", ".join(sorted(methods))
                 await _send(response, scope, receive, send)
@@ -105,13 +109,9 @@ class Dispatch:
         if endpoint.quiet or endpoint.streams:
             await self._in_time(endpoint, scope, receive, send)
             return
-        if self._in_flight >= self._in_flight_max:
+        if self._places.served.full:
             raise Overloaded
-        self._in_flight += 1
-        try:
-            await self._in_time(endpoint, scope, receive, send)
-        finally:
-            self._in_flight -= 1
+        await self._in_time(endpoint, scope, receive, send)
 
     async def _in_time(
         self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
@@ -129,18 +129,32 @@ class Dispatch:
             raise
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        if endpoint.access is not Access.PUBLIC:
-            self._let_in(scope)
+        who = PUBLIC if endpoint.access is Access.PUBLIC else self._let_in(scope)
+        if endpoint.quiet or endpoint.streams:
+            await self._handle(endpoint, scope, receive, send)
+            return
+        self._places.served.enter(who)
+        try:
+            scope["places"], scope["place"] = self._places, who
+            await self._handle(endpoint, scope, receive, send)
+        finally:
+            self._places.served.leave(who)
+
+    async def _handle(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = scope.get("principal")
+        if principal is not None:
+            await scope["components"].limits.pay(principal)
         response = await endpoint.handler(Request(scope, receive))
         await _send(response, scope, receive, send)
 
-    def _let_in(self, scope: Scope) -> None:
-        """401 without a valid token, 403 without a creator."""
+    def _let_in(self, scope: Scope) -> str:
+        """Whose request it is; 401 without a valid token, 403 without a creator."""
         sent = scope["headers_by_name"].get(b"authorization", b"")
         principal = self._auth.authenticate(sent.decode("latin-1"))
         if principal.creator_id is None:
             raise Forbidden
         scope["principal"] = principal
+        return principal.creator_id
 
     def _tell(self, endpoint: Endpoint | None, route: str, scope: Scope, seconds: float) -> None:
         method, status = scope["method"], scope["status"]

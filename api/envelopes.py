@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from infra.clock import now_ms
-from schemas.errors import FanMemoryError
+from schemas.errors import FanMemoryError, RateLimited
 from schemas.times import render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
@@ -132,6 +132,8 @@ def failure(scope: Scope, error: FanMemoryError) -> Response:
     response = JsonResponse(_encode(body), error.status)
     if error.status == 503:
         response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, RateLimited):
+        response.headers["retry-after"] = str(error.retry_seconds)
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -11,6 +11,7 @@ from api import idempotency, ndjson
 from api.auth import Principal, principal_of
 from api.components import Components, components_of
 from api.envelopes import correlation_id, data, success
+from api.limits import cost_of
 from infra.clock import now_ms
 from infra.kafka import relationship_key
 from schemas.errors import FanMemoryError, Forbidden, InvalidInput
@@ -85,6 +86,7 @@ async def save_interactions(request: Request) -> Response:
             await asyncio.sleep(0)
     if not outcomes:
         raise InvalidInput("$", "must hold at least one event")
+    await components.limits.pay(principal, cost_of(len(outcomes)) - 1)
     events = [one for one in outcomes if isinstance(one, Accepted)]
     written = await components.publisher.publish_several(
         [(relationship_key(*event.who), event.value) for event in events],

@@ -1,10 +1,14 @@
 """GET /api/of-memory/context, /engagement-score and /explain."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import principal_of
-from api.components import Components, components_of
+from api.components import components_of
 from api.conditional import answer, not_kept
 from api.envelopes import data
 from api.parameters import (
@@ -17,6 +21,7 @@ from api.parameters import (
     required,
     strict,
 )
+from api.places import waiting
 from api.remarks import remarks_of
 from infra.clock import now_ms
 from schemas.errors import DatabaseUnavailable, FanNotFound
@@ -24,19 +29,22 @@ from schemas.positions import Position
 from schemas.relationship import Relationship
 from views.explain import context_as_of, explain, value_of
 
+_SERVED: Final = nullcontext()
+
 
 async def get_context(request: Request) -> Response:
     """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
     components, query = components_of(request), query_of(request)
     creator_id, fan_id = who = _asked(request, query)
-    at_least, as_of = await _at_least(components, query, who), moment(query, "asOf")
+    at_least, as_of = position(query, "minPosition"), moment(query, "asOf")
     if as_of is None:
         memory, remarks = components.memory, remarks_of(request.scope)
         can_do_without = at_least is None and not strict(query)
         try:
-            found = await memory.recall(
-                creator_id, fan_id, at_least, own_writes=own_writes(query), remarks=remarks
-            )
+            async with _waiting(request, who, at_least):
+                found = await memory.recall(
+                    creator_id, fan_id, at_least, own_writes=own_writes(query), remarks=remarks
+                )
         except DatabaseUnavailable:
             minimal = memory.minimal(creator_id, fan_id, strict=not can_do_without)
             if minimal is None:
@@ -45,9 +53,10 @@ async def get_context(request: Request) -> Response:
             return not_kept(request, minimal)
         return answer(request, found, lambda: memory.to_send(creator_id, fan_id, found))
     if at_least is not None:
-        await components.memory.wait_until(
-            creator_id, fan_id, at_least, components.settings.request_seconds_max
-        )
+        async with _waiting(request, who, at_least):
+            await components.memory.wait_until(
+                creator_id, fan_id, at_least, components.settings.request_seconds_max
+            )
     currency = components.settings.currency
     past = await components.past.fold(
         creator_id,
@@ -63,16 +72,17 @@ async def get_score(request: Request) -> Response:
     """The engagement score, decayed to now."""
     components, query = components_of(request), query_of(request)
     creator_id, fan_id = who = _asked(request, query)
-    at_least = await _at_least(components, query, who)
+    at_least = position(query, "minPosition")
     memory = components.memory
-    found = await memory.recall(
-        creator_id,
-        fan_id,
-        at_least,
-        messages=False,
-        own_writes=own_writes(query),
-        remarks=remarks_of(request.scope),
-    )
+    async with _waiting(request, who, at_least):
+        found = await memory.recall(
+            creator_id,
+            fan_id,
+            at_least,
+            messages=False,
+            own_writes=own_writes(query),
+            remarks=remarks_of(request.scope),
+        )
     return answer(request, found, lambda: memory.score_of(creator_id, fan_id, found))
 
 
@@ -99,10 +109,16 @@ def _asked(request: Request, query: Query) -> Relationship:
     return creator_id, fan_id
 
 
-async def _at_least(components: Components, query: Query, who: Relationship) -> Position | None:
-    """`minPosition`, which must be the place of an event of this fan, as far as can be told."""
-    name = "minPosition"
-    at_least = position(query, name)
-    if at_least is not None:
-        await components.origins.check(at_least, who, name)
-    return at_least
+def _waiting(
+    request: Request, who: Relationship, at_least: Position | None
+) -> AbstractAsyncContextManager[None]:
+    """Inside, whoever waits for a position is counted apart from those who are served."""
+    return _SERVED if at_least is None else _waits(request, who, at_least)
+
+
+@asynccontextmanager
+async def _waits(request: Request, who: Relationship, at_least: Position) -> AsyncIterator[None]:
+    """`minPosition` must be the place of an event of this fan, as far as can be told."""
+    with waiting(request.scope):
+        await components_of(request).origins.check(at_least, who, "minPosition")
+        yield

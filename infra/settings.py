@@ -157,7 +157,16 @@ class Settings(BaseSettings):
         262_144, ge=1024, description="largest request body; an event may be this large"
     )
     requests_in_flight_max: int = Field(
-        512, ge=1, description="requests served at once by one API process; more get 503"
+        512,
+        ge=1,
+        description="requests served at once by one API process, and as many that wait for a"
+        " minPosition; of each a quarter for one creator; more get 503",
+    )
+    user_requests_per_minute: int = Field(
+        1_200, ge=0, description="of one user (`sub`), over all API processes; more get 429; 0: any"
+    )
+    creator_requests_per_minute: int = Field(
+        12_000, ge=0, description="of one creator's users together; more get 429; 0: any number"
     )
     history_entries_max: int = Field(
         20_000, ge=1, description="interactions of a fan that asOf and explain fold in one request"

@@ -108,6 +108,20 @@ class Overloaded(FanMemoryError):
     hint = "Try again after the seconds in Retry-After, or add API processes."
 
 
+class RateLimited(FanMemoryError):
+    """Too many requests"""
+
+    status = 429
+    hint = "Wait for the seconds in Retry-After; RateLimit says whose quota is used up."
+
+    def __init__(self, policy: str = "", retry_seconds: int = 1, left: int = 0) -> None:
+        """`policy` is the quota's name, of which `left` requests are left."""
+        super().__init__()
+        self.policy = policy
+        self.retry_seconds = retry_seconds
+        self.left = left
+
+
 class DeadlineExceeded(FanMemoryError):
     """Request timeout"""
 

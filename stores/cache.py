@@ -260,6 +260,13 @@ class Cache:
             arguments += (self.name(*who), position.partition, position.offset)
         await self._function("written", *arguments)
 
+    async def take(self, whose: str, quota: int, seconds: float, wanted: int) -> tuple[int, int]:
+        """Tokens out of a bucket that holds `quota` and fills up in `seconds`: how many of the
+        `wanted` were there, and how many are left."""
+        name = blake2b(whose.encode(), key=self._secret, digest_size=16).digest()
+        taken, left = await self._function("take", name, quota, int(seconds * 1000), wanted)
+        return taken, left
+
     # What the owner of a partition does.
 
     async def push(self, generation: int, moves: Sequence[Pushed]) -> None:

@@ -45,9 +45,12 @@ async def measure(
     count: int, inputs: Sequence[Path], rate: float, seconds: float, workers: int
 ) -> dict[str, Any]:
     """All figures; of `inputs` when there are any, else of `count` synthetic events."""
+    # One user writes and reads for all.
+    unlimited = {"user_requests_per_minute": 0, "creator_requests_per_minute": 0}
+    settings = Settings().model_copy(update=unlimited)
     with tempfile.TemporaryDirectory(prefix="fanmemory-bench-") as folder:
         async with (
-            running_system(Settings(), Path(folder), workers=workers, api_port=0) as system,
+            running_system(settings, Path(folder), workers=workers, api_port=0) as system,
             open_stores(system.settings) as stores,
         ):
             store = stores.store

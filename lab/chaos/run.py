@@ -80,6 +80,9 @@ async def run_chaos(
             "journal_partitions": JOURNAL_PARTITIONS,
             "session_seconds": SESSION_SECONDS,
             "api_port": free_port(),
+            # One user reads as fast as the API answers.
+            "user_requests_per_minute": 0,
+            "creator_requests_per_minute": 0,
         }
     )
     emitted = list(events(seed, amounts.events, FANS))

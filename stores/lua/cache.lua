@@ -14,6 +14,7 @@
 --              vouched for (ms), x the erasures it knew, s<K> highest offset of interactions
 --              partition K
 -- w:NAME       for some seconds after a write: "partition:offset" of it in interactions
+-- l:NAME       hash, somebody's tokens of requests: n how many are left, a at that time (ms)
 --
 -- NAME is a keyed hash of the relationship. Versions are zero-padded digits, generation first, so
 -- that comparing them as strings compares them as numbers.
@@ -236,6 +237,21 @@ local function publish(_, args)
   return 1
 end
 
+-- take(prefix, name, quota, window_ms, wanted): tokens out of somebody's bucket, which holds `quota`
+-- and fills up in `window_ms`. Answers how many were there to be taken, and how many are left.
+local function take(_, args)
+  local key, quota, window = args[1] .. 'l:' .. args[2], tonumber(args[3]), tonumber(args[4])
+  local kept, now, left = redis.call('HMGET', key, 'n', 'a'), now_ms(), quota
+  if kept[2] then
+    local since = math.max(now - tonumber(kept[2]), 0)
+    left = math.min(tonumber(kept[1]) + since * quota / window, quota)
+  end
+  local taken = math.min(tonumber(args[5]), math.floor(left))
+  redis.call('HSET', key, 'n', string.format('%.3f', left - taken), 'a', string.format('%.0f', now))
+  redis.call('PEXPIRE', key, window)
+  return { taken, math.floor(left - taken) }
+end
+
 local function register(name, callback, ...)
   redis.register_function {
     function_name = 'fanmemory_RELEASE_' .. name, callback = callback, flags = { ... },
@@ -250,6 +266,7 @@ register('lease', lease)
 register('fill', fill)
 register('compact', compact)
 register('push', push)
+register('take', take, 'allow-oom')
 -- What takes things away, or says so, must work when memory is full.
 register('drop', drop, 'allow-oom')
 register('renew', renew, 'allow-oom')

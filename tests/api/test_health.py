@@ -8,7 +8,7 @@ from infra.postgres import connect
 from schemas.topics import DEAD_LETTERS
 from stores import log_breaks, outbox
 from stores.log_breaks import Lost
-from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
+from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
 
 
 async def test_a_live_process_says_so_without_a_token(api: Client) -> None:
@@ -146,23 +146,3 @@ async def test_neither_metrics_nor_logs_name_a_fan_a_creator_or_a_token(
     for secret in (FAN, CREATOR, "nobody_at_all", api.token().rsplit(".", 1)[0], "Bearer"):
         assert secret not in text
         assert secret not in metrics
-
-
-async def test_more_requests_than_allowed_at_once_are_refused_and_health_still_answers(
-    api: Client,
-) -> None:
-    settings = api.settings.model_copy(
-        update={"requests_in_flight_max": 2, "request_seconds_max": 4.0}
-    )
-    async with running_api(settings) as small:
-
-        async def wait() -> Answer:
-            return await small.get("context", minPosition="interactions-0:99999")
-
-        # One that finds the other's place taken by a question of ours asks again.
-        waiting = [asyncio.create_task(small.until(wait, 504)) for _ in range(2)]
-        refused = await small.until(lambda: small.get("context"), 503)
-        assert refused.headers["Retry-After"] == "1"
-        assert (await small.ask("GET", "/health/live")).status == 200
-        assert {answer.status for answer in await asyncio.gather(*waiting)} == {504}
-        assert (await small.get("context")).status == 200
