@@ -351,7 +351,7 @@ class FanMemory:
     ) -> Source | None:
         """Wait a moment for it; None if that was too short."""
         limit = self._settings.own_write_seconds_max
-        source = (await self.written.until(creator_id, {fan_id: position}, limit)).get(fan_id)
+        source = (await self.written.a_moment(creator_id, {fan_id: position}, limit)).get(fan_id)
         if source is None and remarks is not None:
             remarks.pending = position
         return source

@@ -121,7 +121,7 @@ class SeveralReader:
     ) -> None:
         """Wait a moment for what was written lately, for all of them together."""
         limit = self._own_write_seconds_max
-        sources = await self._written.until(creator_id, pending, limit)
+        sources = await self._written.a_moment(creator_id, pending, limit)
         read.pending = {fan: one for fan, one in pending.items() if fan not in sources}
         for fan_id in sources:
             read.found.pop(fan_id, None)

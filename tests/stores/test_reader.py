@@ -17,6 +17,7 @@ from schemas.positions import Position
 from stores.cache import open_cache
 from stores.reader import FanMemory
 from stores.store import Store
+from stores.written import MOMENTS_MAX
 
 FANS = [("c1", f"f{number}") for number in range(20)]
 REACHED = Position("interactions", 0, 0)
@@ -135,3 +136,18 @@ async def test_waiting_ends_with_its_own_deadline(memory: FanMemory) -> None:
 async def test_only_positions_of_interactions_can_be_waited_for(memory: FanMemory) -> None:
     with pytest.raises(InvalidInput, match="minPosition"):
         await memory.wait_until("c1", "f1", Position("journal", 0, 0), 1)
+
+
+async def test_no_more_than_so_many_wait_for_what_was_written_lately(memory: FanMemory) -> None:
+    """While the views lag behind, waiting must not multiply what every read costs."""
+    far = Position("interactions", 0, 10**9)
+    waiting = [
+        asyncio.create_task(memory.written.a_moment("c1", {"f1": far}, 60.0))
+        for _ in range(MOMENTS_MAX)
+    ]
+    await asyncio.sleep(0)
+    assert await memory.written.a_moment("c1", {"f2": REACHED}, 60.0) == {}
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert await memory.written.a_moment("c1", {"f2": REACHED}, 60.0) == {"f2": "store"}
