@@ -21,21 +21,35 @@ PREFIX = "/api/of-memory"
 
 ENDPOINTS = (
     Endpoint(
-        f"{PREFIX}/context", "GET", memory.get_context, "getMemoryContext", response=MemoryContext
+        f"{PREFIX}/context",
+        "GET",
+        memory.get_context,
+        "getMemoryContext",
+        scope="memory:read",
+        response=MemoryContext,
     ),
     Endpoint(
         f"{PREFIX}/engagement-score",
         "GET",
         memory.get_score,
         "getEngagementScore",
+        scope="memory:read",
         response=EngagementScore,
     ),
-    Endpoint(f"{PREFIX}/explain", "GET", memory.get_explanation, "explain", response=Explanation),
+    Endpoint(
+        f"{PREFIX}/explain",
+        "GET",
+        memory.get_explanation,
+        "explain",
+        scope="memory:read",
+        response=Explanation,
+    ),
     Endpoint(
         f"{PREFIX}/bulk",
         "POST",
         bulk.get_contexts,
         "getMemoriesForFans",
+        scope="memory:read",
         request=BulkRequest,
         response=dict[str, MemoryContext],
     ),
@@ -44,6 +58,7 @@ ENDPOINTS = (
         "POST",
         interactions.save_interaction,
         "saveInteraction",
+        scope="memory:write",
         request=InteractionEvent,
     ),
     Endpoint(
@@ -51,10 +66,18 @@ ENDPOINTS = (
         "POST",
         interactions.save_interactions,
         "saveInteractions",
+        scope="memory:write",
         body_bytes_max=interactions.BATCH_BYTES_MAX,
         request=list[InteractionEvent],
     ),
-    Endpoint(f"{PREFIX}/stats", "GET", stats.get_stats, "getStats", response=stats.Circuits),
+    Endpoint(
+        f"{PREFIX}/stats",
+        "GET",
+        stats.get_stats,
+        "getStats",
+        scope="memory:read",
+        response=stats.Circuits,
+    ),
     # The platform's own signature says who asks, checked against the connection's secret.
     Endpoint(
         "/api/webhooks/{platform}/{connection}",

@@ -129,7 +129,7 @@ class Dispatch:
             raise
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        who = PUBLIC if endpoint.access is Access.PUBLIC else self._let_in(scope)
+        who = PUBLIC if endpoint.access is Access.PUBLIC else self._let_in(endpoint, scope)
         if endpoint.quiet or endpoint.streams:
             await self._handle(endpoint, scope, receive, send)
             return
@@ -147,12 +147,13 @@ class Dispatch:
         response = await endpoint.handler(Request(scope, receive))
         await _send(response, scope, receive, send)
 
-    def _let_in(self, scope: Scope) -> str:
-        """Whose request it is; 401 without a valid token, 403 without a creator."""
+    def _let_in(self, endpoint: Endpoint, scope: Scope) -> str:
+        """Whose request it is; 401 without a valid token, 403 without a creator or the scope."""
         sent = scope["headers_by_name"].get(b"authorization", b"")
         principal = self._auth.authenticate(sent.decode("latin-1"))
         if principal.creator_id is None:
             raise Forbidden
+        principal.require_scope(endpoint.scope)
         scope["principal"] = principal
         return principal.creator_id
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth import Scope
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -34,6 +36,8 @@ class Endpoint:
     name: str
     """Also the `operation` of its log lines."""
     access: Access = Access.CREATOR
+    scope: Scope = "memory:write"
+    """What a token must be good for. What says nothing asks for more than reading."""
     deadline_s: float | None = None
     """Seconds until 504; None: the setting's."""
     body_bytes_max: int | None = None

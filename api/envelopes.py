@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from infra.clock import now_ms
-from schemas.errors import FanMemoryError, RateLimited
+from schemas.errors import FanMemoryError, RateLimited, ScopeMissing
 from schemas.times import render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
@@ -134,6 +134,10 @@ def failure(scope: Scope, error: FanMemoryError) -> Response:
         response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, RateLimited):
         response.headers["retry-after"] = str(error.retry_seconds)
+    if isinstance(error, ScopeMissing):  # RFC 6750, 3.1
+        response.headers["www-authenticate"] = (
+            f'Bearer error="insufficient_scope", scope="{error.scope}"'
+        )
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

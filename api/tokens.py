@@ -9,15 +9,21 @@ from infra.settings import Settings
 
 
 def issue_token(
-    settings: Settings, creator_id: str, user_id: str, lifetime: int, *, now: int | None = None
+    settings: Settings,
+    creator_id: str,
+    user_id: str,
+    lifetime: int,
+    *,
+    scope: str | None = None,
+    now: int | None = None,
 ) -> str:
     """A signed token for one creator.
 
-    `lifetime` in seconds from `now` (seconds since the epoch; default: the clock's). Raises
-    `Misconfigured` when the secret is too short.
+    `lifetime` in seconds from `now` (seconds since the epoch; default: the clock's); `scope` says
+    what it may do, by default everything. Raises `Misconfigured` when the secret is too short.
     """
     issued = int(time.time()) if now is None else now
-    claims = {
+    claims: dict[str, str | int] = {
         "iss": settings.jwt_issuer,
         "aud": settings.jwt_audience,
         "sub": user_id,
@@ -25,4 +31,6 @@ def issue_token(
         "iat": issued,
         "exp": issued + lifetime,
     }
+    if scope is not None:
+        claims["scope"] = scope
     return jwt.encode({"alg": ALGORITHM}, claims, signing_key(settings))

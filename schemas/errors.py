@@ -70,6 +70,17 @@ class Forbidden(FanMemoryError):
     hint = "Use a token whose creatorId claim is the creator asked for."
 
 
+class ScopeMissing(FanMemoryError):
+    """The token's scope does not allow this."""
+
+    status = 403
+    hint = "Use a token whose scope claim has the one that WWW-Authenticate names, or none at all."
+
+    def __init__(self, scope: str = "") -> None:
+        super().__init__()
+        self.scope = scope
+
+
 class FanNotFound(FanMemoryError):
     """Fan not found"""
 

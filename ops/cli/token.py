@@ -19,14 +19,24 @@ from ops.secrets import with_jwt_secret
     show_default=True,
     help="How long it is valid.",
 )
+@click.option(
+    "--scope",
+    type=click.Choice(["memory:read", "memory:write"]),
+    multiple=True,
+    help="What it may do; without any, everything.",
+)
 @options.data
 @options.as_json
-def token(creator: str, user: str, hours: float, data: Path, as_json: bool) -> None:
+def token(
+    creator: str, user: str, hours: float, scope: tuple[str, ...], data: Path, as_json: bool
+) -> None:
     """Print a token that the API of this system accepts."""
     from api.tokens import issue_token
 
     settings = with_jwt_secret(Settings(), data)
-    issued = issue_token(settings, creator, user, int(hours * 3600))
+    issued = issue_token(
+        settings, creator, user, int(hours * 3600), scope=" ".join(scope) if scope else None
+    )
     if as_json:
         print_json({"token": issued, "creatorId": creator, "expiresInSeconds": int(hours * 3600)})
     else:

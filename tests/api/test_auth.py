@@ -2,17 +2,17 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
 
-from api.auth import Authenticator
+from api.auth import Authenticator, Scope
 from api.tokens import issue_token
 from infra.settings import Settings
-from schemas.errors import Forbidden, Misconfigured, Unauthenticated
+from schemas.errors import Forbidden, Misconfigured, ScopeMissing, Unauthenticated
 
 SECRET = "s" * 32
 NOW = 1_700_000_000
@@ -176,3 +176,41 @@ def test_a_token_without_a_creator_is_valid_and_may_see_nobody(auth: Authenticat
 def test_a_short_secret_is_a_misconfiguration() -> None:
     with pytest.raises(Misconfigured):
         Authenticator(settings(jwt_secret=SecretStr("short")))
+
+
+@pytest.mark.parametrize("scope", [7, None, ["memory:read"], {"memory:read": True}, True])
+def test_a_scope_that_can_not_be_read_refuses_the_token(auth: Authenticator, scope: Any) -> None:
+    """To take it for no scope would let it do everything."""
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(signed(GOOD | {"scope": scope}))
+
+
+@pytest.mark.parametrize(
+    ("scope", "may"),
+    [
+        ("memory:read memory:write", {"memory:read", "memory:write"}),
+        ("openid  memory:read profile", {"memory:read"}),
+        ("memory:write", {"memory:write"}),
+        ("memory:*", set()),
+        ("memory:READ", set()),
+        ("xmemory:read", set()),
+        ("memory:read,memory:write", set()),
+        ("", set()),
+    ],
+)
+def test_a_token_may_do_what_its_scope_says_word_by_word(
+    auth: Authenticator, scope: str, may: set[str]
+) -> None:
+    principal = auth.authenticate(signed(GOOD | {"scope": scope}))
+    for one in get_args(Scope):
+        if one in may:
+            principal.require_scope(one)
+        else:
+            with pytest.raises(ScopeMissing):
+                principal.require_scope(one)
+
+
+def test_a_token_without_a_scope_may_do_everything(auth: Authenticator) -> None:
+    principal = auth.authenticate(signed(GOOD))
+    for one in get_args(Scope):
+        principal.require_scope(one)

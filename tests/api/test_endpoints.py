@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import time
+from typing import get_args
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.app import ENDPOINTS
-from api.auth import principal_of
+from api.auth import Scope, principal_of
 from api.endpoints import Access, Endpoint
 from api.envelopes import plain
+from api.tokens import issue_token
 from tests.api.client import CREATOR, PREFIX, Client, running_api
 
 
@@ -72,6 +74,35 @@ async def test_every_endpoint_but_the_public_ones_is_401_without_a_token(
 ) -> None:
     answer = await api.ask(endpoint.method, endpoint.path, headers={})
     assert (answer.status == 401) == (endpoint.access is not Access.PUBLIC)
+
+
+def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -> None:
+    asked = {one.name: one.scope for one in ENDPOINTS if one.access is Access.CREATOR}
+    reading = {name for name, scope in asked.items() if scope == "memory:read"}
+    writing = {name for name, scope in asked.items() if scope == "memory:write"}
+    assert writing == {"saveInteraction", "saveInteractions"}
+    assert reading == set(asked) - writing
+    assert EXTRA[0].scope == "memory:write", "what says nothing"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [one for one in ENDPOINTS if one.access is Access.CREATOR],
+    ids=lambda endpoint: endpoint.name,
+)
+async def test_every_endpoint_is_403_without_its_scope_and_not_with_it(
+    api: Client, endpoint: Endpoint
+) -> None:
+    for scope in (*get_args(Scope), "", "memory:erase"):
+        token = issue_token(api.settings, CREATOR, "user_1", 600, scope=scope)
+        answer = await api.ask(
+            endpoint.method, endpoint.path, headers={"Authorization": f"Bearer {token}"}
+        )
+        assert (answer.status == 403) == (scope != endpoint.scope), scope
+        if answer.status == 403:
+            assert answer.body["error"] == "The token's scope does not allow this."
+            said = answer.headers["WWW-Authenticate"]
+            assert said == f'Bearer error="insufficient_scope", scope="{endpoint.scope}"'
 
 
 async def test_deadlines_are_the_endpoints_own_or_the_settings_and_streams_have_none(
