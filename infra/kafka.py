@@ -13,13 +13,14 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import ConnectionGroup
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidTopicError",
     "KafkaConnectionError",
     "KafkaError",
+    "Link",
     "MessageSizeTooLargeError",
     "NewTopic",
     "OffsetOutOfRangeError",
@@ -69,6 +71,8 @@ __all__ = [
     "disconnect",
     "faust_options",
     "for_code",
+    "link",
+    "link_leaders",
     "partition_of",
     "producer",
     "reader",
@@ -80,6 +84,7 @@ ERRORS: Final = (KafkaError, OSError, TimeoutError)
 """What a client raises while the brokers are away or say no."""
 START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 2.0
+LINK_SECONDS_MAX: Final = 3.0
 ADMIN_MS_MAX: Final = 15_000
 DIAGNOSIS_MS_MAX: Final = 3_000
 
@@ -212,6 +217,35 @@ async def disconnect(client: Any, seconds_max: float = STOP_SECONDS_MAX) -> bool
             await client.stop()
         return True
     return False
+
+
+class Link(NamedTuple):
+    """How a client reaches a partition's leader: as long as that stays the same, the partition's
+    log can't have lost what the leader once had, because a broker loses it only by its end."""
+
+    leader: int | None
+    connection: Any
+    """None: not connected."""
+
+
+def link(client: Any, topic: str, partition: int) -> Link:
+    """By which link what came last from, or went to, this partition has come or gone."""
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+    connection = client._conns.get((leader, ConnectionGroup.DEFAULT))
+    alive = connection is not None and connection.connected()
+    return Link(leader, connection if alive else None)
+
+
+async def link_leaders(client: Any, topic: str, partitions: Iterable[int]) -> None:
+    """Connect to the leaders of these partitions, where that is possible now."""
+    leaders = {
+        client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        for partition in partitions
+    }
+    with contextlib.suppress(*ERRORS):
+        async with asyncio.timeout(LINK_SECONDS_MAX):
+            for leader in leaders - {None, -1}:
+                await client.ready(leader)
 
 
 @asynccontextmanager

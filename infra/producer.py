@@ -137,6 +137,23 @@ class BatchProducer:
         async with kafka.broker_errors(), asyncio.timeout(DELIVERY_SECONDS_MAX):
             return len(await producer.partitions_for(topic))
 
+    async def links(self, topic: str) -> dict[int, kafka.Link]:
+        """Partition -> how its leader is reached now; raises `BrokerUnavailable`."""
+        producer = await self._ready()
+        async with kafka.broker_errors(), asyncio.timeout(DELIVERY_SECONDS_MAX):
+            partitions = await producer.partitions_for(topic)
+            await kafka.link_leaders(producer.client, topic, partitions)
+        return {p: kafka.link(producer.client, topic, p) for p in partitions}
+
+    def linked(self, topic: str, links: Mapping[int, kafka.Link]) -> bool:
+        """Whether there are links, and every one is there still: then what the leaders had
+        acknowledged when they were made can't be lost."""
+        return bool(self._producer is not None and links) and all(
+            known.connection is not None
+            and kafka.link(self._producer.client, topic, partition) == known
+            for partition, known in links.items()
+        )
+
     async def _ready(self) -> Any:
         async with self._starting:
             if self._producer is None:

@@ -6,10 +6,10 @@ in the same transaction, to write the lost records again; what it writes is then
 that it has in the journal. A crash before COMMIT costs nothing; after it, ingest continues.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from infra.postgres import Connection, Record
 from infra.sql import load_queries
@@ -17,7 +17,7 @@ from privacy.keys import NONCE_BYTES
 from privacy.seal import open_entry
 from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
-from schemas.journal import JournalEntry
+from schemas.journal import JournalEntry, JournalRecord
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import states
 from stores.folding import FramedBatch, OpenedRecord, fold_all
@@ -128,3 +128,24 @@ async def nonces(
     same event that was sealed and written again is another record."""
     rows = await connection.fetch(_QUERIES.nonces, partition, start, until, NONCE_BYTES)
     return {row["offset"]: row["nonce"] for row in rows}
+
+
+async def unapplied(
+    connection: Connection, partition: int, records: Iterable[tuple[Any, JournalRecord | None]]
+) -> set[int]:
+    """Offsets of the records that would have been applied or set aside, had they stood there when
+    they were read. What is known from further below, or whose fan is forgotten, changes nothing.
+
+    Each with its frame; None where it has none."""
+    columns: list[tuple[Any, ...]] = [
+        (raw.offset, raw.key, record.event_key, raw.value, record.sealed)
+        if record is not None
+        else (raw.offset, None, None, raw.value or b"", None)
+        for raw, record in records
+    ]
+    if not columns:
+        return set()
+    rows = await connection.fetch(
+        _QUERIES.unapplied, partition, *map(list, zip(*columns, strict=True))
+    )
+    return {row["offset"] for row in rows}

@@ -29,14 +29,14 @@ from typing import Any, TypeVar
 from faust.types import TP
 
 from infra.exit_codes import FAILED
-from infra.kafka import IllegalStateError, KafkaError
+from infra.kafka import IllegalStateError, KafkaError, broker_errors
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from schemas.errors import FanMemoryError, Fenced
 from stores.positions import Batch, Positions
 from streams.advisory import AdvisoryCommit
 from streams.continuity import Fetched, plan
-from streams.lookout import LOOK_SECONDS, Lookout
+from streams.lookout import LOOK_SECONDS, LOOK_SECONDS_MAX, Lookout
 from streams.step import NOT_NOW, Step
 from streams.unit_size import FIRST_RECORDS, next_size
 
@@ -64,7 +64,9 @@ class BatchLoop:
         self._suspects: set[int] = set()
         """Partitions whose log has to be looked at before anything of theirs counts."""
         self._thrown: set[int] = set()
-        """Of them, those whose consumer is somewhere else now."""
+        """Of them, those whose consumer is somewhere else now, or whose fetches were dropped."""
+        self._checked: dict[int, int] = {}
+        """Partition -> link on which its log was last checked (`transport.Records.link`)."""
         self._lookout = Lookout(app, step)
         self._advisory = AdvisoryCommit(app)
 
@@ -85,6 +87,7 @@ class BatchLoop:
             _explain(error)
             raise
         self._sought.clear()
+        self._checked.clear()
         self._lookout.claimed()
         self._suspects = set(self.positions.held)
         log.info("claimed", extra={"topic": self.positions.topic, "count": len(partitions)})
@@ -163,11 +166,11 @@ class BatchLoop:
         assignment = self._app.consumer_generation_id
         stopped = self._step.stopped
         nexts = {p: held.next for p, held in self.positions.held.items() if p not in stopped}
-        planned = plan(fetched, nexts, assignment, self._sought)
+        planned = plan(fetched, nexts, assignment, self._sought, self._checked)
         for partition, (offset, seek) in planned.seeks.items():
             self._sought[partition] = seek
             await self._seek({partition: offset})
-        for partition, seek in planned.thrown_back.items():
+        for partition, seek in (planned.thrown_back | planned.unchecked).items():
             self._sought[partition] = seek
             self._suspects.add(partition)
             self._thrown.add(partition)
@@ -197,7 +200,7 @@ class BatchLoop:
 
     async def _look(self, *, idle: bool) -> None:
         """Look up from the work, in its pauses only."""
-        seen = await self._lookout.look()
+        seen = await self._lookout.look(self._checked)
         if seen is None:
             return
         self._suspects |= seen.suspects
@@ -250,6 +253,8 @@ class BatchLoop:
             held = self.positions.held
             before = {p: held[p].next for p in suspects if p in held and p not in self._thrown}
             try:
+                # Taken before the check: a link that comes later shows in the fetches.
+                links = await self._links(suspects)
                 await self._step.check(suspects)
             except Fenced:
                 await self._after_fence(suspects)
@@ -259,9 +264,16 @@ class BatchLoop:
             self._suspects -= set(suspects)
             self._thrown -= set(suspects)
             held = self.positions.held
-            await self._seek(
-                {p: held[p].next for p in suspects if p in held and before.get(p) != held[p].next}
-            )
+            moved = {p for p in suspects if p in held and before.get(p) != held[p].next}
+            # What was fetched by an earlier link is not taken any more.
+            moved |= {p for p in links if self._checked.get(p, links[p]) != links[p] and p in held}
+            self._checked |= links
+            await self._seek({p: held[p].next for p in moved})
+
+    async def _links(self, partitions: Sequence[int]) -> dict[int, int]:
+        async with broker_errors(), asyncio.timeout(LOOK_SECONDS_MAX):
+            found: dict[int, int] = await self._app.consumer.links(self.positions.topic, partitions)
+        return found
 
     async def _after_fence(self, partitions: Sequence[int]) -> None:
         """An erasure or a switch of generations: read again. Another claim: is it ours to do?"""

@@ -9,6 +9,10 @@ happened:
   the same seek as the one that made us; they are dropped without another.
 * It was read from where we expect, and has nothing before some later offset: a hole. Transaction
   markers and aborted records leave such holes; so does a log whose beginning has moved past us.
+* It came by another link than the one that the log was last checked on: the broker may have come
+  back without the log's tail, and with other records in its place. What it brings, and all that
+  comes behind it, waits for a check of the log. What came by an earlier link than the checked one
+  is of a log that may be no more: the check's own seek brings it again.
 * It was thrown back: the log had no such offset any more, so the consumer went to its beginning.
   The log lost its tail, or is another one. Nothing that follows may count before that is settled.
 """
@@ -42,6 +46,8 @@ class Plan:
     """Partition -> (expected, first there): to be explained before its batch counts."""
     thrown_back: dict[int, int] = field(default_factory=dict)
     """Partition -> the seek followed, where the log has no such offset any more."""
+    unchecked: dict[int, int] = field(default_factory=dict)
+    """Partition -> the seek followed, of what came by a link that the log was not checked on."""
 
 
 def plan(
@@ -49,8 +55,9 @@ def plan(
     held: Mapping[int, int],
     assignment: int,
     sought: Mapping[int, int],
+    checked: Mapping[int, int],
 ) -> Plan:
-    """Lay fetches end to end.
+    """Lay fetches end to end. `checked` are the links that the logs were last checked on.
 
     `held` are the next offsets of the partitions to work on; fetches of others, and of an earlier
     assignment, are dropped. `sought` are the seeks that have been answered by going back already.
@@ -60,6 +67,11 @@ def plan(
     reached: dict[int, int] = {}
     for partition, fetched_in, records in fetched:
         if partition not in held or fetched_in != assignment:
+            continue
+        link = checked.get(partition, 0)
+        if records.link != link:
+            if records.link > link:
+                found.unchecked[partition] = records.seek
             continue
         if records.thrown_back:
             if sought.get(partition) != records.seek:

@@ -12,21 +12,21 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from infra.postgres import Pool, database_errors
 from infra.settings import Settings
 from privacy.keys import NONCE_BYTES
 from privacy.subjects import Subjects
 from schemas.errors import SealBroken
-from schemas.journal import decode_record
+from schemas.journal import JournalRecord, decode_record
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import log_breaks
 from stores.generations import INTAKE_GENERATION
 from stores.log_breaks import Lost
 from stores.marks import MARKS_MAX, Mark, below, mark_of, newest_agreed, newest_lost
 from stores.positions import Acknowledged, Held, Positions, send_back
-from stores.rollback import applied_since, nonces, roll_back
+from stores.rollback import applied_since, nonces, roll_back, unapplied
 from streams.continuity import BEGINNING_GONE, Break, judge
 from streams.log_reader import LogReader, open_log
 from streams.second_copy import count_absent
@@ -36,6 +36,14 @@ log = logging.getLogger(__name__)
 NOT_WRITTEN: Final = "the journal lost events that interactions no longer has"
 COMPARED_MAX: Final = 200_000
 """Journal records compared with the history to find where they part; beyond, at the last mark."""
+
+
+class Written(NamedTuple):
+    """A journal record, and what of `interactions` it was made of."""
+
+    offset: int
+    source_partition: int
+    source_offset: int
 
 
 async def examine(log_reader: LogReader, topic: str, held: Sequence[Held]) -> list[Break]:
@@ -156,6 +164,18 @@ class IntakeHealer(Healer):
         await self._send_back(held, after, lost)
         log.error("%s; they had been read before. Reading on from %s", lost, resume)
 
+    async def lost(self, newest: Mapping[int, Written]) -> set[int]:
+        """The journal partitions that do not have these records where they were written."""
+        if not newest:
+            return set()
+        async with open_log(self._settings) as reader:
+            bounds = await reader.bounds(JOURNAL.name, newest)
+            there = await reader.at(
+                JOURNAL.name,
+                {p: one.offset for p, one in newest.items() if _inside(one.offset, bounds[p])},
+            )
+        return {p for p, one in newest.items() if _written(there.get(p)) != one}
+
     async def _check_more(self, reader: LogReader, partitions: Sequence[int]) -> None:
         """Whether the journal still has what it acknowledged."""
         held = self._positions.held
@@ -269,20 +289,37 @@ class ProjectionHealer(Healer):
         until = min(found.bounds.end, held.next)
         if until - start > COMPARED_MAX:
             return start
+        there = await reader.read(self._topic, held.partition, start, until)
+        frames = {raw.offset: _frame(raw) for raw in there}
         async with database_errors(), self._pool.acquire() as connection:
             applied = await nonces(connection, held.partition, start, until)
-        there = {}
-        for raw in await reader.read(self._topic, held.partition, start, until):
-            try:
-                there[raw.offset] = decode_record(raw.value or b"").sealed[:NONCE_BYTES]
-            except SealBroken:
-                continue
-        other = [offset for offset, nonce in applied.items() if there.get(offset) != nonce]
+            rest = [(raw, frames[raw.offset]) for raw in there if raw.offset not in applied]
+            other = await unapplied(connection, held.partition, rest)
+        for offset, nonce in applied.items():
+            frame = frames.get(offset)
+            if frame is None or frame.sealed[:NONCE_BYTES] != nonce:
+                other.add(offset)
         return min(other, default=max(start, until))
 
 
 def _inside(offset: int, bounds: Any) -> bool:
     return bool(bounds.start <= offset < bounds.end)
+
+
+def _written(raw: Any) -> Written | None:
+    frame = None if raw is None else _frame(raw)
+    if frame is None:
+        return None
+    return Written(raw.offset, frame.source_partition, frame.source_offset)
+
+
+def _frame(raw: Any) -> JournalRecord | None:
+    """None for what projection quarantines as no frame of ours."""
+    try:
+        record = decode_record(raw.value or b"")
+    except SealBroken:
+        return None
+    return record if len(raw.key or b"") == 16 else None
 
 
 def _proves(raw: Any, expected: Mapping[int, Acknowledged]) -> bool:

@@ -28,6 +28,7 @@ from typing import Any
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
 from infra.failpoints import fail_point
+from infra.kafka import Link
 from infra.postgres import Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
@@ -55,7 +56,7 @@ from stores.positions import (
     terminating_blockers,
 )
 from stores.relay import Relay
-from streams.healing import IntakeHealer
+from streams.healing import IntakeHealer, Written
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,11 @@ class Ingest:
         """(interactions partition, journal partition) -> the unit's newest record there. Its
         offset is that of the last record sent with it, which another of our partitions may have
         brought: the check of it (`streams.healing`) finds the exact one."""
+        self._newest: dict[int, Written] = {}
+        """Journal partition -> the unit's newest record there: as long as it is where it was
+        acknowledged, all before it are."""
+        self._links: dict[int, Link] = {}
+        """How the journal's leaders were reached when what they acknowledged was last checked."""
         self._healer = IntakeHealer(settings, pool, self.positions)
         self._dead_letter_digests = keyring.derive(b"dead-letter")
 
@@ -111,6 +117,7 @@ class Ingest:
         found = await self._producer.partitions(JOURNAL.name)
         require_partitions(found, self._journal_partitions)
         self._forget_all()
+        self._links = {}
         async with (
             database_errors(),
             self._pool.acquire() as connection,
@@ -130,12 +137,21 @@ class Ingest:
     def _forget_all(self) -> None:
         """What we hold is claimed again: others may have moved it meanwhile."""
         self._subjects.forget_all()
+        self._forget_unit()
+
+    def _forget_unit(self) -> None:
         self._written.clear()
         self._acknowledged.clear()
+        self._newest.clear()
 
     async def leave(self) -> None:
         """This process was asked to end."""
         await self._attempts.withdraw()
+
+    @property
+    def in_doubt(self) -> bool:
+        """The journal may have lost what it acknowledged: its brokers are reached anew."""
+        return not self._producer.linked(JOURNAL.name, self._links)
 
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
@@ -146,8 +162,33 @@ class Ingest:
         return self._healer.stopped
 
     async def check(self, partitions: Sequence[int]) -> None:
-        self._forget_all()
-        await self._healer.check(partitions)
+        """All of ours: what one of them knows to be in the journal is proven by its newest only."""
+        self._subjects.forget_all()
+        before = self._nexts()
+        links = await self._producer.links(JOURNAL.name)
+        await self._healer.check(sorted({*partitions, *self.positions.held}))
+        if self._nexts() != before:
+            self._forget_all()
+        else:
+            self._forget_lost(await self._healer.lost(self._newest))
+        self._links = links
+
+    def _nexts(self) -> dict[int, int]:
+        return {partition: one.next for partition, one in self.positions.held.items()}
+
+    def _forget_lost(self, lost: Container[int]) -> None:
+        """What these partitions of the journal acknowledged of the unit is produced again."""
+        self._written = {
+            place: subject
+            for place, subject in self._written.items()
+            if journal_partition(subject, self._journal_partitions) not in lost
+        }
+        self._acknowledged = {
+            (source, partition): known
+            for (source, partition), known in self._acknowledged.items()
+            if partition not in lost
+        }
+        self._newest = {p: newest for p, newest in self._newest.items() if p not in lost}
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
@@ -169,8 +210,7 @@ class Ingest:
         await self._produce(intake)
         fail_point("ingest.after_produce")
         await self._commit(batches, intake, {subject.id for subject in subjects.values()})
-        self._written.clear()
-        self._acknowledged.clear()
+        self._forget_unit()
         if intake.dead_letters:
             self._relay.wake(DEAD_LETTERS.name)
 
@@ -287,9 +327,17 @@ class Ingest:
                     raw = intake.sources[partition][one.place]
                     done.pop((raw.partition, raw.offset), None)
                 self._written |= done
+                self._remember_newest(intake, delivery, partition)
         if self._went_back(intake, delivery):
-            await self.check(sorted(self.positions.held))
+            await self.check(())
             raise Fenced("The journal went backwards.")
+        if intake.journal and self.in_doubt:
+            # Of what was acknowledged the newest only is known after the commit: so all of it,
+            # and what this unit had acknowledged before the link was lost, is checked first.
+            written = len(self._written)
+            await self.check(())
+            if len(self._written) != written:
+                raise Fenced("The journal lost what it had acknowledged.")
         for partition, refused in delivery.refused.items():
             for one in refused:
                 log.error(
@@ -298,6 +346,16 @@ class Ingest:
                 )
                 raw = intake.sources[partition][one.place]
                 self._set_aside(intake, raw, "$", f"the journal refuses it: {one.reason}")
+
+    def _remember_newest(self, intake: _Intake, delivery: Delivery, partition: int) -> None:
+        refused = {one.place for one in delivery.refused.get(partition, ())}
+        settled = delivery.settled[partition]
+        place = next((at for at in reversed(range(settled)) if at not in refused), None)
+        if place is not None:
+            raw = intake.sources[partition][place]
+            # -1: the broker knows it as a repeat, and not where it is. Then nothing proves it.
+            offset = delivery.last.get(partition, -1)
+            self._newest[partition] = Written(offset, raw.partition, raw.offset)
 
     def _went_back(self, intake: _Intake, delivery: Delivery) -> bool:
         """Whether the journal put new records where it had acknowledged others."""

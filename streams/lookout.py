@@ -7,6 +7,7 @@ Postgres without us, and partitions that stand still although there is something
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from faust.types import TP
@@ -21,6 +22,9 @@ LOOK_SECONDS = 1.0
 LOOK_SECONDS_MAX = 5.0
 RECHECK_SECONDS = 10.0
 """How often to see whether a stopped partition can continue after all."""
+CHECK_SECONDS = 20.0
+"""How often to check all logs, whatever was seen: a topic that is deleted, made again and filled
+beyond our position within one look leaves no other trace. It takes about 50 ms."""
 
 
 class Seen(NamedTuple):
@@ -40,9 +44,8 @@ class Lookout:
         self._step = step
         self._looked_at = 0.0
         self._rechecked_at = 0.0
+        self._checked_at = time.monotonic()
         self._ends: dict[int, int] = {}
-        self._interrupted = False
-        """A look failed: a log can have been cut, and have grown past its end, behind our back."""
         self._stood: dict[int, int] = {}
         """Partition with lag -> its position at the last look."""
 
@@ -54,8 +57,11 @@ class Lookout:
         """Other partitions are ours now, and how long their logs were is not known."""
         self._ends.clear()
 
-    async def look(self) -> Seen | None:
-        """None when there is nothing to see, or it can't be seen now: the next look will."""
+    async def look(self, checked: Mapping[int, int]) -> Seen | None:
+        """None when there is nothing to see, or it can't be seen now: the next look will.
+
+        `checked` are the links that the logs were last checked on.
+        """
         positions = self._step.positions
         assignment = self._app.consumer_generation_id
         if not positions.held or self._app.rebalancing:
@@ -64,32 +70,39 @@ class Lookout:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 known = await self._step.as_known()
                 ends = await self._read_ends()
+                links = await self._app.consumer.links(positions.topic, ends)
         except (*NOT_NOW, KafkaError, TimeoutError) as error:
             log.debug("look: %s", type(error).__name__)
-            self._interrupted = True
             return None
         finally:
             self._looked_at = time.monotonic()
         if self._app.consumer_generation_id != assignment:
             return None
         held = positions.held
+        everything = self._step.in_doubt or self._check_is_due()
         suspects = {
             partition
             for partition, end in ends.items()
             if partition not in self._step.stopped
             and (
-                self._interrupted
+                everything
+                or links[partition] != checked.get(partition)
                 or end < self._ends.get(partition, 0)
                 or end < held[partition].next
             )
         }
         self._ends = ends
-        self._interrupted = False
         if time.monotonic() - self._rechecked_at > RECHECK_SECONDS:
             # Its operator may have brought the log back.
             self._rechecked_at = time.monotonic()
             suspects |= {p for p in held if p in self._step.stopped}
         return Seen(known, suspects)
+
+    def _check_is_due(self) -> bool:
+        due = time.monotonic() - self._checked_at > CHECK_SECONDS
+        if due:
+            self._checked_at = time.monotonic()
+        return due
 
     def standing_still(self) -> dict[int, int]:
         """Partition -> position, of those with lag that have not moved since the last look.

@@ -108,6 +108,10 @@ class Projection:
         """This process was asked to end."""
         await self._attempts.withdraw()
 
+    @property
+    def in_doubt(self) -> bool:
+        return False
+
     async def as_known(self) -> bool:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.as_known(connection)

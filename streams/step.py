@@ -25,6 +25,10 @@ class Step(Protocol):
     async def reload(self, partitions: Sequence[int]) -> bool:
         """Read the positions again; False when another worker has claimed one of them."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something else than our own logs gives reason to check them."""
+
     async def as_known(self) -> bool:
         """Whether Postgres has our positions as we know them."""
 

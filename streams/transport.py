@@ -13,6 +13,8 @@ contract test for each:
   aiokafka consumer it makes reads `_fetch_max_wait_ms` and `_isolation_level` when it starts;
 * `AIOKafkaConsumerThread._fetch_records` returns what one fetch brought, `_seek_wait` and `seek`
   are the only ways to another place, and aiokafka's partition state tells the place afterwards;
+* aiokafka's `seek` drops what was fetched ahead, and its client keeps one connection per broker
+  for fetches and produced batches (`infra.kafka.link`);
 * Faust drops a message whose offset is below the largest it has seen since a seek;
 * `Consumer.perform_seek`, and in it `seek_to_committed`, is awaited after each assignment, before
   records flow; the fetching task calls it too, and must not;
@@ -30,6 +32,8 @@ from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
+
+from infra import kafka
 
 SCHEME: Final = "kafka+fetch"
 FETCH_WAIT_MS: Final = 100
@@ -58,6 +62,9 @@ class Records(list[Any]):
     until: int
     seek: int
     """Number of the seek that it follows: a fetch that was under way then has an earlier one."""
+    link: int
+    """Number of the connection to the partition's leader: with another one, it may be another log
+    that is read on, and what was read before may be no more."""
     thrown_back: bool
     """Since that seek the log was found to lack the offset to read on from, and the consumer went
     back to the log's beginning by itself. True of all that follows, until the next seek."""
@@ -111,6 +118,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         """Of each batched partition: its assigned state, how far it was read, which seek, and
         whether the log has thrown us back since."""
         self._seeks = 0
+        self._links: dict[TP, tuple[kafka.Link, int]] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -146,6 +154,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 continue
             records.until = place.position
             records.seek = seek
+            records.link = self._link(consumer, tp)
             records.thrown_back = thrown_back
             fetched[tp] = records
             # Also when Faust drops them, as it may: the next fetch begins behind them, which shows.
@@ -157,6 +166,22 @@ class _Thread(driver.AIOKafkaConsumerThread):
         for tp, offset in partitions.items():
             self._read[tp] = (_place(consumer, tp), offset, self._seeks, False)
         await super()._seek_wait(consumer, partitions)
+
+    def _link(self, consumer: Any, tp: TP) -> int:
+        """A seek drops what the consumer had fetched and not handed out; so what is handed out
+        after a seek came by the link of now, or one that came after the seek."""
+        link = kafka.link(consumer._client, *tp)
+        known, number = self._links.get(tp, (None, 0))
+        if link != known:
+            number += 1
+            self._links[tp] = link, number
+        return number
+
+    async def links(self, tps: Iterable[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        for tp in tps:
+            await kafka.link_leaders(consumer._client, tp.topic, [tp.partition])
+        return {tp: self._link(consumer, tp) for tp in tps}
 
     def seek(self, partition: TP, offset: int) -> None:
         self._read.pop(partition, None)
@@ -187,6 +212,13 @@ class _Consumer(driver.Consumer):
         """
         if not _fetching.get():
             await super().perform_seek()
+
+    async def links(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Partition -> number of the connection to its leader now (`Records.link`)."""
+        tps = [TP(topic, partition) for partition in partitions]
+        thread: Any = self._thread
+        found = await thread.call_thread(thread.links, tps)
+        return {tp.partition: number for tp, number in found.items()}
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the aiokafka consumer on its own thread."""

@@ -35,3 +35,20 @@ WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;
 -- name: applied_since
 SELECT subject, event_key, partition, "offset", body FROM interaction
 WHERE partition = $1 AND "offset" >= $2 ORDER BY "offset";
+
+-- Of these records of a partition ($1), those that nobody has applied or set aside where they stand,
+-- though their event is in no record below them: (offset, subject, event key, value, sealed body).
+-- A record that is no frame has neither subject nor key.
+-- name: unapplied
+SELECT x."offset"
+FROM unnest($2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[], $6::bytea[])
+    AS x ("offset", subject, event_key, value, body)
+WHERE (x.subject IS NULL OR EXISTS (SELECT FROM subject AS s WHERE s.subject = x.subject))
+  AND NOT EXISTS (
+    SELECT FROM interaction AS i
+    WHERE i.subject = x.subject AND i.event_key = x.event_key AND i."offset" < x."offset"
+  )
+  AND NOT EXISTS (
+    SELECT FROM quarantine AS q
+    WHERE q.partition = $1 AND q."offset" = x."offset" AND q.value IN (x.value, x.body)
+  );

@@ -1,5 +1,7 @@
 """Logs that go backwards: recognised, healed from the other copy, or said and stopped."""
 
+import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,11 @@ async def complete(pipeline: Pipeline, events: list[Event]) -> None:
         )
 
     await pipeline.wait_for(found, HEALED_SECONDS_MAX, instead)
+    await level(pipeline)
+
+
+async def level(pipeline: Pipeline) -> None:
+    """Every position is at the end of its log."""
 
     async def settled() -> bool:
         return not any((await pipeline.lag()).values())
@@ -91,6 +98,21 @@ async def settle(pipeline: Pipeline) -> None:
 
     await pipeline.wait_for(same, HEALED_SECONDS_MAX, instead)
     assert await pipeline.fetch("SELECT FROM log_break WHERE status = 'stopped'") == []
+
+
+async def write_sealed_again(pipeline: Pipeline, records: list[Any]) -> None:
+    """The same events as other records, as ingest writes them again."""
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        subjects = await Subjects(pipeline.keyring, 100).lookup(
+            connection, {raw.key for raw in records}
+        )
+    async with pipeline.producer() as producer:
+        for raw in records:
+            record, subject = decode_record(raw.value), subjects[raw.key]
+            at = subject.cipher, subject.id, record.event_key
+            sealed = seal_entry(*at, open_entry(*at, record.sealed))
+            again = encode_record(replace(record, sealed=sealed))
+            await producer.send_and_wait(JOURNAL.name, again, key=raw.key, partition=raw.partition)
 
 
 async def breaks(pipeline: Pipeline, topic: str) -> int:
@@ -151,20 +173,98 @@ async def test_a_journal_with_the_same_events_sealed_again(pipeline: Pipeline) -
     await complete(pipeline, events)
     worker.stop()
     before = await pipeline.records(JOURNAL.name)
-    async with connecting(pipeline.settings.postgres_url) as connection:
-        subjects = await Subjects(pipeline.keyring, 100).lookup(
-            connection, {raw.key for raw in before}
-        )
     await recreate_topic(pipeline.settings, JOURNAL.name)
-    async with pipeline.producer() as producer:
-        for raw in before:
-            record, subject = decode_record(raw.value), subjects[raw.key]
-            at = subject.cipher, subject.id, record.event_key
-            sealed = seal_entry(*at, open_entry(*at, record.sealed))
-            again = encode_record(replace(record, sealed=sealed))
-            await producer.send_and_wait(JOURNAL.name, again, key=raw.key, partition=raw.partition)
+    await write_sealed_again(pipeline, before)
     pipeline.start_worker()
     await complete(pipeline, events)
+    await settle(pipeline)
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["applied", "fetched"])
+async def test_a_journal_that_was_regrown_between_two_looks(
+    own_services: EmbeddedServices, pipeline: Pipeline, applied: bool
+) -> None:
+    """No look of the living worker failed, and no end was ever lower than one that it saw."""
+    first, second = renamed(mixed(40, 200), "a"), renamed(mixed(40, 200, first=200), "a")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    ends = await pipeline.ends(JOURNAL.name)
+
+    async def written() -> bool:
+        return sum((await pipeline.ends(JOURNAL.name)).values()) >= 400
+
+    async with contextlib.AsyncExitStack() as stack:
+        if not applied:
+            await stack.enter_async_context(pipeline.locked("interaction"))
+        await pipeline.publish(*second)
+        if applied:
+            await complete(pipeline, first + second)
+        else:
+            await pipeline.wait_for(written)
+            await pipeline.lock_awaited("interaction")
+        worker.signal(signal.SIGSTOP)
+        lost = [
+            raw for raw in await pipeline.records(JOURNAL.name) if raw.offset >= ends[raw.partition]
+        ]
+        cut_log(own_services, JOURNAL.name, ends)
+        await write_sealed_again(pipeline, [*lost, *lost])
+        worker.signal(signal.SIGCONT)
+    await complete(pipeline, first + second)
+    await settle(pipeline)
+    assert await breaks(pipeline, JOURNAL.name) > 0
+    assert worker.alive
+
+
+async def test_interactions_that_were_regrown_between_two_looks(
+    own_services: EmbeddedServices, pipeline: Pipeline
+) -> None:
+    """The consumer lives on: it is never thrown back, and reads on in the midst of other events."""
+    first, second = renamed(mixed(40, 200), "a"), renamed(mixed(40, 100, first=200), "a")
+    new = renamed(mixed(40, 400, first=800), "b")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    ends = await pipeline.ends(INTERACTIONS.name)
+    await pipeline.publish(*second)
+    await complete(pipeline, first + second)
+    reached = await pipeline.ends(INTERACTIONS.name)
+    worker.signal(signal.SIGSTOP)
+    cut_log(own_services, INTERACTIONS.name, ends)
+    await pipeline.publish(*new)
+    grown = await pipeline.ends(INTERACTIONS.name)
+    assert all(grown[partition] > reached[partition] for partition in reached)
+    worker.signal(signal.SIGCONT)
+    await complete(pipeline, first + second + new)
+    await settle(pipeline)
+    assert await breaks(pipeline, INTERACTIONS.name) > 0
+    assert worker.alive
+
+
+async def test_a_journal_that_was_regrown_where_repeats_had_stood(
+    own_services: EmbeddedServices, pipeline: Pipeline
+) -> None:
+    """Of records that changed nothing the history knows nothing: others may stand there now."""
+    first, second = renamed(mixed(40, 200), "a"), renamed(mixed(40, 200, first=200), "a")
+    first = [event for event in first if "eventId" in event]
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    ends = await pipeline.ends(JOURNAL.name)
+    await pipeline.publish(*first)
+    await level(pipeline)
+    repeated = await pipeline.ends(JOURNAL.name)
+    await pipeline.publish(*second)
+    await complete(pipeline, first + second)
+    worker.stop()
+    lost = [
+        raw for raw in await pipeline.records(JOURNAL.name) if raw.offset >= ends[raw.partition]
+    ]
+    new = [raw for raw in lost if raw.offset >= repeated[raw.partition]]
+    cut_log(own_services, JOURNAL.name, ends)
+    await write_sealed_again(pipeline, [*new, *lost])
+    pipeline.start_worker()
+    await complete(pipeline, first + second)
     await settle(pipeline)
 
 

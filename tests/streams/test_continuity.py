@@ -21,17 +21,23 @@ NOW = 5
 
 
 def fetched(
-    start: int, until: int, *, seek: int = 1, thrown_back: bool = False, partition: int = 0
+    start: int,
+    until: int,
+    *,
+    seek: int = 1,
+    link: int = 0,
+    thrown_back: bool = False,
+    partition: int = 0,
 ) -> Fetched:
     records: Any = Records(SimpleNamespace(offset=offset) for offset in range(start, until))
     records.start, records.until, records.seek = start, until, seek
-    records.thrown_back = thrown_back
+    records.thrown_back, records.link = thrown_back, link
     return Fetched(partition, NOW, records)
 
 
 def test_what_follows_the_position_becomes_one_batch_per_partition() -> None:
     found = plan(
-        [fetched(10, 20), fetched(0, 5, partition=1), fetched(20, 30)], {0: 10, 1: 0}, NOW, {}
+        [fetched(10, 20), fetched(0, 5, partition=1), fetched(20, 30)], {0: 10, 1: 0}, NOW, {}, {}
     )
     assert [(b.partition, b.base, b.until, len(b.records)) for b in found.batches] == [
         (0, 10, 30, 20),
@@ -42,24 +48,39 @@ def test_what_follows_the_position_becomes_one_batch_per_partition() -> None:
 
 def test_what_is_not_held_or_of_an_earlier_assignment_is_dropped() -> None:
     earlier = fetched(10, 20)._replace(assignment=NOW - 1)
-    found = plan([earlier, fetched(10, 20, partition=7)], {0: 10}, NOW, {})
+    found = plan([earlier, fetched(10, 20, partition=7)], {0: 10}, NOW, {}, {})
     assert found.batches == []
 
 
 def test_a_log_that_threw_us_back_brings_no_batch_even_when_it_is_longer_again() -> None:
     """It was at 600, lost its tail from 500 on, and has new records at 500 to 650 since."""
     reread = [fetched(0, 400, thrown_back=True), fetched(400, 650, thrown_back=True)]
-    found = plan(reread, {0: 600}, NOW, {})
+    found = plan(reread, {0: 600}, NOW, {}, {})
     assert found.batches == []
     assert found.thrown_back == {0: 1}
     # Answered by a look at the log and another seek: what was under way is dropped quietly.
-    assert plan(reread, {0: 500}, NOW, {0: 1}).thrown_back == {}
+    assert plan(reread, {0: 500}, NOW, {0: 1}, {}).thrown_back == {}
+
+
+def test_what_came_by_a_link_that_the_log_was_not_checked_on_waits_for_the_check() -> None:
+    run = [fetched(100, 110, link=3), fetched(110, 120, link=4), fetched(120, 130, link=4)]
+    found = plan(run, {0: 100}, NOW, {}, {0: 3})
+    assert [(batch.base, batch.until) for batch in found.batches] == [(100, 110)]
+    assert (found.unchecked, found.seeks) == ({0: 1}, {})
+
+
+def test_what_came_before_the_check_by_an_earlier_link_is_dropped() -> None:
+    """It may be of a log that is no more; the check's own seek brings it again."""
+    run = [fetched(100, 110, link=3), fetched(100, 108, link=4, seek=2)]
+    found = plan(run, {0: 100}, NOW, {}, {0: 4})
+    assert [(batch.base, batch.until) for batch in found.batches] == [(100, 108)]
+    assert (found.unchecked, found.seeks) == ({}, {})
 
 
 def test_a_fetch_before_was_dropped_is_answered_by_one_seek() -> None:
     behind = [fetched(529, 600), fetched(600, 650)]
-    assert plan(behind, {0: 100}, NOW, {}).seeks == {0: (100, 1)}
-    assert plan(behind, {0: 100}, NOW, {0: 1}).seeks == {}
+    assert plan(behind, {0: 100}, NOW, {}, {}).seeks == {0: (100, 1)}
+    assert plan(behind, {0: 100}, NOW, {0: 1}, {}).seeks == {}
 
 
 @pytest.mark.parametrize(

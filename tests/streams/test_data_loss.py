@@ -83,7 +83,8 @@ async def test_a_journal_that_can_not_be_written_again_stops_until_the_loss_is_a
     await pipeline.caught_up()
     worker.stop()
     ends = await pipeline.ends(JOURNAL.name)
-    # As if the journal had been longer, and `interactions` no longer had what is lost of it.
+    # As if the journal had been longer and had ended with the event that ends it now, and as if
+    # `interactions` no longer had what is lost of it.
     await pipeline.fetch(
         "UPDATE position SET next = next + 50, sources = ARRAY[999, 999, 999, 999],"
         " marks = '{}' WHERE topic = 'journal' AND partition = 1"
@@ -101,7 +102,7 @@ async def test_a_journal_that_can_not_be_written_again_stops_until_the_loss_is_a
     await pipeline.wait_for(it_stopped)
     (lost,) = await stopped(pipeline)
     assert (lost.topic, lost.partition) == (JOURNAL.name, 1)
-    assert (lost.missing_from, lost.missing_until) == (ends[1], ends[1] + 50)
+    assert (lost.missing_from, lost.missing_until) == (ends[1] - 1, ends[1] + 50)
     fans = len(await pipeline.history())
     await accept_loss(pipeline.settings, JOURNAL.name, 1, "me")
     await pipeline.publish(*mixed(fans=80, events=80, first=400))

@@ -5,6 +5,7 @@ fetches behind it, both waiting in the queue, began at the same place, and the s
 for proof that nothing lay before them. 429 events were lost.
 """
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,9 @@ class Consumer:
         self.sought: list[dict[TP, int]] = []
         self._earliest = earliest
 
+    async def links(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, 0)
+
     async def seek_wait(self, partitions: dict[TP, int]) -> None:
         self.sought.append(partitions)
 
@@ -47,6 +51,7 @@ def fetched(start: int, until: int, offsets: range, seek: int = 1) -> Fetched:
     records = Records(SimpleNamespace(offset=offset) for offset in offsets)
     records.start, records.until, records.seek = start, until, seek
     records.thrown_back = False
+    records.link = 0
     return Fetched(PARTITION, ASSIGNMENT, records)
 
 

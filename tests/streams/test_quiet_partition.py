@@ -8,6 +8,7 @@ TEST_QUIET_ROUNDS=100 pytest tests/streams/test_quiet_partition.py is the long f
 
 import os
 import time
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,9 @@ class Consumer:
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         return {tp: self.ends[tp.partition] for tp in tps}
 
+    async def links(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, 0)
+
     async def seek_wait(self, partitions: dict[TP, int]) -> None:
         self.sought.append(partitions)
 
@@ -51,9 +55,11 @@ def loop_over(consumer: Consumer, nexts: dict[int, int]) -> BatchLoop:
     async def as_known() -> bool:
         return True
 
-    step: Any = SimpleNamespace(positions=positions, as_known=as_known, stopped={})
+    step: Any = SimpleNamespace(positions=positions, as_known=as_known, stopped={}, in_doubt=False)
     app = SimpleNamespace(consumer_generation_id=1, consumer=consumer, rebalancing=False)
-    return BatchLoop(app, step, Settings(), 1000)
+    loop = BatchLoop(app, step, Settings(), 1000)
+    loop._checked = dict.fromkeys(nexts, 0)
+    return loop
 
 
 async def test_lag_without_movement_from_look_to_look_is_sought() -> None:
