@@ -40,6 +40,8 @@ class Emitter:
         self._turn = asyncio.Lock()
         self.rate = 0.0
         """Events a second."""
+        self.reserved = 0
+        """Events, the last ones, that are kept for a fault which needs so many at once."""
         self.sent = 0
         """Events that the broker has acknowledged."""
         self.slipped: list[Event] = []
@@ -47,7 +49,8 @@ class Emitter:
 
     @property
     def left(self) -> int:
-        return len(self._events) - self.sent
+        """Events that may be sent now."""
+        return max(0, len(self._events) - self.reserved - self.sent)
 
     async def start(self) -> None:
         self._producer = kafka.producer(
@@ -68,7 +71,7 @@ class Emitter:
     async def run(self) -> None:
         """Publish until everything is out."""
         last = time.monotonic()
-        while self.left:
+        while self.sent < len(self._events):
             now = time.monotonic()
             # After an outage the rate continues; what was missed does not pile up.
             self._allowed += self.rate * min(now - last, 10 * TICK_SECONDS)

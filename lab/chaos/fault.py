@@ -81,6 +81,8 @@ class Fault:
 
     name: ClassVar[str]
     """As the plan and the verdict name it."""
+    reserve: ClassVar[int] = 0
+    """Events that it needs: so many are kept for it, however late its turn comes."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -66,6 +66,7 @@ class Faults:
 
         Raises `ServiceFailed` when the system does not come to work in the first place.
         """
+        self._emitter.reserved = max(FAULTS[one.fault].reserve for one in self._plan.services)
         self._emitter.rate = FIRST_RATE
         if not await self._progress.every_partition_moves(START_SECONDS_MAX):
             raise ServiceFailed("Not every partition has moved since the start.")
@@ -76,6 +77,7 @@ class Faults:
             lanes = (self._run_workers(), self._run_services())
             await asyncio.gather(*(group.create_task(lane) for lane in lanes))
             self._over = True
+        self._emitter.reserved = 0
 
     async def _run_workers(self) -> None:
         for step in self._plan.workers:
@@ -178,6 +180,8 @@ class Faults:
 
     async def _do_to_service(self, step: ServiceStep) -> None:
         fault = FAULTS[step.fault](step.seconds)
+        if fault.reserve:
+            self._emitter.reserved = 0
         if await carry_out(fault, self._stage):
             self.done[fault.name] += 1
 

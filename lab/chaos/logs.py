@@ -180,6 +180,7 @@ class InteractionsRegrown(_Level):
 
     name = "interactions regrown"
     topic = INTERACTIONS
+    reserve = GROWTH_EVENTS
 
     async def _lose(self, stage: Stage) -> tuple[dict[int, int], dict[int, int]]:
         keep = stage.emitter.ends()
