@@ -22,6 +22,8 @@ from schemas.topics import TOPICS, UNLIMITED, Topic
 SETTLED_SECONDS_MAX = 15.0
 CREATION_SECONDS_MAX = 5.0  # brokers that are just starting can't take replicas yet
 POLL_SECONDS = 0.05
+SET_OF_THE_TOPIC = 1
+"""Kafka's DYNAMIC_TOPIC_CONFIG, as the source of a value."""
 SEGMENTS = 24
 """Segments that a bounded topic's retention is divided into."""
 ADVISED = (
@@ -84,7 +86,8 @@ def configuration(topic: Topic, replication_factor: int = 1) -> dict[str, str]:
 async def create(settings: Settings) -> list[str]:
     """Create the topics that are missing; returns their names. Never changes one that exists.
 
-    What a former release did not set yet is left for `check` to name.
+    What a former release did not set yet (`ADVISED`) is no reason to refuse an update: `check`
+    names it, and `repair` sets it.
 
     Raises Misconfigured when an existing topic differs, BrokerUnavailable, or KafkaError.
     """
@@ -110,6 +113,68 @@ async def check(settings: Settings) -> list[TopicState]:
     """Every topic as the cluster has it, with what differs."""
     async with admin(settings) as client:
         return await _states(client, settings)
+
+
+async def repair(settings: Settings) -> list[Difference]:
+    """Set what differs in the configuration of topics that exist; returns what was set.
+
+    What else somebody has set of a topic stays. No partition count is changed, and nothing created.
+    Raises Misconfigured when the cluster refuses, BrokerUnavailable.
+    """
+    async with admin(settings) as client:
+        found = await _states(client, settings)
+        differing = {
+            state.topic: [one for one in state.differences if one.what in _settable(state.topic)]
+            for state in found
+        }
+        own = await _own_configuration(client, [topic.name for topic, d in differing.items() if d])
+        for topic, differences in differing.items():
+            if not differences:
+                continue
+            # The only form that the client has replaces the whole configuration.
+            wanted = own[topic.name] | configuration(topic, settings.replication_factor)
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, wanted)
+            for response in await client.alter_configs([resource]):
+                for code, message, *_ in response.resources:
+                    if code:
+                        raise Misconfigured(
+                            f"Topic {topic.name} could not be changed:"
+                            f" {message or for_code(code).__name__}",
+                            hint="Check the rights of this client: it needs AlterConfigs.",
+                        )
+        await _as_wanted(client, settings)
+    return [difference for differences in differing.values() for difference in differences]
+
+
+def _settable(topic: Topic) -> set[str]:
+    return set(configuration(topic))
+
+
+async def _own_configuration(client: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What was set of each topic itself, and not of the cluster."""
+    if not names:
+        return {}
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    return {
+        name: {
+            entry[0]: entry[1] for entry in entries if entry[3] == SET_OF_THE_TOPIC and not entry[4]
+        }
+        for response in await client.describe_configs(wanted)
+        for _, _, _, name, entries in response.resources
+    }
+
+
+async def _as_wanted(client: Any, settings: Settings) -> None:
+    """Wait until every broker that is asked has heard of the change."""
+    deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
+    while any(
+        difference.what in _settable(state.topic)
+        for state in await _states(client, settings)
+        for difference in state.differences
+    ):
+        if asyncio.get_running_loop().time() > deadline:
+            raise BrokerUnavailable("The topics have not changed yet.")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def recreate(settings: Settings) -> None:
@@ -244,6 +309,7 @@ def _repartition(topic: Topic) -> str:
 
 def _reconfigure(topic: Topic, key: str, value: str) -> str:
     return (
-        "Kafka's own tool changes it: `kafka-configs.sh --alter --entity-type topics"
+        "Run `fanmemory topics repair`, or Kafka's own tool:"
+        " `kafka-configs.sh --alter --entity-type topics"
         f" --entity-name {topic.name} --add-config {key}={value}`."
     )

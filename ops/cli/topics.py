@@ -1,4 +1,4 @@
-"""`fanmemory topics`: list what there is, create what is missing, check what differs."""
+"""`fanmemory topics`: list what there is, create what is missing, check and repair what differs."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from admin import topics as cluster
-from admin.topics import TopicState
+from admin.topics import Difference, TopicState
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.services import discover
@@ -23,7 +23,7 @@ def _settings(data: Path) -> Settings:
 
 @click.group()
 def topics() -> None:
-    """List, create and check the topics."""
+    """List, create, check and repair the topics."""
 
 
 @topics.command(name="list")
@@ -77,6 +77,44 @@ def check(data: Path, as_json: bool) -> None:
         if not differences:
             click.echo(f"{len(states)} topics are as they must be")
     sys.exit(bool(differences))
+
+
+@topics.command()
+@options.data
+@options.as_json
+def repair(data: Path, as_json: bool) -> None:
+    """Set the configuration of existing topics to what it must be; `check` says what differs.
+
+    A shorter retention deletes what is older. Partition counts stay. Exit code 1 when something
+    still differs.
+    """
+    settings = _settings(data)
+    repaired = asyncio.run(cluster.repair(settings))
+    left = [
+        difference
+        for state in asyncio.run(cluster.check(settings))
+        for difference in state.differences
+    ]
+    if as_json:
+        print_json({"repaired": list(map(_changed, repaired)), "left": list(map(_changed, left))})
+    else:
+        for one in repaired:
+            click.echo(f"{one.topic}: {one.what} was {one.is_}, is {one.should_be}")
+        if not repaired:
+            click.echo("nothing is to be repaired")
+        for one in left:
+            click.echo(f"{one.topic}: {one.what} is {one.is_}, should be {one.should_be}.")
+            click.echo(f"  → {one.advice}")
+    sys.exit(bool(left))
+
+
+def _changed(difference: Difference) -> dict[str, str]:
+    return {
+        "topic": difference.topic,
+        "what": difference.what,
+        "is": difference.is_,
+        "shouldBe": difference.should_be,
+    }
 
 
 def _kept(state: TopicState) -> str:

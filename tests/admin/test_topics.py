@@ -80,6 +80,60 @@ async def test_a_journal_that_would_forget_is_refused(settings: Settings) -> Non
         await topics.create(settings)
 
 
+async def test_topics_of_a_former_release_are_repaired_and_nothing_else_is_changed(
+    settings: Settings,
+) -> None:
+    old = {"retention.ms": "604800000", "cleanup.policy": "compact", "segment.bytes": "1048576"}
+    async with kafka.admin(settings) as client:
+        await client.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, INTERACTIONS.name, old)]
+        )
+    async with asyncio.timeout(30):
+        while not [d for state in await topics.check(settings) for d in state.differences]:
+            await asyncio.sleep(0.02)
+    with pytest.raises(Misconfigured) as caught:
+        await topics.create(settings)
+    assert "`fanmemory topics repair`" in caught.value.advice
+    repaired = await topics.repair(settings)
+    assert {"retention.ms", "cleanup.policy", "message.timestamp.type", "segment.ms"} <= {
+        one.what for one in repaired
+    }
+    assert {one.topic for one in repaired} == {INTERACTIONS.name}
+    assert all(state.differences == () for state in await topics.check(settings))
+    async with kafka.admin(settings) as client:
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, INTERACTIONS.name)]
+        (response,) = await client.describe_configs(wanted)
+    found = {entry[0]: entry[1] for entry in response.resources[0][4]}
+    assert found["segment.bytes"] == "1048576"
+    assert await topics.repair(settings) == []
+
+
+async def test_what_former_releases_did_not_set_stops_no_update_and_is_repaired(
+    settings: Settings,
+) -> None:
+    lacking = {
+        key: value
+        for key, value in topics.configuration(INTERACTIONS).items()
+        if key not in topics.ADVISED
+    }
+    async with kafka.admin(settings) as client:
+        await client.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, INTERACTIONS.name, lacking)]
+        )
+    async with asyncio.timeout(30):
+        while not [d for state in await topics.check(settings) for d in state.differences]:
+            await asyncio.sleep(0.02)
+    assert await topics.create(settings) == []
+    assert {one.what for one in await topics.repair(settings)} <= set(topics.ADVISED)
+    assert all(state.differences == () for state in await topics.check(settings))
+
+
+async def test_a_partition_count_is_left_by_a_repair(settings: Settings) -> None:
+    wanted = settings.model_copy(update={"journal_partitions": 6})
+    assert await topics.repair(wanted) == []
+    assert [state.partitions for state in await topics.check(settings)] == [4] * len(TOPICS)
+
+
 async def test_recreating_empties_every_topic(settings: Settings) -> None:
     producer = AIOKafkaProducer(**kafka.client_options(settings), acks="all")
     await producer.start()
