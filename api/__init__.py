@@ -6,6 +6,7 @@ serve         runs it; `protocol` bounds what comes over a connection
 dispatch      every request is identified, bounded, let in, answered, logged and measured
 components    what a running API is made of
 auth, tokens  who asks; tokens for development
+jwks          the public keys of whoever issues tokens
 parameters    query parameters, read strictly
 envelopes     success and error bodies
 memory        GET context, engagement-score, explain

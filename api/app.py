@@ -104,7 +104,8 @@ class App:
         self._settings = settings
         self._keyring = Keyring.of(settings)
         self._metrics = ApiMetrics()
-        self._dispatch = Dispatch(endpoints, Authenticator(settings), settings, self._metrics)
+        self._auth = Authenticator(settings)
+        self._dispatch = Dispatch(endpoints, self._auth, settings, self._metrics)
         self._components: Components | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,9 +120,11 @@ class App:
         await receive()
         components = await open_components(self._settings, self._keyring, self._metrics)
         self._components = components
+        self._auth.start()
         try:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         finally:
+            await self._auth.close()
             await components.close()
         await send({"type": "lifespan.shutdown.complete"})

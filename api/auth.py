@@ -1,4 +1,7 @@
-"""Who asks: HS256 bearer tokens with every claim that matters required.
+"""Who asks: bearer tokens with every claim that matters required.
+
+They are signed with the secret (HS256) or, if the settings name a JWKS, with one of the issuer's
+keys (`api.jwks`), and then never with a secret.
 
 A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a creator's, `creatorId`.
 Without a valid token the answer is 401, without the right `creatorId` 403. With `scope` it may do
@@ -7,17 +10,26 @@ what that says, and without it everything. A verified token is kept until it exp
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 from unicodedata import normalize
 
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import Key, OctKey
+from joserfc.jws import extract_compact
 from starlette.requests import Request
 
+from api.jwks import IssuerKeys, UnknownKey
 from infra.settings import Settings
-from schemas.errors import Forbidden, Misconfigured, ScopeMissing, Unauthenticated
+from schemas.errors import (
+    Forbidden,
+    KeysUnavailable,
+    Misconfigured,
+    ScopeMissing,
+    Unauthenticated,
+)
 
 ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32
@@ -52,7 +64,13 @@ class Principal(NamedTuple):
 
 
 def signing_key(settings: Settings) -> OctKey:
-    """Raises `Misconfigured` for a secret that is too short to sign with."""
+    """Raises `Misconfigured` for a secret that is too short to sign with, and where the issuer's
+    keys are what counts."""
+    if settings.jwt_jwks_url:
+        raise Misconfigured(
+            "Tokens come from the issuer whose keys FANMEMORY_JWT_JWKS_URL names.",
+            hint="Ask your login for one.",
+        )
     secret = settings.jwt_secret.get_secret_value().encode()
     if len(secret) < SECRET_BYTES_MIN:
         raise Misconfigured(f"FANMEMORY_JWT_SECRET must be at least {SECRET_BYTES_MIN} bytes.")
@@ -63,10 +81,13 @@ class Authenticator:
     """Verifies bearer tokens; keeps verified ones."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._key = signing_key(settings)
+        """Raises `Misconfigured` for a secret that is too short, if there is no JWKS."""
+        self._verified: dict[str, Principal] = {}
+        url = settings.jwt_jwks_url
+        self.issuer = IssuerKeys(url, self._verified.clear) if url else None
+        self._secret = None if url else signing_key(settings)
         self._clock = clock
         self._limit = settings.tokens_cached_max
-        self._verified: dict[str, Principal] = {}
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock()),
             exp={"essential": True},
@@ -76,8 +97,34 @@ class Authenticator:
             aud={"essential": True, "value": settings.jwt_audience},
         )
 
+    def start(self) -> None:
+        """Begin to fetch the issuer's keys, if there is one."""
+        if self.issuer is not None:
+            self.issuer.start()
+
+    async def close(self) -> None:
+        if self.issuer is not None:
+            await self.issuer.close()
+
+    async def authenticate_after_looking(self, authorization: str | None) -> Principal:
+        """The same for a token whose key is not known: have it looked for first.
+
+        Raises `KeysUnavailable` while there are no keys at all.
+        """
+        if self.issuer is not None:
+            await self.issuer.look()
+            if not self.issuer.known:
+                raise KeysUnavailable
+        try:
+            return self.authenticate(authorization)
+        except UnknownKey:
+            raise Unauthenticated from None
+
     def authenticate(self, authorization: str | None) -> Principal:
-        """The principal of an `Authorization` header; raises `Unauthenticated`."""
+        """The principal of an `Authorization` header; raises `Unauthenticated`.
+
+        Raises `UnknownKey` for a token of a key that may be there by now.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_LENGTH_MAX:
@@ -93,9 +140,21 @@ class Authenticator:
         self._verified[token] = principal
         return principal
 
+    def _key_of(self, token: str) -> tuple[str, Key]:
+        """(algorithm, key) that its signature has to be of."""
+        if self._secret is not None:
+            return ALGORITHM, self._secret
+        header = extract_compact(token.encode()).headers()
+        kid = header.get("kid")
+        if self.issuer is None or not (kid is None or isinstance(kid, str)):
+            raise Unauthenticated
+        allowed, key = self.issuer.key(kid)
+        return _algorithm(dict(header), allowed), key
+
     def _verify(self, token: str) -> Principal:
         try:
-            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
+            algorithm, key = self._key_of(token)
+            claims = _decoded(token, key, algorithm)
             self._claims.validate(claims)
             expires = float(claims["exp"])
         except (JoseError, ValueError, TypeError, RecursionError, OverflowError):
@@ -109,6 +168,21 @@ class Authenticator:
 
 def _is_name(claim: Any) -> bool:
     return isinstance(claim, str) and 0 < len(claim) <= CLAIM_LENGTH_MAX and not claim.isspace()
+
+
+def _decoded(token: str, key: Key, algorithm: str) -> dict[str, Any]:
+    if algorithm != "EdDSA":
+        return jwt.decode(token, key, algorithms=[algorithm]).claims
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # RFC 9864 calls it Ed25519
+        return jwt.decode(token, key, algorithms=[algorithm]).claims
+
+
+def _algorithm(header: dict[str, Any], allowed: str) -> str:
+    said = header.get("alg")
+    if said not in (allowed, "Ed25519" if allowed == "EdDSA" else allowed):
+        raise Unauthenticated
+    return str(said)
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:

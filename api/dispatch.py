@@ -27,6 +27,7 @@ from api import remarks
 from api.auth import Authenticator
 from api.endpoints import Access, Endpoint
 from api.envelopes import CORRELATION_BYTES, correlation_of, failure
+from api.jwks import UnknownKey
 from api.metrics import UNMATCHED, ApiMetrics
 from api.places import PUBLIC, Places
 from api.routes import Methods, Routes
@@ -129,7 +130,7 @@ class Dispatch:
             raise
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        who = PUBLIC if endpoint.access is Access.PUBLIC else self._let_in(endpoint, scope)
+        who = PUBLIC if endpoint.access is Access.PUBLIC else await self._let_in(endpoint, scope)
         if endpoint.quiet or endpoint.streams:
             await self._handle(endpoint, scope, receive, send)
             return
@@ -147,10 +148,14 @@ class Dispatch:
         response = await endpoint.handler(Request(scope, receive))
         await _send(response, scope, receive, send)
 
-    def _let_in(self, endpoint: Endpoint, scope: Scope) -> str:
+    async def _let_in(self, endpoint: Endpoint, scope: Scope) -> str:
         """Whose request it is; 401 without a valid token, 403 without a creator or the scope."""
         sent = scope["headers_by_name"].get(b"authorization", b"")
-        principal = self._auth.authenticate(sent.decode("latin-1"))
+        header = sent.decode("latin-1")
+        try:
+            principal = self._auth.authenticate(header)
+        except UnknownKey:
+            principal = await self._auth.authenticate_after_looking(header)
         if principal.creator_id is None:
             raise Forbidden
         principal.require_scope(endpoint.scope)

@@ -28,6 +28,7 @@ PREFIX: Final = "FANMEMORY_"
 SCHEMES: Final = {
     "postgres_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    "jwt_jwks_url": ("https://", "http://"),
 }
 """What an address must begin with: anything else is another kind of server."""
 
@@ -115,6 +116,11 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr = Field(
         SecretStr(""),
         description="HS256 secret of API tokens; empty: one made in the data directory",
+    )
+    jwt_jwks_url: str = Field(
+        "",
+        description="https:// URL of the issuer's public keys: tokens are RS256, ES256 or EdDSA"
+        " then, and the secret counts for nothing; empty: the secret",
     )
     jwt_issuer: str = Field("fanmemory", description="the only accepted `iss`")
     jwt_audience: str = Field("fanmemory-api", description="the only accepted `aud`")

@@ -66,7 +66,10 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
 
 
 def with_jwt_secret(settings: Settings, data: Path) -> Settings:
-    """With what signs tokens; raises `Misconfigured` where there is none. Needs nothing running."""
+    """With what signs tokens; raises `Misconfigured` where there is none, unless the settings name
+    an issuer's keys. Needs nothing running."""
+    if settings.jwt_jwks_url:
+        return settings
     secret = _secret(settings.jwt_secret, data / JWT_SECRET_FILE)
     if secret.get_secret_value():
         return settings.model_copy(update={"jwt_secret": secret})

@@ -48,6 +48,14 @@ class Unauthenticated(FanMemoryError):
     hint = "Send a valid bearer token: `fanmemory token --creator ID` prints one for development."
 
 
+class KeysUnavailable(FanMemoryError):
+    """The keys that tokens are signed with can't be fetched."""
+
+    status = 503
+    retryable = True
+    hint = "Try again; check FANMEMORY_JWT_JWKS_URL, and the way to it."
+
+
 class DeliveryRefused(FanMemoryError):
     """The delivery does not come from this connection's platform."""
 
