@@ -45,7 +45,11 @@ class System:
 async def system(settings: Settings, **changes: object) -> AsyncIterator[System]:
     """One reader, each of whose stores can be made to hang or to vanish."""
     async with before(settings.redis_url) as redis, before(settings.postgres_url) as postgres:
-        located = {"redis_url": redis.url, "postgres_url": postgres.url}
+        located = {
+            "redis_url": redis.url,
+            "postgres_url": postgres.url,
+            "cache_overtaken_seconds": 0.05,
+        }
         settings = settings.model_copy(update=located | changes)
         keyring = Keyring.of(settings)
         pool = await open_pool(settings.postgres_url, command_timeout=60)
