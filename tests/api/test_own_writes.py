@@ -150,8 +150,8 @@ async def read_back(api: Client, number: int) -> None:
 async def test_a_process_that_never_missed_follows_a_switch_and_a_drop(pipeline: Pipeline) -> None:
     async with running_api(pipeline.settings) as api:
         await read_back(api, 1)
-        await rebuild(pipeline.settings)
+        await rebuild(pipeline.settings, processes=1)
         await read_back(api, 2)
-        await rebuild(pipeline.settings)
+        await rebuild(pipeline.settings, processes=1)
         assert await drop_former(pipeline.settings)
         await read_back(api, 3)

@@ -1,5 +1,6 @@
 """Logs that go backwards: recognised, healed from the other copy, or said and stopped."""
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
@@ -91,10 +92,10 @@ async def settle(pipeline: Pipeline) -> None:
     """
 
     async def same() -> bool:
-        return (await verify(pipeline.settings)).differences == ()
+        return (await verify(pipeline.settings, processes=1)).differences == ()
 
     async def instead() -> Any:
-        return (await verify(pipeline.settings)).differences
+        return (await verify(pipeline.settings, processes=1)).differences
 
     await pipeline.wait_for(same, HEALED_SECONDS_MAX, instead)
     assert await pipeline.fetch("SELECT FROM log_break WHERE status = 'stopped'") == []
@@ -107,12 +108,16 @@ async def write_sealed_again(pipeline: Pipeline, records: list[Any]) -> None:
             connection, {raw.key for raw in records}
         )
     async with pipeline.producer() as producer:
+        sends = []
         for raw in records:
             record, subject = decode_record(raw.value), subjects[raw.key]
             at = subject.cipher, subject.id, record.event_key
             sealed = seal_entry(*at, open_entry(*at, record.sealed))
             again = encode_record(replace(record, sealed=sealed))
-            await producer.send_and_wait(JOURNAL.name, again, key=raw.key, partition=raw.partition)
+            sends.append(
+                await producer.send(JOURNAL.name, again, key=raw.key, partition=raw.partition)
+            )
+        await asyncio.gather(*sends)
 
 
 async def breaks(pipeline: Pipeline, topic: str) -> int:
