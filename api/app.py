@@ -1,23 +1,53 @@
 """The ASGI application: the table of endpoints, and the lifespan of what answers them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from api import bulk, health, interactions, memory, stats, webhooks
+from api import bulk, contract, health, interactions, memory, stats, webhooks
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
 from api.endpoints import Access, Endpoint
 from api.metrics import ApiMetrics
+from api.parameters import (
+    AS_OF,
+    CONNECTION,
+    CONSISTENCY,
+    CREATOR_ID,
+    FAN_ID,
+    FIELD,
+    FROM,
+    IDEMPOTENCY_KEY,
+    IF_NONE_MATCH,
+    MIN_POSITION,
+    PLATFORM,
+    STRICT,
+    TO,
+)
 from infra.settings import Settings
 from privacy.keys import Keyring
+from schemas.answers import Contexts, Data, Results, Taken, Written
 from schemas.bulk import BulkRequest
 from schemas.context import EngagementScore, MemoryContext
-from schemas.events import Wire as InteractionEvent
+from schemas.errors import (
+    BrokerUnavailable,
+    CacheUnavailable,
+    DatabaseUnavailable,
+    DeliveryRefused,
+    DeliveryUnfit,
+    FanNotFound,
+    RouteNotFound,
+)
+from schemas.published_event import Batch, InteractionEvent
 from views.explain import Explanation
 
 PREFIX = "/api/of-memory"
+
+_OF_FAN = (FAN_ID, CREATOR_ID)
+_NEW_ENOUGH = (MIN_POSITION, CONSISTENCY)
+_UNREAD = (DatabaseUnavailable, CacheUnavailable)
 
 ENDPOINTS = (
     Endpoint(
@@ -26,7 +56,9 @@ ENDPOINTS = (
         memory.get_context,
         "getMemoryContext",
         scope="memory:read",
-        response=MemoryContext,
+        parameters=(*_OF_FAN, *_NEW_ENOUGH, AS_OF, STRICT, IF_NONE_MATCH),
+        response=Data[MemoryContext],
+        raises=(FanNotFound, *_UNREAD),
     ),
     Endpoint(
         f"{PREFIX}/engagement-score",
@@ -34,7 +66,9 @@ ENDPOINTS = (
         memory.get_score,
         "getEngagementScore",
         scope="memory:read",
-        response=EngagementScore,
+        parameters=(*_OF_FAN, *_NEW_ENOUGH, IF_NONE_MATCH),
+        response=Data[EngagementScore],
+        raises=(FanNotFound, *_UNREAD),
     ),
     Endpoint(
         f"{PREFIX}/explain",
@@ -42,7 +76,9 @@ ENDPOINTS = (
         memory.get_explanation,
         "explain",
         scope="memory:read",
-        response=Explanation,
+        parameters=(*_OF_FAN, FIELD, FROM, TO),
+        response=Data[Explanation],
+        raises=(FanNotFound, DatabaseUnavailable),
     ),
     Endpoint(
         f"{PREFIX}/bulk",
@@ -50,8 +86,9 @@ ENDPOINTS = (
         bulk.get_contexts,
         "getMemoriesForFans",
         scope="memory:read",
+        parameters=(CONSISTENCY, STRICT),
         request=BulkRequest,
-        response=dict[str, MemoryContext],
+        response=Contexts,
     ),
     Endpoint(
         f"{PREFIX}/interaction",
@@ -59,7 +96,10 @@ ENDPOINTS = (
         interactions.save_interaction,
         "saveInteraction",
         scope="memory:write",
+        parameters=(IDEMPOTENCY_KEY,),
         request=InteractionEvent,
+        response=Written,
+        raises=(BrokerUnavailable,),
     ),
     Endpoint(
         f"{PREFIX}/interactions",
@@ -68,7 +108,10 @@ ENDPOINTS = (
         "saveInteractions",
         scope="memory:write",
         body_bytes_max=interactions.BATCH_BYTES_MAX,
-        request=list[InteractionEvent],
+        parameters=(IDEMPOTENCY_KEY,),
+        request=Batch,
+        response=Results,
+        raises=(BrokerUnavailable,),
     ),
     Endpoint(
         f"{PREFIX}/stats",
@@ -76,7 +119,7 @@ ENDPOINTS = (
         stats.get_stats,
         "getStats",
         scope="memory:read",
-        response=stats.Circuits,
+        response=Data[stats.Circuits],
     ),
     # The platform's own signature says who asks, checked against the connection's secret.
     Endpoint(
@@ -85,10 +128,60 @@ ENDPOINTS = (
         webhooks.deliver,
         "deliver",
         access=Access.PUBLIC,
+        parameters=(PLATFORM, CONNECTION),
+        request=dict[str, Any],
+        response=Taken,
+        raises=(
+            RouteNotFound,
+            DeliveryRefused,
+            DeliveryUnfit,
+            BrokerUnavailable,
+            DatabaseUnavailable,
+        ),
     ),
-    Endpoint("/health/live", "GET", health.live, "live", access=Access.PUBLIC, quiet=True),
-    Endpoint("/health/ready", "GET", health.ready, "ready", access=Access.PUBLIC, quiet=True),
-    Endpoint("/metrics", "GET", health.metrics, "metrics", access=Access.PUBLIC, quiet=True),
+    Endpoint(
+        "/health/live",
+        "GET",
+        health.live,
+        "live",
+        access=Access.PUBLIC,
+        quiet=True,
+        response=dict[str, str],
+    ),
+    Endpoint(
+        "/health/ready",
+        "GET",
+        health.ready,
+        "ready",
+        access=Access.PUBLIC,
+        quiet=True,
+        response=dict[str, Any],
+    ),
+    Endpoint(
+        "/metrics",
+        "GET",
+        health.metrics,
+        "metrics",
+        access=Access.PUBLIC,
+        quiet=True,
+        response_media="text/plain",
+    ),
+    Endpoint(
+        "/openapi.json",
+        "GET",
+        contract.get_openapi,
+        "openapi",
+        access=Access.PUBLIC,
+        response=dict[str, Any],
+    ),
+    Endpoint(
+        "/docs",
+        "GET",
+        contract.get_page,
+        "docs",
+        access=Access.PUBLIC,
+        response_media="text/html",
+    ),
 )
 """Everything that is answered. What says nothing about access asks for a creator's token."""
 
@@ -106,11 +199,13 @@ class App:
         self._metrics = ApiMetrics()
         self._auth = Authenticator(settings)
         self._dispatch = Dispatch(endpoints, self._auth, settings, self._metrics)
+        self._contract = contract.Contract(endpoints)
         self._components: Components | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["components"] = self._components
+            scope["contract"] = self._contract
             await self._dispatch(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)

@@ -13,7 +13,7 @@ from schemas.bulk import parse_bulk
 
 
 async def get_contexts(request: Request) -> Response:
-    """200 whatever became of single fans: found, not found, or an error of their own.
+    """The memory of several fans: each is found, not found, or has an error of its own.
 
     A body that is no such request is `InvalidInput`, another creator's `Forbidden`.
     """

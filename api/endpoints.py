@@ -1,18 +1,22 @@
 """What an endpoint is: one frozen row that says everything about it.
 
-Routes, who may ask, limits and quiet logging are read from the table of these in `api.app`, so a
-route can't be there without them. Whatever says nothing about access is a creator's.
+Routes, who may ask, limits, quiet logging and the published contract are read from the table of
+these in `api.app`, so a route can't be there without them. Whatever says nothing about access is a
+creator's.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Scope
+from schemas.errors import FanMemoryError
+
+_TEXT: Final[Mapping[str, Any]] = {"type": "string"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -24,6 +28,17 @@ class Access(Enum):
     """Anybody: no token is looked at."""
     CREATOR = "creator"
     """Whoever has a token of a creator; `Principal.require` says of which."""
+
+
+class Parameter(NamedTuple):
+    """Something that a handler reads beside the body."""
+
+    name: str
+    meaning: str
+    place: Literal["query", "header", "path"] = "query"
+    schema: Mapping[str, Any] = _TEXT
+    """JSON Schema of one value."""
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,13 @@ class Endpoint:
     quiet: bool = False
     """Asked every few seconds by machines: answered also when all places are taken, and logged at
     DEBUG unless it fails."""
-    request: type[Any] | None = None
-    """What a body holds; None: there is none."""
-    response: type[Any] | None = None
-    """What `data` of the answer holds; None: the answer is no such envelope."""
+    parameters: tuple[Parameter, ...] = ()
+    """What it reads of query, head and path."""
+    request: Any = None
+    """The type of a body; None: there is none."""
+    request_media: str = "application/json"
+    response: Any = None
+    """The type of the body of 200; None: it is no JSON."""
+    response_media: str = "application/json"
+    raises: tuple[type[FanMemoryError], ...] = ()
+    """Beside what every endpoint of its access can raise."""

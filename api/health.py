@@ -23,7 +23,7 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def live(_request: Request) -> Response:
-    """The process runs and its event loop turns."""
+    """Whether the process runs and its event loop turns."""
     return plain({"status": "live"})
 
 

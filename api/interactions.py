@@ -34,7 +34,7 @@ class Accepted(NamedTuple):
 
 
 async def save_interaction(request: Request) -> Response:
-    """Answers when the brokers have it; `position` is what a read's `minPosition` waits for.
+    """Append one interaction to the log; answered when the brokers have it.
 
     The body goes to the log as it came, but for the id that `Idempotency-Key` gives, after the same
     check that ingest makes against the same clock: the record carries the time of arrival that was
@@ -57,7 +57,7 @@ async def save_interaction(request: Request) -> Response:
 
 
 async def save_interactions(request: Request) -> Response:
-    """A batch: 200 with what became of each event, in order; an event that is refused stops none.
+    """Append several: what became of each, in order. One that is refused stops no other.
 
     Raises `InvalidInput` for a body that holds no event, or too many; and what the broker's failure
     was when every event was good and it has taken none.

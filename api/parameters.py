@@ -2,18 +2,55 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import unquote_plus
 
 import msgspec
 from starlette.requests import Request
 
+from api.endpoints import Parameter
 from schemas.errors import InvalidInput
+from schemas.positions import PATTERN as POSITION_PATTERN
 from schemas.positions import Position, parse_position
-from schemas.relationship import check_id
+from schemas.relationship import ID_LENGTH_MAX, check_id
 from schemas.times import from_datetime
 
 Query = Mapping[str, str | None]
 """Parameters by name; None for one that is given more than once."""
+
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
+
+FAN_ID: Final = Parameter("fanId", "The fan.", schema=_ID, required=True)
+CREATOR_ID: Final = Parameter("creatorId", "The token's creator.", schema=_ID, required=True)
+MIN_POSITION: Final = Parameter(
+    "minPosition",
+    "Wait until what was accepted there is in the answer; a write of this fan told it.",
+    schema={"type": "string", "pattern": POSITION_PATTERN},
+)
+CONSISTENCY: Final = Parameter(
+    "consistency",
+    "Whether to wait for what was written to the fan a moment ago; own-writes, if left out.",
+    schema={"type": "string", "enum": ["own-writes", "eventual"]},
+)
+STRICT: Final = Parameter(
+    "strict",
+    "Rather an error than an answer without memories.",
+    schema={"type": "boolean"},
+)
+AS_OF: Final = Parameter("asOf", "The memory as of this time.", schema=_MOMENT)
+FIELD: Final = Parameter("field", "The number to be explained.", required=True)
+FROM: Final = Parameter("from", "Only what happened after; ever, if left out.", schema=_MOMENT)
+TO: Final = Parameter("to", "Only what happened until then; now, if left out.", schema=_MOMENT)
+IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", "header")
+PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
+CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "The id of an event whose body has none; in a batch, of each with its number.",
+    "header",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+)
 
 
 def query_of(request: Request) -> Query:

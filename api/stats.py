@@ -7,7 +7,7 @@ from api.components import components_of
 from api.envelopes import data
 from infra.breaker import BreakerStats, State
 from schemas.context import Document
-from schemas.times import render_time
+from schemas.times import Time, render_time
 
 
 class Circuit(Document, frozen=True, gc=False):
@@ -16,7 +16,7 @@ class Circuit(Document, frozen=True, gc=False):
     state: State
     failures: int
     successes: int
-    last_failure: str | None
+    last_failure: Time | None
 
 
 class Circuits(Document, frozen=True, gc=False):
@@ -26,7 +26,7 @@ class Circuits(Document, frozen=True, gc=False):
 
 
 async def get_stats(request: Request) -> Response:
-    """Never waits for anything: it says what was seen last."""
+    """The circuits around database, cache and broker, as they were seen last."""
     components = components_of(request)
     memory = components.memory
     return data(

@@ -35,7 +35,10 @@ EVENTS_MAX: Final = 500
 
 
 async def deliver(request: Request) -> Response:
-    """Raises `DeliveryRefused` (401), `DeliveryUnfit` (422), `BrokerUnavailable` and the others."""
+    """Take what a platform delivers, checked as that platform signs it.
+
+    Raises `DeliveryRefused` (401), `DeliveryUnfit` (422), `BrokerUnavailable` and the others.
+    """
     body = await request.body()
     arrived = now_ms()
     components = components_of(request)

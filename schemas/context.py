@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.events import Sender
 from schemas.text_features import Sentiment, Tone
+from schemas.times import Time
 
 EngagementLevel = Literal["high", "medium", "low"]
 Length = Literal["short", "medium", "long"]
@@ -29,7 +30,7 @@ class ConversationMessage(Document, frozen=True, gc=False):
     sender: Sender
     sentiment: Sentiment
     topics: tuple[str, ...]
-    timestamp: str
+    timestamp: Time
     metadata: dict[str, Any]
     """As received, plus `language` and, when known, `author`, `origin`, `attachments`, `price`."""
 
@@ -43,7 +44,7 @@ class PersonalityProfile(Document, frozen=True, gc=False):
     preferred_emojis: tuple[str, ...]
     response_speed: ResponseSpeed
     confidence_score: float
-    last_calibrated: str
+    last_calibrated: Time
     interaction_count: int
 
 
@@ -57,8 +58,8 @@ class CommunicationPreferences(Document, frozen=True, omit_defaults=True, gc=Fal
 
 class SubscriptionState(Document, frozen=True, gc=False):
     status: Literal["active", "trial", "cancelled", "expired"]
-    since: str
-    until: str | None
+    since: Time
+    until: Time | None
 
 
 class FanPreferences(Document, frozen=True, omit_defaults=True, gc=False):
@@ -67,14 +68,14 @@ class FanPreferences(Document, frozen=True, omit_defaults=True, gc=False):
     topic_interests: dict[str, float]
     purchase_patterns: tuple[str, ...]
     communication_preferences: CommunicationPreferences
-    last_updated: str
+    last_updated: Time
     subscription: SubscriptionState | None = None
     """Absent until there was one."""
 
 
 class SentimentAt(Document, frozen=True, gc=False):
     sentiment: Sentiment
-    timestamp: str
+    timestamp: Time
 
 
 class EmotionalState(Document, frozen=True, gc=False):
@@ -82,8 +83,8 @@ class EmotionalState(Document, frozen=True, gc=False):
     sentiment_history: tuple[SentimentAt, ...]
     dominant_emotions: tuple[str, ...]
     engagement_level: EngagementLevel
-    last_positive_interaction: str | None
-    last_negative_interaction: str | None
+    last_positive_interaction: Time | None
+    last_negative_interaction: Time | None
 
 
 class EngagementMetrics(Document, frozen=True, omit_defaults=True, gc=False):
@@ -94,9 +95,9 @@ class EngagementMetrics(Document, frozen=True, omit_defaults=True, gc=False):
     total_purchases: int
     total_revenue: float
     avg_response_time_seconds: float | None
-    last_interaction: str | None
-    created_at: str
-    updated_at: str
+    last_interaction: Time | None
+    created_at: Time
+    updated_at: Time
     revenue_by_currency: dict[str, float] | None = None
     """What was paid in others than the default currency; absent when nothing was."""
 
@@ -109,7 +110,7 @@ class MemoryContext(Document, frozen=True, gc=False):
     preferences: FanPreferences
     emotional_state: EmotionalState
     engagement_metrics: EngagementMetrics
-    last_interaction: str
+    last_interaction: Time
     version: str | msgspec.UnsetType = msgspec.UNSET
     """Journal position of the newest interaction in it, as in `memory-updates`; a past memory has
     none."""
@@ -121,6 +122,6 @@ class EngagementScore(Document, frozen=True, gc=False):
     fan_id: str
     creator_id: str
     score: float
-    last_updated: str
+    last_updated: Time
     version: str | msgspec.UnsetType = msgspec.UNSET
     """Journal position of the newest interaction in it."""

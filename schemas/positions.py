@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from schemas.errors import InvalidInput
 
+PATTERN = r"^[a-zA-Z0-9._-]{1,249}-[0-9]{1,5}:[0-9]{1,18}$"
+"""Of a position as text, for published schemas."""
 _FORM = re.compile(r"([a-zA-Z0-9._-]{1,249})-(\d{1,5}):(\d{1,18})", re.ASCII)
 
 

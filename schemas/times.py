@@ -6,6 +6,12 @@ Kafka and the public API contract carry.
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Annotated
+
+import msgspec
+
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""A time as `render_time` writes it."""
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS

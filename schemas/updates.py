@@ -2,6 +2,8 @@
 
 import msgspec
 
+from schemas.times import Time
+
 
 class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Value of a record on `memory-updates`; its key is `creatorId:fanId`.
@@ -17,7 +19,7 @@ class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Journal position of the newest folded interaction."""
     engagement_score: float
     """At the time of the event that moved it."""
-    timestamp: str
+    timestamp: Time
     """Event time."""
 
 

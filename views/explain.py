@@ -32,7 +32,7 @@ from schemas.errors import InvalidInput
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY, DIGITS
-from schemas.times import render_time
+from schemas.times import Time, render_time
 from views import engagement, messages, personality, preferences, responses
 from views.context import render_context
 from views.state import FanState, fold
@@ -55,7 +55,7 @@ class Contribution(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Journal offset."""
     kind: Kind
     sender: Sender
-    timestamp: str
+    timestamp: Time
     before: float | None
     after: float | None
     contribution: float
@@ -72,9 +72,9 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """`difference` = contributions + others + silence + order, to 1e-9."""
 
     field: str
-    from_time: str | None = msgspec.field(name="from")
+    from_time: Time | None = msgspec.field(name="from")
     """None: from before the first event."""
-    to_time: str = msgspec.field(name="to")
+    to_time: Time = msgspec.field(name="to")
     from_value: float | None
     to_value: float | None
     difference: float

@@ -1,0 +1,101 @@
+"""What the bodies of HTTP answers hold. `api/openapi.py` publishes them; clients decode by them."""
+
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.context import MemoryContext
+from schemas.errors import ErrorType
+from schemas.times import Time
+
+T = TypeVar("T")
+
+
+class Body(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Of every answer under `/api`."""
+
+    correlation_id: str
+    """A UUID; the log lines of the request have it too."""
+
+
+class Data(Body, Generic[T], frozen=True, gc=False):
+    """What was asked for."""
+
+    data: T
+    timestamp: Time
+    """When it was answered."""
+    degraded: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    """There while it is less than what it should be: cached, or nothing but a form."""
+
+
+class Written(Body, frozen=True, gc=False):
+    """The brokers have the event."""
+
+    success: Literal[True]
+    timestamp: Time
+    position: str
+    """Where it is in the log: a read's `minPosition`."""
+
+
+class Taken(Body, frozen=True, gc=False):
+    """The brokers have what a platform delivered."""
+
+    success: Literal[True]
+    timestamp: Time
+    accepted: int
+    """Events made of it."""
+    left_out: list[str]
+    """Why some of it became no event."""
+    position: str | msgspec.UnsetType = msgspec.UNSET
+    """Of the last event, if there was any."""
+
+
+class Outcome(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Of one event of a batch: where it is, or why it was not taken."""
+
+    position: str | msgspec.UnsetType = msgspec.UNSET
+    """In the log, if the brokers have it."""
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    field: str | msgspec.UnsetType | None = msgspec.UNSET
+    """What to correct; null when the event is good and the brokers did not take it."""
+    details: str | msgspec.UnsetType = msgspec.UNSET
+    """What to do, where no field is to blame."""
+
+
+class Results(Body, frozen=True, gc=False):
+    """What became of each event of a batch, in order."""
+
+    data: list[Outcome]
+    timestamp: Time
+    accepted: int
+
+
+class FanError(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Why one fan of several could not be read."""
+
+    error: str
+    type: ErrorType | msgspec.UnsetType = msgspec.UNSET
+
+
+class Contexts(Body, frozen=True, gc=False):
+    """The memory of several fans, by fan id."""
+
+    data: dict[str, MemoryContext]
+    count: int
+    """Entries in `data`."""
+    not_found: list[str]
+    """Of whom nothing is remembered."""
+    errors: dict[str, FanError]
+    """Who could not be read now, and why."""
+    pending: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """By fan: the position of what was written lately and is not in the memory yet."""
+    degraded: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorBody(Body, frozen=True, gc=False):
+    """Whatever went wrong."""
+
+    error: str
+    details: str
+    """What to do next."""
+    type: ErrorType | msgspec.UnsetType = msgspec.UNSET
