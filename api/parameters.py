@@ -14,6 +14,7 @@ from schemas.positions import PATTERN as POSITION_PATTERN
 from schemas.positions import Position, parse_position
 from schemas.relationship import ID_LENGTH_MAX, check_id
 from schemas.times import from_datetime
+from views.explain import PATTERN as FIELD_PATTERN
 
 Query = Mapping[str, str | None]
 """Parameters by name; None for one that is given more than once."""
@@ -39,7 +40,12 @@ STRICT: Final = Parameter(
     schema={"type": "boolean"},
 )
 AS_OF: Final = Parameter("asOf", "The memory as of this time.", schema=_MOMENT)
-FIELD: Final = Parameter("field", "The number to be explained.", required=True)
+FIELD: Final = Parameter(
+    "field",
+    "The number to be explained.",
+    schema={"type": "string", "pattern": FIELD_PATTERN},
+    required=True,
+)
 FROM: Final = Parameter("from", "Only what happened after; ever, if left out.", schema=_MOMENT)
 TO: Final = Parameter("to", "Only what happened until then; now, if left out.", schema=_MOMENT)
 IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", "header")

@@ -98,6 +98,8 @@ FIELDS: Final[dict[str, Value]] = {
 
 REVENUE: Final = "totalRevenue"
 MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency")
+PATTERN: Final = f"^({'|'.join((*FIELDS, REVENUE))}|({'|'.join(MAPS)})\\..+)$"
+"""Of a field's name."""
 
 
 def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
