@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test test-containers coverage chaos lint docs lock clean distclean
+.PHONY: help install demo test test-containers coverage chaos fuzz lint docs lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ test-containers: install ## The image, compose.yml and the stores, on a containe
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos
+
+fuzz: install ## Send the API more than 10,000 requests made from its contract.
+	TEST_CASES=1500 $(BIN)/python -m pytest tests/api/test_contract.py
 
 lint: install ## Lint, types, import rules.
 	$(BIN)/ruff check .

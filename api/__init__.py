@@ -20,6 +20,7 @@ interactions  POST interaction and interactions, through `publisher`; `ndjson` p
               `idempotency` gives events their ids
 origins       knows whose event a position is
 webhooks      POST what a platform delivers, checked as it signs it
+contract      the table and its types as OpenAPI (`openapi`), and as a `page`
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees
 """

@@ -6,7 +6,9 @@ metadata       what may stand in the producer's own object
 money          decimals, minor units, currencies; `rates` is what they are roughly worth
 html           becomes text; `characters` are those that nobody sees
 journal        what ingest writes, sealed; `text_features` is what it read in a text
+published_event  the same as its JSON Schema is published, in `published/`
 context        the documents that readers get; `bulk` asks for those of several fans
+answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`
 dead_letters   what ingest refused
 topics         every Kafka topic, named once
