@@ -27,10 +27,12 @@ from stores.folding import (
     FramedBatch,
     Quarantined,
     distinct,
-    fold_all,
+    fold_whole,
     open_records,
     read_frames,
 )
+from stores.record import Columns
+from stores.refolding import Limits
 from stores.tally import Tally
 
 BUCKET_RECORDS: Final = 20_000
@@ -55,6 +57,8 @@ class Bucket:
     history: list[Any]
     """Every opened record that is the first of its event, in log order
     (`stores.folding.OpenedRecord`); also those whose fold failed."""
+    columns: dict[bytes, dict[bytes, Columns]]
+    """Subject -> event key -> what its row must say, of fans with corrections."""
     quarantined: list[Quarantined]
     held: list[Held]
     """Every record whose frame could be read, in log order, whether it could be opened or not."""
@@ -69,6 +73,8 @@ class Refold:
     partition: int
     folder: Path
     """For the files of buckets; must exist, and belongs to the caller."""
+    limits: Limits
+    """How long a history may be to be corrected."""
     wanted: Callable[[bytes], bool] | None = None
     """Which subjects to fold; None: all."""
     held_bytes_max: int = HELD_BYTES_MAX
@@ -166,6 +172,6 @@ class Refold:
                 doubted={(self.partition, raw.offset) for raw, _, doubted in held if doubted},
             )
             history = distinct(open_records(framed, known), framed)
-            folded = fold_all(history, {}, framed)
-            yield Bucket(folded, known, history, framed.quarantined, held, broken)
+            folded = fold_whole(history, self.limits, framed)
+            yield Bucket(folded, known, history, framed.columns, framed.quarantined, held, broken)
             subjects.forget_all()

@@ -175,7 +175,10 @@ class Settings(BaseSettings):
         12_000, ge=0, description="of one creator's users together; more get 429; 0: any number"
     )
     history_entries_max: int = Field(
-        20_000, ge=1, description="interactions of a fan that asOf and explain fold in one request"
+        20_000,
+        ge=1,
+        description="interactions of a fan that asOf, explain and a correction fold at once;"
+        " rebuild after a change",
     )
     history_bytes_max: int = Field(
         16_777_216, ge=1024, description="sealed bytes of these interactions; they take five times"

@@ -173,10 +173,11 @@ def fields_table() -> str:
         "format": f"{_choices(Format)}: of `content`, which is kept as text; HTML may have"
         f" {HTML_LENGTH_MAX:,} characters",
         "price": "of a message: what it costs to see it",
-        "refersTo": f"`{{eventId, type?}}` of what it was for; in {_listed(sorted(REFERRING))}",
+        "refersTo": "`{eventId, type?}` of what it was for or takes back; in"
+        f" {_listed(sorted(REFERRING))}; needed in `delete`",
         "currency": "ISO 4217; without it `FANMEMORY_CURRENCY`",
         "sequence": "whole number: order among messages of one time",
-        "replaces": "not taken yet",
+        "replaces": "of a message: the `eventId` of the message that it is an edit of",
         "reason": f"of a refund: {_choices(RefundReason)}",
     }
     lines = ["| Field | Needed | Bounds |", "|---|---|---|"]

@@ -42,8 +42,9 @@ Format = Literal["text", "html"]
 KINDS: Final = get_args(Kind)
 PAID: Final = frozenset(("purchase", "tip", "refund", "subscription"))
 """The types that need an amount."""
-REFERRING: Final = frozenset(("purchase", "tip", "like", "view"))
-"""The types that may say what they were for."""
+REFERRING: Final = frozenset(("purchase", "tip", "like", "view", "refund", "delete"))
+"""The types that may say what they were for, or what they take back."""
+REFUNDABLE: Final = frozenset(("purchase", "tip", "subscription"))
 
 CONTENT_LENGTH_MAX: Final = 10_000
 SEQUENCE_MAX: Final = 2**62
@@ -149,6 +150,8 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
         metadata = encode_metadata(wire.metadata)
         content_type = content_type_of(wire.metadata)
         gif = wire.metadata.get("gif") is True
+    if wire.type == "delete" and wire.refers_to is None:
+        raise InvalidInput("refersTo", "is required for a delete")
     currency = default_currency
     if wire.currency is not None:
         currency = currency_code("currency", wire.currency)
@@ -176,6 +179,8 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
 
 def _content(wire: Wire) -> str | None:
     content = wire.content
+    if wire.type == "delete":
+        return None  # what was unsent is not to be kept once more
     if content is not None:
         content = _text(content, wire.format)
         if wire.type != "message" or has_visible(content) is not None:
@@ -238,7 +243,13 @@ def _details(wire: Wire, currency: str) -> tuple[Details | None, bool]:
     if wire.reason is not None and wire.type != "refund":
         raise InvalidInput("reason", "belongs to a refund")
     if wire.replaces is not None:
-        raise InvalidInput("replaces", "edits have no effect yet, so they are not taken")
+        if not message:
+            raise InvalidInput("replaces", "belongs to a message")
+        check_event_id("replaces", wire.replaces)
+        if wire.replaces == wire.event_id:
+            raise InvalidInput(
+                "replaces", "must not be the edit's own eventId: it is another event"
+            )
     subscription = None
     if wire.type == "subscription":
         subscription = subscription_of(wire.metadata, time_in(wire.metadata, "until"))
@@ -250,7 +261,7 @@ def _details(wire: Wire, currency: str) -> tuple[Details | None, bool]:
         price,
         _reference(wire),
         wire.sequence,
-        None,
+        wire.replaces,
         wire.reason or "refund",
         subscription,
     )
@@ -261,12 +272,13 @@ def _reference(wire: Wire) -> Reference | None:
     found = wire.refers_to
     if found is None:
         return None
-    if wire.type == "refund":
-        reason = "a refund of one purchase has no effect yet; without it the amount is taken back"
-        raise InvalidInput("refersTo", reason)
     if wire.type not in REFERRING:
         raise InvalidInput("refersTo", f"does not belong to a {wire.type}")
     check_event_id("refersTo.eventId", found.event_id)
+    if found.type == "delete":
+        raise InvalidInput("refersTo.type", "must not be a delete: it can't be taken back")
+    if wire.type == "refund" and found.type is not None and found.type not in REFUNDABLE:
+        raise InvalidInput("refersTo.type", "must be purchase, tip or subscription in a refund")
     return Reference(found.event_id, found.type)
 
 

@@ -9,7 +9,10 @@ log_breaks   logs that went backwards, and what became of it
 rollback     rolls a partition back when the journal lost its tail
 attempts     finds the record that ends every worker that begins it
 tally        what became of a partition's records
+record       one opened record, and what its row of the history says; no I/O
 folding      from journal records to new states; no I/O
+refolding    one fan again, from the whole history with its corrections; no I/O
+corrections  reads that history, and lets its rows say what was corrected
 states       the one writer of `fan_state`
 history      every applied interaction, sealed; finds duplicates
 quarantine   records that could not be opened or folded

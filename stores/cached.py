@@ -8,7 +8,6 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.keys import Keyring
-from privacy.seal import open_entry
 from schemas.errors import SealBroken
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
@@ -115,12 +114,7 @@ def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
         return recent
     return recent.adding(
         [
-            show(
-                who,
-                one.time,
-                one.offset,
-                open_entry(cipher, cached.subject, one.event_key, one.body),
-            )
+            show(who, one.time, one.offset, one.open(cipher, cached.subject))
             for one in cached.fragments
         ]
     )

@@ -10,7 +10,7 @@ fan's state is folded again from where it stood, without it. `fanmemory verify` 
 `fanmemory rebuild` use this module too, so they quarantine the same records.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -18,24 +18,15 @@ from privacy.seal import open_entry, other_key
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
+from stores.record import HIDDEN, Columns, columns_of
+from stores.record import OpenedRecord as OpenedRecord
+from stores.refolding import Limits, name_of, refold
 from stores.tally import Tally
+from views.corrections import TOO_LONG, is_correction, token
 from views.state import FanState, decode, encode, fold
 
 _NONE_ASIDE: Final[Mapping[tuple[int, int], str]] = {}
 _NONE_LOCKED: Final[Mapping[bytes, SealBroken]] = {}
-
-
-class OpenedRecord(NamedTuple):
-    """One record that is to be folded."""
-
-    partition: int
-    offset: int
-    subject: bytes
-    event_key: bytes
-    body: bytes
-    entry: JournalEntry
-    other_key: bytes | None = None
-    """Under which another release would have known the same event (`privacy.seal`)."""
 
 
 class Quarantined(NamedTuple):
@@ -57,6 +48,17 @@ class Folded(NamedTuple):
     state: FanState
     document: bytes
     opened: list[OpenedRecord]
+    shown: list[tuple[int, JournalEntry]] | None = None
+    """When the whole history was folded again: (offset, entry) of all that stands in it."""
+
+
+class Waiting(NamedTuple):
+    """One fan who has to be folded again from the history: something corrects something."""
+
+    subject: bytes
+    base: int
+    document: bytes
+    opened: list[OpenedRecord]
 
 
 @dataclass(slots=True)
@@ -70,6 +72,15 @@ class FramedBatch:
     """Per journal partition: highest source offset per interactions partition, after the batch."""
     doubted: set[tuple[int, int]] = field(default_factory=set)
     """(partition, offset) of the records that ingest may have written before."""
+    columns: dict[bytes, dict[bytes, Columns]] = field(default_factory=dict)
+    """Subject -> event key -> what its row of the history must say, of fans with corrections."""
+
+    def quarantine(self, one: OpenedRecord, reason: str) -> None:
+        """Set aside a record that was opened and can't be folded."""
+        self.tallies[one.partition].quarantined += 1
+        self.quarantined.append(
+            Quarantined(one.partition, one.offset, one.subject, reason, one.body)
+        )
 
     def known(self, partition: int, offset: int) -> None:
         """Count a record whose event was there already."""
@@ -182,66 +193,122 @@ def distinct(opened: Iterable[OpenedRecord], framed: FramedBatch) -> list[Opened
     return kept
 
 
-def fold_all(
+def fold_new(
     opened: Iterable[OpenedRecord], states: Mapping[bytes, tuple[int, bytes]], framed: FramedBatch
-) -> list[Folded]:
-    """Fold each fan's entries onto its stored (version, document); sorted by subject.
+) -> tuple[list[Folded], list[Waiting]]:
+    """Fold each fan's entries onto its stored (version, document); both sorted by subject.
 
-    Sorted, so that every transaction locks rows in the same order.
+    Sorted, so that every transaction locks rows in the same order. Who is `Waiting` is folded by
+    `fold_corrected`, or by `fold_uncorrected`.
     """
-    per_fan: dict[bytes, list[OpenedRecord]] = {}
-    for one in opened:
-        per_fan.setdefault(one.subject, []).append(one)
-    folded = []
-    for subject in sorted(per_fan):
+    folded, waiting = [], []
+    for subject, entries in _by_fan(opened):
         stored = states.get(subject)
         base, document = stored if stored is not None else (0, b"")
-        fan = _fold_fan(subject, base, document, per_fan[subject], framed)
+        fan = _fold_fan(Waiting(subject, base, document, entries), framed)
+        if isinstance(fan, Waiting):
+            waiting.append(fan)
+        elif fan is not None:
+            folded.append(fan)
+    return folded, waiting
+
+
+def fold_whole(opened: Iterable[OpenedRecord], limits: Limits, framed: FramedBatch) -> list[Folded]:
+    """Fold fans from nothing, all of whose history this is; sorted by subject."""
+    folded = []
+    for subject, entries in _by_fan(opened):
+        fan = _fold_fan(Waiting(subject, 0, b"", entries), framed)
+        if isinstance(fan, Waiting):
+            fan = fold_corrected(fan, entries, limits, framed)
         if fan is not None:
             folded.append(fan)
     return folded
 
 
-def _fold_fan(
-    subject: bytes, base: int, document: bytes, entries: list[OpenedRecord], framed: FramedBatch
+def _by_fan(opened: Iterable[OpenedRecord]) -> list[tuple[bytes, list[OpenedRecord]]]:
+    per_fan: dict[bytes, list[OpenedRecord]] = {}
+    for one in opened:
+        per_fan.setdefault(one.subject, []).append(one)
+    return sorted(per_fan.items())
+
+
+def fold_corrected(
+    fan: Waiting, history: Sequence[OpenedRecord], limits: Limits, framed: FramedBatch
 ) -> Folded | None:
+    """Fold a fan again; `history` is all there is, the new entries included, in log order."""
+    found = refold(history, limits)
+    framed.columns[fan.subject] = found.columns
+    taken = []
+    for one in fan.opened:
+        reason = found.refused.get(one.event_key)
+        if reason is None:
+            framed.tallies[one.partition].applied += 1
+            taken.append(one)
+        else:
+            framed.quarantine(one, reason)
+    if not taken:
+        return None
+    version = taken[-1].offset + 1
+    return Folded(fan.subject, fan.base, version, found.state, found.document, taken, found.shown)
+
+
+def fold_uncorrected(fan: Waiting, framed: FramedBatch) -> Folded | None:
+    """Fold a fan whose history is too long to be corrected: what would have to be is left out."""
+    awaited = frozenset(decode(fan.document).awaited if fan.document else ())
+    taken, hidden = [], {}
+    for one in fan.opened:
+        if is_correction(one.entry) or token(one.entry.event_id) in awaited:
+            framed.quarantine(one, TOO_LONG)
+            if columns_of(one.entry) != HIDDEN:
+                hidden[one.event_key] = HIDDEN
+        else:
+            taken.append(one)
+    framed.columns[fan.subject] = hidden
+    if not taken:
+        return None
+    folded = _fold_fan(fan._replace(opened=taken), framed)
+    return None if isinstance(folded, Waiting) else folded
+
+
+def _fold_fan(fan: Waiting, framed: FramedBatch) -> Folded | Waiting | None:
     state: FanState | None
+    entries = fan.opened
+    for one in entries:
+        # Said in two steps, because a call costs more than the look that most events end with.
+        entry = one.entry
+        if (entry.details is not None or entry.kind == "delete") and is_correction(entry):
+            return fan
     try:
-        state = decode(document) if document else None
+        state = decode(fan.document) if fan.document else None
+        if state is not None and state.awaited:
+            awaited = frozenset(state.awaited)
+            if any(token(one.entry.event_id) in awaited for one in entries):
+                return fan
         for one in entries:
             state = fold(state, one.entry, one.offset)
         folded = encode(state)
     except Exception:  # noqa: BLE001 # whatever it is, only its record may be left out
-        entries, state = _fold_singly(subject, document, entries, framed)
+        entries, state = _fold_singly(fan, framed)
         folded = encode(state)
     if state is None:
         return None
     for one in entries:
         framed.tallies[one.partition].applied += 1
-    return Folded(subject, base, entries[-1].offset + 1, state, folded, entries)
+    return Folded(fan.subject, fan.base, entries[-1].offset + 1, state, folded, entries)
 
 
-def _fold_singly(
-    subject: bytes, document: bytes, entries: list[OpenedRecord], framed: FramedBatch
-) -> tuple[list[OpenedRecord], FanState | None]:
+def _fold_singly(fan: Waiting, framed: FramedBatch) -> tuple[list[OpenedRecord], FanState | None]:
+    document = fan.document
     taken: list[OpenedRecord] = []
-    for one in entries:
+    for one in fan.opened:
         try:
             state = decode(document) if document else None
             document = encode(fold(state, one.entry, one.offset))
             taken.append(one)
         except Exception as error:  # noqa: BLE001 # see above
-            framed.tallies[one.partition].quarantined += 1
-            framed.quarantined.append(
-                Quarantined(one.partition, one.offset, subject, _name(error), one.body)
-            )
+            framed.quarantine(one, name_of(error))
     return taken, decode(document) if taken else None
 
 
 def _unreadable(raw: Any, subject: bytes | None, broken: SealBroken) -> Quarantined:
     return Quarantined(raw.partition, raw.offset, subject, str(broken), raw.value or b"")
-
-
-def _name(error: Exception) -> str:
-    """The kind of error only: its text could quote what was folded."""
-    return f"fold raised {type(error).__name__}"

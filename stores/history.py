@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from infra.postgres import Connection
 from infra.sql import load_queries
-from schemas.journal import JournalEntry
-from stores.folding import OpenedRecord
-from views.acts import is_direct
+from stores.record import Columns, OpenedRecord, columns_of
+from stores.refolding import Limits
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "history.sql")
 
@@ -29,19 +28,11 @@ class HistoryRow(NamedTuple):
     indirect: bool = False
 
 
-def message_columns(entry: JournalEntry) -> tuple[bool, bool]:
-    """(message, indirect): whether it is a direct message, or one that is not."""
-    if entry.kind != "message":
-        return False, False
-    direct = is_direct(entry)
-    return direct, not direct
-
-
 def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
     """Sorted by the primary key: neighbouring rows share pages, and there are no deadlocks."""
     rows = []
     for one in opened:
-        message, indirect = message_columns(one.entry)
+        columns = columns_of(one.entry)
         rows.append(
             HistoryRow(
                 one.subject,
@@ -49,9 +40,9 @@ def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
                 one.partition,
                 one.offset,
                 one.entry.time,
-                message,
+                columns.message,
                 one.body,
-                indirect,
+                columns.indirect,
             )
         )
     rows.sort()
@@ -108,6 +99,58 @@ async def applied_offsets(
     """The places, from `start` up to `until`, of the records that the live writer applied."""
     rows = await connection.fetch(_QUERIES.applied_offsets, partition, start, until)
     return {row["offset"] for row in rows}
+
+
+async def is_beyond(connection: Connection, subject: bytes, offset: int, limits: Limits) -> bool:
+    """Whether what a fan has below an offset is more than `limits`; looks at so much only."""
+    return bool(await connection.fetchval(_QUERIES.is_beyond, subject, offset, *limits))
+
+
+async def too_long(
+    connection: Connection, events: Sequence[tuple[bytes, bytes]], limits: Limits
+) -> set[tuple[bytes, bytes]]:
+    """Which of these (subject, event key) belong to a fan with more than `limits`; what is in the
+    history already does not."""
+    rows = await connection.fetch(_QUERIES.too_long, *_columns(events), *limits)
+    return {(row["subject"], row["event_key"]) for row in rows}
+
+
+class Row(NamedTuple):
+    """One row of a fan's history, still sealed, and what it says to readers of messages."""
+
+    subject: bytes
+    event_key: bytes
+    partition: int
+    offset: int
+    body: bytes
+    columns: Columns
+
+
+async def read(
+    connection: Connection, subjects: Sequence[bytes], until: int | None = None
+) -> list[Row]:
+    """All that there is of these fans below an offset, each fan's in log order."""
+    rows = await connection.fetch(_QUERIES.read, subjects, until)
+    return [
+        Row(
+            row["subject"],
+            row["event_key"],
+            row["partition"],
+            row["offset"],
+            row["body"],
+            Columns(row["message"], row["indirect"], row["edited_by"]),
+        )
+        for row in rows
+    ]
+
+
+async def correct_columns(
+    connection: Connection, changed: Sequence[tuple[bytes, bytes, Columns]]
+) -> None:
+    """Say what a correction has decided: (subject, event key, columns)."""
+    if changed:
+        rows = [(subject, key, *columns) for subject, key, columns in sorted(changed)]
+        await connection.execute(_QUERIES.correct, *_columns(rows))
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -8,7 +8,7 @@ ordinary readers' connections and circuit see nothing of it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from infra.breaker import Breaker, Guard, watching
@@ -18,13 +18,14 @@ from privacy.keys import Keyring
 from schemas.errors import DatabaseUnavailable, FanNotFound, Overloaded
 from schemas.journal import JournalEntry
 from stores.store import Store
+from views.corrections import as_corrected
 
 TURNS: Final = 2
 """Histories read and folded at once by one process, and its connections for them."""
 WAITING_MAX: Final = 4
 """Requests of one creator that may wait for its turn; more are told to come back."""
 
-History = list[tuple[int, JournalEntry]]
+History = Sequence[tuple[int, JournalEntry]]
 """(journal offset, entry), in log order"""
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Past:
         self._pool.terminate()
 
     async def fold(self, creator_id: str, fan_id: str, compute: Callable[[History], T]) -> T:
-        """What `compute`, in a thread, makes of everything remembered of a fan.
+        """What `compute`, in a thread, makes of everything remembered of a fan, corrected.
 
         Raises `FanNotFound`, `InvalidInput` for a fan of too long a history, `Overloaded` when too
         many of this creator's wait already, `DatabaseUnavailable`.
@@ -101,9 +102,7 @@ class Past:
     ) -> T:
         async with turns:
             history = await self.guard.call(lambda: self._read(creator_id, fan_id))
-            if not history:
-                raise FanNotFound
-            return await asyncio.to_thread(compute, history)
+            return await asyncio.to_thread(_corrected, history, compute)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._working.discard(task)
@@ -132,6 +131,13 @@ class Past:
             queue.length -= 1
             if queue.length == 0:
                 del self._queues[creator_id]
+
+
+def _corrected(history: History, compute: Callable[[History], T]) -> T:
+    stands = as_corrected(history)
+    if not stands:
+        raise FanNotFound
+    return compute(stands)
 
 
 class _Queue:

@@ -198,6 +198,11 @@ async def rows(
     return {row.partition: row for row in found}
 
 
+async def hold(connection: Connection, generation: int, topic: str, partition: int) -> None:
+    """Keep the writer of a partition out until the caller's transaction ends."""
+    await connection.execute(POSITION_SQL.hold_row, generation, topic, partition)
+
+
 async def begin(
     connection: Connection, generation: int, topic: str, partitions: Sequence[int]
 ) -> None:

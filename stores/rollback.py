@@ -19,11 +19,13 @@ from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import states
-from stores.folding import FramedBatch, OpenedRecord, fold_all
+from stores import corrections, history, states
+from stores.folding import FramedBatch, OpenedRecord, fold_whole
 from stores.generations import INTAKE_GENERATION
 from stores.marks import below
 from stores.positions import POSITION_SQL, Held, send_back
+from stores.record import Columns, columns_of
+from stores.refolding import Limits
 from stores.tally import Tally
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "rollback.sql")
@@ -38,6 +40,7 @@ async def roll_back(
     to: int,
     again: Mapping[int, int],
     subjects: Subjects,
+    limits: Limits,
 ) -> Held:
     """Views and position as they were at offset `to`; raises `Fenced` if the row is not ours.
 
@@ -71,7 +74,7 @@ async def roll_back(
     )
     fans = sorted(set(lost))
     for start in range(0, len(fans), FANS):
-        await _fold_again(connection, generation, fans[start : start + FANS], subjects)
+        await _fold_again(connection, generation, fans[start : start + FANS], subjects, limits)
     for source, offset in again.items():
         await connection.execute(
             POSITION_SQL.write_again,
@@ -85,13 +88,23 @@ async def roll_back(
 
 
 async def _fold_again(
-    connection: Connection, generation: int, fans: list[bytes], subjects: Subjects
+    connection: Connection,
+    generation: int,
+    fans: list[bytes],
+    subjects: Subjects,
+    limits: Limits,
 ) -> None:
     known = await subjects.lookup(connection, fans)
-    rows = await connection.fetch(_QUERIES.history_of, fans)
-    opened = [one for row in rows if (one := _opened(row, known)) is not None]
+    rows = [row for row in await history.read(connection, fans) if row.subject in known]
+    opened = [one for row in rows if (one := corrections.opened(row, known[row.subject]))]
     framed = FramedBatch(tallies={one.partition: Tally() for one in opened})
-    folded = fold_all(opened, {}, framed)
+    folded = fold_whole(opened, limits, framed)
+    # Where no correction is left, what one had decided is taken back.
+    decided: dict[bytes, dict[bytes, Columns]] = {fan: {} for fan in known}
+    for one in opened:
+        decided[one.subject][one.event_key] = columns_of(one.entry)
+    decided |= framed.columns
+    await history.correct_columns(connection, corrections.changed(rows, decided))
     gone = sorted(set(fans) - {fan.subject for fan in folded})
     await states.write(connection, generation, states.state_rows(folded))
     await states.delete(connection, generation, gone)

@@ -117,6 +117,8 @@ CREATE TABLE interaction (
     body      bytea NOT NULL,
     -- A message that is not direct: a mass message, or one of the platform's; `message` is false then.
     indirect  boolean NOT NULL DEFAULT false,
+    -- Event key of the edit whose text a message has. What was deleted is neither `message` nor `indirect`.
+    edited_by bytea,
     PRIMARY KEY (subject, event_key)
 );
 -- Sealed bytes don't compress.

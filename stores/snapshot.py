@@ -11,6 +11,7 @@ from privacy.seal import open_entry
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from views import state as states
+from views.corrections import edited
 from views.messages import Message, newest
 
 
@@ -21,6 +22,15 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offset: int
     event_key: bytes
     body: bytes
+    edit: tuple[bytes, bytes] | None = None
+    """Event key and body of the edit whose text the message has."""
+
+    def open(self, cipher: AESGCM, subject: bytes) -> JournalEntry:
+        """As it stands. Raises `SealBroken` when anything of it was altered."""
+        entry = open_entry(cipher, subject, self.event_key, self.body)
+        if self.edit is None:
+            return entry
+        return edited(entry, open_entry(cipher, subject, *self.edit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,7 @@ class Snapshot:
 def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:
     """Raises `SealBroken` when it is not this relationship's, or a body or key was altered."""
     cipher = AESGCM(keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key))
-    messages = newest(
-        (f.offset, open_entry(cipher, stored.subject, f.event_key, f.body))
-        for f in stored.fragments
-    )
+    messages = newest((one.offset, one.open(cipher, stored.subject)) for one in stored.fragments)
     return Snapshot(
         stored.subject,
         stored.partition,

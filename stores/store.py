@@ -34,7 +34,7 @@ from stores.snapshot import (
     open_snapshot,
 )
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
-from views.state import VIEW_VERSION
+from views.state import VIEW_VERSION, is_nobody
 
 HISTORY_BYTES_MAX: Final = 1 << 26
 """For callers that know what they ask; the API has a setting."""
@@ -106,6 +106,7 @@ class Store:
                             self._row, row, (creator_id, row["fan_id"]), generation
                         )
                         for row in rows
+                        if not is_nobody(row["state"])
                     }
                 # A rebuild has switched generations: read from the new one.
                 if await self._choose_generation() == generation and not rows and not dropped:
@@ -187,7 +188,8 @@ class Store:
     async def history(
         self, creator_id: str, fan_id: str, entries_max: int, bytes_max: int = HISTORY_BYTES_MAX
     ) -> list[tuple[int, JournalEntry]]:
-        """(journal offset, entry) of all of a fan's applied interactions, in log order.
+        """(journal offset, entry) of all of a fan's applied interactions, in log order, as they
+        came: `views.corrections.as_corrected` says what stands of them.
 
         Raises `InvalidInput`, before anything of it is read, for a fan of more than `entries_max`
         or of more than `bytes_max` sealed bytes.
@@ -222,12 +224,14 @@ class Store:
             # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.
             kek, wrapped_key = self._keyring.wrap(row["subject"], who, self._unwrap(row, who))
         fragments = [
-            Fragment(time, offset, key, body)
-            for time, offset, key, body in zip(
+            Fragment(time, offset, key, body, None if edit is None else (by, edit))
+            for time, offset, key, body, by, edit in zip(
                 row["times"] or (),
                 row["offsets"] or (),
                 row["event_keys"] or (),
                 row["bodies"] or (),
+                row["edits"] or (),
+                row["edit_bodies"] or (),
                 strict=True,
             )
         ]

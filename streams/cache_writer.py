@@ -122,7 +122,7 @@ class CacheWriter:
                 self._doubt(touched)
                 return
             try:
-                await self._push([_pushed(fan, subjects[fan.subject]) for fan in folded])
+                await self._bring([(fan, subjects[fan.subject]) for fan in folded])
                 fail_point("projection.after_push")
                 for partition in touched:
                     await self._vouch(partition)
@@ -141,6 +141,13 @@ class CacheWriter:
                     await self._vouch(partition)
             except (CacheUnavailable, DatabaseUnavailable) as error:
                 self._failed(list(self._held), error)
+
+    async def _bring(self, fans: Sequence[tuple[Folded, Subject]]) -> None:
+        """Who was folded again may have other messages than what stands here plus the new ones."""
+        again = [(of.creator_id, of.fan_id) for fan, of in fans if fan.shown is not None]
+        if again:
+            await self._cache.drop(again)
+        await self._push([_pushed(fan, of) for fan, of in fans if fan.shown is None])
 
     async def _push(self, moves: Sequence[Pushed]) -> None:
         try:

@@ -26,6 +26,7 @@ from stores.generations import INTAKE_GENERATION
 from stores.log_breaks import Lost
 from stores.marks import MARKS_MAX, Mark, below, mark_of, newest_agreed, newest_lost
 from stores.positions import Acknowledged, Held, Positions, send_back
+from stores.refolding import Limits
 from stores.rollback import applied_since, nonces, roll_back, unapplied
 from streams.continuity import BEGINNING_GONE, Break, judge
 from streams.log_reader import LogReader, open_log
@@ -269,7 +270,15 @@ class ProjectionHealer(Healer):
         self._subjects.forget_all()
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             generation = self._positions.generation
-            after = await roll_back(connection, generation, held, to, lost_from, self._subjects)
+            after = await roll_back(
+                connection,
+                generation,
+                held,
+                to,
+                lost_from,
+                self._subjects,
+                Limits.of(self._settings),
+            )
             await log_breaks.record_healed(connection, lost)
         self._moved(held, after)
         self.rolled_back += 1

@@ -17,7 +17,8 @@ A worker that is fenced in step 5 has already produced its records; step 4 says 
 harmless.
 
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
-to a fan whose key does not open, becomes a dead letter, sealed and with its reason.
+to a fan whose key does not open, becomes a dead letter, sealed and with its reason; so does what
+would correct a history that is too long for it.
 """
 
 import logging
@@ -34,7 +35,7 @@ from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.seal import event_key, nonces, seal_entry, source_key
-from privacy.subjects import Subjects, journal_partition
+from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter, encode_dead_letter
 from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
@@ -44,7 +45,7 @@ from schemas.relationship import Relationship
 from schemas.text_features import TextFeatures
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from stores import outbox
+from stores import history, outbox
 from stores.attempts import REASON, Attempts, Places
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.positions import (
@@ -55,8 +56,10 @@ from stores.positions import (
     count_intake,
     terminating_blockers,
 )
+from stores.refolding import Limits
 from stores.relay import Relay
 from streams.healing import IntakeHealer, Written
+from views.corrections import TOO_LONG, is_correction
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class Ingest:
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
         self._currency = settings.currency
+        self._limits = Limits.of(settings)
         self._written: dict[tuple[int, int], bytes] = {}
         """(partition, offset) of the unit's records that the journal has, and under which subject:
         a retry does not produce them again, unless the database was restored meanwhile and no
@@ -205,6 +209,7 @@ class Ingest:
                 locked,
             )
         self._set_aside_locked(intake, locked)
+        await self._set_aside_too_late(intake, subjects)
         self._seal(intake, subjects)
         fail_point("ingest.before_produce")
         await self._produce(intake)
@@ -243,6 +248,33 @@ class Ingest:
                 intake.accepted.append((record, event))
             else:
                 self._set_aside(intake, record, "$", f"{KEY_LACKING}: {broken}")
+
+    async def _set_aside_too_late(
+        self, intake: _Intake, subjects: Mapping[Relationship, Subject]
+    ) -> None:
+        """The corrections of fans whose history is too long to be folded again for each."""
+        corrections = {}
+        for raw, event in intake.accepted:
+            # What a retry finds written already is in the journal, and stays.
+            if is_correction(event) and (raw.partition, raw.offset) not in self._written:
+                subject = subjects[event.creator_id, event.fan_id]
+                position = Position(INTERACTIONS.name, raw.partition, raw.offset)
+                key = self._identity(subject.key, position, event)
+                corrections[raw.partition, raw.offset] = (subject.id, key)
+        if not corrections:
+            return
+        async with database_errors(), self._pool.acquire() as connection:
+            asked = sorted(set(corrections.values()))
+            late = await history.too_long(connection, asked, self._limits)
+        if not late:
+            return
+        accepted, intake.accepted = intake.accepted, []
+        for record, event in accepted:
+            if corrections.get((record.partition, record.offset)) in late:
+                edit = event.kind == "message"
+                self._set_aside(intake, record, "replaces" if edit else "refersTo", TOO_LONG)
+            else:
+                intake.accepted.append((record, event))
 
     def _set_aside(self, intake: _Intake, record: Any, field: str, reason: str) -> None:
         """Make a dead letter: sealed, and bounded whatever came."""

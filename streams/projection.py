@@ -6,7 +6,8 @@ One unit of work, in this order; what a crash after each step costs is in bracke
 2. One transaction [rolled back]:
    a. move the position rows by compare-and-set: the fence;
    b. insert the history; what comes back was there already: duplicates;
-   c. read the states of the batch's fans, fold what is new, write them back;
+   c. read the states of the batch's fans, fold what is new, write them back; whoever has something
+      to be corrected is folded again from the whole history;
    d. quarantine what could not be opened or folded, write the outbox;
    e. count what became of every record; commit.
 3. Bring Redis up to date, then publish the position there. [Redis is behind: the next owner of the
@@ -20,16 +21,16 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from infra.failpoints import fail_point
 from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from privacy.seal import open_entry
-from privacy.subjects import Subjects
+from privacy.subjects import Subject, Subjects
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.topics import JOURNAL, MEMORY_UPDATES
-from stores import generations, history, outbox, quarantine, states
+from stores import corrections, generations, history, outbox, quarantine, states
 from stores.attempts import REASON, Attempts, Places
 from stores.cache import Cache
 from stores.folding import (
@@ -37,11 +38,12 @@ from stores.folding import (
     FramedBatch,
     OpenedRecord,
     distinct,
-    fold_all,
+    fold_new,
     open_records,
     read_frames,
 )
 from stores.positions import Batch, Positions, count_folded, terminating_blockers
+from stores.refolding import Limits
 from stores.relay import Relay
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from streams.healing import ProjectionHealer
@@ -66,6 +68,7 @@ class Projection:
         self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._subjects = subjects
+        self._limits = Limits.of(settings)
         self._relay = relay
         self._cache_writer = CacheWriter(pool, cache)
         self._healer = ProjectionHealer(settings, pool, self.positions, subjects)
@@ -135,7 +138,7 @@ class Projection:
             )
             opened = distinct(open_records(framed, subjects, locked), framed)
             async with connection.transaction():
-                folded = await self._write(connection, batches, framed, opened)
+                folded = await self._write(connection, batches, framed, opened, subjects)
                 await outbox.write(connection, list(map(_told, folded)))
                 fail_point("projection.before_commit")
         fail_point("projection.after_commit")
@@ -164,6 +167,7 @@ class Projection:
         batches: Sequence[Batch],
         framed: FramedBatch,
         opened: list[OpenedRecord],
+        subjects: Mapping[bytes, Subject],
     ) -> list[Folded]:
         generation = self.positions.generation
         await self.positions.advance(connection, batches)
@@ -171,7 +175,14 @@ class Projection:
         fresh = await self._insert_history(connection, framed, opened)
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
-        folded = fold_all(fresh, await states.read(connection, generation, ids), framed)
+        stored = await states.read(connection, generation, ids)
+        folded, waiting = fold_new(fresh, stored, framed)
+        if waiting:
+            again, changes = await corrections.fold_waiting(
+                connection, waiting, subjects, self._limits, framed
+            )
+            await history.correct_columns(connection, changes)
+            folded = sorted([*folded, *again], key=lambda fan: fan.subject)
         fail_point("projection.after_fold")
         await states.write(connection, generation, states.state_rows(folded))
         if framed.quarantined:
@@ -230,7 +241,8 @@ def _told(fan: Folded) -> outbox.Outgoing:
         fan.subject,
         fan.opened[-1].partition,
         fan.version,
-        moved((one.entry for one in fan.opened), first=fan.base == 0),
+        # A correction may change whatever the events that it names had changed.
+        moved((one.entry for one in fan.opened), first=fan.base == 0 or fan.shown is not None),
         engagement.score(fan.state.engagement, newest),
         newest,
     )

@@ -2,6 +2,6 @@
 
 One module per view (`emotional_state`, `engagement`, `personality`, `preferences`, `messages`),
 each with its `State`, `fold`, `render` and `moved_by`; `state` is the registry that holds them
-together, `context` renders all, `explain` says which events moved a number; `decay` and
-`responses`, `acts` and `money` are shared by several.
+together, `context` renders all, `explain` says which events moved a number, `corrections` what
+stands of a history with edits and refunds; `decay`, `responses`, `acts` and `money` are shared.
 """

@@ -123,6 +123,12 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     state.activity += points * exp2((time - as_of) / HALF_LIFE_MS)
 
 
+def settle(state: State, refund: JournalEntry) -> None:
+    """Take what a refund has beyond its payment from the revenue: it is no event of the fan's."""
+    if refund.amount:
+        _earn(state, refund)
+
+
 def _earn(state: State, entry: JournalEntry) -> None:
     amount = entry.amount or 0
     if entry.kind == "refund":

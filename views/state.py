@@ -19,7 +19,15 @@ from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
-from views import emotional_state, engagement, messages, personality, preferences, responses
+from views import (
+    corrections,
+    emotional_state,
+    engagement,
+    messages,
+    personality,
+    preferences,
+    responses,
+)
 from views.acts import is_fans
 from views.emotional_state import State as EmotionalState
 from views.engagement import State as Engagement
@@ -35,7 +43,10 @@ class FanState(msgspec.Struct, gc=False):
     position: int = -1
     """Journal offset of the newest event folded."""
     known_since: int = 0
-    """Oldest time, ms, of what moved no view: a creator's likes and views; 0: none."""
+    """Oldest time, ms, of what is no event of the fan's: a creator's likes and views, and refunds
+    that name their payment; 0: none."""
+    awaited: list[int] = msgspec.field(default_factory=list)
+    """Tokens of the ids that corrections wait for, sorted (`views.corrections`)."""
     responses: Responses = msgspec.field(default_factory=Responses)
     engagement: Engagement = msgspec.field(default_factory=Engagement)
     emotional_state: EmotionalState = msgspec.field(default_factory=EmotionalState)
@@ -97,18 +108,26 @@ VIEWS: Final[dict[str, View]] = {
 """Name -> module of what is rendered, in the order of the public document. `messages` folds nothing
 (its state is the history), `responses` renders nothing (two others do)."""
 
-VIEW_VERSION: Final = " ".join(f"{name}:{module.VERSION}" for name, module in PARTS.items())
+VIEW_VERSION: Final = " ".join(
+    (
+        *(f"{name}:{module.VERSION}" for name, module in PARTS.items()),
+        f"corrections:{corrections.VERSION}",
+    )
+)
 """Stored with each generation; a stored version other than this one needs a rebuild."""
 
 _FOLDS: Final = tuple((name, module.fold) for name, module in PARTS.items())
 _decode = msgspec.json.Decoder(FanState).decode
+
+_NOBODY: Final = b'{"position":-1,'
 
 encode: Final = msgspec.json.Encoder().encode
 """The state as JSON; `decode` of it folds on to the same bytes as the state itself."""
 
 
 def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState:
-    """Take one event into the state, in place; a new state for the first event.
+    """Take one event of a corrected history (`views.corrections`) into the state, in place; a new
+    state for the first event.
 
     `position` is the event's journal offset. Depends on nothing but its arguments, so refolding
     the same events gives the same bytes (on one platform: `exp2` and `log1p` are the C library's).
@@ -117,13 +136,30 @@ def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState
     if state is None:
         state = FanState()
     state.position = position
-    if entry.sender != "fan" and entry.kind != "message" and not is_fans(entry.kind, entry.sender):
-        if not state.known_since or entry.time < state.known_since:
-            state.known_since = entry.time
-        return state
+    if entry.kind == "refund":
+        if corrections.is_correction(entry):
+            engagement.settle(state.engagement, entry)
+            preferences.fold(state.preferences, entry, position)
+            return _beside(state, entry)
+    elif (
+        entry.sender != "fan" and entry.kind != "message" and not is_fans(entry.kind, entry.sender)
+    ):
+        return _beside(state, entry)
     for name, fold_view in _FOLDS:
         fold_view(getattr(state, name), entry, position)
     return state
+
+
+def _beside(state: FanState, entry: JournalEntry) -> FanState:
+    """The fan is known by it, and has no part in it."""
+    if not state.known_since or entry.time < state.known_since:
+        state.known_since = entry.time
+    return state
+
+
+def is_nobody(data: bytes) -> bool:
+    """Whether nothing stands of all that was remembered: readers know no such fan."""
+    return data.startswith(_NOBODY)
 
 
 def decode(data: bytes) -> FanState:
@@ -152,7 +188,8 @@ def _documents_moved_by(kinds: frozenset[tuple[Kind, Sender]]) -> tuple[str, ...
 def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
     """Names of the documents that these events can have changed, sorted.
 
-    `first`: nothing was remembered of the fan before, so every document is new.
+    `first`: nothing was remembered of the fan before, or all of it was folded again, so every
+    document is new.
     """
     if first:
         return _ALL

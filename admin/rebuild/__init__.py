@@ -49,6 +49,7 @@ from stores import generations, log_breaks, positions, states
 from stores.cache import open_cache
 from stores.migrate import migrate
 from stores.positions import Row
+from stores.refolding import Limits
 from views.state import VIEW_VERSION
 
 __all__ = ["Diff", "Rebuilt", "ViewChange", "diff", "drop_former", "rebuild"]
@@ -323,6 +324,7 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
                         raws[one.partition],
                         until,
                         subjects,
+                        Limits.of(build.settings),
                     )
     await states.forget_erased(build.connection, build.generation)
     return {row.partition: row.erasures for row in live.values()}
@@ -357,6 +359,7 @@ async def _switch_locked(
             raws[one.partition],
             ranges[one.partition][1],
             subjects,
+            Limits.of(build.settings),
         )
         for one in done.values()
     ]

@@ -2,7 +2,8 @@
 
 Bulk: refold the journal from its beginning up to where the live writer stood, and copy the states
 in, with the position and its counters, in one transaction. A crash before its commit costs the
-partition's work, after it nothing: a resumed build continues behind it.
+partition's work, after it nothing: a resumed build continues behind it. Then the rows of corrected
+messages are mended, where a former release did not know what they must say.
 
 Catching up: as project does it, by transactions of records, states and position. Which of equal
 events counts is not decided again: the live writer's history says it.
@@ -21,9 +22,10 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.topics import JOURNAL
-from stores import history, positions, quarantine, states
-from stores.folding import Quarantined, fold_all, open_records, read_frames
+from stores import corrections, history, positions, quarantine, states
+from stores.folding import Quarantined, fold_new, open_records, read_frames
 from stores.positions import Row
+from stores.refolding import Limits
 from stores.tally import Tally
 
 CLOSE_RECORDS: Final = 500
@@ -34,6 +36,8 @@ CHASED_RECORDS: Final = 20_000
 under the switch's lock, in about a second."""
 ROUNDS_MAX: Final = 50
 BATCH_RECORDS: Final = 4_000
+MENDED_FANS: Final = 20
+"""Whose rows are mended while the live writer waits: some milliseconds each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class PartitionTask:
     """Where the live writer stood."""
     folder: Path
     held_bytes_max: int = HELD_BYTES_MAX
+
+    @property
+    def limits(self) -> Limits:
+        return Limits.of(self.settings)
 
 
 async def build_partition(task: PartitionTask, progress: Progress) -> Row:
@@ -84,6 +92,7 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Row:
                             batch,
                             batch[-1].offset + 1,
                             subjects,
+                            task.limits,
                         )
                     progress(len(batch))
         return reached
@@ -103,9 +112,10 @@ async def _bulk(
     task: PartitionTask, journal: Any, connection: Connection, keyring: Keyring, progress: Progress
 ) -> Row:
     partition = task.built.partition
-    refold = Refold(partition, task.folder, held_bytes_max=task.held_bytes_max)
+    refold = Refold(partition, task.folder, task.limits, held_bytes_max=task.held_bytes_max)
     await refold.read(journal, task.first, task.until, progress)
     subjects = Subjects(keyring, limit=1 << 30)
+    corrected: list[bytes] = []
     async with connection.transaction():
         before = await quarantine.offsets(connection, partition, task.until)
         quarantined = list(refold.quarantined)
@@ -114,9 +124,18 @@ async def _bulk(
             if before:
                 await _release(connection, bucket, before)
             quarantined += bucket.quarantined
+            corrected += bucket.columns
             progress(0)
         after = replace(task.built, next=task.until, sources=refold.sources)
         await _move(connection, task.generation, task.built, after, refold.tally, quarantined)
+    for start in range(0, len(corrected), MENDED_FANS):
+        chunk = corrected[start : start + MENDED_FANS]
+        async with connection.transaction():
+            await positions.hold(connection, task.live, JOURNAL.name, partition)
+            known = await subjects.lookup(connection, chunk)
+            await corrections.mend(connection, known, task.limits)
+        subjects.forget_all()
+        progress(0)
     return after
 
 
@@ -140,6 +159,7 @@ async def follow(
     raws: Sequence[Raw],
     until: int,
     subjects: Subjects,
+    limits: Limits,
 ) -> Row:
     """Fold records that the live writer has folded, inside the caller's transaction."""
     partition = before.partition
@@ -155,7 +175,11 @@ async def follow(
         if one.offset not in applied:
             framed.known(partition, one.offset)
     ids = sorted({one.subject for one in fresh})
-    folded = fold_all(fresh, await states.read(connection, generation, ids), framed)
+    folded, waiting = fold_new(fresh, await states.read(connection, generation, ids), framed)
+    again, _ = await corrections.fold_waiting(
+        connection, waiting, known, limits, framed, until=until
+    )
+    folded = sorted([*folded, *again], key=lambda fan: fan.subject)
     await states.write(connection, generation, states.state_rows(folded))
     after = replace(before, next=until, sources=sources)
     await _move(connection, generation, before, after, tally, framed.quarantined)

@@ -6,7 +6,7 @@ still behind for too long. A cache that is away, or full, holds nothing wrong: i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from admin.verify.differences import (
@@ -18,6 +18,7 @@ from admin.verify.differences import (
 from privacy.keys import Keyring
 from privacy.subjects import Subject, journal_partition
 from schemas.errors import CacheUnavailable, SealBroken
+from schemas.journal import JournalEntry
 from stores.cache import Cache
 from stores.cached import Cached, open_cached, remembered
 from stores.folding import Folded, OpenedRecord
@@ -39,6 +40,10 @@ class RefoldedFan(NamedTuple):
     folded: Folded | None
     """None when nothing of this fan could be folded."""
     history: list[OpenedRecord]
+
+
+def _entries(records: Iterable[OpenedRecord]) -> list[tuple[int, JournalEntry]]:
+    return [(one.offset, one.entry) for one in records]
 
 
 class CachedComparison:
@@ -96,9 +101,10 @@ class CachedComparison:
             for path in differing_fields(folded.document, cached.state)
         ]
         # What could not be folded is in the history, but was never pushed.
-        right = [newest_messages(subject, fan.history)]
-        if len(fan.history) != len(folded.opened):
-            right.append(newest_messages(subject, folded.opened))
+        history = _entries(fan.history) if folded.shown is None else folded.shown
+        right = [newest_messages(subject, history)]
+        if folded.shown is None and len(fan.history) != len(folded.opened):
+            right.append(newest_messages(subject, _entries(folded.opened)))
         return found + self._compare_messages(subject, cached, right)
 
     async def _look_again(self, subject: Subject) -> list[Difference]:

@@ -11,9 +11,9 @@ import msgspec
 
 from privacy.subjects import Subject
 from schemas.errors import Misconfigured
-from stores.folding import OpenedRecord
-from stores.history import message_columns
+from schemas.journal import JournalEntry
 from stores.recent import Recent, show
+from stores.record import Columns, OpenedRecord, columns_of
 from stores.tally import COUNTERS, Tally
 from views import messages
 from views.state import decode
@@ -32,6 +32,7 @@ Where = Literal[
 ]
 
 _ROW: Final = struct.Struct(">iqq??")
+_NONE_DECIDED: Final[Mapping[bytes, Columns]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +56,26 @@ def subject_text(subject: bytes) -> str:
     return str(UUID(bytes=subject))
 
 
-def history_digest(rows: Iterable[OpenedRecord]) -> bytes:
-    """As `history_of` in `verify.sql` reckons it."""
+def history_digest(
+    rows: Iterable[OpenedRecord], decided: Mapping[bytes, Columns] = _NONE_DECIDED
+) -> bytes:
+    """As `history_of` in `verify.sql` reckons it; `decided` by corrections, by event key."""
     digest = hashlib.sha256()
     for row in sorted(rows, key=lambda one: one.event_key):
+        columns = decided.get(row.event_key) or columns_of(row.entry)
         digest.update(row.event_key)
         digest.update(
-            _ROW.pack(row.partition, row.offset, row.entry.time, *message_columns(row.entry))
+            _ROW.pack(row.partition, row.offset, row.entry.time, columns.message, columns.indirect)
         )
+        digest.update(columns.edited_by or b"")
         digest.update(row.body)
     return digest.digest()
 
 
-def newest_messages(subject: Subject, rows: Iterable[OpenedRecord]) -> Recent:
-    """What a reader gets of these, rendered."""
+def newest_messages(subject: Subject, entries: Iterable[tuple[int, JournalEntry]]) -> Recent:
+    """What a reader gets of these (offset, entry), rendered."""
     who = subject.creator_id, subject.fan_id
-    newest = messages.newest((row.offset, row.entry) for row in rows)
+    newest = messages.newest(entries)
     return Recent.of([show(who, one.time, one.offset, one.entry) for one in newest])
 
 

@@ -4,7 +4,7 @@ All of Postgres is read in the snapshot of the whole run, so it stands still whi
 on. What the cache holds is held against it in `admin.verify.cached`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,8 @@ from stores.folding import Folded, OpenedRecord
 from stores.generations import schema_name
 from stores.opened import open_stores
 from stores.positions import sources_row
+from stores.record import Columns
+from stores.refolding import Limits
 from stores.tally import Tally
 
 SQL: Final = Path(__file__).with_name("verify.sql")
@@ -149,6 +151,7 @@ class _Comparison:
         refold = Refold(
             task.partition,
             task.folder,
+            Limits.of(task.settings),
             wanted,
             task.held_bytes_max,
             tolerant=True,
@@ -237,11 +240,14 @@ class _Comparison:
         for start in range(0, len(ids), CHUNK_FANS):
             chunk = ids[start : start + CHUNK_FANS]
             await self._compare_fans(
-                [RefoldedFan(bucket.subjects[id], folded.get(id), histories[id]) for id in chunk]
+                [RefoldedFan(bucket.subjects[id], folded.get(id), histories[id]) for id in chunk],
+                bucket.columns,
             )
             self._progress(0)
 
-    async def _compare_fans(self, fans: Sequence[RefoldedFan]) -> None:
+    async def _compare_fans(
+        self, fans: Sequence[RefoldedFan], decided: Mapping[bytes, Mapping[bytes, Columns]]
+    ) -> None:
         result = self._result
         ids = [subject.id for subject, _, _ in fans]
         states = {
@@ -259,7 +265,8 @@ class _Comparison:
         for subject, fan, history in fans:
             result.events += len(history)
             result.add(self._compare_state(subject.id, fan, states.get(subject.id)))
-            result.add(self._compare_history(subject.id, history, rows.get(subject.id)))
+            columns = decided.get(subject.id, {})
+            result.add(self._compare_history(subject.id, history, columns, rows.get(subject.id)))
         result.add(await self._cached.compare(fans))
 
     async def _reckon(self, bucket: Bucket) -> None:
@@ -298,12 +305,16 @@ class _Comparison:
         return found
 
     def _compare_history(
-        self, subject: bytes, history: Sequence[OpenedRecord], stored: tuple[int, bytes] | None
+        self,
+        subject: bytes,
+        history: Sequence[OpenedRecord],
+        decided: Mapping[bytes, Columns],
+        stored: tuple[int, bytes] | None,
     ) -> list[Difference]:
         count, digest = stored or (0, b"")
         if count != len(history):
             return [self._difference("history", subject, "rows", len(history), count)]
-        if history and digest != history_digest(history):
+        if history and digest != history_digest(history, decided):
             return [self._difference("history", subject, "digest")]
         return []
 

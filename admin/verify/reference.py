@@ -7,12 +7,14 @@ documentation.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import exp, isclose, log
 from statistics import mean, median
 from typing import Any
+
+from msgspec.structs import replace
 
 from schemas.details import NO_DETAILS, Subscription
 from schemas.journal import JournalEntry
@@ -53,10 +55,118 @@ def subscription_of(event: JournalEntry) -> Any:
     return found or Subscription("renewed")
 
 
+def corrected(log: Sequence[JournalEntry]) -> list[tuple[int, JournalEntry]]:
+    """(place in the log, event) of all that stands, corrected. What a correction means is looked
+    for in the whole log, each time anew."""
+    gone = {meant(log, event) for event in log if event.kind == "delete"}
+    edits, refunds = {}, {}
+    for place, event in enumerate(log):
+        if place in gone:
+            continue
+        if is_edit(event):
+            edits[place] = edit_of(log, place, gone)
+        elif event.kind == "refund":
+            payment = meant(log, event)
+            # What was paid in one currency can't be taken back in another.
+            if payment is not None and money_of(event) == money_of(log[payment]):
+                refunds[place] = payment
+    standing = []
+    for place, event in enumerate(log):
+        if place in gone or event.kind == "delete" or is_edit(event):
+            continue
+        texts = [edit for edit, message in edits.items() if message == place]
+        back = [refund for refund, payment in refunds.items() if payment == place]
+        if texts:
+            event = with_text(event, log[max(texts, key=lambda edit: age(log, edit))])
+        elif back:
+            left = (event.amount or 0) - sum(log[refund].amount or 0 for refund in back)
+            if left <= 0 and event.kind != "subscription":
+                continue
+            event = replace(event, amount=max(0, left))
+        elif place in refunds:
+            # All that is too much is put down to the last one.
+            paid = refunds[place]
+            others = [refund for refund, payment in refunds.items() if payment == paid]
+            more = sum(log[one].amount or 0 for one in others) - (log[paid].amount or 0)
+            event = replace(event, amount=max(0, more) if place == others[-1] else 0)
+        standing.append((place, event))
+    return standing
+
+
+def is_edit(event: JournalEntry) -> bool:
+    return (event.details or NO_DETAILS).replaces is not None
+
+
+def meant(log: Sequence[JournalEntry], correction: JournalEntry) -> int | None:
+    """The place of what a correction names, if it is there."""
+    details = correction.details or NO_DETAILS
+    if details.replaces is not None:
+        wanted, kinds = details.replaces, "message"
+    elif details.refers_to is None:
+        return None
+    else:
+        wanted, kinds = (
+            details.refers_to.event_id,
+            details.refers_to.kind
+            or (
+                "purchase tip subscription"
+                if correction.kind == "refund"
+                else "message purchase tip subscription refund like view"
+            ),
+        )
+    for kind in kinds.split():
+        for place, event in enumerate(log):
+            if (event.kind, event.event_id) == (kind, wanted):
+                return place
+    return None
+
+
+def edit_of(log: Sequence[JournalEntry], edit: int, gone: Collection[int | None]) -> int | None:
+    """The message that an edit is one of, maybe through other edits."""
+    at: int | None = edit
+    for _ in log:
+        at = meant(log, log[at]) if at is not None else None
+        if at is None or at in gone:
+            return None
+        if not is_edit(log[at]):
+            return at
+    return None
+
+
+def age(log: Sequence[JournalEntry], place: int) -> tuple[int, float, int]:
+    sequence = (log[place].details or NO_DETAILS).sequence
+    return log[place].time, float("-inf") if sequence is None else sequence, place
+
+
+def money_of(event: JournalEntry) -> str:
+    return currency_of(event) or "USD"
+
+
+def with_text(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
+    old, new = message.details or NO_DETAILS, edit.details or NO_DETAILS
+    kept = replace(old, attachments=new.attachments or old.attachments)
+    if new.price is not None:
+        kept = replace(kept, price=new.price)
+    if new.price is not None or any(one.price is not None for one in new.attachments):
+        if money_of(message) != money_of(edit):
+            free = tuple(replace(one, price=None) for one in old.attachments)
+            kept = replace(kept, price=new.price, attachments=new.attachments or free)
+        kept = replace(kept, currency=new.currency)
+    if edit.metadata is not None:
+        message = replace(message, metadata=edit.metadata, content_type=edit.content_type)
+    if edit.metadata is not None or new.attachments:
+        message = replace(message, gif=edit.gif)
+    return replace(message, content=edit.content, text=edit.text, details=kept)
+
+
 def of_the_fan(events: Iterable[JournalEntry]) -> list[JournalEntry]:
-    """Without the creator's likes and views, which say nothing about the fan."""
+    """Without the creator's likes and views, which say nothing about the fan, and without refunds
+    that name their payment, which only say something about that."""
     return [
-        event for event in events if event.sender == "fan" or event.kind not in ("like", "view")
+        event
+        for event in events
+        if (event.sender == "fan" or event.kind not in ("like", "view"))
+        and not (event.kind == "refund" and (event.details or NO_DETAILS).refers_to is not None)
     ]
 
 
@@ -138,7 +248,7 @@ def engagement(every: Sequence[JournalEntry], now: int, currency: str = "USD") -
         activity += weight * fade(event, now, 14)
     kinds = Counter(event.kind for event in events)
     gaps = response_gaps(events)
-    sums = earned(events)
+    sums = earned(every)
     others = {code: float(sum_) for code, sum_ in sums.items() if code not in (None, currency)}
     acts = [event.time for event in events if is_act(event)]
     found = {
@@ -372,7 +482,7 @@ def preferences(every: Sequence[JournalEntry], now: int) -> dict[str, Any]:
     found = {
         "contentPreferences": {key: 1 - exp(-w / 10) for key, w in content.items()},
         "topicInterests": {key: max(0.0, 1 - exp(-w / 5)) for key, w in topics.items()},
-        "purchasePatterns": purchase_patterns(events, now),
+        "purchasePatterns": purchase_patterns(every, now),
         "communicationPreferences": habits,
         "lastUpdated": stamp(max(moving) if moving else first_time(every)),
     }
@@ -426,9 +536,10 @@ def document_differences(
 ) -> list[str]:
     """The fields in which a rendered context is not what the definitions give; names only.
 
-    `events` are in log order, each once. Beyond what a view keeps (`KEPT_MAX` and its like) the
-    page promises no exact weights, so there they are not compared.
+    `events` are in log order, each once, as they came. Beyond what a view keeps (`KEPT_MAX` and its
+    like) the page promises no exact weights, so there they are not compared.
     """
+    events = [event for _, event in corrected(events)]
     profile, state = document["personalityProfile"], document["emotionalState"]
     shown = [
         {key: value for key, value in message.items() if key != "metadata"}

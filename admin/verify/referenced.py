@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from admin.refold import Held
-from admin.verify.reference import document_differences
+from admin.verify.reference import corrected, document_differences
 from privacy.seal import open_entry
 from privacy.subjects import Subject
 from schemas.errors import Misconfigured, SealBroken
@@ -20,10 +20,11 @@ from schemas.journal import JournalEntry
 from schemas.topics import INTERACTIONS
 from views import messages
 from views.context import render_context
-from views.state import decode
+from views.state import decode, is_nobody
 
 FANS: Final = 8
 """Size of the sample when none is asked for; each fan takes milliseconds."""
+REMEMBERED: Final = "(remembered, though nothing of it stands)"
 EVENTS_MAX: Final = 5_000
 """Fans with more are left out: plain sums over all events take their time."""
 
@@ -55,12 +56,15 @@ def reference_differences(
 ) -> list[str]:
     """The fields of this fan's documents that the definitions give otherwise."""
     events = [entry for _, entry in entries]
-    now = max(event.time for event in events)
+    standing = corrected(events)
+    if not standing:
+        return [] if is_nobody(state) else [REMEMBERED]
+    now = max(entry.time for _, entry in standing)
     try:
         fan = decode(state)
     except Misconfigured:
         return []  # said by the comparison with the fold
-    shown = messages.newest_entries(entries)
+    shown = messages.newest_entries((entries[place][0], entry) for place, entry in standing)
     context = render_context(subject.creator_id, subject.fan_id, fan, shown, now, currency)
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(context))
     return document_differences(document, subject.creator_id, subject.fan_id, events, now, currency)

@@ -31,7 +31,7 @@ SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY (
 -- name: history_of
 SELECT subject, count(*) AS rows, sha256(string_agg(event_key || int4send(partition)
     || int8send("offset") || int8send(time) || boolsend(message)
-    || boolsend(indirect) || body,
+    || boolsend(indirect) || coalesce(edited_by, ''::bytea) || body,
     ''::bytea ORDER BY event_key)) AS digest
 FROM interaction WHERE subject = ANY ($1::uuid[]) GROUP BY subject;
 

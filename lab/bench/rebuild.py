@@ -29,6 +29,7 @@ from ops.system import program, running_services
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from stores.opened import open_stores
+from stores.refolding import UNLIMITED
 
 FANS: Final = 20_000
 STANDSTILL_SECONDS_MAX: Final = 120.0
@@ -107,7 +108,7 @@ async def _alone(settings: Settings) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             async with open_journal(settings) as journal:
                 bounds = (await journal.bounds())[0]
-                refold = Refold(0, Path(folder))
+                refold = Refold(0, Path(folder), UNLIMITED)
                 clock = time.process_time
                 started = clock()
                 await refold.read(journal, 0, bounds.end, lambda _count: None)

@@ -16,6 +16,7 @@ from ops.cli.lazy import LazyGroup
 COMMANDS: Final = {
     "backlog": ("lab.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
+    "corrections": ("lab.cli.bench:corrections", "What it costs to fold a fan again."),
     "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
@@ -111,6 +112,28 @@ def pipeline(
     table.add_row("share of all cores used", f"{through['cpuShare']:.0%}")
     table.add_row(f"visible at {rate:.0f}/s: p50 ms", f"{visible['p50Ms']}")
     table.add_row(f"visible at {rate:.0f}/s: p99 ms", f"{visible['p99Ms']}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--events", default=1_000, show_default=True, help="Interactions of the fan.")
+@click.option("--rounds", default=20, show_default=True, help="Corrections of each kind.")
+@options.as_json
+def corrections(events: int, rounds: int, as_json: bool) -> None:
+    """Milliseconds of a correction's transaction, beside one without."""
+    import uvloop
+
+    from lab.bench.corrections import measure
+
+    figures = uvloop.run(measure(events, rounds))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"a fan of {figures['events']:,} events, {figures['rounds']} of each")
+    for column in ("", "median ms", "max ms"):
+        table.add_column(column, justify="right")
+    for name in ("plain", "delete", "edit", "refund"):
+        table.add_row(name, f"{figures[name]['medianMs']}", f"{figures[name]['maxMs']}")
     Console().print(table)
 
 

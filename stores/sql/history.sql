@@ -43,3 +43,34 @@ SELECT "offset" FROM interaction WHERE partition = $1 AND "offset" >= $2 AND "of
 SELECT i.subject, i.event_key, i.partition, i."offset", i.body
 FROM unnest($1::uuid[], $2::bytea[]) AS w (subject, event_key)
 JOIN interaction AS i USING (subject, event_key) WHERE NOT i.message AND NOT i.indirect;
+
+-- Whether a fan has $3 entries, or more than $4 bytes of them, below an offset; no more are looked at. The length
+-- of a body is known without reading it.
+-- name: is_beyond
+SELECT count(*) >= $3 OR coalesce(sum(octet_length(body)), 0) > $4
+FROM (SELECT body FROM interaction WHERE subject = $1 AND "offset" < $2 LIMIT $3) AS bodies;
+
+-- Of these events those that are new to a fan who has $3 entries, or more than $4 bytes of them.
+-- name: too_long
+SELECT w.subject, w.event_key FROM unnest($1::uuid[], $2::bytea[]) AS w (subject, event_key)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS entries, coalesce(sum(octet_length(body)), 0)::bigint AS bytes
+    FROM (SELECT body FROM interaction AS i WHERE i.subject = w.subject LIMIT $3) AS bodies
+) AS weighed
+WHERE (weighed.entries >= $3 OR weighed.bytes > $4) AND NOT EXISTS (
+    SELECT FROM interaction AS k WHERE k.subject = w.subject AND k.event_key = w.event_key
+);
+
+-- The whole histories of some fans, below an offset if there is one.
+-- name: read
+SELECT subject, event_key, partition, "offset", body, message, indirect, edited_by
+FROM interaction WHERE subject = ANY ($1::uuid[]) AND ($2::bigint IS NULL OR "offset" < $2)
+ORDER BY subject, "offset", time, event_key;
+
+-- What a correction has decided about some rows.
+-- name: correct
+UPDATE interaction AS i
+SET message = w.message, indirect = w.indirect, edited_by = w.edited_by
+FROM unnest($1::uuid[], $2::bytea[], $3::boolean[], $4::boolean[], $5::bytea[])
+    AS w (subject, event_key, message, indirect, edited_by)
+WHERE i.subject = w.subject AND i.event_key = w.event_key;

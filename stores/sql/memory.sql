@@ -7,21 +7,23 @@ SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
     s.fan_id, s.subject, s.kek, s.wrapped_key,
     (SELECT state <> 'bound' FROM key_binding) AS unbound_opens,
-    f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies
+    f.version, f.state, m.event_keys, m.offsets, m.times, m.bodies, m.edits, m.edit_bodies
 FROM subject s
 JOIN {generation}.fan_state f USING (subject)
 CROSS JOIN LATERAL (
-    SELECT array_agg(event_key) AS event_keys, array_agg("offset") AS offsets,
-        array_agg(time) AS times, array_agg(body) AS bodies
+    SELECT array_agg(newest.event_key) AS event_keys, array_agg(newest."offset") AS offsets,
+        array_agg(newest.time) AS times, array_agg(newest.body) AS bodies,
+        array_agg(newest.edited_by) AS edits, array_agg(e.body) AS edit_bodies
     FROM (
-        (SELECT event_key, "offset", time, body FROM interaction i
+        (SELECT event_key, "offset", time, body, edited_by FROM interaction i
         WHERE i.subject = s.subject AND message
         ORDER BY time DESC, "offset" DESC LIMIT $3)
         UNION ALL
-        (SELECT event_key, "offset", time, body FROM interaction i
+        (SELECT event_key, "offset", time, body, edited_by FROM interaction i
         WHERE i.subject = s.subject AND indirect
         ORDER BY time DESC, "offset" DESC LIMIT $5)
     ) AS newest
+    LEFT JOIN interaction e ON e.subject = s.subject AND e.event_key = newest.edited_by
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);
 

@@ -97,6 +97,10 @@ WHERE generation = $1 AND topic = $2 ORDER BY partition;
 SELECT partition, next, epoch, erasures, sources FROM position
 WHERE generation = $1 AND topic = $2 ORDER BY partition FOR UPDATE;
 
+-- One row, held against its writer until the transaction ends.
+-- name: hold_row
+SELECT next FROM position WHERE generation = $1 AND topic = $2 AND partition = $3 FOR UPDATE;
+
 -- Moves a row that only the rebuild writes: nothing else may have moved it meanwhile.
 -- name: move_built
 UPDATE position SET next = $5, moved_at = now()

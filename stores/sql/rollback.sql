@@ -21,11 +21,6 @@ UPDATE position SET applied = applied - $4, quarantined = quarantined - $5,
         - least(forgotten, greatest(0, $6 - $4 - $5 - repeats - duplicates))
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
--- What is left of these fans, in the order of the journal.
--- name: history_of
-SELECT subject, event_key, partition, "offset", body FROM interaction
-WHERE subject = ANY ($1::uuid[]) ORDER BY subject, "offset";
-
 -- The applied records of a stretch, to find where a changed journal still agrees.
 -- name: nonces
 SELECT "offset", substr(body, 1, $4) AS nonce FROM interaction

@@ -198,9 +198,23 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "sequence a fraction": (raw(sequence=1.5), "sequence"),
     "sequence beyond 64 bits": (with_raw("sequence", "9" * 20), "sequence"),
-    # Nothing is taken that has no effect yet.
-    "an edit": (raw(replaces="m-1"), "replaces"),
-    "a refund of one purchase": (purchase(type="refund", refersTo={"eventId": "p-1"}), "refersTo"),
+    "an edit of a purchase": (purchase(replaces="p-1"), "replaces"),
+    "an edit of a blank id": (raw(replaces=" "), "replaces"),
+    "an edit of itself": (raw(replaces="m-1", eventId="m-1"), "replaces"),
+    "an edit without a text": (raw(replaces="m-1", content=" "), "content"),
+    "a refund of a like": (
+        purchase(type="refund", refersTo={"eventId": "p-1", "type": "like"}),
+        "refersTo.type",
+    ),
+    "a delete of nothing": (raw(type="delete"), "refersTo"),
+    "a delete of a delete": (
+        raw(type="delete", refersTo={"eventId": "d", "type": "delete"}),
+        "refersTo.type",
+    ),
+    "a like of a delete": (
+        raw(type="like", refersTo={"eventId": "d", "type": "delete"}),
+        "refersTo.type",
+    ),
     "amount NaN": (purchase(amount=float("nan")), "amount"),
     "amount infinite": (purchase(amount=float("inf")), "amount"),
     "amount minus infinite": (purchase(amount=float("-inf")), "amount"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.details import Attachment, Details, Reference, Subscription
+from schemas.details import Attachment, Details, Kind, Reference, Subscription
 from schemas.errors import InvalidInput
 from schemas.events import (
     AHEAD_MS_MAX,
@@ -212,7 +212,21 @@ def test_what_is_accepted_is_taken_as_meant(case: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_documented_type_is_accepted(kind: str) -> None:
-    assert parsed(raw(type=kind, amount=1, metadata={"event": "started"})).kind == kind
+    about = {"refersTo": {"eventId": "m"}} if kind == "delete" else {}
+    assert parsed(raw(type=kind, amount=1, metadata={"event": "started"}, **about)).kind == kind
+
+
+def test_what_was_unsent_is_not_taken_once_more() -> None:
+    event = parsed(raw(type="delete", content="my secret", refersTo={"eventId": "m"}))
+    assert event.content is None
+    assert event.details == Details(refers_to=Reference("m"))
+
+
+@pytest.mark.parametrize("kind", ["purchase", "tip", "subscription"])
+def test_a_refund_names_what_was_paid(kind: Kind) -> None:
+    about = {"type": kind, "eventId": "p"}
+    event = parsed(purchase(type="refund", refersTo=about, reason="chargeback"))
+    assert event.details == Details(refers_to=Reference("p", kind), reason="chargeback")
 
 
 anything = st.recursive(

@@ -16,6 +16,7 @@ from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
 from tests.views.interactions import NOON, any_time, histories, like, message, purchase, remember
+from views import corrections
 from views import state as states
 
 ORDERED = {"position", "responses", "updated_at"}
@@ -171,9 +172,10 @@ def test_the_position_is_that_of_the_newest_event_folded() -> None:
 
 def test_the_version_names_every_view() -> None:
     assert states.VIEW_VERSION.split() == [
-        f"{name}:{module.VERSION}" for name, module in states.PARTS.items()
+        *(f"{name}:{module.VERSION}" for name, module in states.PARTS.items()),
+        f"corrections:{corrections.VERSION}",
     ]
-    assert list(states.PARTS) == list(states.FanState.__struct_fields__[2:])
+    assert list(states.PARTS) == list(states.FanState.__struct_fields__[3:])
 
 
 @settings(max_examples=20)

@@ -1,0 +1,43 @@
+"""One opened record of the journal, and how its row of the history says what it is to a reader."""
+
+from typing import NamedTuple
+
+from schemas.journal import JournalEntry
+from views.acts import is_direct
+
+
+class OpenedRecord(NamedTuple):
+    """One record that is to be folded."""
+
+    partition: int
+    offset: int
+    subject: bytes
+    event_key: bytes
+    body: bytes
+    entry: JournalEntry
+    other_key: bytes | None = None
+    """Under which another release would have known the same event (`privacy.seal`)."""
+
+
+class Columns(NamedTuple):
+    """What readers of messages are told by a row of the history."""
+
+    message: bool = False
+    """A direct message, as it stands."""
+    indirect: bool = False
+    """Another message: a mass message, or one of the platform's."""
+    edited_by: bytes | None = None
+    """Event key of the edit whose text it has."""
+
+
+HIDDEN = Columns()
+
+
+def columns_of(entry: JournalEntry) -> Columns:
+    """As long as no correction is known: an edit is no message of its own."""
+    if entry.kind != "message" or (
+        entry.details is not None and entry.details.replaces is not None
+    ):
+        return HIDDEN
+    direct = is_direct(entry)
+    return Columns(direct, not direct)
