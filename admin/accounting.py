@@ -1,7 +1,7 @@
 """Accounting: what became of every event, from the counters that the commits keep.
 
 sent = accepted + dead letters, and once drained
-accepted = applied + duplicates + forgotten + quarantined,
+accepted = applied + duplicates + conflicts + forgotten + quarantined,
 the latter as long as neither a log nor the database has gone backwards: what comes again then is
 counted again, or as a repeat.
 """
@@ -33,6 +33,7 @@ class Account:
     repeats: int = 0
     forgotten: int = 0
     quarantined: int = 0
+    conflicts: int = 0
 
     @property
     def read(self) -> int:
@@ -42,7 +43,7 @@ class Account:
     @property
     def folded(self) -> int:
         """Accepted events whose fate in the views is settled."""
-        return self.applied + self.duplicates + self.forgotten + self.quarantined
+        return self.applied + self.duplicates + self.conflicts + self.forgotten + self.quarantined
 
     def since(self, earlier: "Account") -> "Account":
         return Account(

@@ -171,7 +171,9 @@ class Refold:
                 tallies={self.partition: self.tally},
                 doubted={(self.partition, raw.offset) for raw, _, doubted in held if doubted},
             )
-            history = distinct(open_records(framed, known), framed)
+            history, later = distinct(open_records(framed, known))
+            for one, first in later:
+                framed.known(one, first.entry)
             folded = fold_whole(history, self.limits, framed)
             yield Bucket(folded, known, history, framed.columns, framed.quarantined, held, broken)
             subjects.forget_all()

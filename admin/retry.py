@@ -16,7 +16,7 @@ from admin.emit import Refusal, emit, reason_of
 from infra.clock import now_ms
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter
+from schemas.dead_letters import CONFLICT_REASON, HEAD_BYTES_MAX, DeadLetter
 from schemas.errors import InvalidInput, SealBroken
 from schemas.events import parse_interaction
 
@@ -31,6 +31,8 @@ class Retried:
     published: int = 0
     refused: Counter[Refusal] = field(default_factory=Counter)
     """Still."""
+    conflicts: int = 0
+    """Events whose id stands for another one: published as they are, they would be so again."""
     lost: int = 0
     """Not whole, without a value, or sealed under a key that the keyring lacks."""
 
@@ -57,6 +59,9 @@ def _acceptable(
 ) -> Iterator[bytes]:
     seen: set[bytes] = set()
     for letter in letters:
+        if letter.reason == CONFLICT_REASON:
+            retried.conflicts += 1
+            continue
         value = _whole(letter, keyring)
         if value is None:
             retried.lost += 1

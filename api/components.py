@@ -68,7 +68,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         past.guard.breaker,
         publisher.breaker,
     ]
-    metrics.watch(memory, breakers, lambda: lag.latest.partitions, lambda: lag.latest.outbox)
+    metrics.watch(memory, breakers, lambda: lag.latest)
     memory.start()
     past.start()
     publisher.start()

@@ -8,7 +8,8 @@ probe and a dashboard together cost one look.
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from infra import kafka
@@ -19,8 +20,10 @@ from schemas.topics import INTERACTIONS, JOURNAL
 from stores.log_breaks import Lost
 from stores.outbox import Waiting
 from stores.store import PartitionStatus, Store
+from stores.tally import COUNTERS
 
 KEEP_SECONDS: Final = 1.0
+OUTCOMES: Final = ("accepted", "dead_letters", *COUNTERS)
 LOOK_SECONDS_MAX: Final = 1.5
 """For Postgres, and again for the brokers: a probe is answered before the request's deadline."""
 
@@ -54,6 +57,10 @@ class PipelineState:
     """Partitions that wait for their operator."""
     outbox: tuple[Waiting, ...] = ()
     """What is not yet told on other topics; nothing waits for it."""
+    events: Mapping[str, int] = field(default_factory=dict)
+    """What became of the events, by counter of the position rows; nothing without the database."""
+    letters: Mapping[str, int] = field(default_factory=dict)
+    """Dead letters by the class of their reason."""
 
     @property
     def alarms(self) -> list[str]:
@@ -97,11 +104,13 @@ class LagReader:
         statuses: list[PartitionStatus] | None = None
         stopped: tuple[Lost, ...] = ()
         untold: tuple[Waiting, ...] = ()
+        letters: dict[str, int] = {}
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 statuses = await self._store.positions()
                 stopped = tuple(await self._store.stopped())
                 untold = tuple(await self._store.untold())
+                letters = await self._store.dead_letters()
         except (DatabaseUnavailable, TimeoutError):
             pass
         parts: tuple[PartitionLag, ...] = ()
@@ -119,7 +128,14 @@ class LagReader:
         parts = tuple(
             replace(part, stopped=(part.topic, part.partition) in waiting) for part in parts
         )
-        self.latest = PipelineState(parts, statuses is not None, broker, stopped, untold)
+        events = {
+            name: sum(getattr(status, name) for status in statuses or ())
+            for name in OUTCOMES
+            if statuses
+        }
+        self.latest = PipelineState(
+            parts, statuses is not None, broker, stopped, untold, events, letters
+        )
         self._looked_at = time.monotonic()
         return self.latest
 

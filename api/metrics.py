@@ -17,10 +17,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.lag import PartitionLag
+from api.lag import PipelineState
 from infra.breaker import STATES, Breaker
 from schemas.errors import FanMemoryError
-from stores.outbox import Waiting
 from stores.reader import FanMemory
 
 BUCKETS: Final = (
@@ -79,11 +78,10 @@ class ApiMetrics:
         self,
         memory: FanMemory,
         breakers: Iterable[Breaker],
-        lags: Callable[[], Iterable[PartitionLag]],
-        untold: Callable[[], Iterable[Waiting]],
+        pipeline: Callable[[], PipelineState],
     ) -> None:
         """Show these at every scrape."""
-        self.registry.register(_Readers(memory, list(breakers), lags, untold))
+        self.registry.register(_Readers(memory, list(breakers), pipeline))
 
     def render(self) -> bytes:
         """The text format, version 0.0.4."""
@@ -95,13 +93,11 @@ class _Readers(Collector):
         self,
         memory: FanMemory,
         breakers: list[Breaker],
-        lags: Callable[[], Iterable[PartitionLag]],
-        untold: Callable[[], Iterable[Waiting]],
+        pipeline: Callable[[], PipelineState],
     ) -> None:
         self._memory = memory
         self._breakers = breakers
-        self._lags = lags
-        self._untold = untold
+        self._pipeline = pipeline
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -111,6 +107,7 @@ class _Readers(Collector):
         yield from self._circuits()
         yield from self._partitions()
         yield from self._outbox()
+        yield from self._events()
 
     def _reads(self) -> Iterator[Metric]:
         numbers = self._memory.statistics()
@@ -176,7 +173,7 @@ class _Readers(Collector):
             "1 while it waits for its operator, since its log lacks something",
             labels=labels,
         )
-        for part in self._lags():
+        for part in self._pipeline().partitions:
             names = [part.topic, str(part.partition)]
             position.add_metric(names, part.position)
             stopped.add_metric(names, float(part.stopped))
@@ -200,10 +197,26 @@ class _Readers(Collector):
         refused = GaugeMetricFamily(
             "memory_outbox_refused", "Records that the broker will never take", labels=labels
         )
-        for one in self._untold():
+        for one in self._pipeline().outbox:
             waiting.add_metric([one.topic], one.waiting)
             oldest.add_metric([one.topic], one.oldest_seconds)
             refused.add_metric([one.topic], one.refused)
         yield waiting
         yield oldest
         yield refused
+
+    def _events(self) -> Iterator[Metric]:
+        events = GaugeMetricFamily(
+            "memory_events",
+            "What became of the events, as the commits count it",
+            labels=["outcome"],
+        )
+        for outcome, count in self._pipeline().events.items():
+            events.add_metric([outcome], count)
+        letters = CounterMetricFamily(
+            "memory_dead_letters", "Dead letters, by the class of their reason", labels=["reason"]
+        )
+        for reason, count in self._pipeline().letters.items():
+            letters.add_metric([reason], count)
+        yield events
+        yield letters

@@ -11,15 +11,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from schemas.refusals import UNREAD as UNREAD
+
 Event = dict[str, Any]
 """An InteractionEvent without its `creatorId`; amounts are `Decimal` or `int`."""
 
 NO_WEBHOOKS: Final = "this platform posts nothing; import its export"
-
-
-UNREAD: Final = "unread"
-"""`type` of what is kept of a delivery that is no event. Ingest refuses it, so it is a dead letter,
-and can be read again by a release that knows it."""
 
 
 class Skipped(NamedTuple):

@@ -24,7 +24,9 @@ REMEMBERED_MAX: Final = 4_000
 """How far back a duplicate may reach: from the same batch to long after."""
 FANS_PER_CREATOR: Final = 500
 
-Nature = Literal["fresh", "late", "duplicate", "bad"]
+Nature = Literal["fresh", "late", "duplicate", "conflict", "bad"]
+REPEATED: Final = ("duplicate", "conflict")
+"""Of an identity that was emitted before."""
 
 _TEXTS: Final = (
     "good morning! slept well?",
@@ -63,6 +65,7 @@ class Mix:
     """Shares of the flawed ones; the rest is fresh and in time."""
 
     duplicates: float = 0.01
+    """A quarter of them are conflicts: of a known id, but another event."""
     late: float = 0.01
     bad: float = 0.005
 
@@ -102,10 +105,10 @@ def events(seed: int, count: int, fans: int, mix: Mix | None = None) -> Iterator
 
 
 def totals(emitted: Iterable[Event]) -> dict[Relationship, Totals]:
-    """The sums that the views must show, duplicates and bad ones left out."""
+    """The sums that the views must show, repeated and bad ones left out."""
     sums: dict[Relationship, Totals] = {}
     for event in emitted:
-        if event.nature in ("duplicate", "bad"):
+        if event.nature == "bad" or event.nature in REPEATED:
             continue
         total = sums.setdefault(event.relationship, Totals())
         total.interactions += 1
@@ -145,14 +148,15 @@ def _event(
 
 
 def _again(rng: random.Random, remembered: Sequence[Event]) -> Event:
-    """An earlier event once more; every fourth time its producer has changed it meanwhile."""
+    """An earlier event once more; every fourth time another one under its id."""
     back = min(int(rng.expovariate(1 / 200)), len(remembered) - 1)
     first = remembered[-1 - back]
-    value = first.value
-    if rng.random() < 0.25 and value is not None:
-        wire = msgspec.json.decode(value)
-        value = msgspec.json.encode(wire | _OTHERWISE.get(first.kind, _OTHER_CONTENT))
-    return Event(first.relationship, value, "duplicate")
+    if rng.random() < 0.25 and first.value is not None:
+        wire = msgspec.json.decode(first.value)
+        other = wire | _OTHERWISE.get(first.kind, _OTHER_CONTENT)
+        if other != wire:
+            return Event(first.relationship, msgspec.json.encode(other), "conflict")
+    return Event(first.relationship, first.value, "duplicate")
 
 
 def _changed(**fields: Any) -> Callable[[Relationship, int], bytes]:
@@ -185,7 +189,7 @@ _OTHERWISE: Final[dict[str, dict[str, Any]]] = {
     "purchase": {"amount": 99.99},
     "tip": {"amount": 99.99},
 }
-"""What a producer changes of an event; its type belongs to what it is known by."""
+"""In what a conflicting event differs; its type belongs to what it is known by."""
 
 _BAD: Final[tuple[Callable[[Relationship, int], bytes | None], ...]] = (
     _replaced(None),

@@ -4,12 +4,36 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import VALUE_BYTES_MAX
+from schemas.events import VALUE_BYTES_MAX, Wire
+from schemas.refusals import DELIVERY_REASON
 
 HEAD_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Of the refused value: whatever could have been an event is whole, and of what is larger, which a
 compressed batch may be by a hundred times, the head is kept. Sealed and in base64 that is 350 KB:
 below the limit of any topic."""
+
+
+CONFLICT: Final = "conflict"
+CONFLICT_REASON: Final = "conflict: an event of this type and id came before, with other content"
+DELIVERY: Final = "delivery"
+OTHERS: Final = "other"
+_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Wire))
+
+
+def reason_class(field: str, reason: str) -> str:
+    """The reason in one word of few, for counting.
+
+    `conflict`, `delivery` (a platform's, kept because nobody could read it), the name of a field of
+    the contract without what is below it, `record` for the value as a whole, or `other`.
+    """
+    if reason == CONFLICT_REASON:
+        return CONFLICT
+    if reason == DELIVERY_REASON:
+        return DELIVERY
+    if field == "$":
+        return "record"
+    name = field.split(".", 1)[0].split("[", 1)[0]
+    return name if name in _FIELDS else OTHERS
 
 
 class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -20,11 +20,23 @@ DEPTH_MAX: Final = 256
 """Levels of an event. An explicit bound, far below the interpreter's own: that one counts the
 caller's frames, so the API and the worker would judge the same event differently."""
 
+UNREAD: Final = "unread"
+"""`type` of what is kept of a platform's delivery that is no event: it is refused, so it is a dead
+letter, and can be read again by a release that knows it."""
+DELIVERY_REASON: Final = "delivery: a platform's, of which nothing could be read"
+
 _key_marks = re.compile(rb'"\s*:').findall
 _decode = msgspec.json.Decoder().decode
 _surrogate = re.compile("[\ud800-\udfff]").search
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_decode_type: Final = msgspec.json.Decoder(_Typed).decode
 _number = float
 """For integers too: `int` raises beyond 4300 digits, and no one reads these."""
 
@@ -111,12 +123,19 @@ def explain(
         return InvalidInput(within + missing[1], "is required")
     reason = _PATH.sub("", text)
     if field == "type":
-        reason = "must be one of " + ", ".join(kinds)
+        reason = DELIVERY_REASON if _is_unread(value) else "must be one of " + ", ".join(kinds)
     elif "enum" in reason:
         reason = "must be one of the documented values"
     elif field == "timestamp":
         reason = "must be an RFC 3339 time with a zone, such as 2024-11-12T10:30:00Z"
     return InvalidInput(field.partition("[")[0] or "$", reason[:1].lower() + reason[1:])
+
+
+def _is_unread(value: bytes) -> bool:
+    try:
+        return _decode_type(value).type == UNREAD
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _blame(value: bytes, fields: Set[str]) -> InvalidInput | None:

@@ -15,8 +15,10 @@ refolding    one fan again, from the whole history with its corrections; no I/O
 corrections  reads that history, and lets its rows say what was corrected
 states       the one writer of `fan_state`
 history      every applied interaction, sealed; finds duplicates
+conflicts    whether an event of a known identity is another one; no I/O
 quarantine   records that could not be opened or folded
 outbox       what is to be told on Kafka, in the transaction that it tells of
+letters      dead letters: made, written, counted by reason
 relay        publishes the outbox
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL

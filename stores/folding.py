@@ -18,6 +18,7 @@ from privacy.seal import open_entry, other_key
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
+from stores.conflicts import differs
 from stores.record import HIDDEN, Columns, columns_of
 from stores.record import OpenedRecord as OpenedRecord
 from stores.refolding import Limits, name_of, refold
@@ -75,6 +76,10 @@ class FramedBatch:
     columns: dict[bytes, dict[bytes, Columns]] = field(default_factory=dict)
     """Subject -> event key -> what its row of the history must say, of fans with corrections."""
 
+    conflicts: list[OpenedRecord] = field(default_factory=list)
+    """Of a known identity, but another event. Also of `doubted` ones, which are no more than
+    repeats to the counters: most likely they were kept before, but that is not certain."""
+
     def quarantine(self, one: OpenedRecord, reason: str) -> None:
         """Set aside a record that was opened and can't be folded."""
         self.tallies[one.partition].quarantined += 1
@@ -82,11 +87,17 @@ class FramedBatch:
             Quarantined(one.partition, one.offset, one.subject, reason, one.body)
         )
 
-    def known(self, partition: int, offset: int) -> None:
-        """Count a record whose event was there already."""
-        tally = self.tallies[partition]
-        if (partition, offset) in self.doubted:
+    def known(self, one: OpenedRecord, first: JournalEntry | None) -> None:
+        """Count a record whose identity was there already; `first` is what it stands for there, if
+        that can be read."""
+        tally = self.tallies[one.partition]
+        conflict = first is not None and differs(first, one.entry)
+        if conflict:
+            self.conflicts.append(one)
+        if (one.partition, one.offset) in self.doubted:
             tally.repeats += 1
+        elif conflict:
+            tally.conflicts += 1
         else:
             tally.duplicates += 1
 
@@ -178,19 +189,25 @@ def open_records(
     return opened
 
 
-def distinct(opened: Iterable[OpenedRecord], framed: FramedBatch) -> list[OpenedRecord]:
-    """Of the same event twice in one batch the first counts, whichever release named it."""
+def distinct(
+    opened: Iterable[OpenedRecord],
+) -> tuple[list[OpenedRecord], list[tuple[OpenedRecord, OpenedRecord]]]:
+    """Of the same identity twice in one batch the first counts, whichever release named it.
+
+    Returns those, and (later, first) of the others. They are not counted yet: something earlier may
+    be known than the first of this batch, and that is what they have to equal.
+    """
     first: dict[tuple[bytes, bytes], OpenedRecord] = {}
-    kept = []
+    kept, later = [], []
     for one in opened:
         other = first.get((one.subject, one.other_key)) if one.other_key is not None else None
-        if other is not None and other.entry.kind == one.entry.kind:
-            framed.known(one.partition, one.offset)
-        elif first.setdefault((one.subject, one.event_key), one) is one:
+        if other is None or other.entry.kind != one.entry.kind:
+            other = first.setdefault((one.subject, one.event_key), one)
+        if other is one:
             kept.append(one)
         else:
-            framed.known(one.partition, one.offset)
-    return kept
+            later.append((one, other))
+    return kept, later
 
 
 def fold_new(

@@ -3,12 +3,17 @@
 The one writer of `interaction`, for the live fold, rebuilds and tests alike.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.postgres import Connection
 from infra.sql import load_queries
+from privacy.seal import open_entry
+from privacy.subjects import Subject
+from schemas.errors import SealBroken
+from schemas.journal import JournalEntry
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.refolding import Limits
 
@@ -78,6 +83,31 @@ async def known_before(
         )
         for row in rows
     ]
+
+
+async def firsts(
+    connection: Connection, known: Sequence[OpenedRecord], subjects: Mapping[bytes, Subject]
+) -> dict[tuple[int, int], JournalEntry]:
+    """What stands there under the identity of each of these, by the later one's place.
+
+    Without those whose row can't be opened, or is not there.
+    """
+    if not known:
+        return {}
+    asked = {(one.subject, key) for one in known for key in (one.event_key, one.other_key) if key}
+    entries: dict[tuple[bytes, bytes | None], JournalEntry] = {}
+    for row in await connection.fetch(_QUERIES.bodies_of, *_columns(sorted(asked))):
+        subject, key = row["subject"], row["event_key"]
+        with contextlib.suppress(SealBroken):
+            entries[subject, key] = open_entry(subjects[subject].cipher, subject, key, row["body"])
+    found = {}
+    for one in known:
+        first = entries.get((one.subject, one.other_key))
+        if first is None or first.kind != one.entry.kind:
+            first = entries.get((one.subject, one.event_key))
+        if first is not None:
+            found[one.partition, one.offset] = first
+    return found
 
 
 async def restore(connection: Connection, rows: Sequence[HistoryRow]) -> None:

@@ -35,7 +35,8 @@ CREATE TABLE position (
     -- sources[p + 1]: highest offset of interactions partition p that was folded here.
     sources      bigint[] NOT NULL DEFAULT '{}',
     -- What became of the records below `next`. Ingest counts accepted and dead_letters, a build
-    -- the others: accepted = applied + duplicates + forgotten + quarantined; repeats are extra.
+    -- the others: accepted = applied + duplicates + conflicts + forgotten + quarantined; repeats are
+    -- extra.
     accepted     bigint NOT NULL DEFAULT 0,
     dead_letters bigint NOT NULL DEFAULT 0,
     applied      bigint NOT NULL DEFAULT 0,
@@ -53,8 +54,20 @@ CREATE TABLE position (
     counted      bigint NOT NULL DEFAULT 0,
     -- Of ingest: where each later log of this name begins. Offsets mean something else from there on.
     boundaries   bigint[] NOT NULL DEFAULT '{}',
+    -- Of a build: events of a known identity with other content; they are kept as dead letters.
+    conflicts    bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (generation, topic, partition)
 ) WITH (fillfactor = 50);
+
+-- How many dead letters there are of each reason, for the metrics.
+CREATE TABLE dead_letter_count (
+    topic     text NOT NULL,
+    -- Of that topic: whoever holds it counts alone.
+    partition integer NOT NULL,
+    reason    text NOT NULL,
+    letters   bigint NOT NULL,
+    PRIMARY KEY (topic, partition, reason)
+);
 
 -- The newest epoch that was claimed of each position row, kept beside the row: `fanmemory verify`
 -- holds the two against each other. A row whose epoch was lowered would let a former owner in again.

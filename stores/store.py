@@ -24,7 +24,7 @@ from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations, log_breaks, outbox
+from stores import generations, letters, log_breaks, outbox
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
@@ -58,6 +58,7 @@ class PartitionStatus:
     repeats: int
     forgotten: int
     quarantined: int
+    conflicts: int
     moved_ms: int
     """When the row last moved, ms since the epoch."""
 
@@ -184,6 +185,11 @@ class Store:
         """What of each topic is in the outbox: to be published, or refused for good."""
         async with database_errors():
             return await outbox.waiting(self._pool)
+
+    async def dead_letters(self) -> dict[str, int]:
+        """How many dead letters there have been, by the class of their reason."""
+        async with database_errors():
+            return await letters.counts(self._pool)
 
     async def history(
         self, creator_id: str, fan_id: str, entries_max: int, bytes_max: int = HISTORY_BYTES_MAX

@@ -14,6 +14,8 @@ class Tally:
     """Doubted records (`stores.folding`) of known events: extra, the first copy was counted."""
     forgotten: int = 0
     quarantined: int = 0
+    conflicts: int = 0
+    """Of a known identity, with other content (`stores.conflicts`)."""
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(a + b for a, b in zip(self.as_row(), other.as_row(), strict=True)))
@@ -25,7 +27,7 @@ class Tally:
     @property
     def settled(self) -> int:
         """Accepted events whose fate is known; repeats are records, but not events of their own."""
-        return self.applied + self.duplicates + self.forgotten + self.quarantined
+        return self.applied + self.duplicates + self.conflicts + self.forgotten + self.quarantined
 
 
 COUNTERS: Final = tuple(field.name for field in fields(Tally))

@@ -20,6 +20,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores.cache import open_cache
+from stores.letters import Letters
 from stores.relay import Relay
 from streams import transport
 from streams.batching import BatchLoop
@@ -70,7 +71,7 @@ def build_app(settings: Settings) -> Any:
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
     ingest = Ingest(settings, pool, keyring, producer, relay)
-    project = Projection(settings, pool, cache, relay, subjects)
+    project = Projection(settings, pool, cache, relay, subjects, Letters(keyring))
 
     app = _faust_app(settings)
     loops = []

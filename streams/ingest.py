@@ -22,9 +22,8 @@ would correct a history that is too long for it.
 """
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
@@ -36,18 +35,17 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.seal import event_key, nonces, seal_entry, source_key
 from privacy.subjects import Subject, Subjects, journal_partition
-from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter, encode_dead_letter
 from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.positions import Position, source_name
 from schemas.relationship import Relationship
 from schemas.text_features import TextFeatures
-from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from stores import history, outbox
+from stores import history, letters, outbox
 from stores.attempts import REASON, Attempts, Places
 from stores.generations import INTAKE_GENERATION, require_partitions
+from stores.letters import Letter, Letters
 from stores.positions import (
     Acknowledged,
     Batch,
@@ -76,7 +74,7 @@ class _Intake:
     journal: dict[int, list[Keyed]] = field(default_factory=dict)
     sources: dict[int, list[Any]] = field(default_factory=dict)
     """The records that those of `journal` were made of, in the same order."""
-    dead_letters: dict[int, list[outbox.Outgoing]] = field(default_factory=dict)
+    dead_letters: dict[int, list[Letter]] = field(default_factory=dict)
     """By partition of `interactions`."""
 
 
@@ -94,7 +92,6 @@ class Ingest:
         self.positions = Positions(INTERACTIONS.name)
         self._attempts = Attempts(pool, self.positions)
         self._pool = pool
-        self._keyring = keyring
         self._producer = producer
         self._relay = relay
         self._subjects = Subjects(keyring, settings.subject_cache_max)
@@ -115,7 +112,7 @@ class Ingest:
         self._links: dict[int, Link] = {}
         """How the journal's leaders were reached when what they acknowledged was last checked."""
         self._healer = IntakeHealer(settings, pool, self.positions)
-        self._dead_letter_digests = keyring.derive(b"dead-letter")
+        self._letters = Letters(keyring)
 
     async def claim(self, partitions: Sequence[int]) -> None:
         found = await self._producer.partitions(JOURNAL.name)
@@ -277,30 +274,10 @@ class Ingest:
                 intake.accepted.append((record, event))
 
     def _set_aside(self, intake: _Intake, record: Any, field: str, reason: str) -> None:
-        """Make a dead letter: sealed, and bounded whatever came."""
-        source = str(Position(INTERACTIONS.name, record.partition, record.offset))
-        key = source.encode()
-        value = record.value
-        kek, sealed = self._keyring.seal((value or b"")[:HEAD_BYTES_MAX], key)
-        letter = DeadLetter(
-            source=source,
-            field=field,
-            reason=reason,
-            refused_at=render_time(record.timestamp),
-            kek=kek,
-            sealed=None if value is None else sealed,
-            length=None if value is None else len(value),
-            digest=None if value is None else self._digest(value),
-        )
+        source = Position(INTERACTIONS.name, record.partition, record.offset)
         intake.dead_letters.setdefault(record.partition, []).append(
-            outbox.Outgoing(
-                DEAD_LETTERS.name, None, key, encode_dead_letter(letter), record.partition
-            )
+            self._letters.letter(source, record.value, field, reason, record.timestamp)
         )
-
-    def _digest(self, value: bytes) -> str:
-        """Keyed, because a short text could be guessed from a plain one."""
-        return blake2b(value, key=self._dead_letter_digests, digest_size=16).hexdigest()
 
     def _seal(self, intake: _Intake, subjects: dict[tuple[str, str], Any]) -> None:
         left = intake.accepted
@@ -411,8 +388,9 @@ class Ingest:
                 connection, INTAKE_GENERATION, INTERACTIONS.name, acknowledged.items()
             )
             await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
-            letters = [one for ones in intake.dead_letters.values() for one in ones]
-            await outbox.write(connection, letters)
+            written = [one for ones in intake.dead_letters.values() for one in ones]
+            await outbox.write(connection, [one.outgoing for one in written])
+            await letters.count(connection, INTERACTIONS.name, self._fresh_reasons(written))
         fail_point("ingest.after_commit")
         for partition, known in acknowledged.items():
             if partition in self.positions.held:
@@ -431,12 +409,20 @@ class Ingest:
         """(partition, accepted, dead letters), without what was counted before it was sent back."""
         held = self.positions.held.get(batch.partition)
         counted = held.counted if held is not None else 0
-        letters = intake.dead_letters.get(batch.partition, ())
+        written = intake.dead_letters.get(batch.partition, ())
         if batch.base >= counted:
-            return batch.partition, len(batch.records) - len(letters), len(letters)
+            return batch.partition, len(batch.records) - len(written), len(written)
         fresh = sum(record.offset >= counted for record in batch.records)
-        dead = sum(int((one.key or b"").rsplit(b":", 1)[1]) >= counted for one in letters)
+        dead = sum(one.source.offset >= counted for one in written)
         return batch.partition, fresh - dead, dead
+
+    def _fresh_reasons(self, written: Iterable[Letter]) -> Iterator[tuple[int, str]]:
+        """(partition, reason) of each letter that was not counted before we were sent back."""
+        for one in written:
+            partition, offset = one.source.partition, one.source.offset
+            held = self.positions.held.get(partition)
+            if held is None or offset >= held.counted:
+                yield partition, one.reason
 
 
 def _entry(position: Position, event: Interaction, text: TextFeatures | None) -> JournalEntry:

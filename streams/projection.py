@@ -5,10 +5,11 @@ One unit of work, in this order; what a crash after each step costs is in bracke
 1. Read frames, mark what ingest may have produced again, open what still has a key. [nothing]
 2. One transaction [rolled back]:
    a. move the position rows by compare-and-set: the fence;
-   b. insert the history; what comes back was there already: duplicates;
+   b. insert the history; what comes back was there already: duplicates, or conflicts;
    c. read the states of the batch's fans, fold what is new, write them back; whoever has something
       to be corrected is folded again from the whole history;
-   d. quarantine what could not be opened or folded, write the outbox;
+   d. quarantine what could not be opened or folded, write the outbox: what moved, and a dead
+      letter for each conflict;
    e. count what became of every record; commit.
 3. Bring Redis up to date, then publish the position there. [Redis is behind: the next owner of the
    partition, or we when Redis answers again, drops the fans moved since the published
@@ -28,9 +29,11 @@ from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from privacy.seal import open_entry
 from privacy.subjects import Subject, Subjects
+from schemas.dead_letters import CONFLICT
 from schemas.errors import DatabaseUnavailable, SealBroken
-from schemas.topics import JOURNAL, MEMORY_UPDATES
-from stores import corrections, generations, history, outbox, quarantine, states
+from schemas.journal import JournalEntry
+from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
+from stores import corrections, generations, history, letters, outbox, quarantine, states
 from stores.attempts import REASON, Attempts, Places
 from stores.cache import Cache
 from stores.folding import (
@@ -42,6 +45,7 @@ from stores.folding import (
     open_records,
     read_frames,
 )
+from stores.letters import Letters
 from stores.positions import Batch, Positions, count_folded, terminating_blockers
 from stores.refolding import Limits
 from stores.relay import Relay
@@ -63,8 +67,10 @@ class Projection:
         cache: Cache,
         relay: Relay,
         subjects: Subjects,
+        letters: Letters,
     ) -> None:
         self.positions = Positions(JOURNAL.name)
+        self._letters = letters
         self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._subjects = subjects
@@ -136,10 +142,12 @@ class Projection:
             subjects = await self._subjects.lookup(
                 connection, {raw.key for raw, _ in framed.records}, locked
             )
-            opened = distinct(open_records(framed, subjects, locked), framed)
+            opened, later = distinct(open_records(framed, subjects, locked))
             async with connection.transaction():
-                folded = await self._write(connection, batches, framed, opened, subjects)
-                await outbox.write(connection, list(map(_told, folded)))
+                folded = await self._write(connection, batches, framed, opened, later, subjects)
+                conflicting = self._letters.of_conflicts(framed, subjects)
+                told = [*map(_told, folded), *(one.outgoing for one in conflicting)]
+                await outbox.write(connection, told)
                 fail_point("projection.before_commit")
         fail_point("projection.after_commit")
         for partition, sources in framed.sources.items():
@@ -147,6 +155,8 @@ class Projection:
                 held[partition].sources = sources
         await self._cache_writer.push(batches, folded, subjects, framed.sources)
         self._relay.wake(MEMORY_UPDATES.name)
+        if conflicting:
+            self._relay.wake(DEAD_LETTERS.name)
 
     async def refresh_cache(self) -> None:
         """Once a second: bring Redis back when it was away, keep our positions known to it."""
@@ -167,12 +177,18 @@ class Projection:
         batches: Sequence[Batch],
         framed: FramedBatch,
         opened: list[OpenedRecord],
+        later: Sequence[tuple[OpenedRecord, OpenedRecord]],
         subjects: Mapping[bytes, Subject],
     ) -> list[Folded]:
         generation = self.positions.generation
         await self.positions.advance(connection, batches)
         fail_point("projection.after_advance")
-        fresh = await self._insert_history(connection, framed, opened)
+        fresh, firsts = await self._insert_history(connection, opened, subjects)
+        for one in opened:
+            if (place := (one.partition, one.offset)) in firsts:
+                framed.known(one, firsts[place])
+        for one, first in later:
+            framed.known(one, firsts.get((first.partition, first.offset), first.entry))
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
         stored = await states.read(connection, generation, ids)
@@ -194,26 +210,34 @@ class Projection:
             if batch.records
         ]
         await count_folded(connection, generation, JOURNAL.name, counts)
+        conflicts = [
+            (one.partition, CONFLICT)
+            for one in framed.conflicts
+            if (one.partition, one.offset) not in framed.doubted
+        ]
+        await letters.count(connection, JOURNAL.name, conflicts)
         return folded
 
     async def _insert_history(
-        self, connection: Connection, framed: FramedBatch, opened: list[OpenedRecord]
-    ) -> list[OpenedRecord]:
-        """The entries that were not there yet."""
-        opened = await self._without_known_before(connection, framed, opened)
-        known = await history.insert(connection, history.history_rows(opened))
-        if not known:
-            return opened
-        fresh = []
-        for one in opened:
-            if (one.subject, one.event_key) in known:
-                framed.known(one.partition, one.offset)
-            else:
-                fresh.append(one)
-        return fresh
+        self,
+        connection: Connection,
+        opened: list[OpenedRecord],
+        subjects: Mapping[bytes, Subject],
+    ) -> tuple[list[OpenedRecord], dict[tuple[int, int], JournalEntry | None]]:
+        """The entries that were not there yet; and by the place of each other one, what was."""
+        fresh = await self._without_known_before(connection, opened)
+        known = await history.insert(connection, history.history_rows(fresh))
+        if not known and len(fresh) == len(opened):
+            return opened, {}
+        fresh = [one for one in fresh if (one.subject, one.event_key) not in known]
+        new = {(one.partition, one.offset) for one in fresh}
+        again = [one for one in opened if (one.partition, one.offset) not in new]
+        firsts = await history.firsts(connection, again, subjects)
+        places = ((one.partition, one.offset) for one in again)
+        return fresh, {place: firsts.get(place) for place in places}
 
     async def _without_known_before(
-        self, connection: Connection, framed: FramedBatch, opened: list[OpenedRecord]
+        self, connection: Connection, opened: list[OpenedRecord]
     ) -> list[OpenedRecord]:
         """Leave out what stands there already under the key that another release gave it."""
         before = await history.known_before(connection, opened)
@@ -226,13 +250,11 @@ class Projection:
             with contextlib.suppress(SealBroken):  # an altered row hides no event
                 entry = open_entry(cipher, one.subject, one.event_key, one.body)
                 kinds[one.subject, one.event_key] = entry.kind
-        fresh = []
-        for one in opened:
-            if one.other_key and kinds.get((one.subject, one.other_key)) == one.entry.kind:
-                framed.known(one.partition, one.offset)
-            else:
-                fresh.append(one)
-        return fresh
+        return [
+            one
+            for one in opened
+            if not one.other_key or kinds.get((one.subject, one.other_key)) != one.entry.kind
+        ]
 
 
 def _told(fan: Folded) -> outbox.Outgoing:

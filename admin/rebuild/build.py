@@ -171,9 +171,10 @@ async def follow(
     applied = await history.applied_offsets(connection, partition, before.next, until)
     opened = open_records(framed, known)
     fresh = [one for one in opened if one.offset in applied]
-    for one in opened:
-        if one.offset not in applied:
-            framed.known(partition, one.offset)
+    repeated = [one for one in opened if one.offset not in applied]
+    firsts = await history.firsts(connection, repeated, known)
+    for one in repeated:
+        framed.known(one, firsts.get((partition, one.offset)))
     ids = sorted({one.subject for one in fresh})
     folded, waiting = fold_new(fresh, await states.read(connection, generation, ids), framed)
     again, _ = await corrections.fold_waiting(

@@ -103,6 +103,7 @@ class Report:
     repeats: int
     forgotten: int
     quarantined: int
+    conflicts: int
     unprojected: int
     """Journal records beyond the positions: the pipeline's lag at that moment."""
     rewritten: int

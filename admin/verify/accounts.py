@@ -4,8 +4,8 @@ Each accepted event stands in the journal under the place in `interactions` that
 counting the distinct places counts the accepted events without asking anybody who counted them:
 
     accepted = distinct places below ingest's position
-    applied + duplicates + forgotten + quarantined = distinct places of what was projected
-    accepted = applied + duplicates + forgotten + quarantined + unprojected
+    applied + duplicates + conflicts + forgotten + quarantined = distinct places projected
+    accepted = applied + duplicates + conflicts + forgotten + quarantined + unprojected
 
 Two things make these a little longer. A frame that can't be read has no place, though its event was
 accepted and is counted as quarantined. And after a restore of the database ingest writes again,
@@ -21,7 +21,7 @@ from typing import Any, Final
 from admin.places import Places
 from admin.verify.differences import Difference
 
-SETTLED: Final = ("applied", "duplicates", "forgotten", "quarantined")
+SETTLED: Final = ("applied", "duplicates", "conflicts", "forgotten", "quarantined")
 """What an accepted event can become; `repeats` are records, but no events of their own."""
 
 

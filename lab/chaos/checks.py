@@ -17,8 +17,8 @@ from lab.chaos.emitter import Emitter
 from lab.chaos.fans import Row, read_fans
 from lab.chaos.reader import ALLOWED, STALE_SECONDS_MAX, Reader
 from lab.chaos.topic import read_topic
-from lab.load import Event, Totals, totals
-from schemas.dead_letters import decode_dead_letter
+from lab.load import REPEATED, Event, Totals, totals
+from schemas.dead_letters import CONFLICT_REASON, decode_dead_letter
 from schemas.positions import parse_position
 from schemas.relationship import Relationship
 from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
@@ -56,7 +56,7 @@ async def check_all(
     return [
         await _check_topic(emitter, emitted),
         *check_account(emitted, account, went_back),
-        await _check_dead_letters(settings, account),
+        *await _check_dead_letters(settings, emitted, account, went_back),
         _check_totals(fans, totals(emitted)),
         await _check_verify(settings),
         await _check_updates(settings, fans, untold, went_back),
@@ -96,23 +96,24 @@ def check_account(
         _equal("dead letters = bad ones", account.dead_letters, counted("bad")),
         _equal("nothing quarantined", account.quarantined, 0),
     ]
-    again = counted("duplicate")
     if went_back:
-        known = account.duplicates + account.repeats
+        again = counted(*REPEATED)
+        known = account.duplicates + account.conflicts + account.repeats
         return [
             *exact,
             Check("recognised = emitted again", known >= again, f"{known:,}, at least {again:,}"),
         ]
     return [
         Check(
-            "accepted = applied + duplicates + forgotten + quarantined",
+            "accepted = applied + duplicates + conflicts + forgotten + quarantined",
             account.accepted == account.folded,
             f"{account.accepted:,} = {account.applied:,} + {account.duplicates:,} +"
-            f" {account.forgotten:,} + {account.quarantined:,}"
+            f" {account.conflicts:,} + {account.forgotten:,} + {account.quarantined:,}"
             f" ({account.repeats:,} repeats by ingest not counted)",
         ),
         *exact,
-        _equal("duplicates = emitted again", account.duplicates, again),
+        _equal("duplicates = emitted again", account.duplicates, counted("duplicate")),
+        _equal("conflicts = emitted with a known id", account.conflicts, counted("conflict")),
         _equal("nothing forgotten", account.forgotten, 0),
     ]
 
@@ -121,13 +122,24 @@ def _equal(name: str, saw: int, wanted: int) -> Check:
     return Check(name, saw == wanted, f"{saw:,}" if saw == wanted else f"{saw:,}, not {wanted:,}")
 
 
-async def _check_dead_letters(settings: Settings, account: Account) -> Check:
+async def _check_dead_letters(
+    settings: Settings, emitted: Sequence[Event], account: Account, went_back: bool
+) -> list[Check]:
     # A place whose record was lost may have another one since: the time tells them apart.
-    letters = {
-        (record.key, decode_dead_letter(record.value).refused_at)
-        async for record in read_topic(settings, DEAD_LETTERS.name)
-    }
-    return _equal("distinct dead letters in the topic", len(letters), account.dead_letters)
+    refused, conflicts = set(), set()
+    async for record in read_topic(settings, DEAD_LETTERS.name):
+        letter = decode_dead_letter(record.value)
+        if letter.reason == CONFLICT_REASON:
+            conflicts.add(letter.source)
+        else:
+            refused.add((record.key, letter.refused_at))
+    wanted = sum(event.nature == "conflict" for event in emitted)
+    # What was cut off stands in another place when it is emitted again.
+    kept = len(conflicts) >= wanted if went_back else len(conflicts) == wanted
+    return [
+        _equal("distinct dead letters in the topic", len(refused), account.dead_letters),
+        Check("every conflict has a letter", kept, f"{len(conflicts):,} of {wanted:,}"),
+    ]
 
 
 def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:

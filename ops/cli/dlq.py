@@ -50,7 +50,8 @@ def dlq(
 
     The refused values are kept sealed; --open opens them with the keyring, to be corrected and
     emitted again. --retry publishes those that are acceptable now, as after an upgrade; deliveries
-    of platforms that nobody could read are read again. Doing it twice counts nothing twice.
+    of platforms that nobody could read are read again. What conflicts with a known event is left
+    out. Doing it twice counts nothing twice.
     """
     keyring: Keyring | None = None
     if open_them or retry_them:
@@ -97,12 +98,14 @@ def _report(retried: Retried, as_json: bool) -> None:
     refused = retried.refused.most_common()
     if as_json:
         still = [{"field": one.field, "reason": one.reason, "count": n} for one, n in refused]
-        told = {"published": retried.published, "stillRefused": still, "lost": retried.lost}
-        print_json(told)
+        told = {"published": retried.published, "stillRefused": still}
+        print_json(told | {"conflicts": retried.conflicts, "lost": retried.lost})
         return
     click.echo(f"{retried.published:,} published again")
     for one, count in refused:
         click.echo(f"{count:,} still refused: {one.field}: {one.reason}")
+    if retried.conflicts:
+        click.echo(f"{retried.conflicts:,} conflict with a known event: not published")
     if retried.lost:
         click.echo(f"{retried.lost:,} can't be: not whole, or the keyring lacks their key")
 

@@ -74,3 +74,9 @@ SET message = w.message, indirect = w.indirect, edited_by = w.edited_by
 FROM unnest($1::uuid[], $2::bytea[], $3::boolean[], $4::boolean[], $5::bytea[])
     AS w (subject, event_key, message, indirect, edited_by)
 WHERE i.subject = w.subject AND i.event_key = w.event_key;
+
+-- Events as they stand, each by its primary key.
+-- name: bodies_of
+SELECT i.subject, i.event_key, i.body
+FROM unnest($1::uuid[], $2::bytea[]) AS w (subject, event_key)
+JOIN interaction AS i USING (subject, event_key);

@@ -70,13 +70,15 @@ WHERE generation = $1 AND topic = $2 AND partition = $3;
 -- Counts what became of a partition's records, and how far its sources were applied.
 -- name: count_folded
 UPDATE position SET sources = $4::bigint[], applied = applied + $5, duplicates = duplicates + $6,
-    repeats = repeats + $7, forgotten = forgotten + $8, quarantined = quarantined + $9
+    repeats = repeats + $7, forgotten = forgotten + $8, quarantined = quarantined + $9,
+    conflicts = conflicts + $10
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- Every partition of ingest and of the live generation, for readers.
 -- name: statuses
 SELECT generation, topic, partition, next, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined, (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
+    repeats, forgotten, quarantined, conflicts,
+    (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
 FROM position
 WHERE generation = 0 OR generation = (SELECT generation FROM generation WHERE status = 'live')
 ORDER BY topic, partition;

@@ -10,15 +10,17 @@ WITH gone AS (DELETE FROM quarantine WHERE partition = $1 AND "offset" >= $2 RET
 SELECT count(*) FROM gone;
 
 -- Takes the lost records out of the counters. Of the $6 lost offsets $4 were applied and $5 set
--- aside; the rest were repeats, then duplicates, then of forgotten fans: which is not known, so each
--- counter gives what it has, in that order.
+-- aside; the rest were repeats, then duplicates, then conflicts, then of forgotten fans: which is not
+-- known, so each counter gives what it has, in that order.
 -- name: uncount
 UPDATE position SET applied = applied - $4, quarantined = quarantined - $5,
     repeats = repeats - least(repeats, $6 - $4 - $5),
     duplicates = duplicates
         - least(duplicates, greatest(0, $6 - $4 - $5 - repeats)),
+    conflicts = conflicts
+        - least(conflicts, greatest(0, $6 - $4 - $5 - repeats - duplicates)),
     forgotten = forgotten
-        - least(forgotten, greatest(0, $6 - $4 - $5 - repeats - duplicates))
+        - least(forgotten, greatest(0, $6 - $4 - $5 - repeats - duplicates - conflicts))
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- The applied records of a stretch, to find where a changed journal still agrees.

@@ -22,6 +22,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import generations
+from stores.letters import Letters
 from stores.migrate import migrate
 from stores.positions import POSITION_SQL
 from stores.relay import Relay
@@ -324,7 +325,7 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     async with quiet.stores() as (cache, _):
         subjects = Subjects(quiet.keyring, 10)
         relay = Relay(settings, pool, subjects, [MEMORY_UPDATES])
-        project = Projection(settings, pool, cache, relay, subjects)
+        project = Projection(settings, pool, cache, relay, subjects, Letters(quiet.keyring))
         claim = asyncio.create_task(project.claim([0]))
         await quiet.wait_for(waiting)
         await switch.commit()

@@ -237,7 +237,7 @@ async def test_with_erasures_the_sum_of_the_counters_still_has_to_hold(quiet: Pi
     async with _damaged(quiet, change % 1, change % -1, row["partition"]):
         report = await _verify(quiet)
     assert _found(report, "position") == [
-        ("position", "", "applied+duplicates+repeats+forgotten+quarantined")
+        ("position", "", "applied+duplicates+repeats+forgotten+quarantined+conflicts")
     ]
 
 
@@ -262,7 +262,7 @@ async def test_once_the_journal_was_cut_the_sum_of_the_counters_still_has_to_hol
             assert _found(await _verify(quiet)) == []
         async with _damaged(quiet, change % (1, 0), change % (-1, 0), partition):
             assert _found(await _verify(quiet)) == [
-                ("position", "", "applied+duplicates+repeats+forgotten+quarantined")
+                ("position", "", "applied+duplicates+repeats+forgotten+quarantined+conflicts")
             ]
 
 

@@ -5,8 +5,8 @@ import io
 import json
 
 from infra.postgres import connect
-from schemas.topics import DEAD_LETTERS
-from stores import log_breaks, outbox
+from schemas.topics import DEAD_LETTERS, JOURNAL
+from stores import letters, log_breaks, outbox
 from stores.log_breaks import Lost
 from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
 
@@ -146,3 +146,31 @@ async def test_neither_metrics_nor_logs_name_a_fan_a_creator_or_a_token(
     for secret in (FAN, CREATOR, "nobody_at_all", api.token().rsplit(".", 1)[0], "Bearer"):
         assert secret not in text
         assert secret not in metrics
+
+
+async def test_metrics_say_what_became_of_the_events_and_why_letters_were_written(
+    api: Client,
+) -> None:
+    connection = await connect(api.settings.postgres_url)
+    try:
+        async with connection.transaction():
+            for partition, reason in ((0, "conflict"), (1, "conflict"), (1, "amount")):
+                await letters.count(connection, JOURNAL.name, [(partition, reason)])
+            await letters.count(connection, JOURNAL.name, [(1, "conflict")] * 2)
+            await connection.execute(
+                "UPDATE position SET conflicts = 3 WHERE topic = 'journal' AND partition = 0"
+                " AND generation > 0"
+            )
+        label = 'memory_dead_letters_total{reason="conflict"}'
+        async with asyncio.timeout(30):
+            while label not in (await api.ask("GET", "/metrics")).body:
+                await asyncio.sleep(0.1)
+                await api.ask("GET", "/health/ready")
+        assert await api.counter(label) == 4
+        assert await api.counter('memory_dead_letters_total{reason="amount"}') == 1
+        assert await api.counter('memory_events{outcome="conflicts"}') == 3
+        assert await api.counter('memory_events{outcome="applied"}') >= 0
+    finally:
+        await connection.execute("UPDATE position SET conflicts = 0")
+        await connection.execute("DELETE FROM dead_letter_count")
+        await connection.close()

@@ -231,10 +231,14 @@ def test_the_accounting_checks_notice_one_event_too_few_and_one_too_many() -> No
         dead_letters=natures["bad"],
         applied=natures["fresh"] + natures["late"],
         duplicates=natures["duplicate"],
+        conflicts=natures["conflict"],
         repeats=5,
     )
     assert all(check.passed for check in check_account(emitted, right))
-    for name in ("accepted", "dead_letters", "applied", "duplicates", "forgotten", "quarantined"):
+    for name in (
+        *("accepted", "dead_letters", "applied", "duplicates", "conflicts"),
+        *("forgotten", "quarantined"),
+    ):
         for step in (-1, 1):
             wrong = replace(right, **{name: getattr(right, name) + step})
             assert not all(check.passed for check in check_account(emitted, wrong)), name

@@ -5,7 +5,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from lab.load import Event, Mix, Totals, events, totals
+from lab.load import REPEATED, Event, Mix, Totals, events, totals
 from schemas.errors import InvalidInput
 from schemas.events import Interaction, parse_interaction
 
@@ -25,7 +25,9 @@ def test_a_seed_gives_the_same_bytes(load: list[Event]) -> None:
 
 def test_the_flaws_have_their_shares(load: list[Event]) -> None:
     natures = Counter(event.nature for event in load)
-    assert natures["duplicate"] == pytest.approx(0.01 * COUNT, rel=0.35)
+    repeated = sum(natures[name] for name in REPEATED)
+    assert repeated == pytest.approx(0.01 * COUNT, rel=0.35)
+    assert natures["conflict"] == pytest.approx(0.25 * repeated, rel=0.5)
     assert natures["late"] == pytest.approx(0.01 * COUNT, rel=0.35)
     assert natures["bad"] == pytest.approx(0.005 * COUNT, rel=0.5)
     assert {event.nature for event in events(1, 1_000, 10, Mix(0, 0, 0))} == {"fresh"}
@@ -36,19 +38,17 @@ def test_ingest_refuses_exactly_the_bad_ones(load: list[Event]) -> None:
         assert (_parsed(event) is None) == (event.nature == "bad"), event
 
 
-def test_a_duplicate_has_the_id_and_the_fan_of_an_earlier_event(load: list[Event]) -> None:
+def test_what_is_repeated_has_the_id_and_the_fan_of_an_earlier_event(load: list[Event]) -> None:
     known: dict[str, Event] = {}
-    changed = 0
     for event in load:
         parsed = _parsed(event)
         if parsed is None:
             continue
         assert parsed.event_id is not None
         first = known.setdefault(parsed.event_id, event)
-        assert (first is not event) == (event.nature == "duplicate")
+        assert (first is not event) == (event.nature in REPEATED)
         assert first.relationship == event.relationship
-        changed += first.value != event.value
-    assert changed > 0
+        assert (first.value != event.value) == (event.nature == "conflict")
 
 
 def test_totals_are_those_of_each_event_once(load: list[Event]) -> None:
@@ -72,7 +72,7 @@ def test_late_events_lie_before_their_neighbours(load: list[Event]) -> None:
     newest = 0
     for event in load:
         parsed = _parsed(event)
-        if parsed is None or event.nature == "duplicate":
+        if parsed is None or event.nature in REPEATED:
             continue
         assert (parsed.time < newest) == (event.nature == "late")
         newest = max(newest, parsed.time)

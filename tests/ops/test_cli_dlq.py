@@ -145,7 +145,7 @@ async def test_a_delivery_that_nobody_could_read_is_read_again(demonstrated: Run
         "body": json.dumps(donation),
     }
     await refuse(demonstrated, json.dumps(kept).encode())
-    told = demonstrated.json("dlq", "--retry", "--reason", "type: must be one of")
+    told = demonstrated.json("dlq", "--retry", "--reason", "delivery")
     assert told["published"] == 1
     await demonstrated.drained()
     context = await demonstrated.context("emitter", "jo@example.com")

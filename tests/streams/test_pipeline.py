@@ -79,9 +79,10 @@ async def test_the_same_event_id_counts_once(running: Pipeline, fan: str) -> Non
     await running.publish(first, first, message(fan, 2))
     await running.drained()
     # The same id again in a later batch, with another content and another time.
-    await running.publish(first | {"content": "the second"}, message(fan, 3))
+    await running.publish(first | {"content": "the second"}, first, message(fan, 3))
     after = await running.drained()
     assert after.duplicates - before.duplicates == 2
+    assert after.conflicts - before.conflicts == 1
     assert after.applied - before.applied == 3
     assert (await running.state(fan)).engagement.messages == 3
     async with running.stores() as (_, store):

@@ -1,0 +1,107 @@
+"""Dead letters: made sealed, written into the outbox, and counted by their reason.
+
+Ingest writes one for what it refuses, projection for what conflicts with a known event, each in the
+transaction that counts it. Whatever came, a letter is bounded.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from infra.postgres import Connection, Executor
+from infra.sql import load_queries
+from privacy.keys import Keyring
+from privacy.subjects import Subject
+from schemas.dead_letters import (
+    CONFLICT_REASON,
+    HEAD_BYTES_MAX,
+    DeadLetter,
+    encode_dead_letter,
+    reason_class,
+)
+from schemas.positions import Position
+from schemas.rendered import render_interaction
+from schemas.times import render_time
+from schemas.topics import DEAD_LETTERS, INTERACTIONS
+from stores.folding import FramedBatch, OpenedRecord
+from stores.outbox import Outgoing
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "letters.sql")
+
+
+class Letter(NamedTuple):
+    """One dead letter that is to be published."""
+
+    source: Position
+    reason: str
+    """The class of reasons that it is counted under (`schemas.dead_letters.reason_class`)."""
+    outgoing: Outgoing
+
+
+class Letters:
+    """Makes letters with one keyring."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._digests = keyring.derive(b"dead-letter")
+
+    def letter(
+        self, source: Position, value: bytes | None, field: str, reason: str, time: int
+    ) -> Letter:
+        """`source` is the refused record's place, `time` Kafka's time of it in ms."""
+        key = str(source).encode()
+        kek, sealed = self._keyring.seal((value or b"")[:HEAD_BYTES_MAX], key)
+        letter = DeadLetter(
+            source=str(source),
+            field=field,
+            reason=reason,
+            refused_at=render_time(time),
+            kek=kek,
+            sealed=None if value is None else sealed,
+            length=None if value is None else len(value),
+            digest=None if value is None else self._digest(value),
+        )
+        outgoing = Outgoing(
+            DEAD_LETTERS.name, None, key, encode_dead_letter(letter), source.partition
+        )
+        return Letter(source, reason_class(field, reason), outgoing)
+
+    def of_conflicts(self, framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list[Letter]:
+        """One for each conflict of a batch, with the event as the journal has it."""
+        if not framed.conflicts:
+            return []
+        times = {(raw.partition, raw.offset): raw.timestamp for raw, _ in framed.records}
+        return [
+            self._conflict(one, subjects[one.subject], times[one.partition, one.offset])
+            for one in framed.conflicts
+        ]
+
+    def _conflict(self, one: OpenedRecord, who: Subject, time: int) -> Letter:
+        entry = one.entry
+        source = Position(INTERACTIONS.name, entry.source_partition, entry.source_offset)
+        value = render_interaction((who.creator_id, who.fan_id), entry)
+        return self.letter(source, value, "eventId", CONFLICT_REASON, time)
+
+    def _digest(self, value: bytes) -> str:
+        """Keyed, because a short text could be guessed from a plain one."""
+        return blake2b(value, key=self._digests, digest_size=16).hexdigest()
+
+
+async def count(connection: Connection, topic: str, reasons: Iterable[tuple[int, str]]) -> None:
+    """Count letters by (partition of `topic`, reason), in the transaction that writes them.
+
+    The caller's transaction has locked the position rows of these partitions, so nobody else counts
+    them meanwhile.
+    """
+    counted = sorted(Counter(reasons).items())
+    if counted:
+        await connection.executemany(
+            _QUERIES.count, [(topic, partition, reason, n) for (partition, reason), n in counted]
+        )
+
+
+async def counts(connection: Executor) -> dict[str, int]:
+    """How many letters there have been, by reason."""
+    return {row["reason"]: row["letters"] for row in await connection.fetch(_QUERIES.counts)}
