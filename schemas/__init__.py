@@ -7,10 +7,11 @@ money          decimals, minor units, currencies; `rates` is what they are rough
 html           becomes text; `characters` are those that nobody sees
 journal        what ingest writes, sealed; `text_features` is what it read in a text
 published_event  the same as its JSON Schema is published, in `published/`
+rendered       an event again, out of the journal
 context        the documents that readers get; `bulk` asks for those of several fans
 answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`
-dead_letters   what ingest refused
+dead_letters   what was refused, or conflicts
 topics         every Kafka topic, named once
 positions      `topic-partition:offset`
 relationship   a creator and a fan
