@@ -3,6 +3,7 @@
 A command is a module below `lab.bench` and one line here, imported when it is called.
 """
 
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ COMMANDS: Final = {
     "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
+    "webhooks": ("lab.cli.bench:webhooks", "Whether each delivery counts once, under kills."),
 }
 
 
@@ -216,3 +218,35 @@ def fold(seconds: float, as_json: bool) -> None:
     for name, value in figures.items():
         table.add_row(name, f"{value:g}")
     Console().print(table)
+
+
+@click.command()
+@click.option("--deliveries", default=1_000, show_default=True, help="How many are sent.")
+@click.option("--repeats", default=0.2, show_default=True, help="Share that tells of known money.")
+@click.option("--kills", default=9, show_default=True, help="Of API and workers, in turn.")
+@click.option("--seed", default=1, show_default=True, help="Another plan.")
+@options.as_json
+def webhooks(deliveries: int, repeats: float, kills: int, seed: int, as_json: bool) -> None:
+    """Whether each delivery of a platform counts once, while API and workers are killed.
+
+    Exit code 1 when anything is not as it must be.
+    """
+    import uvloop
+
+    from lab.bench.webhooks import measure
+
+    figures = uvloop.run(measure(deliveries, repeats, kills, seed))
+    if as_json:
+        print_json(figures)
+        sys.exit(bool(figures["wrong"]))
+    table = Table(title=f"{deliveries:,} deliveries of {figures['charges']:,} charges")
+    for column in ("", ""):
+        table.add_column(column, justify="right")
+    for name in ("seconds", "records", "applied", "duplicates", "repeats", "conflicts"):
+        table.add_row(name, f"{figures[name]:,}")
+    for name in ("kills", "answers"):
+        table.add_row(name, ", ".join(f"{of} {n:,}" for of, n in figures[name].items()))
+    Console().print(table)
+    for one in figures["wrong"]:
+        click.echo(one, err=True)
+    sys.exit(bool(figures["wrong"]))
