@@ -24,9 +24,10 @@ would correct a history that is too long for it.
 import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
+from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import Link
 from infra.postgres import Pool, database_errors
@@ -61,6 +62,8 @@ from views.corrections import TOO_LONG, is_correction
 
 log = logging.getLogger(__name__)
 
+LOG_APPEND_TIME: Final = 1
+"""`timestamp_type` of a record whose time the broker gave."""
 KEY_LACKING = "this fan's key does not open"
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 
@@ -226,7 +229,7 @@ class Ingest:
                 try:
                     if not record.value:
                         raise InvalidInput("$", "must not be empty")
-                    event = parse_interaction(record.value, record.timestamp, self._currency)
+                    event = parse_interaction(record.value, arrived(record), self._currency)
                 except InvalidInput as refusal:
                     self._set_aside(intake, record, refusal.field, refusal.reason)
                 else:
@@ -423,6 +426,16 @@ class Ingest:
             held = self.positions.held.get(partition)
             if held is None or offset >= held.counted:
                 yield partition, one.reason
+
+
+def arrived(record: Any) -> int:
+    """When the record came, ms: what an event's time may lie after by a few minutes.
+
+    By the broker's clock where the topic says so, as `fanmemory topics create` makes it: then
+    whoever reads the record again judges the same. A producer's clock proves nothing.
+    """
+    vouched = record.timestamp_type == LOG_APPEND_TIME
+    return int(record.timestamp) if vouched else now_ms()
 
 
 def _entry(position: Position, event: Interaction, text: TextFeatures | None) -> JournalEntry:

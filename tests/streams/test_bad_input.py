@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -13,6 +15,7 @@ from schemas.events import VALUE_BYTES_MAX
 from schemas.positions import parse_position
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
+from streams import ingest
 from tests.pipeline import Pipeline, message, mixed, record
 from tests.schemas.refused import NOON, REFUSED
 
@@ -198,3 +201,28 @@ async def test_a_dead_letters_source_is_a_position(running: Pipeline) -> None:
     await running.drained()
     for letter, _ in await running.dead_letters():
         assert parse_position(letter.source).topic == INTERACTIONS.name
+
+
+async def test_the_brokers_clock_says_what_lies_in_the_future(running: Pipeline) -> None:
+    """Not the producer's, whatever time it gives its record."""
+    before = await running.accounting()
+    ahead = int(time.time() * 1000) + 3_600_000
+    key, value = record(message("ahead", 1, at=ahead))
+    async with running.producer() as producer:
+        sent = await producer.send_and_wait(
+            INTERACTIONS.name, value, key=key, timestamp_ms=ahead + 1
+        )
+    running.sent += 1
+    after = await running.drained()
+    assert after.dead_letters - before.dead_letters == 1
+    source = f"interactions-{sent.partition}:{sent.offset}"
+    (letter,) = [one for one, _ in await running.dead_letters() if one.source == source]
+    assert (letter.field, "in the future" in letter.reason) == ("timestamp", True)
+
+
+def test_a_time_that_only_the_producer_gave_is_not_believed() -> None:
+    """On a topic that keeps producers' times: our own clock is asked."""
+    far = 4_000_000_000_000
+    ours = ingest.arrived(SimpleNamespace(timestamp=far, timestamp_type=0))
+    assert abs(ours - time.time() * 1000) < 60_000
+    assert ingest.arrived(SimpleNamespace(timestamp=far, timestamp_type=1)) == far
