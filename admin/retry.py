@@ -1,27 +1,48 @@
 """Publish dead letters again: what was refused, and is acceptable now.
 
-A letter stays on its topic after it was published again, and a retry can be run twice. So an event
-without an id of its own is given its letter's source position as one, and counts once.
+A letter stays on its topic after it was published again. So which were is remembered in Postgres,
+and they are not offered another time; that is written after the brokers have them, a few hundred at
+a time. A crash between the two publishes some twice, which counts nothing twice: an event without
+an id of its own is given its letter's source position as one.
+
+What conflicts with a known event would do so again. It is published only *as new*, under an id that
+stands for all of its content: then it counts beside the event whose id it had, and however often
+its producer had sent it, once.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import msgspec
 
 from admin.dead_letters import opened
-from admin.emit import Refusal, emit, reason_of
+from admin.emit import Emitter, Refusal, reason_of
 from infra.clock import now_ms
+from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.dead_letters import CONFLICT_REASON, HEAD_BYTES_MAX, DeadLetter
 from schemas.errors import InvalidInput, SealBroken
 from schemas.events import parse_interaction
+from schemas.topics import DEAD_LETTERS
+from stores import letters as stored
 
 Reread = Callable[[bytes], Iterable[bytes]]
 """The events that a refused value holds: itself, unless it is a delivery that nobody could read."""
+
+CHUNK_LETTERS: Final = 500
+
+
+@dataclass(slots=True)
+class Looked:
+    """What letters of one reason hold."""
+
+    letters: int = 0
+    acceptable: int = 0
+    """Events."""
 
 
 @dataclass(slots=True)
@@ -29,69 +50,132 @@ class Retried:
     """What became of the letters that were looked at."""
 
     published: int = 0
+    """Events; 0 in a dry run."""
+    acceptable: int = 0
+    """Events that are or would be published."""
+    reasons: dict[Refusal, Looked] = field(default_factory=dict)
+    """Of all that were not published before, by why they were refused."""
     refused: Counter[Refusal] = field(default_factory=Counter)
-    """Still."""
+    """Still, and why now."""
     conflicts: int = 0
-    """Events whose id stands for another one: published as they are, they would be so again."""
+    """Events whose id stands for another one: left out unless they are published as new."""
+    before: int = 0
+    """Letters that were published before."""
     lost: int = 0
     """Not whole, without a value, or sealed under a key that the keyring lacks."""
 
 
 async def retry(
-    settings: Settings, letters: Sequence[DeadLetter], keyring: Keyring, reread: Reread
-) -> Retried:
-    """Publish what is acceptable now, oldest first; each value once.
-
-    Raises `BrokerUnavailable`; then some may have been published, and may be again.
-    """
-    retried = Retried()
-    acceptable = list(_acceptable(settings, letters, keyring, reread, retried))
-    retried.published = (await emit(settings, acceptable)).sent
-    return retried
-
-
-def _acceptable(
     settings: Settings,
     letters: Sequence[DeadLetter],
     keyring: Keyring,
     reread: Reread,
-    retried: Retried,
-) -> Iterator[bytes]:
-    seen: set[bytes] = set()
-    for letter in letters:
-        if letter.reason == CONFLICT_REASON:
-            retried.conflicts += 1
-            continue
-        value = _whole(letter, keyring)
-        if value is None:
-            retried.lost += 1
-            continue
-        for number, event in enumerate(reread(value)):
+    *,
+    as_new: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] = lambda _count: None,
+) -> Retried:
+    """Publish what is acceptable now, oldest first; each value once.
+
+    `progress` is told how many more letters were dealt with. Raises `BrokerUnavailable` and
+    `DatabaseUnavailable`; then some may have been published, and may be again.
+    """
+    retried, reading = Retried(), _Reading(settings, keyring, reread, as_new)
+    emitter = Emitter(settings)
+    try:
+        async with (
+            database_errors(),
+            connecting(settings.postgres_url, command_timeout=60) as connection,
+        ):
+            await stored.forget_retried(connection, DEAD_LETTERS.retention_ms)
+            for start in range(0, len(letters), CHUNK_LETTERS):
+                chunk = letters[start : start + CHUNK_LETTERS]
+                known = await stored.retried(connection, chunk)
+                fresh = [one for one in chunk if (one.source, one.refused_at) not in known]
+                retried.before += len(chunk) - len(fresh)
+                events, whole = reading.read(fresh, retried)
+                retried.acceptable += len(events)
+                if not dry_run:
+                    await emitter.send(events)
+                    await stored.remember_retried(connection, whole)
+                    retried.published += len(events)
+                progress(len(chunk))
+    finally:
+        await emitter.stop()
+    return retried
+
+
+class _Reading:
+    """Reads letters; knows which values came before."""
+
+    def __init__(self, settings: Settings, keyring: Keyring, reread: Reread, as_new: bool) -> None:
+        self._currency = settings.currency
+        self._keyring = keyring
+        self._reread = reread
+        self._as_new = as_new
+        self._seen: set[bytes] = set()
+
+    def read(
+        self, letters: Sequence[DeadLetter], retried: Retried
+    ) -> tuple[list[bytes], list[DeadLetter]]:
+        """The events to publish, and the letters of which nothing is left out."""
+        events: list[bytes] = []
+        whole = []
+        for letter in letters:
+            looked = retried.reasons.setdefault(Refusal(letter.field, letter.reason), Looked())
+            looked.letters += 1
+            conflict = letter.reason == CONFLICT_REASON
+            if conflict and not self._as_new:
+                retried.conflicts += 1
+                continue
+            value = self._whole(letter)
+            if value is None:
+                retried.lost += 1
+                continue
+            found, refused = self._events(letter, value, conflict, retried)
+            looked.acceptable += len(found)
+            events += [event for event in found if event not in self._seen]
+            self._seen.update(found)
+            if found and not refused:
+                whole.append(letter)
+        return events, whole
+
+    def _events(
+        self, letter: DeadLetter, value: bytes, conflict: bool, retried: Retried
+    ) -> tuple[list[bytes], bool]:
+        """What of a letter is acceptable, and whether some of it is not."""
+        found, refused = [], False
+        for number, event in enumerate(self._reread(value)):
             try:
-                accepted = parse_interaction(event, now_ms(), settings.currency)
+                accepted = parse_interaction(event, now_ms(), self._currency)
             except InvalidInput as error:
                 retried.refused[reason_of(error)] += 1
+                refused = True
                 continue
-            if accepted.event_id is None:
+            if conflict:
+                event = _named(event, f"conflict-{letter.digest or letter.source}")
+            elif accepted.event_id is None:
                 event = _named(event, letter.source if number == 0 else f"{letter.source}#{number}")
-            elif event in seen:
-                continue
-            seen.add(event)
-            yield event
+            found.append(event)
+        return found, refused
 
-
-def _whole(letter: DeadLetter, keyring: Keyring) -> bytes | None:
-    if (letter.length or 0) > HEAD_BYTES_MAX:
-        return None
-    try:
-        return opened(letter, keyring)
-    except SealBroken:
-        return None
+    def _whole(self, letter: DeadLetter) -> bytes | None:
+        if (letter.length or 0) > HEAD_BYTES_MAX:
+            return None
+        try:
+            return opened(letter, self._keyring)
+        except SealBroken:
+            return None
 
 
 def _named(event: bytes, source: str) -> bytes:
-    """With an id; spliced in, so that nothing else is rewritten."""
-    if b'"eventId"' in event:  # as null, or in a text
-        return msgspec.json.encode(msgspec.json.decode(event) | {"eventId": source})
-    head, brace, rest = event.partition(b"{")
-    return head + brace + b'"eventId":' + json.dumps(source).encode() + b"," + rest
+    """With this id; nothing else of it is rewritten, so that numbers stay as they were given."""
+    fields = _decode(event)
+    return _encode(
+        {"eventId": msgspec.Raw(json.dumps(source).encode())}
+        | {name: value for name, value in fields.items() if name != "eventId"}
+    )
+
+
+_decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode: Final = msgspec.json.Encoder().encode

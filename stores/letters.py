@@ -1,11 +1,12 @@
 """Dead letters: made sealed, written into the outbox, and counted by their reason.
 
 Ingest writes one for what it refuses, projection for what conflicts with a known event, each in the
-transaction that counts it. Whatever came, a letter is bounded.
+transaction that counts it. Whatever came, a letter is bounded. And it is remembered which of them
+were published again (`admin.retry`).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,16 +73,21 @@ class Letters:
         """One for each conflict of a batch, with the event as the journal has it."""
         if not framed.conflicts:
             return []
-        times = {(raw.partition, raw.offset): raw.timestamp for raw, _ in framed.records}
+        frames = {
+            (raw.partition, raw.offset): (
+                # Of the clear frame: entries of the first release don't name it.
+                Position(INTERACTIONS.name, record.source_partition, record.source_offset),
+                raw.timestamp,
+            )
+            for raw, record in framed.records
+        }
         return [
-            self._conflict(one, subjects[one.subject], times[one.partition, one.offset])
+            self._conflict(one, subjects[one.subject], *frames[one.partition, one.offset])
             for one in framed.conflicts
         ]
 
-    def _conflict(self, one: OpenedRecord, who: Subject, time: int) -> Letter:
-        entry = one.entry
-        source = Position(INTERACTIONS.name, entry.source_partition, entry.source_offset)
-        value = render_interaction((who.creator_id, who.fan_id), entry)
+    def _conflict(self, one: OpenedRecord, who: Subject, source: Position, time: int) -> Letter:
+        value = render_interaction((who.creator_id, who.fan_id), one.entry)
         return self.letter(source, value, "eventId", CONFLICT_REASON, time)
 
     def _digest(self, value: bytes) -> str:
@@ -105,3 +111,24 @@ async def count(connection: Connection, topic: str, reasons: Iterable[tuple[int,
 async def counts(connection: Executor) -> dict[str, int]:
     """How many letters there have been, by reason."""
     return {row["reason"]: row["letters"] for row in await connection.fetch(_QUERIES.counts)}
+
+
+async def retried(connection: Connection, letters: Sequence[DeadLetter]) -> set[tuple[str, str]]:
+    """(source, time of refusal) of those that were published again."""
+    rows = await connection.fetch(_QUERIES.retried, *_ids(letters))
+    return {(row["source"], row["refused_at"]) for row in rows}
+
+
+async def remember_retried(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+    """That these were published again."""
+    if letters:
+        await connection.execute(_QUERIES.remember_retried, *_ids(letters))
+
+
+async def forget_retried(connection: Connection, kept_ms: int) -> None:
+    """Of letters that their topic has let go of by now."""
+    await connection.execute(_QUERIES.forget_retried, kept_ms)
+
+
+def _ids(letters: Sequence[DeadLetter]) -> tuple[list[str], list[str]]:
+    return [one.source for one in letters], [one.refused_at for one in letters]

@@ -69,6 +69,15 @@ CREATE TABLE dead_letter_count (
     PRIMARY KEY (topic, partition, reason)
 );
 
+-- Dead letters that were published again: they are not offered another time.
+CREATE TABLE dead_letter_retried (
+    source     text NOT NULL,
+    -- Kafka's time of the refused record: after a log was made again its place has another one.
+    refused_at text NOT NULL,
+    retried_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, refused_at)
+);
+
 -- The newest epoch that was claimed of each position row, kept beside the row: `fanmemory verify`
 -- holds the two against each other. A row whose epoch was lowered would let a former owner in again.
 CREATE TABLE claim (

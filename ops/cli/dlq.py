@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from admin.dead_letters import opened, read_newest
 from admin.retry import Retried, retry
 from infra.settings import Settings
 from ops.cli import options, print_json
+from ops.cli.progress import Bar
 from ops.importing import reread
 from ops.secrets import with_secrets
 from ops.services import discover
@@ -40,19 +42,35 @@ CANT_OPEN = "the keyring lacks its key, or it was altered"
 @click.option(
     "--retry", "retry_them", is_flag=True, help="Publish what is acceptable now; looks at all."
 )
+@click.option(
+    "--as-new",
+    is_flag=True,
+    help="With --retry: conflicts too, under ids of their own.",
+)
+@click.option("--dry-run", is_flag=True, help="With --retry: only say what would be published.")
 @click.option("--open", "open_them", is_flag=True, help="Show the refused values: personal data.")
 @options.data
 @options.as_json
 def dlq(
-    limit: int, reason: str | None, retry_them: bool, open_them: bool, data: Path, as_json: bool
+    limit: int,
+    reason: str | None,
+    retry_them: bool,
+    as_new: bool,
+    dry_run: bool,
+    open_them: bool,
+    data: Path,
+    as_json: bool,
 ) -> None:
     """Show what was refused, and why.
 
     The refused values are kept sealed; --open opens them with the keyring, to be corrected and
     emitted again. --retry publishes those that are acceptable now, as after an upgrade; deliveries
-    of platforms that nobody could read are read again. What conflicts with a known event is left
-    out. Doing it twice counts nothing twice.
+    of platforms that nobody could read are read again. What was published once is not offered
+    another time, and nothing counts twice. What conflicts with a known event is left out, unless it
+    is published --as-new.
     """
+    if (as_new or dry_run) and not retry_them:
+        raise click.UsageError("--as-new and --dry-run belong to --retry.")
     keyring: Keyring | None = None
     if open_them or retry_them:
         text = with_secrets(Settings(), data).keyring.get_secret_value()
@@ -62,7 +80,17 @@ def dlq(
     if reason is not None:
         letters = [one for one in letters if reason in f"{one.field}: {one.reason}"]
     if retry_them and keyring is not None:
-        _report(asyncio.run(retry(kafka, letters, keyring, reread)), as_json)
+        settings = with_secrets(Settings(), data)
+        with Bar("reading" if dry_run else "publishing", hidden=as_json) as bar:
+            bar.begin(len(letters))
+            doing = retry(
+                *(settings, letters, keyring, reread),
+                as_new=as_new,
+                dry_run=dry_run,
+                progress=bar.advance,
+            )
+            retried = asyncio.run(doing)
+        _report(retried, len(letters), total, dry_run, as_json)
         return
     if as_json:
         print_json(
@@ -94,20 +122,46 @@ def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
         return told | {"valueBase64": base64.b64encode(value or b"").decode()}
 
 
-def _report(retried: Retried, as_json: bool) -> None:
+def _report(retried: Retried, looked: int, total: int, dry_run: bool, as_json: bool) -> None:
     refused = retried.refused.most_common()
+    reasons = sorted(retried.reasons.items(), key=lambda item: (-item[1].letters, item[0]))
     if as_json:
-        still = [{"field": one.field, "reason": one.reason, "count": n} for one, n in refused]
-        told = {"published": retried.published, "stillRefused": still}
-        print_json(told | {"conflicts": retried.conflicts, "lost": retried.lost})
+        print_json(
+            {
+                "total": total,
+                "lookedAt": looked,
+                "publishedBefore": retried.before,
+                "acceptable": retried.acceptable,
+                "published": retried.published,
+                "reasons": [one._asdict() | asdict(seen) for one, seen in reasons],
+                "stillRefused": [one._asdict() | {"count": count} for one, count in refused],
+                "conflicts": retried.conflicts,
+                "lost": retried.lost,
+            }
+        )
         return
-    click.echo(f"{retried.published:,} published again")
+    table = Table(box=None, pad_edge=False)
+    for column in ("letters", "acceptable"):
+        table.add_column(column, justify="right")
+    table.add_column("were refused because", overflow="fold")
+    for one, seen in reasons:
+        shown = Text(f"{one.field}: {one.reason}")
+        table.add_row(f"{seen.letters:,}", f"{seen.acceptable:,}", shown)
+    Console(highlight=False).print(table)
+    if dry_run:
+        click.echo(f"{retried.acceptable:,} would be published; nothing is")
+    else:
+        click.echo(f"{retried.published:,} published again")
+    if retried.before:
+        click.echo(f"{retried.before:,} letters were published before")
     for one, count in refused:
         click.echo(f"{count:,} still refused: {one.field}: {one.reason}")
     if retried.conflicts:
-        click.echo(f"{retried.conflicts:,} conflict with a known event: not published")
+        click.echo(f"{retried.conflicts:,} conflict with a known event; --as-new publishes them")
     if retried.lost:
         click.echo(f"{retried.lost:,} can't be: not whole, or the keyring lacks their key")
+    if total > RETRIED_MAX:
+        click.echo(f"the newest {RETRIED_MAX:,} of {total:,} were looked at")
 
 
 def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> None:

@@ -11,3 +11,12 @@ CREATE TABLE dead_letter_count (
     letters   bigint NOT NULL,
     PRIMARY KEY (topic, partition, reason)
 );
+
+-- Dead letters that were published again: they are not offered another time.
+CREATE TABLE dead_letter_retried (
+    source     text NOT NULL,
+    -- Kafka's time of the refused record: after a log was made again its place has another one.
+    refused_at text NOT NULL,
+    retried_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, refused_at)
+);

@@ -114,9 +114,17 @@ async def test_what_is_acceptable_now_is_published_again_and_counts_once(
         )
         records.append((source.encode(), encode_dead_letter(letter)))
     await demonstrated.pipeline.publish_records(records, DEAD_LETTERS.name)
-    for _ in range(2):
+    dry = demonstrated.json("dlq", "--retry", "--reason", "was new", "--dry-run")
+    assert (dry["acceptable"], dry["published"]) == (1, 0)
+    assert dry["reasons"] == [
+        {"field": "amount", "reason": "was new", "letters": 2, "acceptable": 1}
+    ]
+    said = demonstrated.run("dlq", "--retry", "--reason", "was new", "--dry-run").stdout
+    assert "1 would be published; nothing is" in said
+    for published, before in ((1, 0), (0, 1)):
         told = demonstrated.json("dlq", "--retry", "--reason", "was new")
-        assert (told["published"], told["lost"]) == (1, 0)
+        assert (told["published"], told["publishedBefore"]) == (published, before)
+        assert told["lost"] == 0
         assert [(one["field"], one["count"]) for one in told["stillRefused"]] == [("amount", 1)]
         await demonstrated.drained()
         context = await demonstrated.context("emitter", "retried")
@@ -151,3 +159,36 @@ async def test_a_delivery_that_nobody_could_read_is_read_again(demonstrated: Run
     context = await demonstrated.context("emitter", "jo@example.com")
     assert context is not None
     assert context.engagement_metrics.total_revenue == 3
+
+
+async def test_a_conflict_is_published_as_new_only_when_that_is_said(
+    demonstrated: Running,
+) -> None:
+    """Two tips of one id: the second is kept, and counts once its operator says that it is one."""
+    tip = {"fanId": "conflicting", "creatorId": "emitter", "type": "tip", "eventId": "t1"}
+    tip["timestamp"] = "2024-05-01T10:00:00Z"
+    numbers = b'"metadata":{"n":12345678901234567890123,"x":0.10}}'
+    other = json.dumps(tip | {"amount": 12.5}).encode()[:-1] + b", " + numbers
+    await demonstrated.emit(tip | {"amount": 5}, other, other)
+
+    async def revenue() -> float:
+        await demonstrated.drained()
+        context = await demonstrated.context("emitter", "conflicting")
+        assert context is not None
+        return context.engagement_metrics.total_revenue
+
+    assert await revenue() == 5
+    listed = letters(demonstrated, "--reason", "conflict", "--open", "--newest", "10000")
+    kept, again = [one for one in listed["deadLetters"] if "conflicting" in one["value"]]
+    assert kept["digest"] == again["digest"]
+    assert (kept["field"], json.loads(kept["value"])["amount"]) == ("eventId", 12.5)
+    told = demonstrated.json("dlq", "--retry", "--reason", "conflict")
+    assert (told["published"], told["conflicts"] > 0) == (0, True)
+    assert await revenue() == 5
+    for published in (True, False):
+        told = demonstrated.json("dlq", "--retry", "--reason", "conflict", "--as-new")
+        assert (told["published"] > 0, told["conflicts"]) == (published, 0)
+        assert await revenue() == 17.5
+    refused = demonstrated.run("dlq", "--as-new")
+    assert refused.returncode == 2
+    assert "belong to --retry" in refused.stderr
