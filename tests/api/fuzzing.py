@@ -56,17 +56,7 @@ async def run(url: str, token: str, folder: Path) -> tuple[int, str]:
         *("--checks", ",".join(CHECKS), "--max-examples", str(CASES), "--mode", "all"),
         *("--header", f"Authorization: Bearer {token}", "--request-timeout", "30"),
         *("--generation-deterministic", "--no-shrink"),
-        *(
-            "--suppress-health-check",
-            "all",
-            "--continue-on-failure",
-            "--warnings",
-            "off",
-            "--report",
-            "har",
-            "--report-har-path",
-            "/tmp/st.har",
-        ),
+        *("--suppress-health-check", "all", "--continue-on-failure", "--warnings", "off"),
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
