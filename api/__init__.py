@@ -21,6 +21,7 @@ interactions  POST interaction and interactions, through `publisher`; `ndjson` p
 origins       knows whose event a position is
 webhooks      POST what a platform delivers, checked as it signs it
 contract      the table and its types as OpenAPI (`openapi`), and as a `page`
+connections   GET, PUT and DELETE a creator's connections to platforms
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees
 """

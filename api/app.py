@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from api import bulk, contract, health, interactions, memory, stats, webhooks
+from api import bulk, connections, contract, health, interactions, memory, stats, webhooks
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
@@ -28,12 +28,13 @@ from api.parameters import (
 )
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.answers import Contexts, Data, Results, Taken, Written
+from schemas.answers import Contexts, Data, Done, Results, Taken, Written
 from schemas.bulk import BulkRequest
 from schemas.context import EngagementScore, MemoryContext
 from schemas.errors import (
     BrokerUnavailable,
     CacheUnavailable,
+    ConnectionTaken,
     DatabaseUnavailable,
     DeliveryRefused,
     DeliveryUnfit,
@@ -120,6 +121,44 @@ ENDPOINTS = (
         "getStats",
         scope="memory:read",
         response=Data[stats.Circuits],
+    ),
+    Endpoint(
+        "/api/webhooks/connections",
+        "GET",
+        connections.list_connections,
+        "listConnections",
+        scope="memory:read",
+        response=Data[connections.Connections],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        "/api/webhooks/connections/{connection}",
+        "GET",
+        connections.get_connection,
+        "getConnection",
+        scope="memory:read",
+        parameters=(CONNECTION,),
+        response=Data[connections.Connection],
+        raises=(RouteNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        "/api/webhooks/connections/{connection}",
+        "PUT",
+        connections.put_connection,
+        "putConnection",
+        parameters=(CONNECTION,),
+        request=connections.NewConnection,
+        response=Data[connections.Connection],
+        raises=(RouteNotFound, ConnectionTaken, DatabaseUnavailable),
+    ),
+    Endpoint(
+        "/api/webhooks/connections/{connection}",
+        "DELETE",
+        connections.delete_connection,
+        "deleteConnection",
+        parameters=(CONNECTION,),
+        response=Done,
+        raises=(RouteNotFound, DatabaseUnavailable),
     ),
     # The platform's own signature says who asks, checked against the connection's secret.
     Endpoint(

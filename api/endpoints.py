@@ -46,7 +46,7 @@ class Endpoint:
     """One path and method."""
 
     path: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     handler: Handler
     name: str
     """Also the `operation` of its log lines."""

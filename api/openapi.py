@@ -125,7 +125,7 @@ def _errors(endpoint: Endpoint) -> Iterator[type[FanMemoryError]]:
         yield InvalidInput
     if endpoint.access is Access.CREATOR:
         yield from (Unauthenticated, Forbidden, ScopeMissing, RateLimited)
-    if endpoint.method == "POST":
+    if endpoint.method in ("POST", "PUT"):
         yield BodyTooLarge
     yield FanMemoryError
     if not endpoint.quiet:

@@ -37,6 +37,13 @@ class Written(Body, frozen=True, gc=False):
     """Where it is in the log: a read's `minPosition`."""
 
 
+class Done(Body, frozen=True, gc=False):
+    """It is done."""
+
+    success: Literal[True]
+    timestamp: Time
+
+
 class Taken(Body, frozen=True, gc=False):
     """The brokers have what a platform delivered."""
 

@@ -71,6 +71,14 @@ class DeliveryUnfit(FanMemoryError):
     hint = "docs/platforms.md says what is taken; what is refused is kept as a dead letter."
 
 
+class ConnectionTaken(FanMemoryError):
+    """This connection can't be made."""
+
+    status = 409
+    type = "VALIDATION_ERROR"
+    hint = "Choose another random id; a creator may make 100 connections."
+
+
 class Forbidden(FanMemoryError):
     """Creator access required"""
 

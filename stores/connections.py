@@ -18,6 +18,9 @@ from privacy.keys import Keyring
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "connections.sql")
 ID_BYTES: Final = 16
+OWN_MAX: Final = 100
+"""Connections that a creator may make; the command line has no limit."""
+LISTED_MAX: Final = 1_000
 
 
 class Ways(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,6 +67,34 @@ async def add(
     kek, sealed = keyring.seal(_encode(ways), _context(id, platform, creator_id))
     await connection.execute(_QUERIES.add, id, platform, creator_id, kek, sealed)
     return id
+
+
+async def put(
+    connection: Executor, keyring: Keyring, id: str, platform: str, creator_id: str, ways: Ways
+) -> PlatformConnection | None:
+    """A connection under an id of the creator's choice, new or in the place of their own.
+
+    None for an id that is another creator's, and when the creator has `OWN_MAX` already.
+    """
+    kek, sealed = keyring.seal(_encode(ways), _context(id, platform, creator_id))
+    row = await connection.fetchrow(_QUERIES.put, id, platform, creator_id, kek, sealed, OWN_MAX)
+    return None if row is None else _of(row)
+
+
+async def find_own(connection: Executor, creator_id: str, id: str) -> PlatformConnection | None:
+    row = await connection.fetchrow(_QUERIES.find_own, id, creator_id)
+    return None if row is None else _of(row)
+
+
+async def list_own(connection: Executor, creator_id: str) -> list[PlatformConnection]:
+    """A creator's, oldest first."""
+    rows = await connection.fetch(_QUERIES.list_own, creator_id, LISTED_MAX)
+    return [_of(row) for row in rows]
+
+
+async def remove_own(connection: Executor, creator_id: str, id: str) -> bool:
+    """Whether there was one of this creator's."""
+    return await connection.fetchval(_QUERIES.remove_own, id, creator_id) is not None
 
 
 async def find(connection: Executor, platform: str, id: str) -> PlatformConnection | None:

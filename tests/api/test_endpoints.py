@@ -81,7 +81,8 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     asked = {one.name: one.scope for one in ENDPOINTS if one.access is Access.CREATOR}
     reading = {name for name, scope in asked.items() if scope == "memory:read"}
     writing = {name for name, scope in asked.items() if scope == "memory:write"}
-    assert writing == {"saveInteraction", "saveInteractions"}
+    saving = {"saveInteraction", "saveInteractions"}
+    assert writing == saving | {"putConnection", "deleteConnection"}
     assert reading == set(asked) - writing
     assert EXTRA[0].scope == "memory:write", "what says nothing"
 
