@@ -266,7 +266,7 @@ class BatchLoop:
             held = self.positions.held
             moved = {p for p in suspects if p in held and before.get(p) != held[p].next}
             # What was fetched by an earlier link is not taken any more.
-            moved |= {p for p in links if self._checked.get(p, links[p]) != links[p] and p in held}
+            moved |= {p for p in links if self._checked.get(p) != links[p] and p in held}
             self._checked |= links
             await self._seek({p: held[p].next for p in moved})
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import faust
@@ -264,3 +265,38 @@ async def test_a_claim_that_fails_ends_the_app(pipeline: Pipeline) -> None:
 
 def test_the_pinned_faust_is_the_one_these_contracts_were_written_for() -> None:
     assert faust.__version__.startswith("0.15.")
+
+
+async def test_records_across_which_the_link_changed_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They may have come by the link that is lost, and would pass for those of the new one."""
+    tp = TP(INTERACTIONS.name, 0)
+    links = iter(["first", "second", "second", "second"])
+    monkeypatch.setattr("infra.kafka.link", lambda *_: next(links))
+
+    class Place:
+        has_valid_position = True
+        position = 10
+
+    place = Place()
+
+    class Consumer:
+        _client = None
+
+        def seek(self, tp: TP, offset: int) -> None:
+            place.position = offset
+
+    async def fetched(*_: Any) -> dict[TP, list[Any]]:
+        place.position += 5
+        return {tp: [SimpleNamespace(offset=at) for at in range(10, 15)]}
+
+    monkeypatch.setattr(transport, "_place", lambda *_: place)
+    monkeypatch.setattr(transport, "_claims", {INTERACTIONS.name: None})
+    monkeypatch.setattr(drivers.aiokafka.AIOKafkaConsumerThread, "_fetch_records", fetched)
+    thread = transport._Thread.__new__(transport._Thread)
+    thread._read, thread._links = {tp: (place, 10, 1, False)}, {}
+    assert await thread._fetch_records(Consumer(), {tp}) == {}
+    assert place.position == 10
+    again = await thread._fetch_records(Consumer(), {tp})
+    assert (again[tp].start, again[tp].until, again[tp].link) == (10, 15, 2)
