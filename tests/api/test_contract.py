@@ -5,13 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.app import ENDPOINTS
 from api.contract import Contract
-from schemas.events import Wire
-from schemas.published_event import InteractionEvent
 from tests.api import fuzzing
 from tests.api.client import Client
 
@@ -34,11 +31,6 @@ def test_every_endpoint_is_in_it() -> None:
         assert operation["operationId"] == endpoint.name
         assert operation["summary"].endswith(".")
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
-
-
-def test_the_published_event_has_the_fields_of_the_parsed_one() -> None:
-    names = [field.encode_name for field in msgspec.structs.fields(InteractionEvent)]
-    assert names == [field.encode_name for field in msgspec.structs.fields(Wire)]
 
 
 async def test_it_is_answered_and_so_is_a_page_that_loads_and_runs_nothing(api: Client) -> None:
