@@ -166,7 +166,7 @@ def of_the_fan(events: Iterable[JournalEntry]) -> list[JournalEntry]:
         event
         for event in events
         if (event.sender == "fan" or event.kind not in ("like", "view"))
-        and not (event.kind == "refund" and (event.details or NO_DETAILS).refers_to is not None)
+        and not (event.kind == "refund" and names_its_payment(event))
     ]
 
 
@@ -179,14 +179,21 @@ def dollars(event: JournalEntry) -> float:
 
 
 def earned(events: Iterable[JournalEntry]) -> dict[str | None, Decimal]:
-    """Per currency that was named; None: of what named none."""
+    """Per currency that was named; None: of what named none. A refund that names its payment is no
+    event of its own: it counts as far as it is more than was paid."""
     sums: dict[str | None, Decimal] = defaultdict(Decimal)
     for event in events:
+        if event.kind == "refund" and names_its_payment(event) and not event.amount:
+            continue
         if event.kind in ("purchase", "tip", "subscription", "refund"):
             code = currency_of(event)
             amount = Decimal(event.amount or 0).scaleb(-DIGITS[code or "USD"])
             sums[code] += -amount if event.kind == "refund" else amount
     return sums
+
+
+def names_its_payment(refund: JournalEntry) -> bool:
+    return (refund.details or NO_DETAILS).refers_to is not None
 
 
 def is_act(event: JournalEntry) -> bool:
@@ -309,7 +316,7 @@ def dominant_emotions(events: Sequence[JournalEntry]) -> dict[str, float]:
     for event in written:
         for name, weight in features(event).emotions.items():
             emotions[name] += weight * fade(event, newest, 7)
-    least = 0.15 * sum(emotions.values()) - EPSILON
+    least = 0.15 * sum(emotions.values()) * (1 - EPSILON)  # the weights may be tiny
     return {name: weight for name, weight in emotions.items() if weight >= least}
 
 

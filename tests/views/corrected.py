@@ -44,11 +44,11 @@ def refund(
 
 
 @st.composite
-def corrections(draw: st.DrawFn) -> JournalEntry:
+def corrections(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> JournalEntry:
     """A correction of something that may be there."""
     event_id = draw(st.sampled_from((*IDS, "e-1", "e-2", "e-3")))
     target = draw(st.sampled_from((*IDS, "e-1", "e-2", "e-3")))
-    time = draw(any_time)
+    time = draw(times)
     what = draw(st.sampled_from(("delete", "edit", "edit", "refund")))
     if what == "delete":
         return delete(target, draw(st.sampled_from((None, *KINDS))), event_id=event_id, time=time)
@@ -86,9 +86,11 @@ def corrections(draw: st.DrawFn) -> JournalEntry:
 
 
 @st.composite
-def logs(draw: st.DrawFn, max_size: int = 14) -> list[JournalEntry]:
+def logs(
+    draw: st.DrawFn, max_size: int = 14, times: st.SearchStrategy[int] = any_time
+) -> list[JournalEntry]:
     """Events that share few ids, and corrections of them; each identity once, as in a history."""
-    plain = entries().flatmap(
+    plain = entries(times).flatmap(
         lambda entry: st.builds(
             lambda id, amount: msgspec.structs.replace(
                 entry, event_id=id, amount=entry.amount and amount
@@ -97,7 +99,9 @@ def logs(draw: st.DrawFn, max_size: int = 14) -> list[JournalEntry]:
             st.integers(0, 3000),
         )
     )
-    found = draw(st.lists(st.one_of(plain, plain, corrections()), min_size=1, max_size=max_size))
+    found = draw(
+        st.lists(st.one_of(plain, plain, corrections(times)), min_size=1, max_size=max_size)
+    )
     once: dict[tuple[str, str], JournalEntry] = {}
     for entry in found:
         once.setdefault((entry.kind, entry.event_id), entry)

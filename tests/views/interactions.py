@@ -108,6 +108,8 @@ any_time = st.one_of(
     st.integers(NOON - 90 * DAY_MS, NOON + 90 * DAY_MS),
     st.integers(0, 500).map(lambda minutes: NOON + minutes * MINUTE_MS),
 )
+NEAR = st.integers(0, 40_000).map(lambda minutes: NOON + minutes * 60_011)
+"""Within four weeks: what has decayed for decades differs in its last bits by the order of sums."""
 
 
 @st.composite

@@ -16,8 +16,9 @@ from analysis import analyse
 from schemas.context import EngagementScore, MemoryContext
 from schemas.events import parse_interaction
 from schemas.journal import JournalEntry
+from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS
-from tests.views.interactions import NOON, histories, like, remember, view
+from tests.views.interactions import NEAR, NOON, histories, like, message, remember, view
 from views import messages
 from views.context import render_context, render_score
 
@@ -36,14 +37,18 @@ def assert_equals_plain_sums(entries: list[JournalEntry], now: int) -> None:
     assert document_differences(document, "creator", "fan", entries, now) == []
 
 
-NEAR = st.integers(0, 40_000).map(lambda minutes: NOON + minutes * 60_011)
-
-
 @given(histories(max_size=20, times=NEAR), st.integers(0, 200 * DAY_MS))
 def test_every_field_equals_a_plain_calculation_over_all_events(
     entries: list[JournalEntry], wait: int
 ) -> None:
     assert_equals_plain_sums(entries, max(entry.time for entry in entries) + wait)
+
+
+def test_emotions_of_long_ago_are_shares_of_what_is_left() -> None:
+    """Also of weights that have nearly gone: one below 15 % is not shown."""
+    text = TextFeatures("positive", emotions={"joy": 0.0001, "love": 0.0006})
+    entries = [message(text=text), message(NOON + 120 * DAY_MS, event_id="later")]
+    assert_equals_plain_sums(entries, NOON + 120 * DAY_MS)
 
 
 @mark.parametrize("entry", [view(), like(), like(content_type="photo")])

@@ -20,7 +20,7 @@ from tests.views.corrected import (
     refund,
     state_of,
 )
-from tests.views.interactions import NOON, like, message, purchase, tip
+from tests.views.interactions import NEAR, NOON, like, message, purchase, tip
 from views.corrections import AWAITED_MAX, as_corrected, correct, is_correction, token
 from views.explain import context_as_of
 from views.state import encode
@@ -119,7 +119,14 @@ def test_a_refunded_purchase_shows_as_a_refund_and_nowhere_else() -> None:
     assert found == without
 
 
-@given(logs())
+@mark.parametrize("amount", [0, 2000, 2500])
+def test_a_refund_in_another_currency_leaves_its_rest(amount: int) -> None:
+    paid = msgspec.structs.replace(purchase(), details=Details(currency="JPY"))
+    for log in ([hello(), paid, refund("p", amount, currency="JPY")], [refund("p", amount)]):
+        assert differences(log) == []
+
+
+@given(logs(times=NEAR))
 def test_the_views_are_those_of_the_definitions(log: list[JournalEntry]) -> None:
     assert differences(log) == []
 
