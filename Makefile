@@ -1,11 +1,12 @@
 # One environment, `.venv`, made from hashed locks; needs only Python >= 3.11.
 PYTHON ?= python3
 JOBS ?= 2
+ROUNDS ?= 5
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test test-containers coverage chaos fuzz lint docs lock clean distclean
+.PHONY: help install demo test test-containers coverage chaos fuzz properties lint docs lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -40,6 +41,10 @@ chaos: install ## Kill everything while events flow; check every promise (about 
 
 fuzz: install ## Send the API more than 10,000 requests made from its contract.
 	TEST_CASES=1500 $(BIN)/python -m pytest tests/api/test_contract.py
+
+properties: install ## Test the properties of the lower rooms with new examples, ROUNDS times.
+	for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q --hypothesis-profile=random -m hypothesis \
+	  tests/schemas tests/views tests/privacy tests/integrations tests/analysis || exit 1; done
 
 lint: install ## Lint, types, import rules.
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from infra.settings import Settings
 from ops.services import EmbeddedServices, Endpoints
@@ -12,6 +14,19 @@ from tests import services as helpers
 
 FIRST = "test_chaos.py"
 """The longest by far: begun first, so that the others pass beside it."""
+
+
+# Properties have no time limit per example: two cores are shared with the services. In `make test`
+# their examples are always the same, so that a change is judged by what it changes; `make
+# properties` looks for new ones.
+for name, derandomize in (("same", True), ("random", False)):
+    hypothesis_settings.register_profile(
+        name,
+        deadline=None,
+        derandomize=derandomize,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+hypothesis_settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

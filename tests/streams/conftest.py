@@ -4,18 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 
 from infra.settings import Settings
 from ops.services import Endpoints
 from tests import services as helpers
 from tests.pipeline import Pipeline
-
-hypothesis_settings.register_profile(
-    "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-hypothesis_settings.load_profile("shared-machine")
 
 
 @pytest.fixture
