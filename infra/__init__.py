@@ -3,6 +3,7 @@
 settings    the one frozen object, read once at start
 logs        JSON lines that hold nothing personal
 clock       the time of this machine
+background  tasks that go on when nobody waits for them any more
 deadlines   time limits of one length by one timer
 sql         named queries out of `.sql` files
 migrations  numbered SQL files, applied once each

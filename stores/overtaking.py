@@ -9,9 +9,10 @@ take its own slowness for the cache's and turn all its reads on Postgres. The ot
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from infra.background import Background
 from infra.deadlines import Deadlines
 
 AT_ONCE_MAX: Final = 32
@@ -27,7 +28,7 @@ class Overtaking:
         self._seconds = seconds
         self._deadlines = Deadlines(seconds, self._take)
         self._taken = 0
-        self.again: set[asyncio.Task[Any]] = set()
+        self.again: Background[Any] = Background()
         """Asked once more, for whoever ends this to cancel."""
 
     async def soon(self, look: Callable[[], Awaitable[T]]) -> T | None:
@@ -47,18 +48,20 @@ class Overtaking:
                 self.release()
             raise
 
-    def ask_again(self, look: Callable[[], Awaitable[T]]) -> "asyncio.Task[T] | None":
-        """Once more in the background; None when that is done for too many already."""
+    async def sooner(
+        self, look: Callable[[], Coroutine[Any, Any, T]], read: "asyncio.Task[Any]"
+    ) -> T | None:
+        """What `look` answers when asked once more, if that is sooner than `read`, or `read` fails.
+
+        None otherwise, and when that is asked for too many already: then `read` is what there is.
+        """
         if len(self.again) >= AT_ONCE_MAX:
             return None
-
-        async def asked() -> T:
-            return await look()
-
-        task = asyncio.create_task(asked())
-        self.again.add(task)
-        task.add_done_callback(self._answered)
-        return task
+        again: asyncio.Task[T] = self.again.begin(look())
+        await asyncio.wait((again, read), return_when=asyncio.FIRST_COMPLETED)
+        if read.done() and not _failed(read):
+            return None
+        return await asyncio.shield(again)
 
     def release(self) -> None:
         self._taken -= 1
@@ -69,12 +72,6 @@ class Overtaking:
         self._taken += 1
         return True
 
-    def _answered(self, task: "asyncio.Task[Any]") -> None:
-        self.again.discard(task)
-        if not task.cancelled():
-            task.exception()  # taken, even if nobody waited for it
 
-
-def failed(task: "asyncio.Task[Any]") -> bool:
-    """Whether it has ended without a result."""
-    return task.done() and (task.cancelled() or task.exception() is not None)
+def _failed(ended: "asyncio.Task[Any]") -> bool:
+    return ended.cancelled() or ended.exception() is not None

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from infra.background import Background
 from infra.breaker import Breaker, Guard, watching
 from infra.postgres import Pool, open_pool
 from infra.settings import Settings
@@ -52,7 +53,7 @@ class Past:
         self._settings = settings
         self._turns = asyncio.Semaphore(TURNS)
         self._queues: dict[str, _Queue] = {}
-        self._working: set[asyncio.Task[Any]] = set()
+        self._working: Background[Any] = Background()
         self._watch: list[asyncio.Task[None]] = []
         self.guard = Guard(
             Breaker(
@@ -88,9 +89,8 @@ class Past:
             await turns.enter_async_context(self._turn(creator_id))
             await turns.enter_async_context(self._turns)
             # A thread can't be stopped: the turn lasts as long, also for a client that left.
-            task = asyncio.create_task(self._work(turns.pop_all(), creator_id, fan_id, compute))
-        self._working.add(task)
-        task.add_done_callback(self._ended)
+            work = self._work(turns.pop_all(), creator_id, fan_id, compute)
+            task: asyncio.Task[T] = self._working.begin(work)
         return await asyncio.shield(task)
 
     async def _work(
@@ -103,11 +103,6 @@ class Past:
         async with turns:
             history = await self.guard.call(lambda: self._read(creator_id, fan_id))
             return await asyncio.to_thread(_corrected, history, compute)
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._working.discard(task)
-        if not task.cancelled():
-            task.exception()  # taken, even if everyone who waited has hung up
 
     async def _read(self, creator_id: str, fan_id: str) -> History:
         settings = self._settings

@@ -30,6 +30,7 @@ from typing import Any, Final, Literal, cast
 import msgspec
 import pybreaker
 
+from infra.background import Background
 from infra.breaker import Breaker, BreakerStats, Guard, watching
 from infra.clock import now_ms
 from infra.settings import Settings
@@ -47,7 +48,7 @@ from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 from stores.cache import Cache, Lease
 from stores.cached import Remembered, remembered
-from stores.overtaking import Overtaking, failed
+from stores.overtaking import Overtaking
 from stores.recent import Recent
 from stores.remarks import Contexts, Degraded, ReadCounts, Remarks
 from stores.several import LEASE_SECONDS_MAX, SeveralReader
@@ -120,8 +121,8 @@ class FanMemory:
             settings.own_write_seconds_max,
         )
         self._flights: dict[tuple[str, str], asyncio.Task[Remembered | None]] = {}
-        self._reads: set[asyncio.Task[Remembered | None]] = set()
-        self._fills: set[asyncio.Task[None]] = set()
+        self._reads: Background[Remembered | None] = Background()
+        self._fills: Background[None] = Background()
         self._watches: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -316,16 +317,14 @@ class FanMemory:
         self.counts.cache_requests += 1
         self.counts.cache_overtaken += 1
         try:
-            again = self._overtaking.ask_again(lambda: self._look(creator_id, fan_id, messages))
             flight = self._flight(creator_id, fan_id, "silent", share)
-            if again is not None:
-                await asyncio.wait((again, flight), return_when=asyncio.FIRST_COMPLETED)
-                if not flight.done() or failed(flight):
-                    found, _ = await asyncio.shield(again)
-                    if isinstance(found, Remembered):
-                        self.counts.cache_hits += 1
-                        self._remark_cached(remarks)
-                        return found
+            looked = await self._overtaking.sooner(
+                lambda: self._look(creator_id, fan_id, messages), flight
+            )
+            if looked is not None and isinstance(looked[0], Remembered):
+                self.counts.cache_hits += 1
+                self._remark_cached(remarks)
+                return looked[0]
             return _known(await asyncio.shield(flight))
         finally:
             self._overtaking.release()
@@ -390,18 +389,11 @@ class FanMemory:
         if flight is not None:
             self.counts.shared_reads += 1
             return flight
-        flight = asyncio.create_task(self._fetch(creator_id, fan_id, miss))
+        flight = self._reads.begin(self._fetch(creator_id, fan_id, miss))
         if share:
             self._flights[key] = flight
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
-        self._reads.add(flight)
-        flight.add_done_callback(self._landed)
         return flight
-
-    def _landed(self, flight: "asyncio.Task[Remembered | None]") -> None:
-        self._reads.discard(flight)
-        if not flight.cancelled():
-            flight.exception()  # taken, even if everyone who waited has hung up
 
     async def _fetch(self, creator_id: str, fan_id: str, miss: Miss) -> Remembered | None:
         self.counts.store_reads += 1
@@ -437,9 +429,7 @@ class FanMemory:
         if len(self._fills) >= self._settings.cache_fills_max:
             self.counts.fills_dropped += 1
             return
-        task = asyncio.create_task(self._fill(lease, creator_id, fan_id, stored, recent))
-        self._fills.add(task)
-        task.add_done_callback(self._fills.discard)
+        self._fills.begin(self._fill(lease, creator_id, fan_id, stored, recent))
 
     async def _fill(
         self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent

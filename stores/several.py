@@ -13,13 +13,14 @@ from typing import Final
 
 import pybreaker
 
+from infra.background import Background
 from infra.breaker import Guard
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, FanMemoryError, SealBroken
 from schemas.positions import Position
 from stores.cache import Cache, Lease, Looked
 from stores.cached import Remembered, remembered
-from stores.overtaking import Overtaking, failed
+from stores.overtaking import Overtaking
 from stores.recent import Recent
 from stores.snapshot import SealedSnapshot, open_snapshot
 from stores.store import Store
@@ -76,7 +77,7 @@ class SeveralReader:
         self._written = written
         self._overtaking = overtaking
         self._own_write_seconds_max = own_write_seconds_max
-        self.reads: set[asyncio.Task[Stored]] = set()
+        self.reads: Background[Stored] = Background()
         """Of Postgres, under way."""
 
     async def read(
@@ -103,13 +104,13 @@ class SeveralReader:
         """Whichever store answers first, now that Redis has taken too long."""
         read.overtaken = len(fan_ids)
         try:
-            again = self._overtaking.ask_again(lambda: self._look(creator_id, fan_ids))
             fetching = self._fetch(creator_id, fan_ids)
-            if again is not None:
-                await asyncio.wait((again, fetching), return_when=asyncio.FIRST_COMPLETED)
-                if not fetching.done() or failed(fetching):
-                    self._sort(read, fan_ids, await asyncio.shield(again))
-                    read.hits = len(read.found)
+            looked = await self._overtaking.sooner(
+                lambda: self._look(creator_id, fan_ids), fetching
+            )
+            if looked is not None:
+                self._sort(read, fan_ids, looked)
+                read.hits = len(read.found)
             missed = _missed(read, fan_ids)
             if missed:
                 await self._take(read, creator_id, missed, fetching, {})
@@ -161,15 +162,7 @@ class SeveralReader:
                 lambda: self._store.stored_several(creator_id, fan_ids)
             )
 
-        task = asyncio.create_task(fetch())
-        self.reads.add(task)
-        task.add_done_callback(self._fetched)
-        return task
-
-    def _fetched(self, task: "asyncio.Task[Stored]") -> None:
-        self.reads.discard(task)
-        if not task.cancelled():
-            task.exception()  # taken, even if everyone who waited has hung up
+        return self.reads.begin(fetch())
 
     async def _take(
         self,

@@ -88,17 +88,36 @@ async def test_whoever_hangs_up_gives_the_place_back() -> None:
 
 async def test_what_is_asked_again_is_bounded_and_its_failure_is_nobodys() -> None:
     overtaking = Overtaking(0.01)
-    asked = [overtaking.ask_again(hang) for _ in range(AT_ONCE_MAX)]
-    assert None not in asked
-    assert overtaking.ask_again(hang) is None
-    for one in asked:
-        assert one is not None
-        one.cancel()
-    await asyncio.gather(*[one for one in asked if one], return_exceptions=True)
+    read = asyncio.create_task(hang())
+    waiting = [asyncio.create_task(overtaking.sooner(hang, read)) for _ in range(AT_ONCE_MAX)]
+    await asyncio.sleep(0)
+    assert len(overtaking.again) == AT_ONCE_MAX
+    assert await overtaking.sooner(hang, read) is None
+    for task in (*waiting, *overtaking.again):
+        task.cancel()
+    await asyncio.gather(*waiting, *overtaking.again, return_exceptions=True)
     assert not overtaking.again
-    failing = overtaking.ask_again(fail)
-    assert failing is not None
+    left = asyncio.create_task(overtaking.sooner(fail, read))
+    await asyncio.sleep(0)
+    (failing,) = overtaking.again
+    left.cancel()
     await asyncio.wait([failing])
+    read.cancel()
+
+
+async def test_the_first_answer_counts_and_a_read_that_failed_is_none() -> None:
+    overtaking = Overtaking(0.01)
+    hanging = asyncio.create_task(hang())
+    assert await overtaking.sooner(at_once, hanging) == "soon"
+    hanging.cancel()
+    failing = asyncio.create_task(fail())
+    await asyncio.wait([failing])
+    assert await overtaking.sooner(at_once, failing) == "soon"
+    read = asyncio.create_task(at_once())
+    await asyncio.wait([read])
+    assert await overtaking.sooner(hang, read) is None
+    for task in overtaking.again:
+        task.cancel()
 
 
 async def test_with_0_seconds_nothing_is_overtaken() -> None:
