@@ -8,9 +8,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from infra.postgres import Connection
-from privacy.seal import open_entry
+from privacy.seal import open_if_intact
 from privacy.subjects import Subject
-from schemas.errors import SealBroken
 from stores import history
 from stores.folding import (
     Folded,
@@ -84,9 +83,8 @@ def _fold(
 
 def opened(row: history.Row, subject: Subject) -> OpenedRecord | None:
     """None for a row that was altered: it could not be folded when it was new, either."""
-    try:
-        entry = open_entry(subject.cipher, subject.id, row.event_key, row.body)
-    except SealBroken:
+    entry = open_if_intact(subject.cipher, subject.id, row.event_key, row.body)
+    if entry is None:
         return None
     return OpenedRecord(row.partition, row.offset, subject.id, row.event_key, row.body, entry)
 

@@ -3,16 +3,14 @@
 The one writer of `interaction`, for the live fold, rebuilds and tests alike.
 """
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.postgres import Connection
 from infra.sql import load_queries
-from privacy.seal import open_entry
+from privacy.seal import open_if_intact
 from privacy.subjects import Subject
-from schemas.errors import SealBroken
 from schemas.journal import JournalEntry
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.refolding import Limits
@@ -98,8 +96,9 @@ async def firsts(
     entries: dict[tuple[bytes, bytes | None], JournalEntry] = {}
     for row in await connection.fetch(_QUERIES.bodies_of, *_columns(sorted(asked))):
         subject, key = row["subject"], row["event_key"]
-        with contextlib.suppress(SealBroken):
-            entries[subject, key] = open_entry(subjects[subject].cipher, subject, key, row["body"])
+        entry = open_if_intact(subjects[subject].cipher, subject, key, row["body"])
+        if entry is not None:
+            entries[subject, key] = entry
     found = {}
     for one in known:
         first = entries.get((one.subject, one.other_key))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from schemas.journal import JournalEntry
 from views.acts import is_direct
+from views.corrections import is_edit
 
 
 class OpenedRecord(NamedTuple):
@@ -35,9 +36,7 @@ HIDDEN = Columns()
 
 def columns_of(entry: JournalEntry) -> Columns:
     """As long as no correction is known: an edit is no message of its own."""
-    if entry.kind != "message" or (
-        entry.details is not None and entry.details.replaces is not None
-    ):
+    if entry.kind != "message" or is_edit(entry):
         return HIDDEN
     direct = is_direct(entry)
     return Columns(direct, not direct)

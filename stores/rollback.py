@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from infra.postgres import Connection, Record
+from infra.postgres import Connection
 from infra.sql import load_queries
 from privacy.keys import NONCE_BYTES
-from privacy.seal import open_entry
+from privacy.seal import open_if_intact
 from privacy.subjects import Subject, Subjects
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import corrections, history, states
-from stores.folding import FramedBatch, OpenedRecord, fold_whole
+from stores.folding import FramedBatch, fold_whole
 from stores.generations import INTAKE_GENERATION
 from stores.marks import below
 from stores.positions import POSITION_SQL, Held, send_back
@@ -110,19 +110,6 @@ async def _fold_again(
     await states.delete(connection, generation, gone)
 
 
-def _opened(row: Record, known: Mapping[bytes, Subject]) -> OpenedRecord | None:
-    subject = known.get(row["subject"])
-    if subject is None:
-        return None
-    try:
-        entry = open_entry(subject.cipher, subject.id, row["event_key"], row["body"])
-    except SealBroken:
-        return None  # it could not be folded when it was new, either
-    return OpenedRecord(
-        row["partition"], row["offset"], subject.id, row["event_key"], row["body"], entry
-    )
-
-
 async def applied_since(
     connection: Connection, partition: int, start: int, subjects: Subjects
 ) -> list[tuple[Subject, JournalEntry]]:
@@ -130,8 +117,14 @@ async def applied_since(
     rows = await connection.fetch(_QUERIES.applied_since, partition, start)
     locked: dict[bytes, SealBroken] = {}
     known = await subjects.lookup(connection, {row["subject"] for row in rows}, locked)
-    opened = (_opened(row, known) for row in rows)
-    return [(known[one.subject], one.entry) for one in opened if one is not None]
+    found = []
+    for row in rows:
+        subject = known.get(row["subject"])
+        if subject is not None:
+            entry = open_if_intact(subject.cipher, subject.id, row["event_key"], row["body"])
+            if entry is not None:
+                found.append((subject, entry))
+    return found
 
 
 async def nonces(

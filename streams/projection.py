@@ -20,14 +20,13 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Container, Mapping, Sequence
 
 from infra.failpoints import fail_point
 from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
-from privacy.seal import open_entry
+from privacy.seal import open_if_intact
 from privacy.subjects import Subject, Subjects
 from schemas.dead_letters import CONFLICT
 from schemas.errors import DatabaseUnavailable, SealBroken
@@ -225,7 +224,7 @@ class Projection:
         subjects: Mapping[bytes, Subject],
     ) -> tuple[list[OpenedRecord], dict[tuple[int, int], JournalEntry | None]]:
         """The entries that were not there yet; and by the place of each other one, what was."""
-        fresh = await self._without_known_before(connection, opened)
+        fresh = await _without_known_before(connection, opened, subjects)
         known = await history.insert(connection, history.history_rows(fresh))
         if not known and len(fresh) == len(opened):
             return opened, {}
@@ -236,25 +235,24 @@ class Projection:
         places = ((one.partition, one.offset) for one in again)
         return fresh, {place: firsts.get(place) for place in places}
 
-    async def _without_known_before(
-        self, connection: Connection, opened: list[OpenedRecord]
-    ) -> list[OpenedRecord]:
-        """Leave out what stands there already under the key that another release gave it."""
-        before = await history.known_before(connection, opened)
-        if not before:
-            return opened
-        subjects = await self._subjects.lookup(connection, {one.subject for one in before})
-        kinds = {}
-        for one in before:
-            cipher = subjects[one.subject].cipher
-            with contextlib.suppress(SealBroken):  # an altered row hides no event
-                entry = open_entry(cipher, one.subject, one.event_key, one.body)
-                kinds[one.subject, one.event_key] = entry.kind
-        return [
-            one
-            for one in opened
-            if not one.other_key or kinds.get((one.subject, one.other_key)) != one.entry.kind
-        ]
+
+async def _without_known_before(
+    connection: Connection, opened: list[OpenedRecord], subjects: Mapping[bytes, Subject]
+) -> list[OpenedRecord]:
+    """Leave out what stands there already under the key that another release gave it."""
+    kinds = {}
+    for one in await history.known_before(connection, opened):
+        cipher = subjects[one.subject].cipher
+        entry = open_if_intact(cipher, one.subject, one.event_key, one.body)
+        if entry is not None:  # an altered row hides no event
+            kinds[one.subject, one.event_key] = entry.kind
+    if not kinds:
+        return opened
+    return [
+        one
+        for one in opened
+        if not one.other_key or kinds.get((one.subject, one.other_key)) != one.entry.kind
+    ]
 
 
 def _told(fan: Folded) -> outbox.Outgoing:

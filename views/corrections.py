@@ -97,6 +97,10 @@ def is_correction(entry: JournalEntry | Interaction) -> bool:
     )
 
 
+def is_edit(entry: JournalEntry) -> bool:
+    return entry.details is not None and entry.details.replaces is not None
+
+
 def token(event_id: str) -> int:
     """Stands for an id in a state, which is not sealed; two ids may share one."""
     return int.from_bytes(blake2b(event_id.encode(), digest_size=_TOKEN_BYTES).digest(), "big")
@@ -186,7 +190,7 @@ class _Correction:
         for index, entry in enumerate(self._entries):
             if index in self._gone or index in self._refused or entry.kind == "delete":
                 continue
-            if entry.details is not None and entry.details.replaces is not None:
+            if is_edit(entry):
                 continue
             edit = self._edits.get(index)
             if edit is not None:
@@ -262,13 +266,10 @@ class _Correction:
             while at is not None and at in waiting and at not in seen:
                 seen.add(at)
                 at = self._target(at)
-            if at is None or at in seen or at in self._gone or self._is_edit(at):
+            if at is None or at in seen or at in self._gone or is_edit(self._entries[at]):
                 continue
             if at not in self._edits or self._age(index) > self._age(self._edits[at]):
                 self._edits[at] = index
-
-    def _is_edit(self, index: int) -> bool:
-        return (self._entries[index].details or NO_DETAILS).replaces is not None
 
     def _age(self, index: int) -> tuple[int, int, int]:
         entry = self._entries[index]
