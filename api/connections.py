@@ -18,7 +18,7 @@ from api.components import components_of
 from api.envelopes import data, success
 from infra.postgres import database_errors
 from integrations import generic
-from integrations.platforms import EXPORTS_ONLY, PLATFORMS
+from integrations.platforms import DELIVERING
 from schemas.errors import ConnectionTaken, InvalidInput, RouteNotFound
 from schemas.money import currency_code
 from schemas.relationship import check_id
@@ -132,8 +132,8 @@ def _given(body: bytes) -> NewConnection:
 
 
 def _ways(given: NewConnection) -> Ways:
-    if given.platform not in PLATFORMS or given.platform in EXPORTS_ONLY:
-        names = ", ".join(sorted(PLATFORMS.keys() - EXPORTS_ONLY))
+    if given.platform not in DELIVERING:
+        names = ", ".join(sorted(DELIVERING))
         raise InvalidInput("platform", f"must be one of {names}")
     try:
         zone = ZoneInfo(given.zone)

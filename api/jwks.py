@@ -159,9 +159,7 @@ def _usable(listed: Any) -> tuple[str, Key] | None:
         return None
     if "verify" not in listed.get("key_ops", ("verify",)):
         return None
-    public = {
-        name: listed.get(name) for name in ("kty", "crv", "n", "e", "x", "y") if name in listed
-    }
+    public = {name: listed[name] for name in _PUBLIC if name in listed}
     try:
         found = _imported(public)
     except (JoseError, ValueError, TypeError, KeyError):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from api.endpoints import Access, Endpoint, Parameter
+from api.parameters import IF_NONE_MATCH
 from schemas.answers import ErrorBody
 from schemas.errors import (
     BodyTooLarge,
@@ -103,7 +104,7 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]
             "content": {endpoint.response_media: {"schema": schema}},
         }
     }
-    if any(one.name == "If-None-Match" for one in endpoint.parameters):
+    if IF_NONE_MATCH in endpoint.parameters:
         responses["304"] = {"description": "What the client has is still so.", "headers": _HEADERS}
     by_status: dict[int, list[str]] = {}
     for error in _errors(endpoint):

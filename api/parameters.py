@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 import msgspec
 from starlette.requests import Request
 
+from api import idempotency
 from api.endpoints import Parameter
 from schemas.errors import InvalidInput
 from schemas.positions import PATTERN as POSITION_PATTERN
@@ -52,10 +53,10 @@ IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", 
 PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
 CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
 IDEMPOTENCY_KEY: Final = Parameter(
-    "Idempotency-Key",
+    idempotency.NAME,
     "The id of an event whose body has none; in a batch, of each with its number.",
     "header",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "minLength": 1, "maxLength": idempotency.LENGTH_MAX},
 )
 
 

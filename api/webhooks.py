@@ -24,7 +24,7 @@ from infra.kafka import relationship_key
 from infra.postgres import database_errors
 from integrations.accepting import accepted
 from integrations.converted import UNREAD, Context, Converted, Platform, Unfit
-from integrations.platforms import EXPORTS_ONLY, PLATFORMS
+from integrations.platforms import DELIVERING
 from schemas.errors import DeliveryRefused, DeliveryUnfit, RouteNotFound
 from schemas.positions import Position
 from stores import connections
@@ -57,8 +57,8 @@ async def deliver(request: Request) -> Response:
 
 
 def _platform(name: str) -> tuple[str, Platform]:
-    module = PLATFORMS.get(name)
-    if module is None or name in EXPORTS_ONLY:
+    module = DELIVERING.get(name)
+    if module is None:
         raise RouteNotFound
     return name, module
 

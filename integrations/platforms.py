@@ -28,5 +28,7 @@ PLATFORMS: Final[dict[str, Platform]] = {
     "telegram": telegram,
     "whatsapp": whatsapp,
 }
-EXPORTS_ONLY: Final = frozenset(("telegram", "whatsapp"))
-"""They post nothing to a webhook."""
+DELIVERING: Final = {
+    name: module for name, module in PLATFORMS.items() if name not in ("telegram", "whatsapp")
+}
+"""Those that post to a webhook; the others only have exports."""

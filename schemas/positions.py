@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from schemas.errors import InvalidInput
 
-PATTERN = r"^[a-zA-Z0-9._-]{1,249}-[0-9]{1,5}:[0-9]{1,18}$"
+_TOPIC, _PARTITION, _OFFSET = "[a-zA-Z0-9._-]{1,249}", "[0-9]{1,5}", "[0-9]{1,18}"
+PATTERN = f"^{_TOPIC}-{_PARTITION}:{_OFFSET}$"
 """Of a position as text, for published schemas."""
-_FORM = re.compile(r"([a-zA-Z0-9._-]{1,249})-(\d{1,5}):(\d{1,18})", re.ASCII)
+_FORM = re.compile(f"({_TOPIC})-({_PARTITION}):({_OFFSET})")
 
 
 class Position(NamedTuple):

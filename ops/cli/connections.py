@@ -15,7 +15,7 @@ from rich.text import Text
 from infra import migrations
 from infra.postgres import connecting, database_errors
 from infra.settings import Settings
-from integrations.platforms import EXPORTS_ONLY, PLATFORMS
+from integrations.platforms import DELIVERING
 from ops.cli import options, print_json
 from ops.cli.imports import CREATOR, CURRENCY, MAPPING, ME, OPTION, ZONE
 from ops.secrets import with_secrets
@@ -36,7 +36,7 @@ def connections() -> None:
 @connections.command()
 @click.option(
     "--platform",
-    type=click.Choice(sorted(PLATFORMS.keys() - EXPORTS_ONLY)),
+    type=click.Choice(sorted(DELIVERING)),
     required=True,
     help="Which one delivers.",
 )
