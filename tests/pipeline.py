@@ -29,6 +29,7 @@ from admin.topics import partitions_of
 from infra.kafka import client_options
 from infra.postgres import open_pool
 from infra.settings import Settings
+from ops.services import Endpoints
 from ops.services.process import launcher
 from ops.system import environment
 from privacy.keys import Keyring
@@ -41,6 +42,7 @@ from stores.cached import Remembered, remembered
 from stores.snapshot import open_snapshot
 from stores.store import Store
 from streams.app import GROUP
+from tests import services
 from views.state import FanState, decode
 
 POLL_SECONDS = 0.05
@@ -465,6 +467,21 @@ class Pipeline:
                 return len(await cache.publications(partitions)) == len(partitions)
 
             await self.wait_for(all_published)
+
+
+@asynccontextmanager
+async def fresh_pipeline(
+    endpoints: Endpoints, template: str, data: Path, **changed: Any
+) -> AsyncIterator[Pipeline]:
+    """An empty system without workers, with a database and topics of its own; `changed` are
+    settings."""
+    async with services.fresh_database(endpoints, template) as url:
+        settings = await services.fresh_settings(endpoints, url, data, kafka=True)
+        made = Pipeline(settings.model_copy(update=changed), data)
+        try:
+            yield made
+        finally:
+            await made.end()
 
 
 class Flow:

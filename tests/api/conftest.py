@@ -21,9 +21,7 @@ async def api(
     async with helpers.fresh_database(services, template_database) as url:
         data = tmp_path_factory.mktemp("api")
         settings = await helpers.fresh_settings(services, url, data, kafka=True)
-        settings = settings.model_copy(
-            update={"request_seconds_max": 1.0, "user_requests_per_minute": 0}
-        )
+        settings = settings.model_copy(update={"request_seconds_max": 1.0})
         histories = {(CREATOR, FAN): conversation(), ("creator_other", FAN): conversation(4)}
         await seed(settings, histories)
         async with running_api(settings) as client:

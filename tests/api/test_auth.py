@@ -13,6 +13,7 @@ from api.auth import Authenticator, Scope
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.errors import Forbidden, Misconfigured, ScopeMissing, Unauthenticated
+from tests.clock import Clock
 
 SECRET = "s" * 32
 NOW = 1_700_000_000
@@ -30,16 +31,9 @@ def settings(**changes: Any) -> Settings:
     return Settings().model_copy(update={"jwt_secret": SecretStr(SECRET), **changes})
 
 
-class Clock:
-    now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from infra.web import Unfetched, fetch
 from ops.services.ports import free_port
 from schemas.errors import Misconfigured, Unauthenticated
 from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
+from tests.clock import Clock
 
 RSA = RSAKey.generate_key(2048, {"kid": "rsa"})
 EC = ECKey.generate_key("P-256", {"kid": "ec"})
@@ -221,13 +222,6 @@ def test_only_keys_that_may_sign_are_taken() -> None:
         assert keys_of(nothing) == {}
 
 
-class Clock:
-    now = 1e6
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Published:
     """What a fetch gives, without a network: for what only time shows."""
 
@@ -248,7 +242,7 @@ class Published:
 
 
 async def test_an_unknown_key_is_looked_for_once_for_all_and_not_again_for_a_while() -> None:
-    clock, published = Clock(), Published(RSA)
+    clock, published = Clock(1e6), Published(RSA)
     keys = IssuerKeys("u", published.changed, get=published.get, clock=clock)
     await asyncio.gather(*(keys.look() for _ in range(50)))
     assert (published.asked, keys.known) == (1, True)
@@ -273,7 +267,7 @@ async def test_an_unknown_key_is_looked_for_once_for_all_and_not_again_for_a_whi
 
 
 async def test_old_keys_serve_while_the_issuer_is_away_but_not_for_ever() -> None:
-    clock, published = Clock(), Published(RSA)
+    clock, published = Clock(1e6), Published(RSA)
     keys = IssuerKeys("u", published.changed, get=published.get, clock=clock)
     await keys.look()
     for gone in (None, b"{}", b'{"keys": []}', b"<html>"):

@@ -15,16 +15,9 @@ from infra.settings import Settings
 from schemas.errors import CacheUnavailable, RateLimited
 from stores.cache import Cache
 from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
+from tests.clock import Clock
 from tests.proxy import before
 from tests.stores.fans import cache_at
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

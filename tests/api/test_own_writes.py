@@ -9,9 +9,8 @@ import pytest
 
 from admin.rebuild import drop_former, rebuild
 from ops.services import Endpoints
-from tests import services as helpers
 from tests.api.client import PREFIX, Answer, Client, running_api
-from tests.pipeline import Event, Pipeline, message
+from tests.pipeline import Event, Pipeline, fresh_pipeline, message
 
 PENDING = "X-Memory-Pending"
 PATIENT = {"own_write_seconds_max": 30.0, "request_seconds_max": 60.0}
@@ -23,16 +22,11 @@ async def pipeline(
     services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pipeline]:
     folder = tmp_path_factory.mktemp("own-writes")
-    async with helpers.fresh_database(services, template_database) as url:
-        settings = await helpers.fresh_settings(services, url, folder, kafka=True)
-        made = Pipeline(settings.model_copy(update=PATIENT), folder)
-        try:
-            made.start_worker()
-            await made.claimed()
-            await made.vouched()
-            yield made
-        finally:
-            await made.end()
+    async with fresh_pipeline(services, template_database, folder, **PATIENT) as made:
+        made.start_worker()
+        await made.claimed()
+        await made.vouched()
+        yield made
 
 
 async def ask(api: Client, method: str, route: str, **more: Any) -> Answer:

@@ -17,14 +17,7 @@ from schemas.errors import (
     InvalidInput,
     SealBroken,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

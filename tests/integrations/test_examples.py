@@ -18,6 +18,8 @@ from integrations.converted import Context, Platform
 from integrations.platforms import PLATFORMS
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import JournalEntry
+from schemas.text_features import TextFeatures
+from tests.entries import entry_of
 from views.context import render_context
 from views.state import FanState, fold
 
@@ -60,23 +62,8 @@ def payloads(module: Platform, example: Example) -> list[Any]:
     return found
 
 
-def entry_of(event: Interaction) -> JournalEntry:
-    assert event.event_id is not None
-    text = next(iter(analyse([event.content]))) if event.content is not None else None
-    return JournalEntry(
-        event.event_id,
-        event.kind,
-        event.time,
-        event.sender,
-        event.author,
-        event.content,
-        event.amount,
-        event.content_type,
-        event.gif,
-        event.metadata,
-        text,
-        details=event.details,
-    )
+def text_of(event: Interaction) -> TextFeatures | None:
+    return next(iter(analyse([event.content]))) if event.content is not None else None
 
 
 def remembered(example: Example) -> Any:
@@ -99,7 +86,7 @@ def remembered(example: Example) -> Any:
             assert refusal is None
             parsed = parse_interaction(value, NOW)
             assert parsed.fan_id == words["fan"]
-            events.setdefault((parsed.kind, parsed.event_id), entry_of(parsed))
+            events.setdefault((parsed.kind, parsed.event_id), entry_of(parsed, text_of(parsed)))
     state: FanState | None = None
     ordered = sorted(events.values(), key=lambda one: one.time)
     for offset, entry in enumerate(ordered):

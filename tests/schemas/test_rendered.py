@@ -8,8 +8,8 @@ import pytest
 
 from schemas.details import NO_DETAILS
 from schemas.events import Interaction, parse_interaction
-from schemas.journal import JournalEntry
 from schemas.rendered import render_interaction
+from tests.entries import entry_of
 
 NOW = 1_795_000_000_000
 BASE = {
@@ -47,28 +47,11 @@ EVENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def entry(found: Interaction) -> JournalEntry:
-    assert found.event_id is not None
-    return JournalEntry(
-        found.event_id,
-        found.kind,
-        found.time,
-        found.sender,
-        found.author,
-        found.content,
-        found.amount,
-        found.content_type,
-        found.gif,
-        found.metadata,
-        details=found.details,
-    )
-
-
 @pytest.mark.parametrize("case", EVENTS)
 @pytest.mark.parametrize("default", ["USD", "EUR"])
 def test_what_is_rendered_is_parsed_to_the_same_event(case: str, default: str) -> None:
     first = parse_interaction(json.dumps(BASE | EVENTS[case]).encode(), NOW, default)
-    rendered = render_interaction((first.creator_id, first.fan_id), entry(first))
+    rendered = render_interaction((first.creator_id, first.fan_id), entry_of(first))
     # Whatever the default is by then.
     again = parse_interaction(rendered, NOW, "GBP")
     assert named(again) == named(first)

@@ -8,6 +8,7 @@ import pytest
 from schemas.events import parse_interaction
 from schemas.journal import JournalEntry
 from stores.conflicts import differs
+from tests.entries import entry_of
 
 NOW = 1_795_000_000_000
 EVENT = {
@@ -24,20 +25,7 @@ EVENT = {
 def entry(**changes: Any) -> JournalEntry:
     event = {name: value for name, value in (EVENT | changes).items() if value is not None}
     found = parse_interaction(json.dumps(event).encode(), NOW)
-    return JournalEntry(
-        found.event_id or "",
-        found.kind,
-        found.time,
-        found.sender,
-        found.author,
-        found.content,
-        found.amount,
-        found.content_type,
-        found.gif,
-        found.metadata,
-        source_offset=hash(str(changes)) % 100,
-        details=found.details,
-    )
+    return entry_of(found, source_offset=hash(str(changes)) % 100)
 
 
 @pytest.mark.parametrize(

@@ -19,18 +19,11 @@ from stores.cache import open_cache
 from stores.reader import FanMemory
 from stores.remarks import Remarks
 from stores.store import Store
+from tests.clock import Clock
 from tests.proxy import Proxy, before
 
 SOON = 30.0
 """Generous: a test that passes never waits for it."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -7,8 +7,7 @@ import pytest
 
 from infra.settings import Settings
 from ops.services import Endpoints
-from tests import services as helpers
-from tests.pipeline import Pipeline
+from tests.pipeline import Pipeline, fresh_pipeline
 
 
 @pytest.fixture
@@ -27,12 +26,7 @@ async def running(
 ) -> AsyncIterator[Pipeline]:
     """A system with one worker that vouches for everything, shared by a module's tests."""
     data = tmp_path_factory.mktemp("pipeline")
-    async with helpers.fresh_database(services, template_database) as url:
-        settings = await helpers.fresh_settings(services, url, data, kafka=True)
-        made = Pipeline(settings, data)
+    async with fresh_pipeline(services, template_database, data) as made:
         made.start_worker()
-        try:
-            await made.vouched()
-            yield made
-        finally:
-            await made.end()
+        await made.vouched()
+        yield made

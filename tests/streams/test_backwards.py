@@ -20,7 +20,7 @@ from privacy.subjects import Subjects
 from schemas.journal import decode_record, encode_record
 from schemas.topics import INTERACTIONS, JOURNAL
 from tests import services as helpers
-from tests.pipeline import Event, Pipeline, mixed
+from tests.pipeline import Event, Pipeline, fresh_pipeline, mixed
 
 HEALED_SECONDS_MAX = 60.0
 
@@ -35,13 +35,8 @@ async def pipeline(
     own_services: EmbeddedServices, template: str, tmp_path: Path
 ) -> AsyncIterator[Pipeline]:
     """An empty system on services whose files may be changed; without workers."""
-    async with helpers.fresh_database(own_services.endpoints, template) as url:
-        settings = await helpers.fresh_settings(own_services.endpoints, url, tmp_path, kafka=True)
-        made = Pipeline(settings, tmp_path)
-        try:
-            yield made
-        finally:
-            await made.end()
+    async with fresh_pipeline(own_services.endpoints, template, tmp_path) as made:
+        yield made
 
 
 def renamed(events: list[Event], name: str) -> list[Event]:

@@ -1,35 +1,16 @@
 """Two events under one id: the first counts, and the other one is never lost in silence."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from admin.dead_letters import opened, read_newest
 from admin.rebuild import rebuild
 from admin.verify import verify
 from admin.verify.differences import counter_differences
 from infra.postgres import connecting
-from ops.services import Endpoints
 from stores import letters
 from stores.tally import COUNTERS, Tally
-from tests import services as helpers
 from tests.pipeline import Pipeline, message, purchase
-
-
-@pytest.fixture
-async def pipeline(
-    services: Endpoints, template_database: str, tmp_path: Path
-) -> AsyncIterator[Pipeline]:
-    async with helpers.fresh_database(services, template_database) as url:
-        settings = await helpers.fresh_settings(services, url, tmp_path, kafka=True)
-        made = Pipeline(settings, tmp_path)
-        try:
-            yield made
-        finally:
-            made.stop_workers()
 
 
 async def conflicts(pipeline: Pipeline, count: int) -> list[dict[str, Any]]:

@@ -17,8 +17,7 @@ from schemas.topics import MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores.past import History, open_past
 from stores.store import Store
-from tests import services as helpers
-from tests.pipeline import Event, Pipeline, fill, message, purchase, truth
+from tests.pipeline import Event, Pipeline, fill, fresh_pipeline, message, purchase, truth
 from views.context import render_context
 from views.corrections import TOO_LONG
 from views.explain import context_as_of
@@ -85,17 +84,12 @@ async def corrected(
 ) -> AsyncIterator[Pipeline]:
     """Fans with a mistake that was corrected, each beside one without it, and random ones."""
     data = tmp_path_factory.mktemp("corrected")
-    async with helpers.fresh_database(services, template_database) as url:
-        settings = await helpers.fresh_settings(services, url, data, kafka=True)
-        few = settings.model_copy(update={"history_entries_max": ENTRIES_MAX})
-        made = Pipeline(few, data)
+    few = {"history_entries_max": ENTRIES_MAX}
+    async with fresh_pipeline(services, template_database, data, **few) as made:
         made.start_worker()
-        try:
-            await made.vouched()
-            await publish_cases(made)
-            yield made
-        finally:
-            await made.end()
+        await made.vouched()
+        await publish_cases(made)
+        yield made
 
 
 async def publish_cases(running: Pipeline) -> None:

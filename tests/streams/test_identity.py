@@ -1,35 +1,15 @@
 """What an event is known by, across releases: former ones had one key for all types."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from admin.rebuild import rebuild
 from admin.verify import verify
 from infra.postgres import connecting
-from ops.services import Endpoints
 from privacy.seal import former_event_key, seal_entry
 from privacy.subjects import Subjects, journal_partition
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.topics import INTERACTIONS, JOURNAL
-from tests import services as helpers
 from tests.pipeline import Event, Pipeline, message, purchase
 
 NOON = 1_731_412_800_000
-
-
-@pytest.fixture
-async def pipeline(
-    services: Endpoints, template_database: str, tmp_path: Path
-) -> AsyncIterator[Pipeline]:
-    async with helpers.fresh_database(services, template_database) as url:
-        settings = await helpers.fresh_settings(services, url, tmp_path, kafka=True)
-        made = Pipeline(settings, tmp_path)
-        try:
-            yield made
-        finally:
-            made.stop_workers()
 
 
 async def as_a_former_release(pipeline: Pipeline, event: Event) -> None:

@@ -18,6 +18,7 @@ from schemas.events import parse_interaction
 from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS
+from tests.entries import entry_of
 from tests.views.interactions import NEAR, NOON, histories, like, message, remember, view
 from views import messages
 from views.context import render_context, render_score
@@ -121,19 +122,8 @@ def relationships(name: str, limit: int) -> list[list[JournalEntry]]:
             pair = (event.creator_id, event.fan_id)
             if len(found) >= limit and pair not in found:
                 continue
-            entry = JournalEntry(
-                event.event_id or "",
-                event.kind,
-                event.time,
-                event.sender,
-                event.author,
-                event.content,
-                event.amount,
-                event.content_type,
-                event.gif,
-                event.metadata,
-                analyse([event.content])[0] if event.content is not None else None,
-            )
+            text = analyse([event.content])[0] if event.content is not None else None
+            entry = entry_of(event, text, event_id=event.event_id or "")
             found[pair].append(entry)
     return list(found.values())
 

@@ -1,0 +1,9 @@
+"""A clock that a test moves by hand."""
+
+
+class Clock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
