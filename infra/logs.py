@@ -27,6 +27,7 @@ from schemas.times import render_time
 ROOMS: Final = (
     "schemas",
     "infra",
+    "llm",
     "integrations",
     "analysis",
     "views",
