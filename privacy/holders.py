@@ -1,0 +1,220 @@
+"""Holders: every place that holds something of a fan, named once, and what erasure does to it.
+
+A table, a kind of cache key, a topic or a folder that is not named here fails the build
+(`tests/privacy/test_holders.py`): what nobody lists, nobody erases. `WITHOUT_FANS` are the places
+that hold nothing of any fan, each with the reason.
+
+*Sealed* is what a relationship's own key opens, and nothing else; with the key it is gone wherever
+a copy of it lies. *Clear* is readable by whoever can read the place.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+
+Kind = Literal["table", "cache", "topic", "folder"]
+Form = Literal["sealed", "clear", "random ids", "keyed hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One place that holds something of a fan."""
+
+    kind: Kind
+    name: str
+    holds: str
+    form: Form
+    kept: str
+    """How long, if nobody erases."""
+    erasure: str
+    """What erasing a fan does to it."""
+
+
+HOLDERS: Final = (
+    Holder(
+        "table",
+        "subject",
+        "the only place that knows who a random id is: creator, fan, and their wrapped key",
+        "clear",
+        "until the fan is erased",
+        "the row is deleted, and with it the key of everything that is sealed",
+    ),
+    Holder(
+        "table",
+        "fan_state",
+        "scores and counts, never text; one table in each generation",
+        "random ids",
+        "until the fan is erased",
+        "the row is deleted in every generation, one that is being built included",
+    ),
+    Holder(
+        "table",
+        "interaction",
+        "every event of the fan",
+        "sealed",
+        "until the fan is erased",
+        "the rows are deleted",
+    ),
+    Holder(
+        "table",
+        "quarantine",
+        "journal records that could not be folded",
+        "sealed",
+        "until the fan is erased",
+        "the fan's rows are deleted",
+    ),
+    Holder(
+        "table",
+        "outbox",
+        "what a worker of the first release has not published yet: which views moved",
+        "random ids",
+        "until it is published",
+        "nothing: the relay drops what belongs to no subject",
+    ),
+    Holder(
+        "table",
+        "outbox_pack",
+        "what is not published yet: which views moved, and sealed dead letters",
+        "random ids",
+        "until it is published, at most as long as its topic keeps it",
+        "nothing: the relay drops what belongs to no subject",
+    ),
+    Holder(
+        "table",
+        "outbox_record",
+        "the same, of what the broker refuses",
+        "random ids",
+        "at most as long as its topic keeps it",
+        "the fan's rows are deleted",
+    ),
+    Holder(
+        "cache",
+        "c:",
+        "a fan's state, newest messages (sealed) and wrapped key, or the lease of who fills it",
+        "sealed",
+        "FANMEMORY_CACHE_TTL_SECONDS after it was last moved",
+        "the entry is dropped, with every lease",
+    ),
+    Holder(
+        "cache",
+        "w:",
+        "where a write of the last seconds stands in interactions",
+        "keyed hash",
+        "some seconds",
+        "nothing: it expires",
+    ),
+    Holder(
+        "cache",
+        "l:",
+        "how many requests somebody who asks has left; of creators, services and addresses",
+        "keyed hash",
+        "a minute",
+        "nothing: no fan is named or asks",
+    ),
+    Holder(
+        "topic",
+        INTERACTIONS.name,
+        "every event as it was sent",
+        "clear",
+        "3 days",
+        "retention removes it",
+    ),
+    Holder(
+        "topic",
+        DEAD_LETTERS.name,
+        "what was refused, whole, sealed under the keyring",
+        "clear",
+        "14 days",
+        "retention removes it",
+    ),
+    Holder(
+        "topic",
+        JOURNAL.name,
+        "every accepted event",
+        "sealed",
+        "without limit",
+        "nothing can open it once the key is gone",
+    ),
+    Holder(
+        "topic",
+        MEMORY_UPDATES.name,
+        "that a fan's views moved, with both ids and a score",
+        "clear",
+        "1 day",
+        "retention removes it",
+    ),
+    Holder(
+        "folder",
+        "kafka",
+        "the segments of the topics",
+        "clear",
+        "as each topic",
+        "as each topic; a segment goes when its newest record is old enough",
+    ),
+    Holder(
+        "folder",
+        "postgres",
+        "the tables, their dead rows until vacuum, and the write-ahead log until it is recycled",
+        "clear",
+        "as each table",
+        "as each table; vacuum and checkpoints overwrite what was deleted",
+    ),
+    Holder(
+        "folder",
+        "fanmemory-import-",
+        "the events of one import, while it runs",
+        "clear",
+        "until the import ends",
+        "nothing: erase after the import",
+    ),
+    Holder(
+        "folder",
+        "fanmemory-rebuild-",
+        "sealed journal records that did not fit into memory",
+        "sealed",
+        "until the rebuild ends",
+        "nothing can open it once the key is gone",
+    ),
+    Holder(
+        "folder",
+        "fanmemory-verify-",
+        "the same, of a verify",
+        "sealed",
+        "until the verify ends",
+        "nothing can open it once the key is gone",
+    ),
+)
+
+WITHOUT_FANS: Final = {
+    "table": {
+        "migration": "names of files",
+        "generation": "builds of the views",
+        "position": "how far partitions are, and counters",
+        "claim": "epochs of partitions",
+        "unit_attempt": "offsets of partitions",
+        "log_break": "offsets of partitions",
+        "dead_letter_count": "counters",
+        "dead_letter_retried": "places in a topic, and times",
+        "key_binding": "how keys are wrapped",
+        "platform_connection": "a creator's, not a fan's",
+    },
+    "cache": {
+        "era": "one random number",
+        "p:": "how far a partition is",
+    },
+    "topic": {},
+    "folder": {
+        "valkey": "its password and settings: it writes no data to disk",
+        "logs": "nothing personal is logged",
+        ".train-": "an empty broker's first start, while installing",
+        ".fetch-": "programs, while installing",
+        "fanmemory-bench-": "invented fans of a bench",
+    },
+}
+"""Kind -> name -> what is there instead."""
+
+
+def of_kind(kind: Kind) -> dict[str, Holder]:
+    """The holders of one kind, by name."""
+    return {one.name: one for one in HOLDERS if one.kind == kind}
