@@ -5,6 +5,7 @@ details        what few events have: attachments, origin, prices, what they refe
 metadata       what may stand in the producer's own object
 money          decimals, minor units, currencies; `rates` is what they are roughly worth
 html           becomes text; `characters` are those that nobody sees
+intents        what the LLM agent is asked to do
 journal        what ingest writes, sealed; `text_features` is what it read in a text
 published_event  the same as its JSON Schema is published, in `published/`
 rendered       an event again, out of the journal

@@ -17,19 +17,19 @@ CONTENT_TYPE_LENGTH_MAX: Final = 64
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_metadata(metadata: dict[str, Any]) -> bytes:
-    """As JSON; raises `InvalidInput` for more than `BYTES_MAX` bytes or `DEPTH_MAX` levels, and for
-    what can't be kept."""
+def encode_metadata(metadata: dict[str, Any], field: str = "metadata") -> bytes:
+    """As JSON; raises `InvalidInput`, naming `field`, for more than `BYTES_MAX` bytes or
+    `DEPTH_MAX` levels, and for what can't be kept."""
     if _depth(metadata, DEPTH_MAX) > DEPTH_MAX:
-        raise InvalidInput("metadata", f"must be at most {DEPTH_MAX} levels deep")
+        raise InvalidInput(field, f"must be at most {DEPTH_MAX} levels deep")
     try:
         encoded = _encode(metadata)
     except (OverflowError, ValueError):
-        raise InvalidInput("metadata", "must hold only numbers of up to 64 bits") from None
+        raise InvalidInput(field, "must hold only numbers of up to 64 bits") from None
     if len(encoded) > BYTES_MAX:
-        raise InvalidInput("metadata", f"must be at most {BYTES_MAX} bytes")
+        raise InvalidInput(field, f"must be at most {BYTES_MAX} bytes")
     if b"\\u0000" in encoded and "\x00" in "".join(_strings(metadata)):
-        raise InvalidInput("metadata", "must not contain NUL")
+        raise InvalidInput(field, "must not contain NUL")
     return encoded
 
 
