@@ -7,14 +7,16 @@ the partition stands still for good. So claims are counted in Postgres:
 1. A partition that the third process claims at the same position is done one record at a time,
    after the other partitions of the unit. [it costs milliseconds a record, for one unit]
 2. Before each record, that it is begun is written down and committed.
-3. A record that two processes have begun alone, and not survived, is quarantined unread.
+3. When it is validated and sealed, or folded, that is taken back: what follows only waits for
+   services, and a process that is killed meanwhile was not ended by the record.
+4. A record that two processes have begun alone, and not come that far, is quarantined unread.
 
 Only the first claim of a process counts: rebalances and waiting for a service end no process. A
 process that is asked to end takes back what it counted: that was not the record's doing.
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,17 @@ Places = frozenset[tuple[int, int]]
 _NOWHERE: Final[Places] = frozenset()
 
 
+@dataclass(slots=True)
+class _Begun:
+    """A record that this process has begun alone."""
+
+    at: int
+    alone: int
+    """How often that was said, by this process and by those that ended with it."""
+    counted: bool = True
+    """What this process has said of it stands there."""
+
+
 class Attempts:
     """One process's view of one topic's units."""
 
@@ -44,7 +57,7 @@ class Attempts:
         self._counted: dict[int, int] = {}
         """Partition -> where it stood when this process claimed it first."""
         self._singly: set[int] = set()
-        self._begun: dict[int, tuple[int, int]] = {}
+        self._begun: dict[int, _Begun] = {}
 
     async def claimed(self, connection: Connection) -> None:
         """Count what was claimed just now, in the claim's transaction or after it."""
@@ -67,10 +80,10 @@ class Attempts:
 
     async def withdraw(self) -> None:
         """Take back what this process has counted, where the unit has not moved since."""
-        rows = [
-            (partition, *((self._begun[partition][0], 1) if partition in self._begun else (at, 0)))
-            for partition, at in sorted(self._counted.items())
-        ]
+        rows = []
+        for partition, at in sorted(self._counted.items()):
+            begun = self._begun.get(partition)
+            rows.append((partition, begun.at, begun.counted) if begun else (partition, at, False))
         if not rows:
             return
         async with database_errors():
@@ -82,6 +95,20 @@ class Attempts:
             )
         self._counted.clear()
         self._begun.clear()
+
+    async def harmless(self) -> None:
+        """The records that are being done alone have done no harm: they are not counted."""
+        for partition, begun in self._begun.items():
+            if begun.counted:
+                async with database_errors():
+                    await self._pool.execute(
+                        _QUERIES.harmless,
+                        self._positions.generation,
+                        self._positions.topic,
+                        partition,
+                        begun.at,
+                    )
+                begun.counted = False
 
     async def parts(
         self, batches: Sequence[Batch]
@@ -103,9 +130,9 @@ class Attempts:
             self._singly.discard(batch.partition)
 
     async def _begin(self, partition: int, base: int) -> int:
-        known, alone = self._begun.get(partition, (-1, 0))
-        if known == base:
-            return alone  # a retry of this process
+        known = self._begun.get(partition)
+        if known is not None and known.at == base:
+            return known.alone  # a retry of this process
         async with database_errors():
             alone = await self._pool.fetchval(
                 _QUERIES.alone,
@@ -114,7 +141,7 @@ class Attempts:
                 partition,
                 base,
             )
-        self._begun[partition] = base, alone or 0
+        self._begun[partition] = _Begun(base, alone or 0)
         return alone or 0
 
 

@@ -211,6 +211,7 @@ class Ingest:
         self._set_aside_locked(intake, locked)
         await self._set_aside_too_late(intake, subjects)
         self._seal(intake, subjects)
+        await self._attempts.harmless()
         fail_point("ingest.before_produce")
         await self._produce(intake)
         fail_point("ingest.after_produce")

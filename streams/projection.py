@@ -198,6 +198,7 @@ class Projection:
             )
             await history.correct_columns(connection, changes)
             folded = sorted([*folded, *again], key=lambda fan: fan.subject)
+        await self._attempts.harmless()  # not of this transaction, which may never end
         fail_point("projection.after_fold")
         await states.write(connection, generation, states.state_rows(folded))
         if framed.quarantined:

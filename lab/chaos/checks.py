@@ -4,6 +4,7 @@ The emitted events are the reference: the topic, the counters, the dead letters,
 a fresh fold of the journal, the cache and the updates are held against them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from lab.chaos.fans import Row, read_fans
 from lab.chaos.reader import ALLOWED, STALE_SECONDS_MAX, Reader
 from lab.chaos.topic import read_topic
 from lab.load import REPEATED, Event, Totals, totals
-from schemas.dead_letters import CONFLICT_REASON, decode_dead_letter
+from schemas.dead_letters import CONFLICT_REASON, decode_dead_letter, reason_class
 from schemas.positions import parse_position
 from schemas.relationship import Relationship
 from schemas.topics import DEAD_LETTERS, MEMORY_UPDATES
@@ -127,17 +128,24 @@ async def _check_dead_letters(
 ) -> list[Check]:
     # A place whose record was lost may have another one since: the time tells them apart.
     refused, conflicts = set(), set()
+    reasons: Counter[str] = Counter()
     async for record in read_topic(settings, DEAD_LETTERS.name):
         letter = decode_dead_letter(record.value)
         if letter.reason == CONFLICT_REASON:
             conflicts.add(letter.source)
         else:
             refused.add((record.key, letter.refused_at))
+            reasons[reason_class(letter.field, letter.reason)] += 1
     wanted = sum(event.nature == "conflict" for event in emitted)
     # What was cut off stands in another place when it is emitted again.
     kept = len(conflicts) >= wanted if went_back else len(conflicts) == wanted
+    why = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(reasons.items()))
     return [
-        _equal("distinct dead letters in the topic", len(refused), account.dead_letters),
+        Check(
+            "distinct dead letters in the topic",
+            len(refused) == account.dead_letters,
+            f"{len(refused):,} of {account.dead_letters:,} ({why})",
+        ),
         Check("every conflict has a letter", kept, f"{len(conflicts):,} of {wanted:,}"),
     ]
 

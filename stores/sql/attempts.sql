@@ -24,3 +24,8 @@ UPDATE unit_attempt
 SET alone = CASE WHEN next = $4 THEN alone + 1 ELSE 1 END, next = $4
 WHERE generation = $1 AND topic = $2 AND partition = $3
 RETURNING alone;
+
+-- The record at a place was begun alone and has done no harm.
+-- name: harmless
+UPDATE unit_attempt SET alone = greatest(alone - 1, 0)
+WHERE generation = $1 AND topic = $2 AND partition = $3 AND next = $4;

@@ -61,6 +61,11 @@ async def test_only_workers_that_ended_by_themselves_count_against_a_record(
         await leave_politely()
         alone = [(await begin())[1] for _ in range(CLAIMS_MAX)]
         assert alone == [False] * (CLAIMS_MAX - 1) + [True]
+        for _ in range(ALONE_MAX):  # each killed while it waits for the brokers
+            worker, alone_now, aside = await begin()
+            assert alone_now and not aside
+            await worker.harmless()
+            await worker.harmless()  # a retry of the same process
         await leave_politely()
         assert [(await begin())[2] for _ in range(ALONE_MAX)] == [False] * (ALONE_MAX - 1) + [True]
     finally:
