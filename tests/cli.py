@@ -20,7 +20,7 @@ from ops.secrets import with_secrets
 from ops.services.endpoints import load
 from schemas.context import MemoryContext
 from schemas.topics import INTERACTIONS
-from tests.forked import Forked
+from tests.forked import FORKED
 from tests.pipeline import Pipeline
 from views.context import render_context
 
@@ -31,7 +31,6 @@ STOPPED_SECONDS_MAX = 40.0
 POLL_SECONDS = 0.1
 ALONE = {(name,) for name in ("demo", "up", "worker", "api", "verify", "rebuild")}
 """Commands that start processes, or end theirs the hard way; so are those that read a pipe."""
-FORKED = Forked()
 
 Found = TypeVar("Found")
 
@@ -70,12 +69,13 @@ def _forked(
         output, errors = Path(folder) / "out", Path(folder) / "err"
         output.touch()
         errors.touch()
-        code = FORKED.run(
+        process = FORKED.start(
             words=words,
             environment=environment,
             directory=str(cwd or Path.cwd()),
             streams=[os.devnull, str(output), str(errors)],
         )
+        code = process.wait()
         return code, output.read_bytes(), errors.read_bytes()
 
 

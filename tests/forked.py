@@ -1,33 +1,48 @@
-"""Commands in processes of their own, without importing everything anew for each.
+"""Commands and workers in processes of their own, without importing everything anew for each.
 
-A test run calls `fanmemory` about a hundred times, and three quarters of a second of CPU in each
-are imports. So one process imports every command once, which does nothing else
-(`tests/test_house.py`), and forks for each call. The child has its own environment, directory and
-standard streams, and ends like any other.
+A test run calls `fanmemory` about two hundred times, and from half a second to one and a half of
+CPU in each are imports; a worker reads the text model besides (half a second). So one process
+imports every command once, which does nothing else (`tests/test_house.py`), and forks for each
+call. The child has its own environment, directory, session and standard streams, and ends like any
+other. Those who start workers and APIs as a machine does are `up`, the demo and the fault suite.
 
     python -m tests.forked
 
-reads one JSON object a line (`words`, `environment`, `directory`, `streams`: three paths) and
-answers each with the exit code.
+reads one JSON object a line. `words`, `environment`, `directory`, `streams` (three paths, the last
+two appended to) start a command; the answer is its process id. `ended` with such an id is answered
+with the exit code, or null while it runs. Who closes the input ends it, and all of its children.
 """
 
+import ctypes
 import json
 import os
+import select
+import signal
 import sys
 import threading
-from subprocess import PIPE, Popen
+import time
+from importlib import import_module
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any, NoReturn
+
+from analysis import default_model
+from analysis.characters import tables
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Forked:
-    """Runs one command at a time."""
+    """Starts commands."""
 
     def __init__(self) -> None:
         self._process: Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def run(self, **order: Any) -> int:
-        """The exit code of one command; see above for what an order says."""
+    def start(self, **order: Any) -> "Process":
+        """A command, begun; see above for what an order says."""
+        return Process(self, int(self.ask(order)))
+
+    def ask(self, order: dict[str, Any]) -> Any:
         with self._lock:
             if self._process is None:
                 self._process = Popen(
@@ -39,36 +54,99 @@ class Forked:
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
             assert answer, f"the forking process ended with {self._process.wait()}"
-            return int(answer)
+            return json.loads(answer)
+
+
+class Process:
+    """What `subprocess.Popen` would give, as far as tests ask for it.
+
+    The id stays ours until the exit code has been asked for: only then is the child reaped.
+    """
+
+    def __init__(self, forked: Forked, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._forked = forked
+        self._end = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._forked.ask({"ended": self.pid})
+            if self.returncode is not None:
+                os.close(self._end)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code; raises `subprocess.TimeoutExpired`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+            ended = select.poll()
+            ended.register(self._end, select.POLLIN)
+            ended.poll(None if left is None else left * 1000)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def serve() -> None:
-    """Answer orders until nobody gives any."""
+    """Obey until nobody gives orders any more."""
     from ops.cli import fanmemory
     from ops.reference import leaves
 
     list(leaves(fanmemory))
+    import_module("streams.app")
+    default_model()
+    tables()
     # By descriptor: a child must not find what we have buffered.
     orders = os.fdopen(os.dup(0), "r")
     answers = os.dup(1)
     os.set_inheritable(answers, False)
     for line in orders:
         order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _run(**order)
-        _, status = os.waitpid(child, 0)
-        os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
+        answer = _ended(order["ended"]) if "ended" in order else _started(order)
+        os.write(answers, json.dumps(answer).encode() + b"\n")
+
+
+def _ended(pid: int) -> int | None:
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _started(order: dict[str, Any]) -> int:
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _run(parent, **order)
+    return child
 
 
 def _run(
-    words: list[str], environment: dict[str, str], directory: str, streams: list[str]
+    parent: int,
+    words: list[str],
+    environment: dict[str, str],
+    directory: str,
+    streams: list[str],
 ) -> NoReturn:
     code = 70
     try:
-        flags = (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)
-        for number, (path, flag) in enumerate(zip(streams, flags, strict=True)):
-            opened = os.open(path, flag)
+        os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(code)
+        output = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        for number, (path, flag) in enumerate(
+            zip(streams, (os.O_RDONLY, output, output), strict=True)
+        ):
+            opened = os.open(path, flag, 0o600)
             os.dup2(opened, number)
             os.close(opened)
         sys.stdin, sys.stdout, sys.stderr = (
@@ -96,6 +174,9 @@ def _run(
     finally:
         os._exit(code)
 
+
+FORKED = Forked()
+"""One for all tests of a session."""
 
 if __name__ == "__main__":
     serve()

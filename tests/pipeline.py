@@ -42,12 +42,15 @@ from stores.cached import Remembered, remembered
 from stores.snapshot import open_snapshot
 from stores.store import Store
 from streams.app import GROUP
-from tests import services
+from tests import forked, services
 from views.state import FanState, decode
 
 POLL_SECONDS = 0.05
 WAIT_SECONDS_MAX = 30.0
 """Generous, for a busy machine: a test that passes never waits for it."""
+
+COMMANDS = "ops.cli"
+"""The command line, as a module."""
 
 DOWN = (
     OSError,
@@ -130,16 +133,26 @@ class Worker:
         settings: Settings,
         log: Path,
         cwd: Path | None = None,
-        module: str = "ops.cli",
+        module: str = COMMANDS,
         **changes: object,
     ) -> None:
         self.log = log
-        variables = known_to(cwd, settings.model_copy(update=changes))
+        variables = os.environ | known_to(cwd, settings.model_copy(update=changes))
+        log.touch()
+        self.process: forked.Process | subprocess.Popen[bytes]
+        if cwd is None and module == COMMANDS:
+            self.process = forked.FORKED.start(
+                words=["worker"],
+                environment=variables,
+                directory=str(Path.cwd()),
+                streams=[os.devnull, str(log), str(log)],
+            )
+            return
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*launcher(signal.SIGKILL), sys.executable, "-m", module, "worker"],
                 cwd=cwd,
-                env=os.environ | variables,
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -200,7 +213,7 @@ class Pipeline:
     # Workers.
 
     def start_worker(
-        self, cwd: Path | None = None, module: str = "ops.cli", **changes: object
+        self, cwd: Path | None = None, module: str = COMMANDS, **changes: object
     ) -> Worker:
         """`changes` are settings of this one worker; `cwd` is where another release's code is.
 
