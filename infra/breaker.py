@@ -84,8 +84,11 @@ class Breaker:
         reset_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        counts: Callable[[Exception], bool] | None = None,
     ) -> None:
+        """`counts` says which errors are failures, where `counts_as_failure` does not fit."""
         self.name = name
+        self._counts = counts or counts_as_failure
         self._window_seconds = window_seconds
         self._reset_seconds = reset_seconds
         self._clock = clock
@@ -103,6 +106,15 @@ class Breaker:
     @property
     def state(self) -> State:
         return STATES[self._circuit.current_state]
+
+    @property
+    def seconds_until_probe(self) -> float:
+        """Until an open circuit may be tried; 0 with a closed one, 1 while it is being tried."""
+        if self.closed:
+            return 0.0
+        if self._probing:
+            return 1.0
+        return max(self._opened_at + self._reset_seconds - self._clock(), 0.0)
 
     def stats(self) -> BreakerStats:
         return BreakerStats(
@@ -122,7 +134,7 @@ class Breaker:
         try:
             result = await operation()
         except Exception as error:
-            if counts_as_failure(error):
+            if self._counts(error):
                 self._failed()
                 self._count_towards_opening(error)
             raise
@@ -137,7 +149,7 @@ class Breaker:
         try:
             await self._probe(ping)
         except Exception as error:
-            if not counts_as_failure(error):
+            if not self._counts(error):
                 raise
 
     async def _probe(self, operation: Operation[T]) -> T:
@@ -145,7 +157,7 @@ class Breaker:
         try:
             result = await operation()
         except Exception as error:
-            if counts_as_failure(error):
+            if self._counts(error):
                 self._failed()
                 self._open()
             else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -29,6 +29,8 @@ SCHEMES: Final = {
     "postgres_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
     "jwt_jwks_url": ("https://", "http://"),
+    "openai_base_url": ("https://", "http://"),
+    "azure_endpoint": ("https://", "http://"),
 }
 """What an address must begin with: anything else is another kind of server."""
 
@@ -225,6 +227,42 @@ class Settings(BaseSettings):
         description="what a context is while both circuits are open: one without memories, marked"
         " as such, or 503",
     )
+    openai_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="key of OpenAI; without it and Azure's, drafts are made by a template",
+    )
+    openai_base_url: str = Field(
+        "", description="https:// URL of a server that speaks OpenAI's form; empty: OpenAI"
+    )
+    openai_model: str = Field("gpt-4o-mini", description="the model that OpenAI is asked for")
+    openai_seconds_max: float = Field(
+        30.0, gt=0, le=600, description="deadline of one attempt at OpenAI, the whole of it"
+    )
+    azure_api_key: SecretStr = Field(SecretStr(""), description="key of Azure OpenAI")
+    azure_endpoint: str = Field("", description="https:// URL of the Azure resource")
+    azure_api_version: str = Field(
+        "", description="api-version of Azure's classic form; empty: the v1 form, which has none"
+    )
+    azure_deployment: str = Field("", description="name of the Azure deployment that is asked")
+    azure_deployments: str = Field(
+        "",
+        description="which model each Azure deployment runs, comma separated: `name=model`;"
+        " `name=model*1.1` for a factor of the list price; `name=model:0.15/0.075/0.6` for dollars"
+        " per million tokens of input, cached input and output",
+    )
+    azure_seconds_max: float = Field(
+        45.0, gt=0, le=600, description="deadline of one attempt at Azure, the whole of it"
+    )
+    unpriced_models: Literal["refuse", "flat"] = Field(
+        "refuse",
+        description="a model without a known price: refused at start, or counted at the flat $0.01"
+        " (Azure) and $0.002 (OpenAI) per 1,000 tokens",
+    )
+    provider_failures_max: int = Field(
+        5, ge=1, description="failed attempts that open a provider's circuit"
+    )
+    provider_window_seconds: float = Field(30.0, gt=0, description="window of those failures")
+    provider_reset_seconds: float = Field(60.0, gt=0, description="until an open circuit is tried")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"
     )
@@ -240,6 +278,12 @@ class Settings(BaseSettings):
         except ValueError:  # its own text repeats the address
             raise ValueError("is not an address") from None
         return url
+
+    @model_validator(mode="after")
+    def _azure_is_whole(self) -> "Settings":
+        if self.azure_api_key.get_secret_value() and not self.azure_endpoint:
+            raise ValueError("azure_api_key needs azure_endpoint")
+        return self
 
     @field_validator("currency")
     @classmethod

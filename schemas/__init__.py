@@ -17,5 +17,6 @@ topics         every Kafka topic, named once
 positions      `topic-partition:offset`
 relationship   a creator and a fan
 times          milliseconds inside, RFC 3339 outside
+usage          tokens that a call of a language model used
 errors         the one error tree
 """

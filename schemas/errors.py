@@ -7,7 +7,14 @@ whether a retry can help (`retryable`), and in `hint` what the reader should do.
 
 from typing import ClassVar, Literal
 
+from schemas.usage import Usage
+
 ErrorType = Literal["CACHE_ERROR", "DATABASE_ERROR", "VALIDATION_ERROR", "NOT_FOUND", "TIMEOUT"]
+FailureCode = Literal[
+    "timeout", "rate_limit", "auth", "validation", "content_filter", "network", "unknown"
+]
+"""Why a call of a language model failed; `unknown` is the provider's own fault (5xx, a malformed
+answer) and whatever fits no other class."""
 
 
 class FanMemoryError(Exception):
@@ -232,3 +239,87 @@ class DataLost(FanMemoryError):
     """The log no longer reaches back to the stored position, or the topic was recreated."""
 
     hint = "Restore the topic, or give up what is missing with `fanmemory accept-loss`."
+
+
+class ProviderFailed(FanMemoryError):
+    """A provider of language models gave no answer.
+
+    `str()` of it names the provider, the class and the HTTP status, never the request, the answer
+    or a key. `name` is what records and clients are told as its type.
+    """
+
+    status = 502
+    hint = "docs/workflows.md says which failures are tried again, and where."
+    name: ClassVar[str] = "ProviderFailed"
+
+    def __init__(
+        self,
+        code: FailureCode,
+        *,
+        provider: str,
+        http_status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+        category: str | None = None,
+        sent: bool = True,
+        attempt: int = 1,
+        cause: str | None = None,
+    ) -> None:
+        """`retry_after` is what the provider asked for, seconds; `category` what its filter found.
+
+        `usage` is what it says it will bill; `sent` is False if the request surely never reached
+        it. `cause` is the class of the error below.
+        """
+        said = f"{provider}: {code}" + (f" ({http_status})" if http_status else "")
+        super().__init__(f"{said}.")
+        self.code: FailureCode = code
+        self.provider = provider
+        self.http_status = http_status
+        self.can_retry = retryable
+        self.retry_after = retry_after
+        self.usage = usage
+        self.category = category
+        self.sent = sent
+        self.attempt = attempt
+        self.cause = cause
+
+
+class OpenAIExecutionError(ProviderFailed):
+    """OpenAI gave no answer."""
+
+    name = "OpenAIExecutionError"
+
+
+class AzureExecutionError(ProviderFailed):
+    """Azure OpenAI gave no answer."""
+
+    name = "AzureExecutionError"
+
+
+class ProviderTimeout(ProviderFailed):
+    """A provider of language models did not answer in time."""
+
+    status = 504
+    name = "TimeoutError"
+
+
+class CircuitOpen(ProviderFailed):
+    """The provider's circuit is open: it is not asked."""
+
+    status = 503
+    name = "CircuitOpen"
+
+
+class InvalidAnswer(FanMemoryError):
+    """The model's answer is not of the form that was asked for.
+
+    `problems` says what is wrong with which field, and repeats no word of the answer.
+    """
+
+    status = 502
+    hint = "It is asked once more with what was wrong; then the workflow fails."
+
+    def __init__(self, problems: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.problems = problems
