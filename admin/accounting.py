@@ -1,6 +1,6 @@
 """Accounting: what became of every event, from the counters that the commits keep.
 
-sent = accepted + dead letters, and once drained
+sent = accepted + dead letters + suppressed, and once drained
 accepted = applied + duplicates + conflicts + forgotten + quarantined,
 the latter as long as neither a log nor the database has gone backwards: what comes again then is
 counted again, or as a repeat.
@@ -34,11 +34,12 @@ class Account:
     forgotten: int = 0
     quarantined: int = 0
     conflicts: int = 0
+    suppressed: int = 0
 
     @property
     def read(self) -> int:
         """Events that ingest has judged."""
-        return self.accepted + self.dead_letters
+        return self.accepted + self.dead_letters + self.suppressed
 
     @property
     def folded(self) -> int:

@@ -5,7 +5,17 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from api import bulk, connections, contract, health, interactions, memory, stats, webhooks
+from api import (
+    bulk,
+    connections,
+    contract,
+    health,
+    interactions,
+    memory,
+    stats,
+    suppression,
+    webhooks,
+)
 from api.auth import Authenticator
 from api.components import Components, open_components
 from api.dispatch import Dispatch
@@ -28,7 +38,7 @@ from api.parameters import (
 )
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.answers import Contexts, Data, Done, Results, Taken, Written
+from schemas.answers import Contexts, Data, Done, Results, Suppression, Taken, Written
 from schemas.bulk import BulkRequest
 from schemas.context import EngagementScore, MemoryContext
 from schemas.errors import (
@@ -39,6 +49,7 @@ from schemas.errors import (
     DeliveryRefused,
     DeliveryUnfit,
     FanNotFound,
+    FanSuppressed,
     RouteNotFound,
 )
 from schemas.published_event import Batch, InteractionEvent
@@ -100,7 +111,7 @@ ENDPOINTS = (
         parameters=(IDEMPOTENCY_KEY,),
         request=InteractionEvent,
         response=Written,
-        raises=(BrokerUnavailable,),
+        raises=(FanSuppressed, BrokerUnavailable),
     ),
     Endpoint(
         f"{PREFIX}/interactions",
@@ -113,6 +124,36 @@ ENDPOINTS = (
         request=Batch,
         response=Results,
         raises=(BrokerUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/suppression",
+        "GET",
+        suppression.get_suppression,
+        "getSuppression",
+        scope="memory:read",
+        parameters=_OF_FAN,
+        response=Data[Suppression],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/suppression",
+        "PUT",
+        suppression.put_suppression,
+        "putSuppression",
+        scope="memory:erase",
+        parameters=_OF_FAN,
+        response=Data[Suppression],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/suppression",
+        "DELETE",
+        suppression.delete_suppression,
+        "deleteSuppression",
+        scope="memory:erase",
+        parameters=_OF_FAN,
+        response=Data[Suppression],
+        raises=(DatabaseUnavailable,),
     ),
     Endpoint(
         f"{PREFIX}/stats",

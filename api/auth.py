@@ -38,7 +38,7 @@ TOKEN_LENGTH_MAX: Final = 4096
 CLAIM_LENGTH_MAX: Final = 255
 
 
-Scope = Literal["memory:read", "memory:write"]
+Scope = Literal["memory:read", "memory:write", "memory:erase"]
 """What an endpoint asks a token for; in a token's `scope`, among others that are not ours."""
 
 

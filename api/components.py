@@ -16,6 +16,7 @@ from stores.cache import Cache, open_cache
 from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.store import Store
+from stores.suppression import Suppressed
 
 POOL_SIZE_MAX = 8
 """Postgres connections of one API process: a miss holds one for about 0.3 ms."""
@@ -36,8 +37,10 @@ class Components:
     origins: Origins
     lag: LagReader
     limits: Limits
+    suppressed: Suppressed
 
     async def close(self) -> None:
+        await self.suppressed.close()
         await self.publisher.close()
         await self.origins.close()
         await self.lag.close()
@@ -60,6 +63,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     past = await open_past(settings, keyring)
     publisher = Publisher(settings)
     origins = Origins(settings)
+    suppressed = Suppressed(pool, keyring)
     lag = LagReader(settings, store)
     limits = Limits(settings, cache.take, memory.cache_guard.breaker)
     breakers = [
@@ -73,8 +77,20 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     past.start()
     publisher.start()
     origins.start()
+    suppressed.start()
     return Components(
-        settings, keyring, metrics, pool, cache, memory, past, publisher, origins, lag, limits
+        settings,
+        keyring,
+        metrics,
+        pool,
+        cache,
+        memory,
+        past,
+        publisher,
+        origins,
+        lag,
+        limits,
+        suppressed,
     )
 
 

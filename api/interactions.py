@@ -14,7 +14,7 @@ from api.envelopes import correlation_id, data, success
 from api.limits import cost_of
 from infra.clock import now_ms
 from infra.kafka import relationship_key
-from schemas.errors import FanMemoryError, Forbidden, InvalidInput
+from schemas.errors import FanMemoryError, FanSuppressed, Forbidden, InvalidInput
 from schemas.events import Interaction, parse_interaction
 from schemas.positions import Position
 from schemas.relationship import Relationship
@@ -44,8 +44,7 @@ async def save_interaction(request: Request) -> Response:
     key = idempotency.key_of(request.scope["headers_by_name"])
     arrived = now_ms()
     components = components_of(request)
-    currency = components.settings.currency
-    event = _accept(value, arrived, principal_of(request), key, currency)
+    event = _accept(value, arrived, principal_of(request), key, components)
     written = await components.publisher.publish(
         relationship_key(*event.who), event.value, arrived, correlation_id(request.scope)
     )
@@ -77,10 +76,10 @@ async def save_interactions(request: Request) -> Response:
                     arrived,
                     principal,
                     None if key is None else f"{key}:{number}",
-                    components.settings.currency,
+                    components,
                 )
             )
-        except (InvalidInput, Forbidden) as error:
+        except (InvalidInput, Forbidden, FanSuppressed) as error:
             outcomes.append(error)
         if number % TURN == TURN - 1:
             await asyncio.sleep(0)
@@ -110,11 +109,13 @@ async def save_interactions(request: Request) -> Response:
 
 
 def _accept(
-    value: bytes, arrived: int, principal: Principal, key: str | None, currency: str
+    value: bytes, arrived: int, principal: Principal, key: str | None, components: Components
 ) -> Accepted:
-    """Raises `InvalidInput`, and `Forbidden` for another creator's event."""
-    interaction: Interaction = parse_interaction(value, arrived, currency)
+    """Raises `InvalidInput`, `Forbidden` for another creator's event, and `FanSuppressed`."""
+    interaction: Interaction = parse_interaction(value, arrived, components.settings.currency)
     principal.require(interaction.creator_id)
+    if (interaction.creator_id, interaction.fan_id) in components.suppressed:
+        raise FanSuppressed
     if key is not None:
         value = idempotency.identified(value, interaction, key)
     return Accepted((interaction.creator_id, interaction.fan_id), value)
@@ -134,4 +135,6 @@ def _told(outcome: Position | FanMemoryError) -> dict[str, Any]:
         return {"error": str(outcome), "field": outcome.field}
     if isinstance(outcome, Forbidden):
         return {"error": str(outcome), "field": "creatorId"}
+    if isinstance(outcome, FanSuppressed):
+        return {"error": str(outcome), "field": "fanId"}
     return {"error": str(outcome), "field": None, "details": outcome.advice}

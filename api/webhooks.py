@@ -6,7 +6,8 @@ is sent again has the same ids, so it counts once.
 
 What the contract refuses is published too, so that ingest keeps it as a dead letter; the answer is
 422 with the reason. What is no event, unexpectedly, is kept in the same way (`unread`) and answered
-with 200: a platform that sends something new would otherwise send it for days, and then stop.
+with 200: a platform that sends something new would otherwise send it for days, and then stop. What
+is of a suppressed fan is left out, with 200 for the same reason.
 """
 
 import json
@@ -25,13 +26,15 @@ from infra.postgres import database_errors
 from integrations.accepting import accepted
 from integrations.converted import UNREAD, Context, Converted, Platform, Unfit
 from integrations.platforms import DELIVERING
-from schemas.errors import DeliveryRefused, DeliveryUnfit, RouteNotFound
+from schemas.errors import DeliveryRefused, DeliveryUnfit, InvalidInput, RouteNotFound
 from schemas.positions import Position
+from schemas.relationship import check_id
 from stores import connections
 from stores.connections import PlatformConnection, Ways
 
 EVENTS_MAX: Final = 500
 """Of one delivery."""
+SUPPRESSED: Final = "is of a fan who asked that nothing more be remembered"
 
 
 async def deliver(request: Request) -> Response:
@@ -54,6 +57,13 @@ async def deliver(request: Request) -> Response:
         raise DeliveryRefused(f"The delivery {reason}.")
     converted = _converted(module, body, _context(ways, headers, arrived))
     return await _take(request, components, found, body, converted, arrived)
+
+
+def _suppressed(components: Components, creator: str, fan: str) -> bool:
+    try:
+        return (creator, check_id("fanId", fan)) in components.suppressed
+    except InvalidInput:
+        return False
 
 
 def _platform(name: str) -> tuple[str, Platform]:
@@ -96,9 +106,8 @@ async def _take(
 ) -> Response:
     creator, platform = found.creator_id, found.platform
     currency = components.settings.currency
-    judged = [
-        (event["fanId"], *accepted(creator, event, arrived, currency)) for event in converted.events
-    ]
+    events = [one for one in converted.events if not _suppressed(components, creator, one["fanId"])]
+    judged = [(event["fanId"], *accepted(creator, event, arrived, currency)) for event in events]
     sending = [(fan, value) for fan, value, _ in judged]
     refused = [refusal for _, _, refusal in judged if refusal is not None]
     unexpected = [one for one in converted.skipped if not one.expected]
@@ -116,16 +125,18 @@ async def _take(
         ]
     )
     for outcome, count in (
-        ("accepted", len(converted.events) - len(refused)),
+        ("accepted", len(events) - len(refused)),
         ("refused", len(refused)),
         ("unread", len(unexpected)),
         ("left out", len(converted.skipped) - len(unexpected)),
+        ("suppressed", len(converted.events) - len(events)),
     ):
         components.metrics.webhook(platform, outcome, count)
     if refused:
         raise DeliveryUnfit(f"The delivery holds an event that is refused: {refused[0]}.")
     reasons = [reason for reason, _ in converted.skipped]
-    told: dict[str, Any] = {"accepted": len(converted.events), "leftOut": reasons}
+    reasons += [SUPPRESSED] * (len(converted.events) - len(events))
+    told: dict[str, Any] = {"accepted": len(events), "leftOut": reasons}
     if positions:
         told["position"] = str(positions[-1])
     return success(request.scope, **told)

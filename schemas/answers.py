@@ -57,6 +57,14 @@ class Taken(Body, frozen=True, gc=False):
     """Of the last event, if there was any."""
 
 
+class Suppression(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Whether anything more is remembered of a fan."""
+
+    suppressed: bool
+    since: Time | None
+    """When it was asked for; null while the fan is not suppressed."""
+
+
 class Outcome(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Of one event of a batch: where it is, or why it was not taken."""
 

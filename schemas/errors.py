@@ -93,6 +93,13 @@ class Forbidden(FanMemoryError):
     hint = "Use a token whose creatorId claim is the creator asked for."
 
 
+class FanSuppressed(FanMemoryError):
+    """This fan asked that nothing more be remembered."""
+
+    status = 403
+    hint = "Nothing was accepted. DELETE /api/of-memory/suppression lifts it, if the fan agrees."
+
+
 class ScopeMissing(FanMemoryError):
     """The token's scope does not allow this."""
 

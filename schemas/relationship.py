@@ -4,6 +4,8 @@ import re
 from typing import Final
 from unicodedata import normalize
 
+import msgspec
+
 from schemas.characters import has_hidden, without_joints
 from schemas.errors import InvalidInput
 
@@ -63,3 +65,20 @@ def check_event_id(field: str, value: str) -> None:
         raise InvalidInput(field, f"must be at most {ID_LENGTH_MAX} characters")
     if _control(value):
         raise InvalidInput(field, "must not contain control characters")
+
+
+class _Named(msgspec.Struct, rename="camel", gc=False):
+    creator_id: str
+    fan_id: str
+
+
+_decode_named: Final = msgspec.json.Decoder(_Named).decode
+
+
+def named_in(value: bytes | None) -> Relationship | None:
+    """Whose record this is, whatever else is wrong with it; None where it names nobody."""
+    try:
+        named = _decode_named(value or b"")
+        return check_id("creatorId", named.creator_id), check_id("fanId", named.fan_id)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
+        return None

@@ -20,6 +20,7 @@ quarantine   records that could not be opened or folded
 outbox       what is to be told on Kafka, in the transaction that it tells of
 letters      dead letters: made, written, counted by reason
 relay        publishes the outbox
+suppression  fans of whom nothing more is remembered, by a keyed hash
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL
 past         whole histories for `asOf` and `explain`, behind a bulkhead

@@ -245,9 +245,13 @@ async def drop(connection: Connection, generation: int) -> None:
 
 
 async def count_intake(
-    connection: Connection, generation: int, topic: str, counts: Iterable[tuple[int, int, int]]
+    connection: Connection,
+    generation: int,
+    topic: str,
+    counts: Iterable[tuple[int, int, int, int]],
 ) -> None:
-    """Add (partition, accepted, dead letters) to the rows, in the transaction that moves them."""
+    """Add (partition, accepted, dead letters, suppressed) to the rows, in the transaction that
+    moves them."""
     await connection.executemany(
         POSITION_SQL.count_intake, [(generation, topic, *count) for count in counts]
     )

@@ -34,8 +34,8 @@ CREATE TABLE position (
     erasures     bigint NOT NULL DEFAULT 0,
     -- sources[p + 1]: highest offset of interactions partition p that was folded here.
     sources      bigint[] NOT NULL DEFAULT '{}',
-    -- What became of the records below `next`. Ingest counts accepted and dead_letters, a build
-    -- the others: accepted = applied + duplicates + conflicts + forgotten + quarantined; repeats are
+    -- What became of the records below `next`. Ingest counts accepted, dead_letters and
+    -- suppressed, a build the others: accepted = applied + duplicates + conflicts + forgotten + quarantined; repeats are
     -- extra.
     accepted     bigint NOT NULL DEFAULT 0,
     dead_letters bigint NOT NULL DEFAULT 0,
@@ -56,6 +56,8 @@ CREATE TABLE position (
     boundaries   bigint[] NOT NULL DEFAULT '{}',
     -- Of a build: events of a known identity with other content; they are kept as dead letters.
     conflicts    bigint NOT NULL DEFAULT 0,
+    -- Of ingest: records that were dropped since their fan was suppressed.
+    suppressed   bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (generation, topic, partition)
 ) WITH (fillfactor = 50);
 
@@ -217,6 +219,27 @@ CREATE TABLE platform_connection (
     kek        text NOT NULL,
     sealed     bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Fans of whom nothing more is to be remembered. Who they are stands nowhere: only a keyed hash.
+CREATE TABLE suppression (
+    hash  bytea PRIMARY KEY,
+    since timestamptz NOT NULL DEFAULT now()
+);
+-- The hash's key, sealed under the keyring, so that it outlives each key of that; one row once there
+-- has been a suppression. The revision counts changes, for whoever keeps a copy.
+CREATE TABLE suppression_key (
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    kek      text NOT NULL,
+    sealed   bytea NOT NULL,
+    revision bigint NOT NULL DEFAULT 0
+);
+-- Which records were dropped, as long as `interactions` may hold them: `fanmemory verify` misses none.
+CREATE TABLE suppressed_record (
+    partition integer NOT NULL,
+    "offset"  bigint NOT NULL,
+    at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (partition, "offset")
 );
 
 -- Each generation has a schema of its own: g1, g2, ...

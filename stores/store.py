@@ -59,6 +59,7 @@ class PartitionStatus:
     forgotten: int
     quarantined: int
     conflicts: int
+    suppressed: int
     moved_ms: int
     """When the row last moved, ms since the epoch."""
 

@@ -2,7 +2,7 @@
 
 One unit of work, in this order; what a crash after each step costs is in brackets:
 
-1. Validate every record. [nothing]
+1. Validate every record, and drop those of suppressed fans. [nothing]
 2. Resolve relationships to subjects in Postgres, making new ones. [an unused subject]
 3. Analyse the texts in one batch, build and seal the journal records. [nothing]
 4. Produce them, acknowledged by all. [they are produced again, and projection recognises them; a
@@ -19,6 +19,9 @@ harmless.
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
 to a fan whose key does not open, becomes a dead letter, sealed and with its reason; so does what
 would correct a history that is too long for it.
+
+What comes of a suppressed fan is counted and leaves no copy: not in the journal, and no dead letter
+either, whether or not it was acceptable.
 """
 
 import logging
@@ -30,7 +33,7 @@ from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
 from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import Link
-from infra.postgres import Pool, database_errors
+from infra.postgres import Connection, Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -40,10 +43,10 @@ from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.positions import Position, source_name
-from schemas.relationship import Relationship
+from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from stores import history, letters, outbox
+from stores import history, letters, outbox, suppression
 from stores.attempts import REASON, Attempts, Places
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.letters import Letter, Letters
@@ -79,6 +82,8 @@ class _Intake:
     """The records that those of `journal` were made of, in the same order."""
     dead_letters: dict[int, list[Letter]] = field(default_factory=dict)
     """By partition of `interactions`."""
+    suppressed: list[tuple[int, int]] = field(default_factory=list)
+    """(partition, offset)"""
 
 
 class Ingest:
@@ -115,6 +120,7 @@ class Ingest:
         self._links: dict[int, Link] = {}
         """How the journal's leaders were reached when what they acknowledged was last checked."""
         self._healer = IntakeHealer(settings, pool, self.positions)
+        self._keyring = keyring
         self._letters = Letters(keyring)
 
     async def claim(self, partitions: Sequence[int]) -> None:
@@ -129,6 +135,7 @@ class Ingest:
         ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
             await self._attempts.claimed(connection)
+            await suppression.forget_records(connection, 2 * INTERACTIONS.retention_ms)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()
@@ -203,6 +210,7 @@ class Ingest:
         intake = self._validate(batches, aside)
         locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
+            await self._drop_suppressed(connection, batches, intake)
             subjects = await self._subjects.resolve(
                 connection,
                 ((event.creator_id, event.fan_id) for _, event in intake.accepted),
@@ -236,6 +244,36 @@ class Ingest:
                 else:
                     intake.accepted.append((record, event))
         return intake
+
+    async def _drop_suppressed(
+        self, connection: Connection, batches: Sequence[Batch], intake: _Intake
+    ) -> None:
+        """What of the unit belongs to suppressed fans, acceptable or not."""
+        whose = {
+            (record.partition, record.offset): (event.creator_id, event.fan_id)
+            for record, event in intake.accepted
+        }
+        if intake.dead_letters:
+            refused = (raw for batch in batches for raw in batch.records)
+            for raw in refused:
+                place = (raw.partition, raw.offset)
+                if place not in whose and (who := named_in(raw.value)) is not None:
+                    whose[place] = who
+        suppressed = await suppression.among(connection, self._keyring, whose.values())
+        if not suppressed:
+            return
+        # What a retry finds written already is in the journal, and stays.
+        dropped = {p for p, who in whose.items() if who in suppressed and p not in self._written}
+        intake.suppressed = sorted(dropped)
+        intake.accepted = [
+            (record, event)
+            for record, event in intake.accepted
+            if (record.partition, record.offset) not in dropped
+        ]
+        for partition, written in intake.dead_letters.items():
+            intake.dead_letters[partition] = [
+                one for one in written if (partition, one.source.offset) not in dropped
+            ]
 
     def _set_aside_locked(self, intake: _Intake, locked: Mapping[Relationship, SealBroken]) -> None:
         """The events of fans whose key does not open: for when the keyring has its key again."""
@@ -393,6 +431,7 @@ class Ingest:
             )
             await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
             written = [one for ones in intake.dead_letters.values() for one in ones]
+            await suppression.note_records(connection, intake.suppressed)
             await outbox.write(connection, [one.outgoing for one in written])
             await letters.count(connection, INTERACTIONS.name, self._fresh_reasons(written))
         fail_point("ingest.after_commit")
@@ -409,16 +448,21 @@ class Ingest:
                 found.setdefault(source, dict(held.acknowledged))[partition] = newest
         return found
 
-    def _count(self, batch: Batch, intake: _Intake) -> tuple[int, int, int]:
-        """(partition, accepted, dead letters), without what was counted before it was sent back."""
+    def _count(self, batch: Batch, intake: _Intake) -> tuple[int, int, int, int]:
+        """(partition, accepted, dead letters, suppressed), without what was counted before it was
+        sent back."""
         held = self.positions.held.get(batch.partition)
         counted = held.counted if held is not None else 0
+        fresh = len(batch.records)
+        if batch.base < counted:
+            fresh = sum(record.offset >= counted for record in batch.records)
         written = intake.dead_letters.get(batch.partition, ())
-        if batch.base >= counted:
-            return batch.partition, len(batch.records) - len(written), len(written)
-        fresh = sum(record.offset >= counted for record in batch.records)
         dead = sum(one.source.offset >= counted for one in written)
-        return batch.partition, fresh - dead, dead
+        dropped = sum(
+            partition == batch.partition and offset >= counted
+            for partition, offset in intake.suppressed
+        )
+        return batch.partition, fresh - dead - dropped, dead, dropped
 
     def _fresh_reasons(self, written: Iterable[Letter]) -> Iterator[tuple[int, str]]:
         """(partition, reason) of each letter that was not counted before we were sent back."""

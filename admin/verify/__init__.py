@@ -37,6 +37,7 @@ from admin.verify.intake import (
     IntakeTask,
     dead_places,
     quarantined_places,
+    suppressed_places,
     verify_intake,
 )
 from admin.verify.partition import SQL, PartitionResult, PartitionTask, verify_partition
@@ -61,6 +62,7 @@ UNCLAIMED: Final[dict[str, Any]] = {
     "sources": [],
     "accepted": 0,
     "dead_letters": 0,
+    "suppressed": 0,
     "boundaries": [],
     "broken": False,
     **dict.fromkeys(COUNTERS, 0),
@@ -77,6 +79,7 @@ class Intake:
 
     records: int = 0
     dead_letters: int = 0
+    suppressed: int = 0
     remembered: int = 0
     waiting: int = 0
     forgotten: int = 0
@@ -148,14 +151,15 @@ async def verify(
         places = SourcePlaces()
         for result in results:
             places.update(result.places)
+        suppressed = await suppressed_places(connection)
         found = await _rows(connection, look)
         found += await told_differences(connection, settings, look.live, journal, look.chosen)
         if sample is None:
             await unexplained_rows(connection, look.queries, results, len(look.journal))
             living = Places() if places.living is None else places.living
             found += subjects_gone(results, look.folded, living)
-            found += accounting_differences(places, look.intake, look.folded.values())
-        intake = await _intake(connection, look, results, places, count, progress)
+            found += accounting_differences(places, look.intake, look.folded.values(), suppressed)
+        intake = await _intake(connection, look, results, places, suppressed, count, progress)
     not_compared = set()
     if sample is not None or not countable(look.intake, look.folded.values()):
         not_compared.add(ACCOUNTING)
@@ -288,6 +292,7 @@ async def _intake(
     look: _Look,
     results: Sequence[PartitionResult],
     places: SourcePlaces,
+    suppressed: Places,
     processes: int,
     progress: Callable[[int], None],
 ) -> list[IntakeResult]:
@@ -309,6 +314,7 @@ async def _intake(
             places.living,
             quarantined,
             waiting,
+            suppressed,
             tuple(look.intake[partition]["boundaries"]),
         )
         for partition, bounds in look.interactions.items()

@@ -71,9 +71,13 @@ def countable(intake: Mapping[int, Any], folded: Iterable[Mapping[str, Any]]) ->
 
 
 def accounting_differences(
-    places: SourcePlaces, intake: Mapping[int, Any], folded: Collection[Mapping[str, Any]]
+    places: SourcePlaces,
+    intake: Mapping[int, Any],
+    folded: Collection[Mapping[str, Any]],
+    suppressed: Iterable[tuple[int, int]] = (),
 ) -> list[Difference]:
-    """The counters of the position rows against the places; `intake` by partition.
+    """The counters of the position rows against the places; `intake` by partition, and
+    `suppressed` the places that ingest dropped.
 
     Needs every subject looked up, so a sample can't be held against it. Once `interactions` was cut
     or made again a place has had several records, and counting places proves nothing; and once the
@@ -90,7 +94,15 @@ def accounting_differences(
     if not least <= settled <= least + places.rewritten:
         expected = least + places.rewritten
         found.append(Difference("accounting", -1, "", "+".join(SETTLED), expected, settled))
-    counted = {partition: every.below(partition, row["next"]) for partition, row in intake.items()}
+    # Produced by a worker that died before it counted them, and suppressed when the next one came.
+    dropped = Places()
+    for place in suppressed:
+        if place in every:
+            dropped.add(*place)
+    counted = {
+        partition: every.below(partition, row["next"]) - dropped.below(partition, row["next"])
+        for partition, row in intake.items()
+    }
     ahead = len(every) - sum(counted.values())
     unprojected = len(every) - len(places.projected) + places.unreadable_waiting
     accepted = sum(row["accepted"] for row in intake.values())

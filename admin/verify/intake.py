@@ -1,9 +1,9 @@
 """The intake: whether everything that `interactions` still holds became something.
 
 Verify's other parts begin at the journal and take it as given. This one begins where the outside
-world ends: each record below ingest's position must be a dead letter, or its event must be
-remembered under its own fan's subject, or wait in the journal beyond projection's position. Which
-subject and which event key, it reckons from the record itself.
+world ends: each record below ingest's position must be a dead letter, or have been dropped with its
+suppressed fan, or its event must be remembered under its own fan's subject, or wait in the journal
+beyond projection's position. Which subject and which event key, it reckons from the record itself.
 
 Everything of Postgres is read in the snapshot of the whole run. Ingest produces before it moves its
 position, and the journal's ends are read after the snapshot was taken, so what is below ingest's
@@ -30,7 +30,7 @@ from schemas.events import Interaction, parse_interaction
 from schemas.journal import decode_record
 from schemas.positions import Position, parse_position, source_name
 from schemas.topics import DEAD_LETTERS, INTERACTIONS
-from stores import outbox
+from stores import outbox, suppression
 
 SQL: Final = load_queries(Path(__file__).with_name("intake.sql"))
 DIFFERENCES_MAX: Final = 200
@@ -58,6 +58,8 @@ class IntakeTask:
     quarantined: Places
     waiting: frozenset[bytes]
     """Subject and event key of each record beyond projection's position."""
+    suppressed: Places
+    """Places that were dropped since their fan was suppressed."""
     boundaries: tuple[int, ...] = ()
     """Where each later log of this name begins (`schemas.positions.source_name`)."""
 
@@ -69,6 +71,7 @@ class IntakeResult:
     partition: int
     records: int = 0
     dead_letters: int = 0
+    suppressed: int = 0
     remembered: int = 0
     waiting: int = 0
     forgotten: int = 0
@@ -130,6 +133,14 @@ async def quarantined_places(connection: Connection) -> Places:
     return found
 
 
+async def suppressed_places(connection: Connection) -> Places:
+    """The places in `interactions` that ingest dropped, as far as it still may hold them."""
+    found = Places()
+    for partition, offset in await suppression.records(connection):
+        found.add(partition, offset)
+    return found
+
+
 async def verify_intake(task: IntakeTask, progress: Progress) -> IntakeResult:
     """Raises `BrokerUnavailable`, `DatabaseUnavailable`."""
     keyring = Keyring.of(task.settings)
@@ -160,6 +171,9 @@ class _Intake:
         for raw in raws:
             if (raw.partition, raw.offset) in self._task.dead:
                 self.result.dead_letters += 1
+                continue
+            if (raw.partition, raw.offset) in self._task.suppressed:
+                self.result.suppressed += 1
                 continue
             try:
                 event = parse_interaction(raw.value, raw.timestamp, self._task.settings.currency)

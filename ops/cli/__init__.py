@@ -34,6 +34,10 @@ COMMANDS: Final = {
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
     "services": ("ops.cli.services:services", "Install and look at the embedded services."),
+    "suppression": (
+        "ops.cli.suppression:suppression",
+        "Say of whom nothing more is to be remembered.",
+    ),
     "token": ("ops.cli.token:token", "Print a development JWT."),
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
     "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),

@@ -19,8 +19,7 @@ from views.context import render_context
 
 
 @click.command()
-@click.option("--creator", required=True, help="creatorId")
-@click.option("--fan", required=True, help="fanId")
+@options.fan
 @options.data
 @options.as_json
 def context(creator: str, fan: str, data: Path, as_json: bool) -> None:

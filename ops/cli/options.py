@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from infra.settings import Settings
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 data = click.option(
     "--data",
@@ -21,3 +25,9 @@ def data_words(directory: Path) -> str:
     """What a command that is shown for copying needs to find this directory."""
     default = Settings().data.absolute()
     return "" if directory.absolute() == default else f" --data {shlex.quote(str(directory))}"
+
+
+def fan(command: Decorated) -> Decorated:
+    """Both sides of a relationship: `creator` and `fan`."""
+    asked = click.option("--fan", required=True, help="fanId")(command)
+    return click.option("--creator", required=True, help="creatorId")(asked)

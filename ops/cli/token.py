@@ -21,7 +21,7 @@ from ops.secrets import with_jwt_secret
 )
 @click.option(
     "--scope",
-    type=click.Choice(["memory:read", "memory:write"]),
+    type=click.Choice(["memory:read", "memory:write", "memory:erase"]),
     multiple=True,
     help="What it may do; without any, everything.",
 )

@@ -64,7 +64,8 @@ WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- Counts what ingest made of a partition's records.
 -- name: count_intake
-UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5
+UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5,
+    suppressed = suppressed + $6
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- Counts what became of a partition's records, and how far its sources were applied.
@@ -77,7 +78,7 @@ WHERE generation = $1 AND topic = $2 AND partition = $3;
 -- Every partition of ingest and of the live generation, for readers.
 -- name: statuses
 SELECT generation, topic, partition, next, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined, conflicts,
+    repeats, forgotten, quarantined, conflicts, suppressed,
     (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
 FROM position
 WHERE generation = 0 OR generation = (SELECT generation FROM generation WHERE status = 'live')

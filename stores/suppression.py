@@ -1,0 +1,137 @@
+"""Suppression: fans who asked that nothing more be remembered of them.
+
+Ingest asks for each unit of work, and drops their events without a copy. The API refuses them from
+a copy of the list, which is at most `LOOK_SECONDS` old: what slips through, ingest drops.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from infra.postgres import Connection, Executor, Pool, database_errors
+from infra.sql import load_queries
+from privacy.keys import Keyring
+from privacy.suppression import new_suppression_key, open_suppression_key, suppression_hash
+from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.relationship import Relationship
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "suppression.sql")
+LOOK_SECONDS: Final = 1.0
+KEPT_MAX: Final = 100_000
+"""Suppressions that an API process knows, the newest: about 10 MB."""
+
+log = logging.getLogger(__name__)
+
+
+async def put(pool: Pool, keyring: Keyring, who: Relationship) -> datetime:
+    """Suppress a fan; returns since when: done twice it changes nothing."""
+    async with database_errors():
+        await pool.execute(_QUERIES.make_key, *new_suppression_key(keyring))
+        key = await _key(pool, keyring)
+        if key is None:
+            raise DatabaseUnavailable("The suppression key vanished while it was made.")
+        found: datetime = await pool.fetchval(_QUERIES.put, suppression_hash(key, who))
+        return found
+
+
+async def lift(pool: Pool, keyring: Keyring, who: Relationship) -> bool:
+    """Whether the fan was suppressed; what comes from now on is remembered."""
+    async with database_errors():
+        key = await _key(pool, keyring)
+        if key is None:
+            return False
+        return await pool.fetchval(_QUERIES.lift, suppression_hash(key, who)) is not None
+
+
+async def since(executor: Executor, keyring: Keyring, who: Relationship) -> datetime | None:
+    """When the fan was suppressed, or None."""
+    async with database_errors():
+        key = await _key(executor, keyring)
+        if key is None:
+            return None
+        found: datetime | None = await executor.fetchval(_QUERIES.since, suppression_hash(key, who))
+        return found
+
+
+async def among(
+    executor: Executor, keyring: Keyring, relationships: Iterable[Relationship]
+) -> set[Relationship]:
+    """Those of these who are suppressed now: one small statement while nobody ever was."""
+    key = await _key(executor, keyring)
+    if key is None:
+        return set()
+    hashes = {suppression_hash(key, who): who for who in set(relationships)}
+    rows = await executor.fetch(_QUERIES.among, list(hashes))
+    return {hashes[row["hash"]] for row in rows}
+
+
+async def note_records(connection: Connection, places: Collection[tuple[int, int]]) -> None:
+    """That these (partition, offset) of `interactions` were dropped, in the transaction that counts
+    them."""
+    if places:
+        await connection.execute(_QUERIES.note_records, *map(list, zip(*places, strict=True)))
+
+
+async def records(connection: Connection) -> list[tuple[int, int]]:
+    """(partition, offset) of all that were dropped and may still stand in `interactions`."""
+    return [(row["partition"], row["offset"]) for row in await connection.fetch(_QUERIES.records)]
+
+
+async def forget_records(connection: Connection, kept_ms: int) -> None:
+    """Of records that their topic has let go of by now."""
+    await connection.execute(_QUERIES.forget_records, kept_ms)
+
+
+async def _key(executor: Executor, keyring: Keyring) -> bytes | None:
+    row = await executor.fetchrow(_QUERIES.key)
+    return None if row is None else open_suppression_key(keyring, row["kek"], row["sealed"])
+
+
+class Suppressed:
+    """An API process's copy of the list. Belongs to one event loop; `start` it and `close` it."""
+
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._key: bytes | None = None
+        self._revision = -1
+        self._hashes: frozenset[bytes] = frozenset()
+        self._task: asyncio.Task[None] | None = None
+
+    def __contains__(self, who: Relationship) -> bool:
+        return bool(self._hashes) and suppression_hash(self._key or b"", who) in self._hashes
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look(self) -> None:
+        """Read the list again if it has changed; raises `DatabaseUnavailable`."""
+        async with database_errors():
+            row = await self._pool.fetchrow(_QUERIES.key)
+            if row is None:
+                self._revision, self._hashes = -1, frozenset()
+            elif row["revision"] != self._revision:
+                key = open_suppression_key(self._keyring, row["kek"], row["sealed"])
+                found = await self._pool.fetch(_QUERIES.newest, KEPT_MAX)
+                self._key, self._revision = key, row["revision"]
+                self._hashes = frozenset(one["hash"] for one in found)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except DatabaseUnavailable:
+                pass  # what is known stays; ingest asks for itself
+            except SealBroken:
+                log.exception("the suppressions can't be opened")
+            await asyncio.sleep(LOOK_SECONDS)
