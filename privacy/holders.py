@@ -89,6 +89,14 @@ HOLDERS: Final = (
         "the fan's rows are deleted",
     ),
     Holder(
+        "table",
+        "suppression",
+        "that nothing more of a fan is to be remembered",
+        "keyed hash",
+        "until it is lifted",
+        "nothing: it has to outlive the fan's memory",
+    ),
+    Holder(
         "cache",
         "c:",
         "a fan's state, newest messages (sealed) and wrapped key, or the lease of who fills it",
@@ -198,6 +206,8 @@ WITHOUT_FANS: Final = {
         "dead_letter_retried": "places in a topic, and times",
         "key_binding": "how keys are wrapped",
         "platform_connection": "a creator's, not a fan's",
+        "suppression_key": "the key of keyed hashes, sealed",
+        "suppressed_record": "places in a topic, and times",
     },
     "cache": {
         "era": "one random number",

@@ -56,7 +56,7 @@ async def test_nothing_of_a_suppressed_fan_is_kept_and_every_event_is_accounted_
         said(5) | {"creatorId": "another creator"},
     )
     worker = pipeline.start_worker()
-    account = await pipeline.caught_up()
+    account = await pipeline.drained()
     assert (account.accepted, account.dead_letters, account.suppressed) == (3, 0, 4)
     assert account.read == sum((await pipeline.ends(INTERACTIONS.name)).values()) == 7
     assert sorted(await kept(pipeline)) == [f"{WORDS} 0", f"{WORDS} 5"]
