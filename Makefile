@@ -6,7 +6,7 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test test-containers coverage chaos fuzz properties lint docs lock clean distclean
+.PHONY: help install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,10 @@ test: install ## Run the tests on embedded services, in JOBS processes with serv
 coverage: install ## Measure the lower rooms by their own tests, branches too; below the floor it fails.
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
 	$(BIN)/coverage report
+
+coverage-llm: install ## Measure the agent's room by its own tests, branches too; below 95 % it fails.
+	$(BIN)/coverage run --source=llm -m pytest tests/llm
+	$(BIN)/coverage report --fail-under=95
 
 test-containers: install ## The image, compose.yml and the stores, on a container engine.
 	$(BIN)/python -m pytest -rs --containers tests/containers tests/stores

@@ -3,7 +3,7 @@
 A flagged draft is never approved automatically; distress and a spend spike hand the fan to a
 person (`hands_off`). A flag says where and what kind, and repeats no text.
 
-What is looked for in what would be sent:
+What is looked for in what would be sent, and in the draft that a verdict is about:
 
 - `language`: another one than the fan writes in, or than the reply says it is in.
 - `length`: much longer than the fan's messages (short 200, medium 500, long 1,000 characters).
@@ -25,7 +25,7 @@ from typing import Final, Literal, NamedTuple
 from llm import likeness, offplatform, promises, secrecy
 from llm.material import Material
 from llm.prompts import Prompt
-from llm.results import AnyResult, CampaignReport, Plan, Reply, Verdict
+from llm.results import AnyResult, CampaignReport, Claim, Plan, Reply, Verdict
 from llm.speech import language_of
 from schemas.text_features import UNKNOWN_LANGUAGE
 
@@ -62,9 +62,11 @@ def check(result: AnyResult, material: Material, prompt: Prompt) -> tuple[Flag, 
 def _found(result: AnyResult, material: Material, prompt: Prompt) -> Iterator[Flag]:
     if material.type == "message_generation":
         yield from _of_fan(material)
-    for where, text in _texts(result):
-        if secrecy.leaks(text, prompt):
-            yield Flag("prompt", where)
+    texts = [*_texts(result)]
+    if secrecy.leaks("".join(text for _, text in texts), prompt):  # in pieces, too
+        whole = next((where for where, text in texts if secrecy.leaks(text, prompt)), "$")
+        yield Flag("prompt", whole)
+    for where, text in texts:
         if secrecy.names_somebody(text, material):
             yield Flag("ids", where)
     for where, ids in _cited(result):
@@ -72,6 +74,8 @@ def _found(result: AnyResult, material: Material, prompt: Prompt) -> Iterator[Fl
             yield Flag("evidence", where)
     if isinstance(result, Reply):
         yield from _of_reply(result, material)
+    if isinstance(result, Verdict):
+        yield from _of_draft(material)
     if isinstance(result, CampaignReport):
         yield from _of_counts(result, material)
 
@@ -94,19 +98,35 @@ def _of_reply(reply: Reply, material: Material) -> Iterator[Flag]:
         yield Flag("language", "messages")
     if spoken not in (UNKNOWN_LANGUAGE, reply.language):
         yield Flag("language", "language")
-    longest = LENGTHS_MAX[_length(material)]
     for number, text in enumerate(reply.messages):
-        where = f"messages.{number}"
-        if len(text) > longest:
-            yield Flag("length", where)
-        if likeness.is_like(text, (*material.sent, *reply.messages[:number])):
-            yield Flag("likeness", where)
-        for code in offplatform.ways_off(text):
-            yield Flag(code, where)
-        if not promises.prices_rest(text, reply.claims, material):
-            yield Flag("price", where)
-        if not promises.promises_rest(text, reply.claims):
-            yield Flag("promise", where)
+        sent = (*material.sent, *reply.messages[:number])
+        yield from _of_text(f"messages.{number}", text, sent, reply.claims, material)
+
+
+def _of_draft(material: Material) -> Iterator[Flag]:
+    """The draft that a verdict is about, whatever the verdict is. It has no claims of its own."""
+    draft = material.data.get("content")
+    if isinstance(draft, str):
+        yield from _of_text("data.content", draft, material.sent, (), material)
+        spoken = language_of(draft)
+        if UNKNOWN_LANGUAGE not in (spoken, material.language) and spoken != material.language:
+            yield Flag("language", "data.content")
+
+
+def _of_text(
+    where: str, text: str, sent: tuple[str, ...], claims: tuple[Claim, ...], material: Material
+) -> Iterator[Flag]:
+    """What may be wrong with one text for a fan."""
+    if len(text) > LENGTHS_MAX[_length(material)]:
+        yield Flag("length", where)
+    if likeness.is_like(text, sent):
+        yield Flag("likeness", where)
+    for code in offplatform.ways_off(text):
+        yield Flag(code, where)
+    if not promises.prices_rest(text, claims, material):
+        yield Flag("price", where)
+    if not promises.promises_rest(text, claims):
+        yield Flag("promise", where)
 
 
 def _of_counts(report: CampaignReport, material: Material) -> Iterator[Flag]:

@@ -15,7 +15,7 @@ Way = Literal["link", "contact", "payment"]
 _SAID_DOT: Final = "(?:dot|punto|point|punkt|ponto)"
 _BRACKETED: Final = rf"\s*[\[({{<]\s*(?:\.|{_SAID_DOT})\s*[\])}}>]\s*"
 _LINKS: Final = re.compile(
-    r"\b(?:h\s*[tx]{2}\s*p\s*s?|ftp|tg|mailto|javascript)\s*:\s*\S"
+    r"\b(?:h\s*[tx]\s*[tx]\s*p\s*s?|ftp|tg|mailto|javascript)\s*:\s*\S"
     r"|\bwww\s*\."
     rf"|\b[a-z0-9-]{{2,}}(?:\.|{_BRACKETED}){either('endings')}\b"
     rf"|\b[a-z0-9-]{{2,}}(?:\s+{_SAID_DOT}\s+|\s+\.\s*)(?:com|net|org|me|ly|gg|io|tv|xyz|app)\b"

@@ -1,6 +1,7 @@
 """Whether a text gives away the prompt, or names somebody by an id."""
 
 import base64
+import codecs
 import re
 from functools import lru_cache
 from typing import Final
@@ -9,6 +10,8 @@ from llm.material import Material
 from llm.prompts import Prompt
 from llm.speech import plain, squeezed, words
 
+CANARY_PART: Final = 10
+"""Characters of the canary, 40 bits, that nobody writes by chance."""
 RUN_WORDS: Final = 8
 """Words of our prompt in a row that nobody writes by chance."""
 _IDS: Final = re.compile(
@@ -21,9 +24,9 @@ ID_LENGTH_MIN: Final = 4
 
 
 def leaks(text: str, prompt: Prompt) -> bool:
-    """The canary in any dress, or a run of words of the system prompt."""
+    """Half of the canary in any dress, or a run of words of the system prompt."""
     tight = squeezed(text)
-    if any(form in tight for form in _dresses(prompt.canary)):
+    if any(part in tight for part in _parts(prompt.canary)):
         return True
     if not _runs(tuple(words(prompt.system))).isdisjoint(_runs(tuple(words(text)))):
         return True
@@ -44,12 +47,20 @@ def names_somebody(text: str, material: Material) -> bool:
 
 
 @lru_cache(64)
-def _dresses(canary: str) -> tuple[str, ...]:
-    """As it is, backwards, in hex and in base64 at each of the three offsets."""
-    encoded = (base64.b64encode(b" " * shift + canary.encode()).decode() for shift in range(3))
-    # The first and last characters of base64 depend on what stands beside it.
-    inner = (squeezed(one.rstrip("=")[4:-2]) for one in encoded)
-    return (canary, canary[::-1], canary.encode().hex(), *inner)
+def _parts(canary: str) -> frozenset[str]:
+    """Every piece of it: as it is, turned by 13, in hex and base64; each forwards and backwards."""
+    lengths = {canary: CANARY_PART, codecs.encode(canary, "rot13"): CANARY_PART}
+    lengths[canary.encode().hex()] = 2 * CANARY_PART
+    for shift in range(3):
+        encoded = base64.b64encode(b" " * shift + canary.encode()).decode().rstrip("=")
+        # Its first and last characters depend on what stands beside it.
+        lengths[encoded[4:-2].casefold()] = CANARY_PART
+    return frozenset(
+        one[at : at + length]
+        for form, length in lengths.items()
+        for one in (form, form[::-1])
+        for at in range(len(form) - length + 1)
+    )
 
 
 @lru_cache(64)

@@ -73,7 +73,7 @@ def reply(found: Fields) -> Reply:
     for topic in TO_PERSON:
         if topic in topics:
             return _no_reply("handoff", language, f"The fan's last message is about {topic}.")
-    if language not in _phrases():
+    if language not in phrases():
         return _no_reply("handoff", language, "The template does not speak this language.")
     answering = newest is not None and found["messages"][-1]["from"] == "fan"
     mood = newest["mood"] if newest is not None and answering else "opening"
@@ -175,11 +175,12 @@ def _no_reply(action: Any, language: str, why: str) -> Reply:
 
 def _worded(found: Fields, language: str, mood: str) -> str:
     """Phrases that were not sent lately, of those that suit."""
-    phrases = _phrases()[language]
+    known = phrases()[language]
     fan = found.get("fan", {})
-    asked = [phrases["topics"][one] for one in fan.get("interests", ()) if one in phrases["topics"]]
-    first = phrases.get(mood, phrases["neutral"])
-    second = [""] if mood in ("opening", "negative") else [*asked[:1], *phrases["ask"]]
+    topics = known["topics"]
+    asked = [topics[one] for one in fan.get("interests", ()) if one in topics]
+    first = known.get(mood, known["neutral"])
+    second = [""] if mood in ("opening", "negative") else [*asked[:1], *known["ask"]]
     every = [f"{one} {other}".strip() for one in first for other in second]
     text = _unlike(every, found.get("sent", ()), _number(found))
     emojis = fan.get("emojis") or []
@@ -189,9 +190,12 @@ def _worded(found: Fields, language: str, mood: str) -> str:
 
 
 def _unlike(every: Sequence[str], sent: Sequence[str], number: int) -> str:
-    """The first, beginning at a number of this material's, that is not like one sent lately."""
+    """The first, beginning at a number of this material's, that is not like one sent lately; if
+    all are, one that was not sent in these words."""
     turned = [every[(number + at) % len(every)] for at in range(len(every))]
-    return next((one for one in turned if not is_like(one, sent)), turned[0])
+    fresh = [one for one in turned if not is_like(one, sent)]
+    other = [one for one in turned if one not in sent]
+    return (*fresh, *other, turned[0])[0]
 
 
 def _number(found: Fields) -> int:
@@ -221,6 +225,7 @@ def _count(value: object) -> int:
 
 
 @cache
-def _phrases() -> dict[str, Any]:
+def phrases() -> dict[str, Any]:
+    """What can be said, by language and mood."""
     found: dict[str, Any] = json.loads((Path(__file__).parent / "phrases.json").read_text("utf-8"))
     return found
