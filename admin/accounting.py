@@ -1,6 +1,6 @@
 """Accounting: what became of every event, from the counters that the commits keep.
 
-sent = accepted + dead letters + suppressed, and once drained
+sent = accepted + dead letters + suppressed + control, and once drained
 accepted = applied + duplicates + conflicts + forgotten + quarantined,
 the latter as long as neither a log nor the database has gone backwards: what comes again then is
 counted again, or as a repeat.
@@ -28,6 +28,8 @@ class Account:
 
     accepted: int = 0
     dead_letters: int = 0
+    control: int = 0
+    """Orders: to erase somebody."""
     applied: int = 0
     duplicates: int = 0
     repeats: int = 0
@@ -38,8 +40,8 @@ class Account:
 
     @property
     def read(self) -> int:
-        """Events that ingest has judged."""
-        return self.accepted + self.dead_letters + self.suppressed
+        """Records that ingest has judged."""
+        return self.accepted + self.dead_letters + self.suppressed + self.control
 
     @property
     def folded(self) -> int:

@@ -30,6 +30,7 @@ class Raw(NamedTuple):
     value: bytes
     timestamp: int = 0
     """Kafka's, ms; 0 where it is not needed."""
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Bounds(NamedTuple):
@@ -94,6 +95,7 @@ class Journal:
                     record.key or b"",
                     record.value or b"",
                     record.timestamp,
+                    tuple(record.headers),
                 )
                 for record in fetched.get(tp, ())
             ]

@@ -21,6 +21,7 @@ interactions  POST interaction and interactions, through `publisher`; `ndjson` p
 origins       knows whose event a position is
 webhooks      POST what a platform delivers, checked as it signs it
 contract      the table and its types as OpenAPI (`openapi`), and as a `page`
+erasures      DELETE clear, and how far an erasure has got
 connections   GET, PUT and DELETE a creator's connections to platforms
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan
 health, lag   how the system does, and how far the views are behind

@@ -9,6 +9,7 @@ from api import (
     bulk,
     connections,
     contract,
+    erasures,
     health,
     interactions,
     memory,
@@ -26,6 +27,7 @@ from api.parameters import (
     CONNECTION,
     CONSISTENCY,
     CREATOR_ID,
+    ERASURE,
     FAN_ID,
     FIELD,
     FROM,
@@ -38,7 +40,17 @@ from api.parameters import (
 )
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.answers import Contexts, Data, Done, Results, Suppression, Taken, Written
+from schemas.answers import (
+    Cleared,
+    Contexts,
+    Data,
+    Done,
+    Erasure,
+    Results,
+    Suppression,
+    Taken,
+    Written,
+)
 from schemas.bulk import BulkRequest
 from schemas.context import EngagementScore, MemoryContext
 from schemas.errors import (
@@ -48,6 +60,7 @@ from schemas.errors import (
     DatabaseUnavailable,
     DeliveryRefused,
     DeliveryUnfit,
+    ErasureNotFound,
     FanNotFound,
     FanSuppressed,
     RouteNotFound,
@@ -154,6 +167,27 @@ ENDPOINTS = (
         parameters=_OF_FAN,
         response=Data[Suppression],
         raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/clear",
+        "DELETE",
+        erasures.clear,
+        "clearMemory",
+        scope="memory:erase",
+        parameters=_OF_FAN,
+        response=Cleared,
+        response_later=Data[Erasure],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/erasures/{{erasure}}",
+        "GET",
+        erasures.get_erasure,
+        "getErasure",
+        scope="memory:erase",
+        parameters=(ERASURE,),
+        response=Data[Erasure],
+        raises=(ErasureNotFound, DatabaseUnavailable),
     ),
     Endpoint(
         f"{PREFIX}/stats",

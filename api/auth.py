@@ -54,8 +54,12 @@ class Principal(NamedTuple):
 
     def require(self, creator_id: str) -> None:
         """Raise `Forbidden` unless the principal may see this creator's fans."""
-        if self.creator_id is None or normalize("NFC", self.creator_id) != creator_id:
+        if not self.speaks_for(creator_id):
             raise Forbidden
+
+    def speaks_for(self, creator_id: str) -> bool:
+        """Whether it is this creator's."""
+        return self.creator_id is not None and normalize("NFC", self.creator_id) == creator_id
 
     def require_scope(self, scope: Scope) -> None:
         """Raise `ScopeMissing` unless the token may do this."""

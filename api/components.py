@@ -13,6 +13,7 @@ from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
 from stores.cache import Cache, open_cache
+from stores.erasing import Eraser
 from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.store import Store
@@ -38,9 +39,11 @@ class Components:
     lag: LagReader
     limits: Limits
     suppressed: Suppressed
+    eraser: Eraser
 
     async def close(self) -> None:
         await self.suppressed.close()
+        await self.eraser.close()
         await self.publisher.close()
         await self.origins.close()
         await self.lag.close()
@@ -91,6 +94,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         lag,
         limits,
         suppressed,
+        Eraser(settings, pool, cache, keyring),
     )
 
 

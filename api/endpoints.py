@@ -69,6 +69,8 @@ class Endpoint:
     request_media: str = "application/json"
     response: Any = None
     """The type of the body of 200; None: it is no JSON."""
+    response_later: Any = None
+    """The type of the body of 202; None: it is never answered."""
     response_media: str = "application/json"
     raises: tuple[type[FanMemoryError], ...] = ()
     """Beside what every endpoint of its access can raise."""

@@ -23,7 +23,7 @@ from stores.store import PartitionStatus, Store
 from stores.tally import COUNTERS
 
 KEEP_SECONDS: Final = 1.0
-OUTCOMES: Final = ("accepted", "dead_letters", "suppressed", *COUNTERS)
+OUTCOMES: Final = ("accepted", "dead_letters", "suppressed", "control", *COUNTERS)
 LOOK_SECONDS_MAX: Final = 1.5
 """For Postgres, and again for the brokers: a probe is answered before the request's deadline."""
 

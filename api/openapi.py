@@ -42,7 +42,11 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
     """The whole contract; `version` is the release's."""
     bodies = [ErrorBody]
     for endpoint in endpoints:
-        bodies += [one for one in (endpoint.request, endpoint.response) if one is not None]
+        bodies += [
+            one
+            for one in (endpoint.request, endpoint.response, endpoint.response_later)
+            if one is not None
+        ]
     schemas, components = msgspec.json.schema_components(bodies, ref_template=REFERENCE)
     body_schemas = dict(zip(map(repr, bodies), map(_schema, schemas), strict=True))
     paths: dict[str, Any] = {}
@@ -104,6 +108,12 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]
             "content": {endpoint.response_media: {"schema": schema}},
         }
     }
+    if endpoint.response_later is not None:
+        responses["202"] = {
+            "description": "It goes on; Location says where to ask.",
+            "headers": _HEADERS,
+            "content": {"application/json": {"schema": schemas[repr(endpoint.response_later)]}},
+        }
     if IF_NONE_MATCH in endpoint.parameters:
         responses["304"] = {"description": "What the client has is still so.", "headers": _HEADERS}
     by_status: dict[int, list[str]] = {}

@@ -65,6 +65,10 @@ class Origins:
                 del self._known[old]
         self._known[position] = (time.monotonic(), origin)
 
+    def forget(self, who: Relationship) -> None:
+        """Let go of what is remembered of a fan who was erased."""
+        self._known = {at: known for at, known in self._known.items() if known[1] != who}
+
     async def check(self, position: Position, who: Relationship, field: str) -> None:
         """Raise `InvalidInput` naming `field` when what stands there is not an event of theirs."""
         if position.topic != INTERACTIONS.name:

@@ -52,6 +52,7 @@ TO: Final = Parameter("to", "Only what happened until then; now, if left out.", 
 IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", "header")
 PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
 CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
+ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")
 IDEMPOTENCY_KEY: Final = Parameter(
     idempotency.NAME,
     "The id of an event whose body has none; in a batch, of each with its number.",

@@ -17,6 +17,7 @@ import uvloop
 
 from api.app import App
 from api.protocol import BoundedHttp
+from infra import failpoints
 from infra.settings import Settings
 from schemas.errors import ServiceFailed
 
@@ -83,6 +84,7 @@ def run(settings: Settings) -> None:
     the server has started (modules, mostly) is taken out of the garbage collector's sight: a full
     collection of it would stop all requests for tens of milliseconds, now and then.
     """
+    failpoints.arm(settings.fail_at)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     uvloop.run(serve(settings, lambda _url: _settle_memory()))
 

@@ -22,6 +22,14 @@ POINTS: Final = (
     "outbox.before_send",
     "outbox.after_send",
 )
+ERASING: Final = (
+    "erase.after_delete",
+    "erase.before_record",
+    "erase.after_record",
+    "erase.after_drop",
+    "ingest.after_erase",
+)
+"""Only passed where somebody is erased."""
 
 _armed = ""
 
@@ -29,8 +37,8 @@ _armed = ""
 def arm(name: str) -> None:
     """Choose the point; the empty name disarms. Raises `ValueError` for an unknown one."""
     global _armed
-    if name and name not in POINTS:
-        raise ValueError("unknown fail point: one of " + ", ".join(POINTS))
+    if name and name not in (*POINTS, *ERASING):
+        raise ValueError("unknown fail point: one of " + ", ".join((*POINTS, *ERASING)))
     _armed = name
 
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
-from asyncpg import InvalidSchemaNameError, LockNotAvailableError, Record, UndefinedTableError
+from asyncpg import (
+    InvalidSchemaNameError,
+    LockNotAvailableError,
+    Record,
+    SerializationError,
+    UndefinedTableError,
+)
 
 from infra import tls
 from infra.settings import Settings
@@ -29,6 +35,7 @@ __all__ = [
     "LockNotAvailableError",
     "Pool",
     "Record",
+    "SerializationError",
     "UndefinedTableError",
     "address",
     "connect",

@@ -36,8 +36,8 @@ All else is waited for, though a retry alone won't mend it: a topic without its 
 not allowed, record times that the broker refuses because a clock is wrong. That concerns every
 record, so setting the records aside would empty the stream into the dead letters."""
 
-Keyed = tuple[bytes | None, bytes]
-"""(key, value)"""
+Keyed = tuple[bytes | None, bytes] | tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]
+"""(key, value), or (key, value, headers)"""
 
 
 class Refused(NamedTuple):
@@ -223,8 +223,9 @@ class _Sending:
         batch = self._producer.create_batch()
         until = first + self._sizes.get(self._partition, len(self._records))
         for index in range(first, min(until, len(self._records))):
-            key, value = self._records[index]
-            if batch.append(key=key, value=value, timestamp=now) is None:
+            key, value, *more = self._records[index]
+            headers = list(more[0]) if more else []
+            if batch.append(key=key, value=value, timestamp=now, headers=headers) is None:
                 break
         return batch
 

@@ -4,6 +4,7 @@ subjects  the random id and the key that stand for one relationship
 keys      the keyring, and how it wraps each subject's key
 seal      sealing bytes to the place where they belong
 suppression  the keyed hash of who is to be remembered no more
+control   signs orders, so that whoever may write events can't give any
 binding   binds the keys of a former release to their relationships, once
 holders   every place that holds something of a fan, and what erasure does to it
 """

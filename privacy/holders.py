@@ -11,7 +11,7 @@ a copy of it lies. *Clear* is readable by whoever can read the place.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 
 Kind = Literal["table", "cache", "topic", "folder"]
 Form = Literal["sealed", "clear", "random ids", "keyed hash"]
@@ -66,6 +66,23 @@ HOLDERS: Final = (
     ),
     Holder(
         "table",
+        "erasure",
+        "each erasure: its creator, a keyed hash of creator and fan; the fan, sealed, until it is"
+        " completed",
+        "keyed hash",
+        "without limit",
+        "it is the record of it",
+    ),
+    Holder(
+        "table",
+        "erased_subject",
+        "random ids that stand for nobody any more, and how many rows there were",
+        "random ids",
+        "without limit",
+        "it is the record of it",
+    ),
+    Holder(
+        "table",
         "outbox",
         "what a worker of the first release has not published yet: which views moved",
         "random ids",
@@ -75,10 +92,10 @@ HOLDERS: Final = (
     Holder(
         "table",
         "outbox_pack",
-        "what is not published yet: which views moved, and sealed dead letters",
+        "what is not published yet: which views moved, sealed dead letters, and who was erased",
         "random ids",
         "until it is published, at most as long as its topic keeps it",
-        "nothing: the relay drops what belongs to no subject",
+        "the relay drops what belongs to no subject; that a fan was erased is told with both ids",
     ),
     Holder(
         "table",
@@ -150,7 +167,15 @@ HOLDERS: Final = (
         "that a fan's views moved, with both ids and a score",
         "clear",
         "1 day",
-        "retention removes it",
+        "one more record tells those who copied something; retention removes it and all others",
+    ),
+    Holder(
+        "topic",
+        ERASURES.name,
+        "random ids that stand for nobody any more",
+        "random ids",
+        "without limit",
+        "it is the record of it, outside the database",
     ),
     Holder(
         "folder",
@@ -205,6 +230,7 @@ WITHOUT_FANS: Final = {
         "dead_letter_count": "counters",
         "dead_letter_retried": "places in a topic, and times",
         "key_binding": "how keys are wrapped",
+        "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
         "suppression_key": "the key of keyed hashes, sealed",
         "suppressed_record": "places in a topic, and times",

@@ -124,8 +124,15 @@ class Keyring:
 
         The oldest, because what is derived (names in the cache) should survive a rotation.
         """
-        oldest = next(reversed(self._keys.values()))
-        return blake2b(key=oldest, person=purpose, digest_size=KEY_BYTES).digest()
+        return self.derived(purpose)[-1]
+
+    def derived(self, purpose: bytes) -> list[bytes]:
+        """The same from each key, the newest first: what was made before a key was retired may be
+        met after it."""
+        return [
+            blake2b(key=key, person=purpose, digest_size=KEY_BYTES).digest()
+            for key in self._keys.values()
+        ]
 
 
 def is_bound(wrapped: bytes) -> bool:

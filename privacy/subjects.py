@@ -72,6 +72,13 @@ class Subjects:
         self._by_relationship.clear()
         self._by_id.clear()
 
+    def forget(self, who: Relationship) -> None:
+        """Drop one relationship, who was erased: the next look-up asks Postgres."""
+        self._forgotten += 1
+        known = self._by_relationship.pop(who, None)
+        if known is not None:
+            self._by_id.pop(known.id, None)
+
     async def resolve(
         self,
         connection: Connection,

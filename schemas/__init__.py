@@ -12,6 +12,7 @@ rendered       an event again, out of the journal
 context        the documents that readers get; `bulk` asks for those of several fans
 answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`
+control        orders among the events; `erased` is the ledger of what they did
 dead_letters   what was refused, or conflicts
 topics         every Kafka topic, named once
 positions      `topic-partition:offset`

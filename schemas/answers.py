@@ -44,6 +44,36 @@ class Done(Body, frozen=True, gc=False):
     timestamp: Time
 
 
+Waiting = Literal["order", "ingest", "cache", "ledger"]
+"""What an erasure can wait for: its order to be given, ingest to come to it, the cache to confirm
+that it has forgotten, the ledger to have it."""
+
+
+class Erasure(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """How far an erasure has got."""
+
+    erasure_id: str
+    erased: Time
+    """When everything that was held then was deleted, and its key."""
+    ordered: Time | None
+    """When the order to erase what was on its way was given; null: not yet."""
+    completed: Time | None
+    """When ingest was past that order, and every copy confirmed; null: not yet."""
+    held: bool
+    """Whether there was anything, as far as that is known."""
+    waits_for: list[Waiting]
+    """What has not confirmed yet."""
+
+
+class Cleared(Body, frozen=True, gc=False):
+    """Nothing is held any more."""
+
+    success: Literal[True]
+    message: str
+    timestamp: Time
+    erasure_id: str
+
+
 class Taken(Body, frozen=True, gc=False):
     """The brokers have what a platform delivered."""
 

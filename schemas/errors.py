@@ -119,6 +119,14 @@ class FanNotFound(FanMemoryError):
     hint = "No interaction of this fan with this creator is remembered."
 
 
+class ErasureNotFound(FanMemoryError):
+    """Erasure not found"""
+
+    status = 404
+    type = "NOT_FOUND"
+    hint = "Use the id that DELETE /api/of-memory/clear answered to this creator."
+
+
 class RouteNotFound(FanMemoryError):
     """No such route"""
 

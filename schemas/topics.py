@@ -61,4 +61,12 @@ MEMORY_UPDATES = Topic(
     retention_ms=DAY_MS,
 )
 
-TOPICS: tuple[Topic, ...] = (INTERACTIONS, DEAD_LETTERS, JOURNAL, MEMORY_UPDATES)
+ERASURES = Topic(
+    name="erasures",
+    key="erasure id",
+    value="Erased, JSON: subject (a random id) and time",
+    partitions="interactions_partitions",
+    retention_ms=UNLIMITED,
+)
+
+TOPICS: tuple[Topic, ...] = (INTERACTIONS, DEAD_LETTERS, JOURNAL, MEMORY_UPDATES, ERASURES)

@@ -1,5 +1,7 @@
 """A memory update: that a fan's views moved, without what is in them."""
 
+from typing import Literal
+
 import msgspec
 
 from schemas.times import Time
@@ -21,6 +23,9 @@ class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """At the time of the event that moved it."""
     timestamp: Time
     """Event time."""
+    erased: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    """The fan was erased: forget what you have copied. `version` is the order's place in
+    `interactions`, `timestamp` when that was carried out, and no view holds anything any more."""
 
 
 class MemoryMove(msgspec.Struct, frozen=True, rename="camel", gc=False):

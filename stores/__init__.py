@@ -21,6 +21,8 @@ outbox       what is to be told on Kafka, in the transaction that it tells of
 letters      dead letters: made, written, counted by reason
 relay        publishes the outbox
 suppression  fans of whom nothing more is remembered, by a keyed hash
+erasure      deletes what is held of a fan, at once and in order; how far each has got
+erasing      carries an erasure on outside Postgres: ledger, order, cache
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL
 past         whole histories for `asOf` and `explain`, behind a bulkhead

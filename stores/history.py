@@ -122,6 +122,11 @@ async def remove_later(connection: Connection, opened: Sequence[OpenedRecord]) -
         await connection.execute(_QUERIES.remove_later, *_columns(sorted(rows)))
 
 
+async def delete(connection: Connection, subject: bytes) -> int:
+    """Everything of a subject; returns how many rows there were."""
+    return int(await connection.fetchval(_QUERIES.delete, subject))
+
+
 async def applied_offsets(
     connection: Connection, partition: int, start: int, until: int
 ) -> set[int]:

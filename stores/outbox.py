@@ -24,9 +24,11 @@ from infra.postgres import Connection, Executor
 from infra.sql import load_queries
 from privacy.subjects import Subject
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import JOURNAL, MEMORY_UPDATES
-from schemas.updates import MemoryMove, encode_move
+from schemas.updates import MemoryMove, MemoryUpdate, encode_move, encode_update
+from views.state import moved as moved_views
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "outbox.sql")
 _LOCKS: Final = 0x66616E6D
@@ -158,6 +160,11 @@ async def pack_singles(connection: Connection, topic: str) -> bool:
     return len(rows) < SINGLES_MAX
 
 
+async def forget(connection: Connection, subject: bytes) -> None:
+    """What the broker refuses of an erased subject; what waits is dropped by the relay."""
+    await connection.execute(_QUERIES.forget, subject)
+
+
 async def expire(connection: Connection, topic: str, kept_ms: int) -> int:
     """Let go of records that the topic itself would have let go of; returns how many."""
     return int(await connection.fetchval(_QUERIES.expire, topic, kept_ms))
@@ -193,6 +200,14 @@ def moved(
     position = Position(JOURNAL.name, partition, version - 1)
     move = MemoryMove(views, str(position), score, render_time(time))
     return Outgoing(MEMORY_UPDATES.name, subject, None, encode_move(move))
+
+
+def erased(who: Relationship, place: Position, time: int) -> Outgoing:
+    """That a fan was erased, with the names: nobody can fill them in later."""
+    update = MemoryUpdate(
+        *who, moved_views((), first=True), str(place), 0.0, render_time(time), erased=True
+    )
+    return Outgoing(MEMORY_UPDATES.name, None, relationship_key(*who), encode_update(update))
 
 
 class _FormerMove(NamedTuple):

@@ -257,6 +257,13 @@ async def count_intake(
     )
 
 
+async def count_control(
+    connection: Connection, generation: int, topic: str, partition: int
+) -> None:
+    """Count one order, in the transaction that moves past it."""
+    await connection.execute(POSITION_SQL.count_control, generation, topic, partition)
+
+
 async def count_folded(
     connection: Connection,
     generation: int,

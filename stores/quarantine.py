@@ -25,3 +25,8 @@ async def offsets(connection: Connection, partition: int, until: int) -> set[int
 async def release(connection: Connection, partition: int, released: Sequence[int]) -> None:
     """Let go of records that a newer fold could take."""
     await connection.execute(_QUERIES.release, partition, released)
+
+
+async def delete(connection: Connection, subject: bytes) -> int:
+    """Everything of a subject; returns how many rows there were."""
+    return int(await connection.fetchval(_QUERIES.delete, subject))

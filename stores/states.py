@@ -44,10 +44,12 @@ async def write(connection: Connection, generation: int, rows: Sequence[StateRow
         await connection.execute(_queries(generation).write, *map(list, columns))
 
 
-async def delete(connection: Connection, generation: int, subjects: Sequence[bytes]) -> None:
-    """Drop the states of fans of whom nothing is left."""
-    if subjects:
-        await connection.execute(_queries(generation).delete, subjects)
+async def delete(connection: Connection, generation: int, subjects: Sequence[bytes]) -> int:
+    """Drop the states of fans of whom nothing is left; returns how many there were."""
+    if not subjects:
+        return 0
+    status = await connection.execute(_queries(generation).delete, subjects)
+    return int(status.rpartition(" ")[2])
 
 
 async def cap_versions(

@@ -53,6 +53,8 @@ class PartitionStatus:
     sources: tuple[int, ...]
     accepted: int
     dead_letters: int
+    control: int
+    """Orders among the events of `interactions`."""
     applied: int
     duplicates: int
     repeats: int

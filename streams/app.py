@@ -20,6 +20,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores.cache import open_cache
+from stores.erasing import Eraser
 from stores.letters import Letters
 from stores.relay import Relay
 from streams import transport
@@ -70,8 +71,9 @@ def build_app(settings: Settings) -> Any:
     producer = BatchProducer(settings, "fanmemory-ingest")
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
-    ingest = Ingest(settings, pool, keyring, producer, relay)
-    project = Projection(settings, pool, cache, relay, subjects, Letters(keyring))
+    eraser = Eraser(settings, pool, cache, keyring)
+    ingest = Ingest(settings, pool, keyring, producer, relay, eraser)
+    project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), eraser)
 
     app = _faust_app(settings)
     loops = []
@@ -95,12 +97,14 @@ def build_app(settings: Settings) -> Any:
                     await step.leave()
         await producer.stop()
         await relay.stop()
+        await eraser.close()
         await cache.close()
         await pool.close()
 
     app.opening.append(open_resources)
     app.closing.append(close_resources)
-    for run in (*(loop.run for loop in loops), relay.run, project.refresh_cache, watchdog.run):
+    tasks = (relay.run, eraser.run, project.refresh_cache, watchdog.run)
+    for run in (*(loop.run for loop in loops), *tasks):
         app.task(run)
     return app
 

@@ -16,6 +16,9 @@ the two has the same positions, and would never open what was written. Then the 
 A worker that is fenced in step 5 has already produced its records; step 4 says why that is
 harmless.
 
+Orders (`schemas.control`) stand among the events: each is a unit by itself, in one transaction with
+the move past it, so that what is before it is in the journal, and what is behind it is not begun.
+
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
 to a fan whose key does not open, becomes a dead letter, sealed and with its reason; so does what
 would correct a history that is too long for it.
@@ -25,8 +28,9 @@ either, whether or not it was acceptable.
 """
 
 import logging
+import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
@@ -34,20 +38,23 @@ from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import Link
 from infra.postgres import Connection, Pool, database_errors
-from infra.producer import BatchProducer, Delivery, Keyed
+from infra.producer import BatchProducer, Delivery
 from infra.settings import Settings
+from privacy.control import ControlSigner, is_control
 from privacy.keys import Keyring
 from privacy.seal import event_key, nonces, seal_entry, source_key
 from privacy.subjects import Subject, Subjects, journal_partition
+from schemas.control import UNPROVEN, Erase, decode_control
 from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
-from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from stores import history, letters, outbox, suppression
+from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+from stores import erasure, history, letters, outbox, suppression
 from stores.attempts import REASON, Attempts, Places
+from stores.erasing import Eraser
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.letters import Letter, Letters
 from stores.positions import (
@@ -55,6 +62,7 @@ from stores.positions import (
     Batch,
     Positions,
     acknowledge,
+    count_control,
     count_intake,
     terminating_blockers,
 )
@@ -77,7 +85,7 @@ class _Intake:
 
     accepted: list[tuple[Any, Interaction]] = field(default_factory=list)
     """(record, event)"""
-    journal: dict[int, list[Keyed]] = field(default_factory=dict)
+    journal: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=dict)
     sources: dict[int, list[Any]] = field(default_factory=dict)
     """The records that those of `journal` were made of, in the same order."""
     dead_letters: dict[int, list[Letter]] = field(default_factory=dict)
@@ -96,12 +104,15 @@ class Ingest:
         keyring: Keyring,
         producer: BatchProducer,
         relay: Relay,
+        eraser: Eraser,
     ) -> None:
         self.positions = Positions(INTERACTIONS.name)
         self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._producer = producer
         self._relay = relay
+        self._eraser = eraser
+        self._signer = ControlSigner(keyring)
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
         self._currency = settings.currency
@@ -203,11 +214,78 @@ class Ingest:
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
-            await self._apply(part, aside)
-            self.positions.moved(part)
+            for unit, order in self._units(part, aside):
+                if order is None:
+                    await self._apply(unit, aside)
+                else:
+                    await self._obey(unit[0], order)
+                self.positions.moved(unit)
+
+    def _units(
+        self, batches: Sequence[Batch], aside: Places
+    ) -> Iterator[tuple[list[Batch], Erase | None]]:
+        """Events together, each order by itself, in the order of each partition."""
+        left = list(batches)
+        while left:
+            events, orders, later = [], [], []
+            for batch in left:
+                at, order = self._first_order(batch, aside)
+                if order is None:
+                    events.append(batch)
+                    continue
+                place = batch.records[at].offset
+                if at:
+                    events.append(replace(batch, until=place, records=batch.records[:at]))
+                    batch = replace(batch, base=place, records=batch.records[at:])
+                rest = batch.records[1:]
+                until = place + 1 if rest else batch.until
+                orders.append((replace(batch, until=until, records=batch.records[:1]), order))
+                if rest:
+                    later.append(replace(batch, base=until, records=rest))
+            if events:
+                yield events, None
+            for one, order in orders:
+                yield [one], order
+            left = later
+
+    def _first_order(self, batch: Batch, aside: Places) -> tuple[int, Erase | None]:
+        for at, record in enumerate(batch.records):
+            if record.headers and is_control(record.headers):
+                key, value = record.key or b"", record.value or b""
+                place = (record.partition, record.offset)
+                if place not in aside and self._signer.proves(record.headers, key, value):
+                    return at, decode_control(value)
+        return len(batch.records), None
+
+    async def _obey(self, batch: Batch, order: Erase) -> None:
+        """Erase, and move past the order, in one transaction."""
+        record, who = batch.records[0], order.who
+        place = Position(INTERACTIONS.name, record.partition, record.offset)
+        held = self.positions.held.get(batch.partition)
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            await self.positions.advance(connection, [batch])
+            taken = await erasure.take(
+                connection,
+                self._eraser.names,
+                self._journal_partitions,
+                uuid.UUID(order.erasure_id).bytes,
+                who,
+                place,
+            )
+            if held is None or place.offset >= held.counted:
+                await count_control(
+                    connection, INTAKE_GENERATION, INTERACTIONS.name, batch.partition
+                )
+            if taken.fresh and taken.held:
+                await outbox.write(connection, [outbox.erased(who, place, now_ms())])
+        fail_point("ingest.after_erase")
+        self._subjects.forget(who)
+        self._eraser.wake()
+        self._relay.wake(MEMORY_UPDATES.name)
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         intake = self._validate(batches, aside)
+        await self._leave_erased(intake)
         locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
             await self._drop_suppressed(connection, batches, intake)
@@ -236,6 +314,8 @@ class Ingest:
                     self._set_aside(intake, record, "$", REASON)
                     continue
                 try:
+                    if record.headers and is_control(record.headers):
+                        raise InvalidInput("$", UNPROVEN)
                     if not record.value:
                         raise InvalidInput("$", "must not be empty")
                     event = parse_interaction(record.value, arrived(record), self._currency)
@@ -273,6 +353,26 @@ class Ingest:
         for partition, written in intake.dead_letters.items():
             intake.dead_letters[partition] = [
                 one for one in written if (partition, one.source.offset) not in dropped
+            ]
+
+    async def _leave_erased(self, intake: _Intake) -> None:
+        """What is read once more and stands before its fan's erasure, is not written again."""
+        again = {
+            (event.creator_id, event.fan_id)
+            for record, event in intake.accepted
+            if (held := self.positions.held.get(record.partition)) is not None
+            and record.offset < held.counted
+        }
+        if not again:
+            return
+        async with database_errors(), self._pool.acquire() as connection:
+            erased = await erasure.erased_before(connection, self._eraser.names, again)
+        if erased:
+            intake.accepted = [
+                (record, event)
+                for record, event in intake.accepted
+                if record.offset
+                > erased.get(((event.creator_id, event.fan_id), record.partition), -1)
             ]
 
     def _set_aside_locked(self, intake: _Intake, locked: Mapping[Relationship, SealBroken]) -> None:

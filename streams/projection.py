@@ -35,6 +35,7 @@ from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import corrections, generations, history, letters, outbox, quarantine, states
 from stores.attempts import REASON, Attempts, Places
 from stores.cache import Cache
+from stores.erasing import Eraser
 from stores.folding import (
     Folded,
     FramedBatch,
@@ -67,9 +68,11 @@ class Projection:
         relay: Relay,
         subjects: Subjects,
         letters: Letters,
+        eraser: Eraser,
     ) -> None:
         self.positions = Positions(JOURNAL.name)
         self._letters = letters
+        self._eraser = eraser
         self._attempts = Attempts(pool, self.positions)
         self._pool = pool
         self._subjects = subjects
@@ -161,6 +164,7 @@ class Projection:
         """Once a second: bring Redis back when it was away, keep our positions known to it."""
         while True:
             await asyncio.sleep(CACHE_PAUSE_SECONDS)
+            await self._eraser.drop_left()
             await self._cache_writer.refresh()
 
     async def _live_generation(self, connection: Connection) -> int:

@@ -217,7 +217,8 @@ def test_no_error_is_answered_with_a_pause_but_in_the_module_that_bounds_pauses(
 
 
 def test_topics_are_named_in_one_place() -> None:
-    names = {topic.name for topic in TOPICS}
+    # A column of `position` has that name, too.
+    names = {topic.name for topic in TOPICS} - {"erasures"}
     found = []
     for name, text in SOURCES.items():
         room = name.partition("/")[0]

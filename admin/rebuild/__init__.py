@@ -34,6 +34,7 @@ from admin.rebuild.build import (
     build_partition,
     close_enough,
     follow,
+    follow_alone,
 )
 from admin.rebuild.differences import ViewChange, differences
 from admin.refold import HELD_BYTES_MAX
@@ -316,16 +317,15 @@ async def _come_closer(build: _Build, journal: Journal, subjects: Subjects) -> d
         for one in done.values():
             until = ranges[one.partition][1]
             if one.next < until:
-                async with build.connection.transaction(isolation="repeatable_read"):
-                    await follow(
-                        build.connection,
-                        build.generation,
-                        one,
-                        raws[one.partition],
-                        until,
-                        subjects,
-                        Limits.of(build.settings),
-                    )
+                await follow_alone(
+                    build.connection,
+                    build.generation,
+                    one,
+                    raws[one.partition],
+                    until,
+                    subjects,
+                    Limits.of(build.settings),
+                )
     await states.forget_erased(build.connection, build.generation)
     return {row.partition: row.erasures for row in live.values()}
 

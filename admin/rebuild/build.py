@@ -17,12 +17,13 @@ from typing import Any, Final
 from admin.journal import Raw, open_journal
 from admin.parallel import Progress
 from admin.refold import HELD_BYTES_MAX, Bucket, Refold
-from infra.postgres import Connection, connecting, database_errors
+from infra.postgres import Connection, SerializationError, connecting, database_errors
+from infra.retry import Backoff, retried
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.topics import JOURNAL
-from stores import corrections, history, positions, quarantine, states
+from stores import corrections, erasure, history, positions, quarantine, states
 from stores.folding import Quarantined, fold_new, open_records, read_frames
 from stores.positions import Row
 from stores.refolding import Limits
@@ -38,6 +39,11 @@ ROUNDS_MAX: Final = 50
 BATCH_RECORDS: Final = 4_000
 MENDED_FANS: Final = 20
 """Whose rows are mended while the live writer waits: some milliseconds each."""
+
+
+ERASED_BACKOFF: Final = Backoff(0.01, 0.5)
+ERASED_ATTEMPTS_MAX: Final = 50
+"""An erasure counts itself on the row that is moved here, and undoes one attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +90,15 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Row:
             async for raws in journal.read(reached.partition, reached.next, until):
                 for start in range(0, len(raws), BATCH_RECORDS):
                     batch = raws[start : start + BATCH_RECORDS]
-                    async with connection.transaction(isolation="repeatable_read"):
-                        reached = await follow(
-                            connection,
-                            task.generation,
-                            reached,
-                            batch,
-                            batch[-1].offset + 1,
-                            subjects,
-                            task.limits,
-                        )
+                    reached = await follow_alone(
+                        connection,
+                        task.generation,
+                        reached,
+                        batch,
+                        batch[-1].offset + 1,
+                        subjects,
+                        task.limits,
+                    )
                     progress(len(batch))
         return reached
 
@@ -119,15 +124,22 @@ async def _bulk(
     async with connection.transaction():
         before = await quarantine.offsets(connection, partition, task.until)
         quarantined = list(refold.quarantined)
+        restored: set[bytes] = set()
         async for bucket in refold.buckets(subjects, connection):
             await states.copy(connection, task.generation, states.state_rows(bucket.folded))
             if before:
-                await _release(connection, bucket, before)
+                restored |= await _release(connection, bucket, before)
             quarantined += bucket.quarantined
             corrected += bucket.columns
             progress(0)
         after = replace(task.built, next=task.until, sources=refold.sources)
         await _move(connection, task.generation, task.built, after, refold.tally, quarantined)
+        # The row is ours by now: whoever erases from here on finds what we have written.
+        now = (await positions.rows(connection, task.generation, JOURNAL.name))[partition]
+        if now.erasures != task.built.erasures:
+            await states.forget_erased(connection, task.generation)
+            restored |= {one.subject for one in quarantined if one.subject is not None}
+            await erasure.forget_rows(connection, sorted(restored))
     for start in range(0, len(corrected), MENDED_FANS):
         chunk = corrected[start : start + MENDED_FANS]
         async with connection.transaction():
@@ -139,17 +151,38 @@ async def _bulk(
     return after
 
 
-async def _release(connection: Connection, bucket: Bucket, set_aside: set[int]) -> None:
-    """What was quarantined when it was live, and is folded now, joins the history."""
+async def _release(connection: Connection, bucket: Bucket, set_aside: set[int]) -> set[bytes]:
+    """What was quarantined when it was live, and is folded now, joins the history; whose it is."""
     released = set_aside - {one.offset for one in bucket.quarantined}
     mended = [one for one in bucket.history if one.offset in released]
     if not mended:
-        return
+        return set()
     await history.restore(connection, history.history_rows(mended))
     counted = {(one.subject, one.event_key) for one in bucket.history}
     again = [one for one in mended if (one.subject, one.other_key) not in counted]
     await history.remove_later(connection, again)
     await quarantine.release(connection, mended[0].partition, [one.offset for one in mended])
+    return {one.subject for one in mended}
+
+
+async def follow_alone(
+    connection: Connection,
+    generation: int,
+    before: Row,
+    raws: Sequence[Raw],
+    until: int,
+    subjects: Subjects,
+    limits: Limits,
+) -> Row:
+    """`follow` in a transaction of its own, again when an erasure has come between."""
+
+    async def attempt() -> Row:
+        async with connection.transaction(isolation="repeatable_read"):
+            return await follow(connection, generation, before, raws, until, subjects, limits)
+
+    return await retried(
+        attempt, ERASED_BACKOFF, on=SerializationError, attempts_max=ERASED_ATTEMPTS_MAX
+    )
 
 
 async def follow(

@@ -51,6 +51,7 @@ from infra.sql import Queries, load_queries
 from schemas.errors import CacheUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import generations, log_breaks
+from stores.erasure import erased_among, erased_counts
 from stores.generations import INTAKE_GENERATION, schema_name
 from stores.opened import open_stores
 from stores.tally import COUNTERS
@@ -63,6 +64,7 @@ UNCLAIMED: Final[dict[str, Any]] = {
     "accepted": 0,
     "dead_letters": 0,
     "suppressed": 0,
+    "control": 0,
     "boundaries": [],
     "broken": False,
     **dict.fromkeys(COUNTERS, 0),
@@ -80,6 +82,8 @@ class Intake:
     records: int = 0
     dead_letters: int = 0
     suppressed: int = 0
+    control: int = 0
+    """Orders to erase somebody."""
     remembered: int = 0
     waiting: int = 0
     forgotten: int = 0
@@ -157,7 +161,10 @@ async def verify(
         if sample is None:
             await unexplained_rows(connection, look.queries, results, len(look.journal))
             living = Places() if places.living is None else places.living
-            found += subjects_gone(results, look.folded, living)
+            gone = [subject for result in results for subject in result.gone]
+            erased = await erased_among(connection, gone)
+            counts = await erased_counts(connection, len(look.journal))
+            found += subjects_gone(results, look.folded, living, erased, counts)
             found += accounting_differences(places, look.intake, look.folded.values(), suppressed)
         intake = await _intake(connection, look, results, places, suppressed, count, progress)
     not_compared = set()

@@ -22,6 +22,7 @@ from admin.verify.differences import Difference, subject_text
 from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
+from privacy.control import ControlSigner, is_control
 from privacy.keys import Keyring
 from privacy.seal import FORMER_KINDS, event_key, former_event_key, source_key
 from privacy.subjects import Subjects
@@ -29,8 +30,10 @@ from schemas.errors import InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import decode_record
 from schemas.positions import Position, parse_position, source_name
+from schemas.relationship import Relationship
 from schemas.topics import DEAD_LETTERS, INTERACTIONS
 from stores import outbox, suppression
+from stores.erasure import Names, erased_before
 
 SQL: Final = load_queries(Path(__file__).with_name("intake.sql"))
 DIFFERENCES_MAX: Final = 200
@@ -72,6 +75,8 @@ class IntakeResult:
     records: int = 0
     dead_letters: int = 0
     suppressed: int = 0
+    control: int = 0
+    """Orders, which leave nothing in the journal."""
     remembered: int = 0
     waiting: int = 0
     forgotten: int = 0
@@ -90,6 +95,7 @@ class _Judged(NamedTuple):
     """An accepted event, and what stands for it within its subject."""
 
     offset: int
+    who: Relationship
     subject: bytes
     event_key: bytes
     former_key: bytes | None = None
@@ -150,7 +156,7 @@ async def verify_intake(task: IntakeTask, progress: Progress) -> IntakeResult:
         connection.transaction(isolation="repeatable_read"),
     ):
         await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-        intake = _Intake(task, connection, Subjects(keyring, 1))
+        intake = _Intake(task, connection, Subjects(keyring, 1), keyring)
         async with open_journal(task.settings, INTERACTIONS.name) as interactions:
             async for raws in interactions.read(task.partition, task.first, task.until):
                 await intake.judge(raws)
@@ -159,10 +165,16 @@ async def verify_intake(task: IntakeTask, progress: Progress) -> IntakeResult:
 
 
 class _Intake:
-    def __init__(self, task: IntakeTask, connection: Connection, subjects: Subjects) -> None:
+    def __init__(
+        self, task: IntakeTask, connection: Connection, subjects: Subjects, keyring: Keyring
+    ) -> None:
         self._task = task
         self._connection = connection
         self._subjects = subjects
+        self._names = Names(keyring)
+        self._signer = ControlSigner(keyring)
+        self._nowhere: list[tuple[int, Relationship]] = []
+        """(offset, whose) of events that no copy is of."""
         self.result = IntakeResult(task.partition)
 
     async def judge(self, raws: Sequence[Raw]) -> None:
@@ -175,6 +187,9 @@ class _Intake:
             if (raw.partition, raw.offset) in self._task.suppressed:
                 self.result.suppressed += 1
                 continue
+            if is_control(raw.headers) and self._signer.proves(raw.headers, raw.key, raw.value):
+                self.result.control += 1
+                continue
             try:
                 event = parse_interaction(raw.value, raw.timestamp, self._task.settings.currency)
                 events.append((raw.offset, event))
@@ -183,6 +198,7 @@ class _Intake:
                 if (raw.partition, raw.offset) not in self._task.journal:
                     self._differ(raw.offset, REFUSED)
         await self._remembered(await self._identified(events))
+        await self._judge_nowhere()
 
     async def _identified(self, events: Sequence[tuple[int, Interaction]]) -> list[_Judged]:
         pairs = {(event.creator_id, event.fan_id) for _, event in events}
@@ -196,9 +212,9 @@ class _Intake:
             if subject is not None:
                 key = _event_key(subject.key, event, self._task, offset)
                 former = _former_key(subject.key, event)
-                judged.append(_Judged(offset, subject.id, key, former))
+                judged.append(_Judged(offset, pair, subject.id, key, former))
             elif pair not in locked:
-                self._unnamed(offset)
+                self._unnamed(offset, pair)
         return judged
 
     async def _remembered(self, judged: Sequence[_Judged]) -> None:
@@ -216,18 +232,31 @@ class _Intake:
             elif place in task.quarantined:
                 result.quarantined += 1
             elif place not in task.journal:
-                self._differ(one.offset, NOWHERE)
+                self._nowhere.append((one.offset, one.who))
             elif task.living is None or place not in task.living:
                 # The fan was erased and came back: an earlier subject's record.
                 result.forgotten += 1
             else:
                 self._differ(one.offset, NOT_REMEMBERED, one.subject)
 
-    def _unnamed(self, offset: int) -> None:
+    async def _judge_nowhere(self) -> None:
+        """What stands before its fan's erasure is not written again when the journal lost it."""
+        left, self._nowhere = self._nowhere, []
+        if not left:
+            return
+        whose = {who for _, who in left}
+        erased = await erased_before(self._connection, self._names, whose)
+        for offset, who in left:
+            if offset < erased.get((who, self._task.partition), -1):
+                self.result.forgotten += 1
+            else:
+                self._differ(offset, NOWHERE)
+
+    def _unnamed(self, offset: int, who: Relationship) -> None:
         """An event of a fan who has no subject: erased, unless a living subject has the event."""
         place = (self._task.partition, offset)
         if place not in self._task.journal:
-            self._differ(offset, NOWHERE)
+            self._nowhere.append((offset, who))
         elif self._task.living is not None and place in self._task.living:
             self._differ(offset, OTHER_FAN)
         else:

@@ -214,8 +214,10 @@ class _Comparison:
                 living.add(*place)
                 continue
             gone.setdefault(raw.key, place)
-            # What ingest may have written twice was counted as a repeat.
-            if not doubted and not places.gone.add(*place):
+            # What ingest may have written twice was counted as a repeat; before its fan was erased
+            # it may have been applied.
+            erased = self._task.row["erasures"]
+            if (erased or not doubted) and not places.gone.add(*place):
                 places.gone_again += 1
 
     async def _name_broken(self, bucket: Bucket) -> None:

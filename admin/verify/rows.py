@@ -9,7 +9,7 @@ from schemas.topics import INTERACTIONS
 from stores.generations import Generation
 from stores.tally import COUNTERS
 
-_COUNTED: Final = ("accepted", "dead_letters", "suppressed", *COUNTERS)
+_COUNTED: Final = ("accepted", "dead_letters", "suppressed", "control", *COUNTERS)
 
 
 def beyond_the_log(

@@ -2,7 +2,7 @@
 subjects of the journal without a row, though they were not erased."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from admin.places import Places
@@ -19,19 +19,28 @@ GONE: Final = "(neither remembered nor erased)"
 
 
 def subjects_gone(
-    results: Iterable[PartitionResult], rows: Mapping[int, Any], living: Places
+    results: Iterable[PartitionResult],
+    rows: Mapping[int, Any],
+    living: Places,
+    erased: Container[bytes],
+    counts: Mapping[int, int],
 ) -> list[Difference]:
     """Subjects of the journal without a row, as far as no erasure explains them.
 
-    An erasure deletes one subject and counts one on its partition's row, so of a partition as many
-    can be gone. Whose events stand in the journal once more, under a subject that exists, was
-    lost when the database was restored, and has been written again. Which of several subjects was
-    the erased one, only a ledger of erasures could say: with erasures the partition is named.
+    An erasure deletes one subject, counts one on its partition's row, and remembers which
+    (`erased`). Of a partition as many can be gone besides as its row counts and nobody remembers:
+    `counts` are those that are. Whose events stand in the journal once more, under a subject that
+    exists, was lost when the database was restored, and has been written again.
     """
     found: list[Difference] = []
     for result in results:
-        erasures = rows[result.partition]["erasures"]
-        lost = [subject for subject, place in result.gone.items() if place not in living]
+        counted = rows[result.partition]["erasures"]
+        erasures = max(0, counted - counts.get(result.partition, 0))
+        lost = [
+            subject
+            for subject, place in result.gone.items()
+            if place not in living and subject not in erased
+        ]
         if len(lost) <= erasures:
             continue
         if erasures:

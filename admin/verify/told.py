@@ -86,6 +86,8 @@ async def _read_updates(settings: Settings) -> tuple[Versions, Mapping[int, int]
                     oldest[partition] = oldest[partition] or raw.timestamp
                     try:
                         update = decode_update(raw.value)
+                        if update.erased:
+                            continue
                         version = _version(update.version)
                     except (msgspec.DecodeError, InvalidInput):
                         continue  # nothing that a worker wrote

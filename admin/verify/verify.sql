@@ -6,8 +6,8 @@ SELECT pg_export_snapshot();
 
 -- The position rows of one generation; `broken` are those whose log once went backwards.
 -- name: positions
-SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined, conflicts, suppressed, boundaries, EXISTS (
+SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, suppressed, control,
+    applied, duplicates, repeats, forgotten, quarantined, conflicts, boundaries, EXISTS (
         SELECT FROM log_break AS b
         WHERE b.topic = position.topic AND b.partition = position.partition
     ) AS broken

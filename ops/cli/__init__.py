@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "dlq": ("ops.cli.dlq:dlq", "Show what was refused, and why."),
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
+    "erase": ("ops.cli.erase:erase", "Erase everything that is held of a fan."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
     "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),

@@ -34,6 +34,10 @@ USING unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS w (subject, event_key, "o
 WHERE i.subject = w.subject AND i.event_key = w.event_key AND i."offset" > w."offset"
     AND NOT i.message AND NOT i.indirect;
 
+-- Everything of a subject.
+-- name: delete
+WITH gone AS (DELETE FROM interaction WHERE subject = $1 RETURNING 1) SELECT count(*) FROM gone;
+
 -- The places of the events that were folded live: of equal events the first one.
 -- name: applied_offsets
 SELECT "offset" FROM interaction WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3;

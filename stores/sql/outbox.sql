@@ -48,6 +48,10 @@ WITH oldest AS (
 SELECT topic, subject, key, value, partition, created_at
 FROM (SELECT $1 AS topic, * FROM taken) AS named ORDER BY id;
 
+-- What stands here of a subject.
+-- name: forget
+DELETE FROM outbox_record WHERE subject = $1;
+
 -- What the topic itself would have let go of by now.
 -- name: expire
 WITH packs AS (

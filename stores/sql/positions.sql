@@ -68,6 +68,10 @@ UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5,
     suppressed = suppressed + $6
 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
+-- Counts an order among the events.
+-- name: count_control
+UPDATE position SET control = control + 1 WHERE generation = $1 AND topic = $2 AND partition = $3;
+
 -- Counts what became of a partition's records, and how far its sources were applied.
 -- name: count_folded
 UPDATE position SET sources = $4::bigint[], applied = applied + $5, duplicates = duplicates + $6,
@@ -77,8 +81,8 @@ WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- Every partition of ingest and of the live generation, for readers.
 -- name: statuses
-SELECT generation, topic, partition, next, sources, accepted, dead_letters, applied, duplicates,
-    repeats, forgotten, quarantined, conflicts, suppressed,
+SELECT generation, topic, partition, next, sources, accepted, dead_letters, control, applied,
+    duplicates, repeats, forgotten, quarantined, conflicts, suppressed,
     (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
 FROM position
 WHERE generation = 0 OR generation = (SELECT generation FROM generation WHERE status = 'live')

@@ -9,6 +9,10 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 -- name: offsets
 SELECT "offset" FROM quarantine WHERE partition = $1 AND "offset" < $2;
 
+-- Everything of a subject.
+-- name: delete
+WITH gone AS (DELETE FROM quarantine WHERE subject = $1 RETURNING 1) SELECT count(*) FROM gone;
+
 -- What can be folded by now.
 -- name: release
 DELETE FROM quarantine WHERE partition = $1 AND "offset" = ANY ($2::bigint[]);

@@ -35,7 +35,7 @@ def test_what_came_since_is_what_was_added(earlier: Account, added: Account) -> 
     )
     since = later.since(earlier)
     assert since == added
-    assert since.read == added.accepted + added.dead_letters
+    assert since.read == (added.accepted + added.dead_letters + added.suppressed + added.control)
     known = added.duplicates + added.conflicts
     assert since.folded == added.applied + known + added.forgotten + added.quarantined, (
         "repeats are extra"

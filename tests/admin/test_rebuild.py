@@ -22,6 +22,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import generations
+from stores.erasing import Eraser
 from stores.letters import Letters
 from stores.migrate import migrate
 from stores.positions import POSITION_SQL
@@ -325,7 +326,9 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
     async with quiet.stores() as (cache, _):
         subjects = Subjects(quiet.keyring, 10)
         relay = Relay(settings, pool, subjects, [MEMORY_UPDATES])
-        project = Projection(settings, pool, cache, relay, subjects, Letters(quiet.keyring))
+        eraser = Eraser(settings, pool, cache, quiet.keyring)
+        letters = Letters(quiet.keyring)
+        project = Projection(settings, pool, cache, relay, subjects, letters, eraser)
         claim = asyncio.create_task(project.claim([0]))
         await quiet.wait_for(waiting)
         await switch.commit()
@@ -391,7 +394,10 @@ async def test_ingest_refuses_a_journal_that_has_grown(quiet: Pipeline) -> None:
     try:
         with pytest.raises(Misconfigured, match="has 4 partitions"):
             relay = Relay(settings, pool, Subjects(quiet.keyring, 1), [DEAD_LETTERS])
-            await Ingest(settings, pool, quiet.keyring, producer, relay).claim([0])
+            async with quiet.stores() as (cache, _):
+                eraser = Eraser(settings, pool, cache, quiet.keyring)
+                ingest = Ingest(settings, pool, quiet.keyring, producer, relay, eraser)
+                await ingest.claim([0])
     finally:
         await producer.stop()
         await pool.close()

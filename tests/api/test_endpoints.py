@@ -84,7 +84,7 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     saving = {"saveInteraction", "saveInteractions"}
     assert writing == saving | {"putConnection", "deleteConnection"}
     erasing = {name for name, scope in asked.items() if scope == "memory:erase"}
-    assert erasing == {"putSuppression", "deleteSuppression"}
+    assert erasing == {"putSuppression", "deleteSuppression", "clearMemory", "getErasure"}
     assert reading == set(asked) - writing - erasing
     assert EXTRA[0].scope == "memory:write", "what says nothing"
 

@@ -1,0 +1,73 @@
+"""`fanmemory erase`: erase everything that is held of one fan."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from infra import failpoints
+from infra.settings import Settings
+from ops.cli import options, print_json
+from ops.secrets import with_secrets
+from schemas.relationship import Relationship, check_id
+from stores.erasing import Eraser, id_text
+from stores.erasure import Status
+from stores.opened import open_stores
+
+WAITS = {
+    "order": "Kafka, to order what is on its way to be erased",
+    "ingest": "ingest, to come to that order",
+    "cache": "Redis, to confirm that it has forgotten",
+    "ledger": "Kafka, to note it outside the database",
+}
+
+
+@click.command()
+@click.option("--creator", required=True, help="creatorId")
+@click.option("--fan", required=True, help="fanId")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for it to be complete.",
+)
+@options.data
+@options.as_json
+def erase(creator: str, fan: str, wait: float, data: Path, as_json: bool) -> None:
+    """Erase everything that is held of a fan with a creator, for good.
+
+    What is held now is gone at once, and nothing opens a copy of it any more. Exit code 1 when
+    something has not confirmed yet: the workers go on with it by themselves, each second.
+    """
+    who = (check_id("creator", creator), check_id("fan", fan))
+    settings = with_secrets(Settings(), data)
+    found = asyncio.run(_erase(settings, who, wait))
+    done = found.completed_at is not None
+    if as_json:
+        print_json(
+            {
+                "erasureId": id_text(found.erasure),
+                "held": bool(found.subjects),
+                "events": found.events,
+                "completed": done,
+                "waitsFor": found.waits_for,
+            }
+        )
+    else:
+        held = f"erased {found.events:,} events" if found.subjects else "nothing was held"
+        click.echo(f"{held}; erasure {id_text(found.erasure)}")
+        for one in found.waits_for:
+            click.echo(f"waits for {WAITS[one]}")
+    sys.exit(not done)
+
+
+async def _erase(settings: Settings, who: Relationship, seconds: float) -> Status:
+    failpoints.arm(settings.fail_at)
+    async with open_stores(settings, connections_max=3) as stores:
+        eraser = Eraser(settings, stores.pool, stores.cache, stores.keyring)
+        try:
+            return await eraser.erase(who, seconds)
+        finally:
+            await eraser.close()

@@ -1,0 +1,294 @@
+"""Erasing outside Postgres: the ledger, the order, and the cache; each until it is confirmed.
+
+What `stores.erasure` has committed is carried on here, in rounds; what a crash after each step
+costs is in brackets:
+
+1. The ledger (topic `erasures`) gets each erased subject: a restored database would not know it.
+   [it is written again: the ledger is read as a set]
+2. The order goes to `interactions`, behind what is on its way there. [it is given again, and counts
+   once]
+3. The cache forgets the fan, leases included. [it is told again]
+4. One statement remembers what is done, and completes what nothing is left of. [done again]
+
+Steps 1 and 2 need Kafka, 3 needs Redis: neither waits for the other. The process that was asked
+does all of this at once, for its own (`Eraser.erase`); what it can't do, or dies of, some worker
+finds within a second, and tries each second until it is done. And each worker makes the cache
+forget what it has not confirmed before it vouches for the cache (`drop_left`).
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, NamedTuple
+
+from infra.clock import now_ms
+from infra.failpoints import fail_point
+from infra.kafka import partition_of, relationship_key
+from infra.postgres import Connection, Pool, database_errors
+from infra.producer import BatchProducer, Delivery, Keyed
+from infra.settings import Settings
+from privacy.control import ControlSigner
+from privacy.keys import Keyring
+from schemas.control import Erase, encode_control
+from schemas.erased import KIND, Erased, encode_erased
+from schemas.errors import (
+    BrokerUnavailable,
+    CacheUnavailable,
+    DatabaseUnavailable,
+    SealBroken,
+)
+from schemas.relationship import Relationship
+from schemas.times import render_time
+from schemas.topics import ERASURES, INTERACTIONS
+from stores import erasure
+from stores.cache import Cache
+from stores.erasure import ERASURE_SQL, Names, Status
+
+log = logging.getLogger(__name__)
+
+ROUND_MAX: Final = 500
+"""Erasures of one round."""
+POLL_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.02
+"""Between two looks at how far an erasure has got, by whoever waits for it."""
+DROP_SECONDS_MAX: Final = 1.0
+"""Postgres may hang: the cache must not run out with it."""
+BROKER_SECONDS_MAX: Final = 3.0
+"""Of one round; the next one tries again."""
+_LOCK: Final = 0x66616E6572  # "faner": one worker at a time finishes what is left
+
+
+class _Unfinished(NamedTuple):
+    """One erasure, and what is left to do for it."""
+
+    id: bytes
+    who: Relationship
+    unordered: bool
+    drops: int
+    dropped: int
+    unnoted: Sequence[bytes]
+
+
+class _Done(NamedTuple):
+    """What a round has done."""
+
+    noted: list[bytes]
+    ordered: list[tuple[bytes, int, int]]
+    dropped: list[tuple[bytes, int]]
+
+
+class Eraser:
+    """Belongs to one event loop. Whoever is asked to erase uses `erase`; workers `run` it."""
+
+    def __init__(self, settings: Settings, pool: Pool, cache: Cache, keyring: Keyring) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._cache = cache
+        self.names = Names(keyring)
+        self._signer = ControlSigner(keyring)
+        self._producer = BatchProducer(settings, "fanmemory-erasures")
+        self._woken = asyncio.Event()
+        self._asked: set[bytes] = set()
+        self._going_on: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._going_on is not None:
+            self._going_on.cancel()
+            await asyncio.gather(self._going_on, return_exceptions=True)
+        await self._producer.stop()
+
+    # Whoever was asked.
+
+    async def erase(self, who: Relationship, seconds: float) -> Status:
+        """Erase what is held of a relationship; how far that has got when it is complete, or after
+        so many seconds. Raises `DatabaseUnavailable`: then it may have begun, or not."""
+        id = await erasure.erase(self._pool, self.names, self._settings.journal_partitions, who)
+        fail_point("erase.after_delete")
+        self._asked.add(id)
+        if self._going_on is None or self._going_on.done():
+            self._going_on = asyncio.create_task(self._go_on())
+        return await self._until_complete(id, seconds)
+
+    async def status(self, id: bytes) -> Status | None:
+        """Raises `DatabaseUnavailable`."""
+        async with database_errors():
+            return await erasure.status(self._pool, id)
+
+    async def _until_complete(self, id: bytes, seconds: float) -> Status:
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        while True:
+            found = await self.status(id)
+            if found is None:
+                raise DatabaseUnavailable("The database has gone back, and lost the erasure.")
+            if found.completed_at is not None or clock() >= until:
+                return found
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _go_on(self) -> None:
+        """One round for each that was asked for; what it leaves is the workers'."""
+        while self._asked:
+            asked, self._asked = list(self._asked)[:ROUND_MAX], set(list(self._asked)[ROUND_MAX:])
+            try:
+                async with database_errors():
+                    rows = await self._pool.fetch(ERASURE_SQL.unfinished_of, asked)
+                    done = await self._do(self._opened(rows))
+                    async with self._pool.acquire() as connection, connection.transaction():
+                        await self._remember(connection, asked, done)
+            except DatabaseUnavailable as error:
+                log.warning("erasures wait for %s", type(error).__name__)
+
+    # A worker.
+
+    def wake(self) -> None:
+        """Ingest has come to an order."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Finish what is left, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            try:
+                await self.finish()
+            except DatabaseUnavailable as error:
+                log.debug("erasures wait for %s", type(error).__name__)
+
+    async def finish(self) -> int:
+        """One round for whatever is left; how many that were. Raises `DatabaseUnavailable`."""
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval(ERASURE_SQL.lock, _LOCK):
+                return 0
+            rows = await connection.fetch(ERASURE_SQL.unfinished, ROUND_MAX)
+            if rows:
+                done = await self._do(self._opened(rows))
+                await self._remember(connection, [row["erasure"] for row in rows], done)
+            return len(rows)
+
+    async def drop_left(self) -> None:
+        """Make the cache forget what it has not confirmed; raises nothing: what can't be done now
+        is done by the next round."""
+        try:
+            async with asyncio.timeout(DROP_SECONDS_MAX), database_errors():
+                rows = await self._pool.fetch(ERASURE_SQL.undropped, ROUND_MAX)
+                if rows:
+                    done = _Done([], [], [])
+                    await self._drop(self._opened(rows), done)
+                    async with self._pool.acquire() as connection, connection.transaction():
+                        await self._remember(connection, [one for one, _ in done.dropped], done)
+        except (CacheUnavailable, DatabaseUnavailable, TimeoutError) as error:
+            log.debug("the cache has still to forget: %s", type(error).__name__)
+
+    # Both.
+
+    def _opened(self, rows: Sequence[Any]) -> list[_Unfinished]:
+        found = []
+        for row in rows:
+            try:
+                fan_id = self.names.open(row["erasure"], row["kek"], row["sealed"])
+            except SealBroken as broken:
+                log.error("an erasure can't go on: %s", broken)  # noqa: TRY400 # no trace needed
+                continue
+            found.append(
+                _Unfinished(
+                    row["erasure"],
+                    (row["creator_id"], fan_id),
+                    row["unordered"],
+                    row["drops"],
+                    row["dropped"],
+                    row["unnoted"],
+                )
+            )
+        return found
+
+    async def _do(self, left: Sequence[_Unfinished]) -> _Done:
+        done = _Done([], [], [])
+        outcomes = await asyncio.gather(
+            self._bounded(self._note_and_order(left, done)),
+            self._drop(left, done),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, (BrokerUnavailable, CacheUnavailable)):
+                log.warning(
+                    "erasures wait for %s", type(outcome).__name__, extra={"count": len(left)}
+                )
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return done
+
+    async def _bounded(self, doing: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(BROKER_SECONDS_MAX):
+                await doing
+        except TimeoutError:
+            raise BrokerUnavailable from None
+
+    async def _note_and_order(self, left: Sequence[_Unfinished], done: _Done) -> None:
+        unnoted = [(one.id, subject) for one in left for subject in one.unnoted]
+        if unnoted:
+            now = render_time(now_ms())
+            records: dict[int, list[Keyed]] = {}
+            partitions = await self._producer.partitions(ERASURES.name)
+            for id, subject in unnoted:
+                key = id_text(id).encode()
+                value = encode_erased(Erased(id_text(id), id_text(subject), KIND, now))
+                records.setdefault(partition_of(key, partitions), []).append((key, value))
+            await self._producer.send(ERASURES.name, records)
+            done.noted.extend(subject for _, subject in unnoted)
+        unordered = [one for one in left if one.unordered]
+        if not unordered:
+            return
+        fail_point("erase.before_record")
+        orders: dict[int, list[_Unfinished]] = {}
+        partitions = await self._producer.partitions(INTERACTIONS.name)
+        for one in unordered:
+            key = relationship_key(*one.who)
+            orders.setdefault(partition_of(key, partitions), []).append(one)
+        delivery = Delivery()
+        await self._producer.send(
+            INTERACTIONS.name,
+            {p: [self._order(one) for one in ones] for p, ones in orders.items()},
+            delivery,
+        )
+        fail_point("erase.after_record")
+        # Where the last of them stands: the others are before it, which is near enough.
+        done.ordered.extend(
+            (one.id, partition, delivery.last.get(partition, 0))
+            for partition, ones in orders.items()
+            for one in ones
+        )
+
+    def _order(self, one: _Unfinished) -> Keyed:
+        key = relationship_key(*one.who)
+        value = encode_control(Erase(*one.who, id_text(one.id)))
+        return key, value, [self._signer.header(key, value)]
+
+    async def _drop(self, left: Sequence[_Unfinished], done: _Done) -> None:
+        undropped = [one for one in left if one.dropped < one.drops]
+        if undropped:
+            await self._cache.drop([one.who for one in undropped])
+            fail_point("erase.after_drop")
+            done.dropped.extend((one.id, one.drops) for one in undropped)
+
+    async def _remember(self, connection: Connection, ids: Sequence[bytes], done: _Done) -> None:
+        """In the caller's transaction."""
+        if done.noted:
+            await connection.execute(ERASURE_SQL.noted, done.noted)
+        if done.ordered:
+            columns = map(list, zip(*done.ordered, strict=True))
+            await connection.execute(ERASURE_SQL.ordered, *columns)
+        if done.dropped:
+            columns = map(list, zip(*done.dropped, strict=True))
+            await connection.execute(ERASURE_SQL.dropped, *columns)
+        await connection.execute(ERASURE_SQL.complete, ids)
+
+
+def id_text(id: bytes) -> str:
+    """A random id as people and other systems write it."""
+    return str(uuid.UUID(bytes=id))

@@ -1,0 +1,207 @@
+"""Erasures: deleting what is held of a relationship, in two steps, and how far each has got.
+
+1. At once, one transaction (`erase`), in this order; what a crash costs is in brackets:
+   a. the fence of the subject's journal partition, in every generation: a batch that was opened
+      before waits for us, or we for it, and then changes nothing; [all of it is rolled back]
+   b. the subject with its key, its states, history, quarantine; what this took, by random id.
+2. In order, when ingest comes to the order among the events (`take`): whatever subject the
+   relationship has by then, made of events that were on their way, in the transaction that moves
+   ingest's position. An order counts once, so a copy of one changes nothing.
+
+What lies outside Postgres (the order, the ledger, the cache) is `stores.erasing`'s. An erasure is
+complete when ingest is past its order, the cache has confirmed to have forgotten, and the ledger
+has every subject that was erased.
+
+What `interactions` still holds of before the order may be read once more, when the journal has lost
+its tail: `erased_before` says what of it is not to be written again.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from infra.postgres import Connection, Executor, Pool, database_errors
+from infra.sql import load_queries
+from privacy.keys import Keyring
+from privacy.subjects import journal_partition
+from schemas.answers import Waiting
+from schemas.errors import DatabaseUnavailable
+from schemas.positions import Position
+from schemas.relationship import Relationship
+from schemas.topics import JOURNAL
+from stores import generations, history, outbox, quarantine, states
+
+ERASURE_SQL: Final = load_queries(Path(__file__).parent / "sql" / "erasure.sql")
+SUBJECTS_MAX: Final = 100
+"""Subjects of one relationship that one transaction erases: somebody makes them faster than we."""
+
+
+class Names:
+    """What stands for a relationship in the table: sealed, and as a keyed hash."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._secret = keyring.derive(b"erased fan")
+
+    def hashed(self, who: Relationship) -> bytes:
+        return blake2b("\0".join(who).encode(), key=self._secret, digest_size=16).digest()
+
+    def seal(self, erasure: bytes, fan_id: str) -> tuple[str, bytes]:
+        return self._keyring.seal(fan_id.encode(), _CONTEXT + erasure)
+
+    def open(self, erasure: bytes, kek: str, sealed: bytes) -> str:
+        """Raises `SealBroken`."""
+        return self._keyring.open(kek, sealed, _CONTEXT + erasure).decode()
+
+
+_CONTEXT: Final = b"erasure\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far an erasure has got."""
+
+    erasure: bytes
+    creator_id: str
+    requested_at: datetime
+    """Also when everything that was held then was erased: the same transaction."""
+    ordered_at: datetime | None
+    taken_at: datetime | None
+    """When ingest was past the order."""
+    completed_at: datetime | None
+    dropped: bool
+    """Whether the cache has confirmed."""
+    noted: bool
+    """Whether the ledger has it."""
+    subjects: int
+    """How many were erased: none, if nothing was held."""
+    events: int
+
+    @property
+    def waits_for(self) -> list[Waiting]:
+        """What it is not completed for."""
+        if self.completed_at is not None:
+            return []
+        waits: list[Waiting] = []
+        if self.ordered_at is None:
+            waits.append("order")
+        elif self.taken_at is None:
+            waits.append("ingest")
+        if not self.dropped:
+            waits.append("cache")
+        if not self.noted:
+            waits.append("ledger")
+        return waits
+
+
+class Taken(NamedTuple):
+    """What `take` did."""
+
+    fresh: bool
+    """False: the order has been taken before, and nothing was changed."""
+    subjects: list[bytes]
+    """Erased just now."""
+    held: bool
+    """Whether this erasure has ever taken anybody."""
+
+
+async def erase(pool: Pool, names: Names, partitions: int, who: Relationship) -> bytes:
+    """Erase what is held of a relationship now; returns the erasure's id, under which it goes on.
+
+    `partitions` are the journal's. Raises `DatabaseUnavailable`: then nothing was erased, or all.
+    """
+    id = uuid.uuid4().bytes
+    async with database_errors(), pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            ERASURE_SQL.begin, id, who[0], names.hashed(who), *names.seal(id, who[1])
+        )
+        await _erase_relationship(connection, id, partitions, who)
+    return id
+
+
+async def take(
+    connection: Connection,
+    names: Names,
+    partitions: int,
+    id: bytes,
+    who: Relationship,
+    place: Position,
+) -> Taken:
+    """Do what an order says, in the transaction in which ingest moves past it."""
+    sealed = names.seal(id, who[1])
+    row = (id, who[0], names.hashed(who), *sealed, place.partition, place.offset)
+    if await connection.fetchval(ERASURE_SQL.take, *row) is None:
+        return Taken(False, [], False)
+    subjects = await _erase_relationship(connection, id, partitions, who)
+    if subjects:
+        await connection.execute(ERASURE_SQL.drop_again, id)
+    return Taken(True, subjects, bool(await connection.fetchval(ERASURE_SQL.held, id)))
+
+
+async def _erase_relationship(
+    connection: Connection, id: bytes, partitions: int, who: Relationship
+) -> list[bytes]:
+    erased: list[bytes] = []
+    while (subject := await connection.fetchval(ERASURE_SQL.find_subject, *who)) is not None:
+        if len(erased) == SUBJECTS_MAX:
+            raise DatabaseUnavailable("This relationship is made again faster than it is erased.")
+        if await erase_subject(connection, subject, id, partitions):
+            erased.append(subject)
+    return erased
+
+
+async def erase_subject(
+    connection: Connection, subject: bytes, erasure: bytes, partitions: int, *, noted: bool = False
+) -> bool:
+    """Delete a subject and all that hangs on it, in the caller's transaction; False when it is
+    gone already. `noted`: the ledger has it."""
+    partition = journal_partition(subject, partitions)
+    await connection.execute(ERASURE_SQL.fence, JOURNAL.name, partition)
+    if await connection.fetchval(ERASURE_SQL.delete_subject, subject) is None:
+        return False
+    deleted = 0
+    for each in await generations.all_generations(connection):
+        deleted += await states.delete(connection, each.number, [subject])
+    events = await history.delete(connection, subject)
+    aside = await quarantine.delete(connection, subject)
+    await outbox.forget(connection, subject)
+    await connection.execute(ERASURE_SQL.took, subject, erasure, deleted, events, aside, noted)
+    return True
+
+
+async def forget_rows(connection: Connection, subjects: Sequence[bytes]) -> None:
+    """Delete history and quarantine of those of these who are no more, in the caller's transaction:
+    a rebuild had opened them before."""
+    await connection.execute(ERASURE_SQL.forget_history, subjects)
+    await connection.execute(ERASURE_SQL.forget_quarantine, subjects)
+
+
+async def status(connection: Executor, id: bytes) -> Status | None:
+    """How far it has got; None for one that was never asked for."""
+    row = await connection.fetchrow(ERASURE_SQL.status, id)
+    return None if row is None else Status(**row)
+
+
+async def erased_before(
+    connection: Executor, names: Names, wanted: Iterable[Relationship]
+) -> dict[tuple[Relationship, int], int]:
+    """(relationship, partition of `interactions`) -> offset of its newest order there."""
+    hashes = {names.hashed(who): who for who in wanted}
+    rows = await connection.fetch(ERASURE_SQL.taken_of, list(hashes))
+    return {(hashes[row["relationship"]], row["partition"]): row["offset"] for row in rows}
+
+
+async def erased_among(connection: Executor, subjects: Sequence[bytes]) -> set[bytes]:
+    """Those of these subjects that were erased."""
+    rows = await connection.fetch(ERASURE_SQL.erased_among, subjects)
+    return {row["subject"] for row in rows}
+
+
+async def erased_counts(connection: Executor, partitions: int) -> dict[int, int]:
+    """Journal partition -> subjects of it that were erased."""
+    rows = await connection.fetch(ERASURE_SQL.erased_counts, partitions)
+    return {row["partition"]: row["subjects"] for row in rows}

@@ -1,0 +1,137 @@
+-- Erasures: deleting what is held of a relationship, and how far each request has got.
+
+-- A request.
+-- name: begin
+INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed) VALUES ($1, $2, $3, $4, $5);
+
+-- Ingest has come to the order, which counts once. One that this database does not know, since it was
+-- restored, counts too.
+-- name: take
+INSERT INTO erasure AS e
+    (erasure, creator_id, relationship, kek, sealed, ordered_at, partition, "offset", taken_at)
+VALUES ($1, $2, $3, $4, $5, now(), $6, $7, now())
+ON CONFLICT (erasure) DO UPDATE SET ordered_at = coalesce(e.ordered_at, now()),
+    partition = excluded.partition, "offset" = excluded."offset", taken_at = now()
+WHERE e.taken_at IS NULL
+RETURNING erasure;
+
+-- Who stands for a relationship now.
+-- name: find_subject
+SELECT subject FROM subject WHERE creator_id = $1 AND fan_id = $2;
+
+-- The fence of a journal partition in every generation, a build included: batches that were opened
+-- before change nothing any more. Their writers hold the rows, so this waits for them.
+-- name: fence
+WITH held AS MATERIALIZED (
+    SELECT generation FROM position WHERE topic = $1 AND partition = $2
+    ORDER BY generation FOR UPDATE
+)
+UPDATE position AS p SET erasures = p.erasures + 1 FROM held
+WHERE p.generation = held.generation AND p.topic = $1 AND p.partition = $2;
+
+-- The subject with its key; nothing when somebody else was first.
+-- name: delete_subject
+DELETE FROM subject WHERE subject = $1 RETURNING subject;
+
+-- History of those of these subjects who are no more.
+-- name: forget_history
+DELETE FROM interaction AS i WHERE i.subject = ANY ($1::uuid[])
+    AND NOT EXISTS (SELECT FROM subject AS s WHERE s.subject = i.subject);
+
+-- The same of the quarantine.
+-- name: forget_quarantine
+DELETE FROM quarantine AS q WHERE q.subject = ANY ($1::uuid[])
+    AND NOT EXISTS (SELECT FROM subject AS s WHERE s.subject = q.subject);
+
+-- Whom an erasure took.
+-- name: took
+INSERT INTO erased_subject (subject, erasure, states, events, quarantined, noted)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING;
+
+-- The cache has to forget once more.
+-- name: drop_again
+UPDATE erasure SET drops = drops + 1 WHERE erasure = $1;
+
+-- Whether an erasure has taken anybody.
+-- name: held
+SELECT EXISTS (SELECT FROM erased_subject WHERE erasure = $1);
+
+-- What is left to do for these.
+-- name: unfinished_of
+SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.ordered_at IS NULL AS unordered, e.drops,
+    e.dropped, ARRAY(
+        SELECT s.subject FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted
+    ) AS unnoted
+FROM erasure AS e WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL;
+
+-- What is left to do for all: whoever was asked has had a second for it. An order that ingest has
+-- read past without taking it, or that nobody has met for long, is given again.
+-- name: unfinished
+SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.taken_at IS NULL AND (
+        e.ordered_at IS NULL OR e.ordered_at < now() - interval '10 minutes'
+        OR e.ordered_at < now() - interval '30 seconds' AND EXISTS (
+            SELECT FROM position AS p
+            WHERE p.generation = 0 AND p.partition = e.partition AND p.next > e."offset"
+        )
+    ) AS unordered, e.drops, e.dropped, ARRAY(
+        SELECT s.subject FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted
+    ) AS unnoted
+FROM erasure AS e
+WHERE e.completed_at IS NULL
+    AND (e.taken_at IS NOT NULL OR e.requested_at < now() - interval '1 second')
+ORDER BY e.requested_at LIMIT $1;
+
+-- What the cache has not confirmed.
+-- name: undropped
+SELECT erasure, creator_id, kek, sealed, false AS unordered, drops, dropped, '{}'::uuid[] AS unnoted
+FROM erasure WHERE completed_at IS NULL AND dropped < drops ORDER BY requested_at LIMIT $1;
+
+-- One worker at a time, until its transaction ends.
+-- name: lock
+SELECT pg_try_advisory_xact_lock($1);
+
+-- Where orders were written.
+-- name: ordered
+UPDATE erasure AS e SET ordered_at = now(), partition = x.partition, "offset" = x."offset"
+FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS x (erasure, partition, "offset")
+WHERE e.erasure = x.erasure AND e.taken_at IS NULL;
+
+-- The ledger has these.
+-- name: noted
+UPDATE erased_subject SET noted = true WHERE subject = ANY ($1::uuid[]);
+
+-- The cache has confirmed.
+-- name: dropped
+UPDATE erasure AS e SET dropped = greatest(e.dropped, x.drops)
+FROM unnest($1::uuid[], $2::int[]) AS x (erasure, drops) WHERE e.erasure = x.erasure;
+
+-- Of these what nothing is left to do for. Who it was, is not needed any more.
+-- name: complete
+UPDATE erasure AS e SET completed_at = now(), kek = NULL, sealed = NULL
+WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL AND e.taken_at IS NOT NULL
+    AND e.dropped >= e.drops
+    AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted);
+
+-- How far one has got.
+-- name: status
+SELECT e.erasure, e.creator_id, e.requested_at, e.ordered_at, e.taken_at, e.completed_at,
+    e.dropped >= e.drops AS dropped, count(s.subject) AS subjects,
+    coalesce(bool_and(s.noted), true) AS noted, coalesce(sum(s.events), 0)::bigint AS events
+FROM erasure AS e LEFT JOIN erased_subject AS s USING (erasure)
+WHERE e.erasure = $1 GROUP BY e.erasure;
+
+-- The newest order of each of these that ingest has come to, by partition.
+-- name: taken_of
+SELECT relationship, partition, max("offset") AS "offset" FROM erasure
+WHERE relationship = ANY ($1::bytea[]) AND taken_at IS NOT NULL AND partition IS NOT NULL
+GROUP BY relationship, partition;
+
+-- Those of these subjects that were erased.
+-- name: erased_among
+SELECT subject FROM erased_subject WHERE subject = ANY ($1::uuid[]);
+
+-- How many were erased, by journal partition.
+-- name: erased_counts
+SELECT (('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1)::int
+    AS partition, count(*) AS subjects
+FROM erased_subject GROUP BY 1;

@@ -1,0 +1,290 @@
+"""Erasing a fan: what was held is gone, what is on its way too, and who comes back is new."""
+
+import asyncio
+import secrets
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from admin.rebuild import drop_former, rebuild
+from admin.verify import verify
+from infra.kafka import relationship_key
+from infra.postgres import open_pool
+from ops.services.ports import free_port
+from privacy.control import ControlSigner
+from schemas.control import Erase, encode_control
+from schemas.erased import decode_erased
+from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, MEMORY_UPDATES
+from schemas.updates import decode_update
+from stores.erasing import Eraser, id_text
+from stores.erasure import Status
+from tests.api.client import running_api
+from tests.pipeline import Pipeline, fill, message
+
+CREATOR = "creator"
+
+
+@pytest.fixture
+def fan() -> str:
+    """A fan whom no other test of the module knows."""
+    return f"fan-{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def eraser_of(pipeline: Pipeline, **changes: object) -> AsyncIterator[Eraser]:
+    """As the API and the command have one; `changes` are settings of its own."""
+    settings = pipeline.settings.model_copy(update=changes)
+    pool = await open_pool(settings.postgres_url)
+    async with Pipeline(settings, pipeline.logs).stores() as (cache, _):
+        eraser = Eraser(settings, pool, cache, pipeline.keyring)
+        try:
+            yield eraser
+        finally:
+            await eraser.close()
+            await pool.close()
+
+
+async def erase(pipeline: Pipeline, fan: str, seconds: float = 20.0, **changes: object) -> Status:
+    async with eraser_of(pipeline, **changes) as eraser:
+        status = await eraser.erase((CREATOR, fan), seconds)
+    pipeline.sent += 1
+    return status
+
+
+async def completed(pipeline: Pipeline, status: Status) -> Status:
+    async with eraser_of(pipeline) as eraser:
+
+        async def done() -> Status | None:
+            found = await eraser.status(status.erasure)
+            return found if found is not None and found.completed_at is not None else None
+
+        found: Status = await pipeline.wait_for(done)
+        return found
+
+
+async def told(pipeline: Pipeline, fan: str) -> list[Any]:
+    records = [decode_update(one.value) for one in await pipeline.records(MEMORY_UPDATES.name)]
+    return [one for one in records if one.fan_id == fan]
+
+
+async def held(pipeline: Pipeline, fan: str) -> dict[str, int]:
+    """Rows of a fan; of subjects that nobody stands for, of anybody."""
+    rows = await pipeline.fetch(
+        """SELECT (SELECT count(*) FROM subject WHERE fan_id = $1) AS subjects,
+            (SELECT count(*) FROM interaction i WHERE NOT EXISTS (
+                SELECT FROM subject s WHERE s.subject = i.subject)) AS events,
+            (SELECT count(*) FROM g1.fan_state f WHERE NOT EXISTS (
+                SELECT FROM subject s WHERE s.subject = f.subject)) AS states""",
+        fan,
+    )
+    return dict(rows[0])
+
+
+NOTHING = {"subjects": 0, "events": 0, "states": 0}
+
+
+async def test_nothing_is_held_of_who_was_erased(running: Pipeline, fan: str) -> None:
+    await running.publish(*(message(fan, number) for number in range(5)), message("other", 1))
+    before = await running.drained()
+    async with running.stores() as (cache, store), running_api(running.settings) as api:
+        assert await fill(cache, store, CREATOR, fan)
+        query = {"fanId": fan, "creatorId": CREATOR}
+        headers = {"Authorization": f"Bearer {api.token(CREATOR)}"}
+
+        answer = await api.ask("DELETE", "/api/of-memory/clear", params=query, headers=headers)
+
+        running.sent += 1
+        assert (answer.status, answer.body["success"]) == (200, True)
+        assert answer.body["message"] == "Memory cleared successfully"
+        assert await cache.stored([(CREATOR, fan)]) == [None]
+        for path in ("context", "engagement-score"):
+            gone = await api.ask("GET", f"/api/of-memory/{path}", params=query, headers=headers)
+            assert gone.status == 404
+        later = query | {"field": "engagementScore"}
+        explained = await api.ask("GET", "/api/of-memory/explain", params=later, headers=headers)
+        assert explained.status == 404
+        past = query | {"asOf": "2026-01-01T00:00:00Z"}
+        assert (
+            await api.ask("GET", "/api/of-memory/context", params=past, headers=headers)
+        ).status == 404
+
+        path = f"/api/of-memory/erasures/{answer.body['erasureId']}"
+        status = (await api.ask("GET", path, headers=headers)).body["data"]
+        assert status["held"] and status["waitsFor"] == []
+        assert status["erased"] <= status["ordered"] <= status["completed"]
+        others = {"Authorization": f"Bearer {api.token('somebody')}"}
+        assert (await api.ask("GET", path, headers=others)).status == 404
+        for nothing in (uuid.uuid4(), "no-id"):
+            path = f"/api/of-memory/erasures/{nothing}"
+            assert (await api.ask("GET", path, headers=headers)).status == 404
+    assert await held(running, fan) == NOTHING
+    after = await running.drained()
+    assert (after.control - before.control, after.read) == (1, running.sent)
+    noted = [decode_erased(one.value) for one in await running.records(ERASURES.name)]
+    rows = await running.fetch("SELECT subject FROM erased_subject")
+    assert {one.subject for one in noted} == {str(row["subject"]) for row in rows}
+
+    async def heard() -> bool:
+        updates = await told(running, fan)
+        return bool(updates) and updates[-1].erased is True
+
+    await running.wait_for(heard)
+    assert (await verify(running.settings, processes=1)).found == 0
+
+
+async def test_who_was_on_the_way_is_erased_and_who_comes_back_is_new(
+    running: Pipeline, fan: str
+) -> None:
+    """The worker sleeps in the meantime: its caches and its fetches are older than the erasure."""
+    await running.publish(*(message(fan, number) for number in range(3)))
+    await running.drained()
+    (first,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    (worker,) = running.workers
+    worker.signal(signal.SIGSTOP)
+    try:
+        await running.publish(*(message(fan, number) for number in range(3, 6)))
+        status = await erase(running, fan, seconds=0.3)
+        assert status.completed_at is None
+        assert "ingest" in status.waits_for
+        await running.publish(*(message(fan, number) for number in range(6, 10)))
+    finally:
+        worker.signal(signal.SIGCONT)
+
+    done = await completed(running, status)
+    await running.drained()
+
+    (second,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    assert second["subject"] != first["subject"]
+    assert done.subjects == 2  # what was on the way had made another one
+    async with running.stores() as (_, store):
+        history = await store.history(CREATOR, fan, 20)
+    assert [entry.event_id for _, entry in history] == ["e6", "e7", "e8", "e9"]
+    assert await held(running, fan) == NOTHING | {"subjects": 1}
+    report = await verify(running.settings, processes=1)
+    assert (report.differences, report.not_compared) == ((), ())
+    assert report.intake.forgotten >= 6
+
+
+async def test_without_redis_or_kafka_a_worker_goes_on_with_it(running: Pipeline, fan: str) -> None:
+    """Whoever was asked can't reach them: so it says what is pending, and the workers finish."""
+    for away, waits in (
+        ({"redis_url": f"redis://127.0.0.1:{free_port()}"}, "cache"),
+        ({"kafka_url": f"127.0.0.1:{free_port()}"}, "order"),
+    ):
+        await running.publish(message(fan, 1))
+        await running.drained()
+        async with running.stores() as (cache, store):
+            await fill(cache, store, CREATOR, fan)
+
+            status = await erase(running, fan, seconds=0.0, **away)
+
+            assert status.completed_at is None
+            assert waits in status.waits_for
+            assert (await completed(running, status)).subjects == 1
+            assert await cache.stored([(CREATOR, fan)]) == [None]
+        assert await held(running, fan) == NOTHING
+
+
+async def test_an_order_that_was_not_given_by_us_changes_nothing(
+    running: Pipeline, fan: str
+) -> None:
+    await running.publish(message(fan, 1))
+    before = await running.drained()
+    key, signer = relationship_key(CREATOR, fan), ControlSigner(running.keyring)
+    value = encode_control(Erase(CREATOR, fan, str(uuid.uuid4())))
+    other = relationship_key(CREATOR, "another")
+    name, signature = signer.header(other, value)
+    forged = [
+        (key, value, []),
+        (key, value, [(name, signature)]),  # signed for another key
+        (key, value, [(name, b"0" * 64)]),
+        (key, value, [signer.header(key, value + b" ")]),
+    ]
+    async with running.producer() as producer:
+        for record in forged:
+            await producer.send_and_wait(
+                INTERACTIONS.name, record[1], key=record[0], headers=record[2]
+            )
+    running.sent += len(forged)
+    after = await running.drained()
+    assert after.dead_letters - before.dead_letters == len(forged)
+    assert after.control == before.control
+    assert (await running.history())[fan] == 1
+    assert await running.fetch("SELECT 1 FROM erasure WHERE erasure = $1", uuid.uuid4()) == []
+    # What a refused order held is no event of anybody's: nothing is made of it.
+    assert len(await running.records(DEAD_LETTERS.name)) >= len(forged)
+
+
+async def test_a_copy_of_an_order_erases_nobody_again(running: Pipeline, fan: str) -> None:
+    await running.publish(message(fan, 1))
+    await running.drained()
+    status = await erase(running, fan)
+    assert status.completed_at is not None
+    (order,) = [
+        one
+        for one in await running.records(INTERACTIONS.name)
+        if id_text(status.erasure).encode() in one.value
+    ]
+    await running.publish(message(fan, 2))
+    before = await running.drained()
+    async with running.producer() as producer:
+        await producer.send_and_wait(
+            INTERACTIONS.name, order.value, key=order.key, headers=list(order.headers)
+        )
+    running.sent += 1
+    after = await running.drained()
+    assert after.control - before.control == 1
+    assert (await running.history())[fan] == 1
+
+
+async def test_erasing_again_and_erasing_nobody_is_fine(running: Pipeline, fan: str) -> None:
+    await running.publish(message(fan, 1))
+    await running.drained()
+    statuses = [
+        await erase(running, fan),
+        await erase(running, fan),
+        await erase(running, "no-one"),
+    ]
+    assert [one.subjects for one in statuses] == [1, 0, 0]
+    assert None not in [one.completed_at for one in statuses]
+    rows = await running.fetch("SELECT count(sealed) AS n FROM erasure WHERE completed_at > now()")
+    assert rows[0]["n"] == 0
+
+
+async def test_several_at_once_are_all_done(running: Pipeline, fan: str) -> None:
+    fans = [f"{fan}-{number}" for number in range(20)]
+    await running.publish(*(message(one, 1) for one in fans))
+    await running.drained()
+    async with eraser_of(running) as eraser:
+        statuses = await asyncio.gather(
+            *(eraser.erase((CREATOR, one), 20.0) for one in fans), eraser.erase((CREATOR, fan), 20)
+        )
+    running.sent += len(statuses)
+    assert all(one.completed_at is not None for one in statuses)
+    assert [one.subjects for one in statuses] == [1] * 20 + [0]
+    assert set(fans).isdisjoint(await running.history())
+
+
+async def test_the_views_can_be_built_again_without_who_was_erased(
+    running: Pipeline, fan: str
+) -> None:
+    await running.publish(*(message(fan, number) for number in range(4)), message("stays", 1))
+    await running.drained()
+    building = asyncio.create_task(rebuild(running.settings, processes=1))
+    status = await erase(running, fan)
+    rebuilt = await building
+    assert status.completed_at is not None
+    rows = await running.fetch(
+        f"SELECT count(*) AS n FROM g{rebuilt.generation}.fan_state f WHERE NOT EXISTS"
+        " (SELECT FROM subject s WHERE s.subject = f.subject)"
+    )
+    assert rows[0]["n"] == 0
+    await running.publish(message(fan, 9))
+    await running.drained()
+    report = await verify(running.settings, processes=1)
+    assert report.found == 0, report.differences
+    await drop_former(running.settings)
