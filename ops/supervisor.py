@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from infra.retry import Backoff
 from ops.services import EmbeddedServices
@@ -45,6 +46,17 @@ class Restart:
     pause_seconds: float
     said: str = ""
     """The last error that it wrote to its log, empty when there was none."""
+
+
+class Process(Protocol):
+    """A program that runs, as asyncio tells of one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def send_signal(self, signal: int, /) -> None: ...
+    async def wait(self) -> int: ...
 
 
 class Supervisor:
@@ -148,7 +160,7 @@ class Child:
         self._wanted = wanted
         self._ended = ended
         self._stopping = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._task = asyncio.create_task(self._keep_running())
 
     @property
@@ -185,7 +197,7 @@ class Child:
     async def _run_once(self, program: Program) -> tuple[int, int, str]:
         """Run the program to its end; returns its pid, its code and how it ended."""
         try:
-            self._process = await _start(program)
+            self._process = await start(program)
         except OSError as error:  # no memory or no process slot: that may pass
             return 0, 0, f"could not be started: {error.strerror}"
         if self._stopping.is_set():  # stop() came before there was anyone to signal
@@ -194,7 +206,8 @@ class Child:
         return self._process.pid, code, ended_how(code)
 
 
-async def _start(program: Program) -> asyncio.subprocess.Process:
+async def start(program: Program) -> Process:
+    """The program as a child that can't outlive us; raises OSError when there is no room for it."""
     log = open_log(program.log)
     try:
         return await asyncio.create_subprocess_exec(

@@ -6,7 +6,6 @@ The system that they find is the demo's second run on one data directory, left r
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from ops.secrets import with_secrets
 from ops.services.endpoints import load
 from schemas.context import MemoryContext
 from schemas.topics import INTERACTIONS
-from tests.forked import FORKED
+from tests.forked import COMMAND, FORKED
 from tests.pipeline import Pipeline
 from views.context import render_context
 
-COMMAND = (sys.executable, "-m", "ops.cli")
 SECONDS_MAX = 120.0
 """Generous: the machine may be busy, and a test that passes never waits for it."""
 STOPPED_SECONDS_MAX = 40.0

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from infra.settings import Settings
+from ops import supervisor
 from ops.services import EmbeddedServices, Endpoints
-from tests import cli
+from tests import cli, forked
 from tests import services as helpers
 
 FIRST = "test_chaos.py"
@@ -104,6 +105,12 @@ def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
     """Services of a module's own, to be killed and restarted (1.3 s)."""
     with EmbeddedServices(tmp_path_factory.mktemp("own")) as running:
         yield running
+
+
+@pytest.fixture
+def forked_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a supervisor starts here has imported everything before."""
+    monkeypatch.setattr(supervisor, "start", forked.start)
 
 
 @pytest.fixture(scope="session")

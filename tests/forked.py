@@ -4,7 +4,7 @@ A test run calls `fanmemory` about two hundred times, and from half a second to 
 CPU in each are imports; a worker reads the text model besides (half a second). So one process
 imports every command once, which does nothing else (`tests/test_house.py`), and forks for each
 call. The child has its own environment, directory, session and standard streams, and ends like any
-other. Those who start workers and APIs as a machine does are `up`, the demo and the fault suite.
+other. `up`, the demo and `fanmemory chaos` start theirs as always.
 
     python -m tests.forked
 
@@ -13,6 +13,7 @@ two appended to) start a command; the answer is its process id. `ended` with suc
 with the exit code, or null while it runs. Who closes the input ends it, and all of its children.
 """
 
+import asyncio
 import ctypes
 import json
 import os
@@ -22,12 +23,16 @@ import sys
 import threading
 import time
 from importlib import import_module
+from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any, NoReturn
 
 from analysis import default_model
 from analysis.characters import tables
+from ops.services.process import open_log
+from ops.supervisor import Program
 
+COMMAND = (sys.executable, "-m", "ops.cli")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -89,12 +94,54 @@ class Process:
         assert self.returncode is not None
         return self.returncode
 
-    def send_signal(self, number: signal.Signals) -> None:
+    async def ended(self) -> None:
+        """Come back when it has ended."""
+        if self.returncode is not None:
+            return
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        loop.add_reader(self._end, end.set)
+        try:
+            await end.wait()
+        finally:
+            loop.remove_reader(self._end)
+
+    def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+class Supervised:
+    """The same as `ops.supervisor` knows a process."""
+
+    def __init__(self, process: Process) -> None:
+        self.pid = process.pid
+        self.send_signal = process.send_signal
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        await self._process.ended()
+        return self._process.wait()
+
+
+async def start(program: Program) -> Supervised:
+    """In the place of `ops.supervisor.start`, for programs of ours."""
+    assert program.arguments[:3] == COMMAND
+    os.close(open_log(program.log))
+    started = FORKED.start(
+        words=program.arguments[3:],
+        environment=os.environ | program.environment,
+        directory=str(Path.cwd()),
+        streams=[os.devnull, str(program.log), str(program.log)],
+    )
+    return Supervised(started)
 
 
 def serve() -> None:
@@ -103,7 +150,8 @@ def serve() -> None:
     from ops.reference import leaves
 
     list(leaves(fanmemory))
-    import_module("streams.app")
+    for process in ("streams.app", "api.serve"):
+        import_module(process)
     default_model()
     tables()
     # By descriptor: a child must not find what we have buffered.

@@ -30,7 +30,8 @@ from privacy.keys import Keyring
 from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
 from schemas.topics import TOPICS
-from tests.cli import COMMAND, STOPPED_SECONDS_MAX, Running, clean_environment, eventually
+from tests.cli import STOPPED_SECONDS_MAX, Running, clean_environment, eventually
+from tests.forked import COMMAND
 from tests.services import kafka_variables
 
 ROOT = Path(__file__).parents[1]

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from lab.bench.webhooks import measure, planned
 
 
@@ -13,6 +15,7 @@ def test_a_plan_is_the_same_each_time_and_has_its_share_of_repeats() -> None:
     assert len({(charge.id, charge.cents) for charge in plan}) == len(told)
 
 
+@pytest.mark.usefixtures("forked_programs")
 async def test_every_delivery_counts_once_whoever_is_killed() -> None:
     figures = await measure(200, 0.2, 2)
     assert figures["wrong"] == []

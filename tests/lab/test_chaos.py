@@ -38,6 +38,8 @@ from streams import app as streams_app
 from views.messages import MESSAGES_MAX
 from views.state import decode, encode
 
+pytestmark = pytest.mark.usefixtures("forked_programs")
+
 SEED = 7
 STANDSTILL_SECONDS_MAX = 60.0
 

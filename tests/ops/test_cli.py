@@ -17,7 +17,8 @@ from ops.cli.options import data_words
 from ops.demo import CREATOR, FAN
 from ops.reference import leaves
 from schemas.topics import TOPICS
-from tests.cli import COMMAND, Running, clean_environment, fanmemory
+from tests.cli import Running, clean_environment, fanmemory
+from tests.forked import COMMAND
 
 LEAVES = dict(leaves(program))
 ON_A_SYSTEM = (

@@ -13,7 +13,8 @@ import pytest
 from admin.reading import read_values
 from ops.demo import CREATOR, FAN, SAMPLE, STANDSTILL_SECONDS_MAX
 from schemas.events import KINDS
-from tests.cli import COMMAND, Running, clean_environment, eventually, fanmemory
+from tests.cli import Running, clean_environment, eventually, fanmemory
+from tests.forked import COMMAND
 
 DOCUMENTED = {
     "sent",
