@@ -16,7 +16,7 @@ from privacy.keys import Keyring
 from privacy.subjects import require_keys
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import JOURNAL
-from stores import migrate
+from stores import migrate, rotation
 from stores.generations import remember_partitions, require_partitions
 
 LOOK_SECONDS_MAX: Final = 5.0
@@ -32,8 +32,9 @@ async def preflight(settings: Settings) -> None:
                 partitions = await _journal_partitions(settings)
                 if partitions:
                     await remember_partitions(connection, partitions)
+                keyring = await asyncio.to_thread(Keyring.of, settings)
+                await rotation.require_in_use(connection, keyring)
                 if not settings.accept_missing_keys:
-                    keyring = Keyring.of(settings)
                     await require_keys(connection, keyring)
             finally:
                 connection.terminate()

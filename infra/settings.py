@@ -29,6 +29,7 @@ SCHEMES: Final = {
     "postgres_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
     "jwt_jwks_url": ("https://", "http://"),
+    "key_service_url": ("https://", "http://"),
     "openai_base_url": ("https://", "http://"),
     "azure_endpoint": ("https://", "http://"),
 }
@@ -114,6 +115,18 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="`id:base64` key-encryption keys, comma separated, newest first;"
         " empty: one made in the data directory",
+    )
+    key_service_url: str = Field(
+        "",
+        description="https:// URL of Vault's transit engine, `https://vault:8200/v1/transit`: opens"
+        " keys of the keyring that are written `id:vault:…`",
+    )
+    key_service_token: SecretStr = Field(
+        SecretStr(""), description="its token: may encrypt and decrypt with that one key"
+    )
+    key_service_key: str = Field("fanmemory", description="name of the key there")
+    key_service_ca_file: str = Field(
+        "", description="PEM of the authorities that sign its server; empty: the system's"
     )
     jwt_secret: SecretStr = Field(
         SecretStr(""),

@@ -7,6 +7,7 @@ from the settings.
 
 import base64
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from infra.settings import Settings
 from ops.services import discover, postgres
 from ops.services.endpoints import Endpoints, create_private
-from privacy.keys import Keyring
+from privacy.keys import Entry, parse_ring
 from schemas.errors import Misconfigured
 
 KEY_BYTES = 32  # AES-256
@@ -41,7 +42,7 @@ def make_secrets(settings: Settings, data: Path) -> None:
                 " start with nothing, name another directory with --data.",
             )
         _make(data / KEYRING_FILE, _new_keyring())
-    Keyring.parse(settings.keyring.get_secret_value() or _read(data / KEYRING_FILE))
+    parse_ring(settings.keyring.get_secret_value() or _read(data / KEYRING_FILE))
     if not settings.jwt_secret.get_secret_value() and not (data / JWT_SECRET_FILE).exists():
         _make(data / JWT_SECRET_FILE, secrets.token_hex(KEY_BYTES))
 
@@ -56,7 +57,7 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
     keyring = _secret(settings.keyring, data / KEYRING_FILE)
     if not keyring.get_secret_value():
         raise _missing("keyring", "KEYRING")
-    Keyring.parse(keyring.get_secret_value())
+    parse_ring(keyring.get_secret_value())
     return found.reached_by(settings).model_copy(
         update={
             "keyring": keyring,
@@ -75,6 +76,19 @@ def with_jwt_secret(settings: Settings, data: Path) -> Settings:
         return settings.model_copy(update={"jwt_secret": secret})
     discover.endpoints(data, settings)  # that nothing runs on `data` says more
     raise _missing("secret for tokens", "JWT_SECRET")
+
+
+def ring_file(data: Path) -> Path:
+    """Where a development system's keyring stands."""
+    return data / KEYRING_FILE
+
+
+def write_ring(data: Path, entries: Iterable[Entry]) -> None:
+    """Put another keyring in its place, whole or not at all."""
+    path = ring_file(data)
+    draft = path.with_name(f"{KEYRING_FILE}.{secrets.token_hex(4)}")
+    create_private(draft, ",".join(map(str, entries)) + "\n")
+    draft.replace(path)
 
 
 def _secret(named: SecretStr, path: Path) -> SecretStr:

@@ -2,6 +2,7 @@
 
 subjects  the random id and the key that stand for one relationship
 keys      the keyring, and how it wraps each subject's key
+wrappers  what seals a key under another one: AES-GCM here, or a key service
 seal      sealing bytes to the place where they belong
 suppression  the keyed hash of who is to be remembered no more
 control   signs orders, so that whoever may write events can't give any

@@ -232,6 +232,7 @@ WITHOUT_FANS: Final = {
         "key_binding": "how keys are wrapped",
         "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
+        "retired_key": "ids of key-encryption keys",
         "suppression_key": "the key of keyed hashes, sealed",
         "suppressed_record": "places in a topic, and times",
     },

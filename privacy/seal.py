@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from privacy.keys import NONCE_BYTES
+from privacy.wrappers import NONCE_BYTES
 from schemas.details import Kind
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, decode_entry, encode_entry

@@ -63,6 +63,14 @@ class KeysUnavailable(FanMemoryError):
     hint = "Try again; check FANMEMORY_JWT_JWKS_URL, and the way to it."
 
 
+class KeyServiceUnavailable(FanMemoryError):
+    """The key service did not answer."""
+
+    status = 503
+    retryable = True
+    hint = "Try again; check FANMEMORY_KEY_SERVICE_URL, and the way to it."
+
+
 class DeliveryRefused(FanMemoryError):
     """The delivery does not come from this connection's platform."""
 

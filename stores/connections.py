@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.postgres import Executor
+from infra.postgres import Executor, Record
 from infra.sql import load_queries
 from privacy.keys import Keyring
 
@@ -95,6 +95,13 @@ async def list_own(connection: Executor, creator_id: str) -> list[PlatformConnec
 async def remove_own(connection: Executor, creator_id: str, id: str) -> bool:
     """Whether there was one of this creator's."""
     return await connection.fetchval(_QUERIES.remove_own, id, creator_id) is not None
+
+
+def resealed(keyring: Keyring, row: Record) -> tuple[str, bytes]:
+    """What a row seals, under the keyring's newest key; raises `SealBroken`."""
+    found = _of(row)
+    context = _context(found.id, found.platform, found.creator_id)
+    return keyring.seal(keyring.open(found.kek, found.sealed, context), context)
 
 
 async def find(connection: Executor, platform: str, id: str) -> PlatformConnection | None:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from infra.postgres import Connection
 from infra.sql import load_queries
-from privacy.keys import NONCE_BYTES
 from privacy.seal import open_if_intact
 from privacy.subjects import Subject, Subjects
+from privacy.wrappers import NONCE_BYTES
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord
 from schemas.topics import INTERACTIONS, JOURNAL

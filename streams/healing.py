@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from infra.postgres import Pool, database_errors
 from infra.settings import Settings
-from privacy.keys import NONCE_BYTES
 from privacy.subjects import Subjects
+from privacy.wrappers import NONCE_BYTES
 from schemas.errors import SealBroken
 from schemas.journal import JournalRecord, decode_record
 from schemas.topics import INTERACTIONS, JOURNAL

@@ -73,8 +73,7 @@ def dlq(
         raise click.UsageError("--as-new and --dry-run belong to --retry.")
     keyring: Keyring | None = None
     if open_them or retry_them:
-        text = with_secrets(Settings(), data).keyring.get_secret_value()
-        keyring = Keyring.parse(text)
+        keyring = Keyring.of(with_secrets(Settings(), data))
     kafka = discover.with_kafka(data, Settings())
     letters, total = asyncio.run(read_newest(kafka, RETRIED_MAX if retry_them else limit))
     if reason is not None:

@@ -13,6 +13,7 @@ from ops.doctor.findings import ANSWER_SECONDS_MAX, Note, Problem
 from ops.secrets import KEYRING_FILE
 from ops.services.endpoints import without_password
 from privacy.binding import binding_state
+from privacy.keys import parse_ring
 from schemas.errors import Misconfigured
 from stores import migrate, outbox
 
@@ -63,7 +64,7 @@ async def keyring(data: Path, settings: Settings) -> str:
                 hint=f"Restore {data / KEYRING_FILE}, or set FANMEMORY_KEYRING.",
             )
         return "none yet, and nothing is sealed"
-    ids = {part.strip().partition(":")[0] for part in text.split(",")}
+    ids = {entry.id for entry in parse_ring(text) if entry.use != "derives"}
     missing = {row["kek"]: row["subjects"] for row in rows if row["kek"] not in ids}
     if missing:
         raise Problem(

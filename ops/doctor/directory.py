@@ -11,7 +11,7 @@ from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
 from ops.services.endpoints import FILE_NAME
 from ops.services.lock import holder, is_held
 from ops.system import embedded_names
-from privacy.keys import Keyring
+from privacy.keys import newest_of, parse_ring
 
 FREE_BYTES_MIN = 1 << 30
 
@@ -48,7 +48,7 @@ def secrets(data: Path, settings: Settings) -> str:
     text = keyring_text(data, settings)
     if not text:
         return "will be made at the first start"
-    return f"the keyring's newest key is {Keyring.parse(text).newest}"
+    return f"the keyring's newest key is {newest_of(parse_ring(text))}"
 
 
 def keyring_text(data: Path, settings: Settings) -> str:

@@ -1,16 +1,21 @@
-"""`fanmemory keys bind`: a former release's database, brought to bound keys by one command."""
+"""`fanmemory keys`: binding a former release's keys, and from one key to the next."""
 
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from infra.postgres import connect
 from infra.settings import Settings
 from ops.doctor import examine
+from ops.secrets import make_secrets, ring_file
 from ops.system import environment
 from privacy.binding import binding_state
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
+from schemas.positions import Position
+from stores import outbox
+from stores.letters import Letters
 from tests.cli import fanmemory
 
 
@@ -50,3 +55,60 @@ async def test_binds_what_a_former_release_left_and_names_what_is_broken(
     again = bind(store_settings)
     assert (again.returncode, again.stdout.startswith("0 keys were bound")) == (0, True)
     await connection.close()
+
+
+async def test_a_key_is_made_rotated_to_and_the_former_one_retired(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """With the ring in the settings, as in production; a dead letter holds the former key on."""
+    former = settings.keyring.get_secret_value()
+    id = former.partition(":")[0]
+    connection = await connect(settings.postgres_url)
+    made = await Subjects(Keyring.of(settings), 10).resolve(connection, [("creator", "fan")])
+    entry = json.loads(fanmemory("keys", "new", "second", "--json").stdout)["entry"]
+    ring = f"{entry},{former}"
+
+    def run(*words: str, keyring: str = ring) -> Any:
+        given = environment(settings) | {"FANMEMORY_KEYRING": keyring}
+        ran = fanmemory(
+            "keys", *words, "--json", "--data", str(tmp_path), cwd=None, stdin=None, **given
+        )
+        return ran.returncode, json.loads(ran.stdout)
+
+    assert run("retire", id) == (1, {"retired": False, "wraps": {"fans": 1}})
+    code, told = run("rotate")
+    assert (code, told["rewrapped"], told["left"]) == (0, 1, 0)
+    letters = Letters(Keyring.of(settings))
+    refused = letters.letter(Position("interactions", 0, 0), b"what was refused", "$", "why", 0)
+    async with connection.transaction():
+        await outbox.write(connection, [refused.outgoing])
+    assert run("retire", id) == (1, {"retired": False, "wraps": {"dead letters": 1}})
+    assert run("list")[1]["keys"] == [
+        {"id": "second", "state": "newest", "wraps": {"fans": 1}},
+        {"id": id, "state": "wraps", "wraps": {"dead letters": 1}},
+    ]
+    await connection.execute("DELETE FROM outbox_record; DELETE FROM outbox_pack")
+    code, told = run("retire", id)
+    assert (code, told["retired"], told["removed"]) == (0, True, False)
+    (instead,) = told["instead"]
+    after = Keyring.parse(f"{entry},{instead}")
+    assert after.derive(b"cache name") == Keyring.of(settings).derive(b"cache name")
+    found = await Subjects(after, 10).find(connection, [("creator", "fan")])
+    assert found["creator", "fan"].key == made["creator", "fan"].key
+    code, told = run("retire", "second", keyring=f"{entry},{instead}")
+    assert code == 1
+    await connection.close()
+
+
+def test_a_development_ring_is_written_in_its_place(tmp_path: Path) -> None:
+    make_secrets(Settings(), tmp_path)
+    before = ring_file(tmp_path).read_text()
+    ran = fanmemory("keys", "new", "k2", "--add", "--data", str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    after = ring_file(tmp_path).read_text()
+    assert after.startswith("k2:")
+    assert after.endswith("," + before)
+    assert after.partition(",")[0] not in ran.stdout + ran.stderr
+    assert ring_file(tmp_path).stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.glob("keyring*")] == ["keyring"]
+    assert fanmemory("keys", "new", "k2", "--add", "--data", str(tmp_path)).returncode == 2

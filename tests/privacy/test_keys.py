@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.keys import KEY_BYTES, Keyring, new_key
+from privacy.keys import KEY_BYTES, Keyring, new_key, parse_ring, without
 from schemas.errors import Misconfigured, SealBroken
 
 SUBJECT = os.urandom(16)
@@ -118,3 +118,35 @@ def test_a_malformed_keyring_is_refused_without_being_repeated(text: str) -> Non
         Keyring.parse(text)
     _, _, secret = text.partition(":")
     assert not secret or secret not in str(refusal.value) + refusal.value.advice
+
+
+def test_a_key_that_only_opens_is_not_wrapped_with_and_nothing_is_derived_from_it() -> None:
+    """So that every process can know it before the first one wraps with it."""
+    both = Keyring.parse(f"{OLD},+{NEW}")
+    assert both.newest == Keyring.parse(OLD).newest
+    assert both.derive(b"cache") == Keyring.parse(OLD).derive(b"cache")
+    kek, wrapped = Keyring.parse(f"{NEW},{OLD}").wrap(SUBJECT, WHO, key := new_key())
+    assert both.unwrap(SUBJECT, WHO, kek, wrapped) == key
+    with pytest.raises(Misconfigured):
+        Keyring.parse(f"+{NEW}")
+
+
+def test_what_is_derived_outlives_the_retired_key_which_opens_nothing() -> None:
+    before = Keyring.parse(f"{NEW},{OLD}")
+    kek, wrapped = Keyring.parse(OLD).wrap(SUBJECT, WHO, new_key())
+    ring = without(parse_ring(f"{NEW},{OLD}"), "2024", None)
+    text = ",".join(map(str, ring))
+    assert OLD.partition(":")[2] not in text
+    after = Keyring.parse(text)
+    assert after.names == {before.newest}
+    assert after.derive(b"cache") == before.derive(b"cache")
+    with pytest.raises(SealBroken):
+        after.unwrap(SUBJECT, WHO, kek, wrapped)
+    (_, left) = ring
+    with pytest.raises(SealBroken):
+        after.open(left.id, wrapped[1:], SUBJECT)
+    # One in the middle leaves nothing behind.
+    middle = written("middle", new_key())
+    assert without(parse_ring(f"{NEW},{middle},{OLD}"), "middle", None) == parse_ring(
+        f"{NEW},{OLD}"
+    )

@@ -1,0 +1,60 @@
+-- Rotation: wrapping everything again under the keyring's newest key, and retiring one.
+
+-- Every key-encryption key that is in use here.
+-- name: keks
+SELECT kek FROM subject UNION SELECT kek FROM platform_connection UNION SELECT kek FROM suppression_key
+UNION SELECT kek FROM erasure WHERE kek IS NOT NULL;
+
+-- How many subjects are wrapped by another key.
+-- name: count_others
+SELECT count(*) FROM subject WHERE kek <> $1;
+
+-- Subjects wrapped by another key, from one on, in order.
+-- name: others_after
+SELECT subject, creator_id, fan_id, kek, wrapped_key FROM subject
+WHERE subject > $1 AND kek <> $2 ORDER BY subject LIMIT $3;
+
+-- Only where the row is still as it was read: an erased subject stays erased.
+-- name: rewrap
+UPDATE subject AS s SET kek = $1, wrapped_key = x.wrapped_key
+FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS x (subject, known, wrapped_key)
+WHERE s.subject = x.subject AND s.wrapped_key = x.known;
+
+-- Connections sealed under another key.
+-- name: other_connections
+SELECT connection, platform, creator_id, kek, sealed, created_at
+FROM platform_connection WHERE kek <> $1 ORDER BY connection;
+
+-- The same connection under the newest key, unless it was changed meanwhile.
+-- name: reseal_connection
+UPDATE platform_connection SET kek = $2, sealed = $3 WHERE connection = $1 AND sealed = $4;
+
+-- The key of the suppressions' hashes, if it is under another key.
+-- name: other_suppression_key
+SELECT kek, sealed FROM suppression_key WHERE kek <> $1;
+
+-- The same key under the newest one.
+-- name: reseal_suppression_key
+UPDATE suppression_key SET kek = $1, sealed = $2 WHERE sealed = $3;
+
+-- Waits for transactions that wrap anything, and keeps others from it until the commit.
+-- name: hold
+LOCK TABLE subject, platform_connection, suppression_key, erasure IN SHARE ROW EXCLUSIVE MODE;
+
+-- What each key wraps in these tables.
+-- name: wrapped
+SELECT kek, 'fans' AS what, count(*) AS count FROM subject GROUP BY kek
+UNION ALL
+SELECT kek, 'connections', count(*) FROM platform_connection GROUP BY kek
+UNION ALL
+SELECT kek, 'suppressions', count(*) FROM suppression_key GROUP BY kek
+UNION ALL
+SELECT kek, 'pending erasures', count(*) FROM erasure WHERE kek IS NOT NULL GROUP BY kek;
+
+-- From now on nothing is wrapped by it.
+-- name: retire
+INSERT INTO retired_key (kek) VALUES ($1) ON CONFLICT DO NOTHING;
+
+-- All that were retired.
+-- name: retired
+SELECT kek FROM retired_key ORDER BY kek;
