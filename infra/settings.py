@@ -8,6 +8,7 @@ version of the view.
 import difflib
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -276,6 +277,33 @@ class Settings(BaseSettings):
     )
     provider_window_seconds: float = Field(30.0, gt=0, description="window of those failures")
     provider_reset_seconds: float = Field(60.0, gt=0, description="until an open circuit is tried")
+    reply_quiet_seconds: float = Field(
+        8.0,
+        ge=0,
+        le=60,
+        description="a reply is composed when the fan has been silent this long, from all messages",
+    )
+    reply_quiet_seconds_max: float = Field(
+        30.0, ge=0, le=600, description="and after this long at the latest"
+    )
+    user_workflows_max: int = Field(
+        20, ge=1, description="workflows of one user that are composed at once"
+    )
+    user_workflows_per_minute: int = Field(
+        120, ge=0, description="workflows of one user that are begun in a minute; 0: any number"
+    )
+    budget_user_day: Decimal = Field(
+        Decimal(5), ge=0, description="US dollars that one user's calls may cost a day"
+    )
+    budget_user_month: Decimal = Field(Decimal(100), ge=0, description="and a month")
+    budget_creator_day: Decimal = Field(
+        Decimal(20), ge=0, description="US dollars that calls for one creator may cost a day"
+    )
+    budget_creator_month: Decimal = Field(Decimal(400), ge=0, description="and a month")
+    budget_tokens_day: int = Field(
+        5_000_000, ge=0, description="tokens of one user, and for one creator, a day"
+    )
+    budget_tokens_month: int = Field(100_000_000, ge=0, description="and a month")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"
     )

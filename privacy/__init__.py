@@ -1,6 +1,7 @@
 """Who is who, and under which key it is sealed.
 
 subjects  the random id and the key that stand for one relationship
+creators  the key of what belongs to a creator and to no fan
 keys      the keyring, and how it wraps each subject's key
 wrappers  what seals a key under another one: AES-GCM here, or a key service
 seal      sealing bytes to the place where they belong

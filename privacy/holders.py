@@ -11,7 +11,18 @@ a copy of it lies. *Clear* is readable by whoever can read the place.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+from schemas.topics import (
+    DEAD_LETTERS,
+    ERASURES,
+    INTENT_DEAD_LETTERS,
+    INTENT_RESULTS,
+    INTENTS,
+    INTERACTIONS,
+    JOURNAL,
+    LLM_USAGE,
+    MEMORY_UPDATES,
+    WORKFLOW_TRACES,
+)
 
 Kind = Literal["table", "cache", "topic", "folder"]
 Form = Literal["sealed", "clear", "random ids", "keyed hash"]
@@ -92,8 +103,9 @@ HOLDERS: Final = (
     Holder(
         "table",
         "outbox_pack",
-        "what is not published yet: which views moved, sealed dead letters, and who was erased",
-        "random ids",
+        "what is not published yet: which views moved, sealed dead letters, who was erased, and in"
+        " clear what was sent or composed a moment ago",
+        "clear",
         "until it is published, at most as long as its topic keeps it",
         "the relay drops what belongs to no subject; that a fan was erased is told with both ids",
     ),
@@ -112,6 +124,54 @@ HOLDERS: Final = (
         "keyed hash",
         "until it is lifted",
         "nothing: it has to outlive the fan's memory",
+    ),
+    Holder(
+        "table",
+        "workflow",
+        "what the LLM agent was asked to do about the fan",
+        "sealed",
+        "without limit",
+        "what is under way ends; the row loses subject and text, and keeps its id and state",
+    ),
+    Holder(
+        "table",
+        "draft",
+        "what was composed for the fan, each version",
+        "sealed",
+        "without limit",
+        "the text is deleted",
+    ),
+    Holder(
+        "table",
+        "decision",
+        "who decided what about a draft, and when; what they wrote is sealed",
+        "sealed",
+        "without limit",
+        "what they wrote is deleted",
+    ),
+    Holder(
+        "table",
+        "usage",
+        "what calls about the fan cost",
+        "random ids",
+        "without limit",
+        "the row loses its subject",
+    ),
+    Holder(
+        "table",
+        "send_slot",
+        "when the last message was sent to the fan",
+        "random ids",
+        "until the fan is erased",
+        "the row is deleted",
+    ),
+    Holder(
+        "table",
+        "hold",
+        "that the AI is silent for the fan",
+        "random ids",
+        "until the fan is erased",
+        "the row is deleted",
     ),
     Holder(
         "cache",
@@ -178,6 +238,30 @@ HOLDERS: Final = (
         "it is the record of it, outside the database",
     ),
     Holder(
+        "topic",
+        INTENTS.name,
+        "what the LLM agent is asked to do, with both ids",
+        "clear",
+        "3 days",
+        "retention removes it",
+    ),
+    Holder(
+        "topic",
+        INTENT_DEAD_LETTERS.name,
+        "intents that were refused, whole, sealed under the keyring",
+        "clear",
+        "14 days",
+        "retention removes it",
+    ),
+    Holder(
+        "topic",
+        INTENT_RESULTS.name,
+        "what was composed or sent, by the workflow's id, without the fan's",
+        "clear",
+        "14 days",
+        "retention removes it",
+    ),
+    Holder(
         "folder",
         "kafka",
         "the segments of the topics",
@@ -233,6 +317,12 @@ WITHOUT_FANS: Final = {
         "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
         "retired_key": "ids of key-encryption keys",
+        "creator_key": "the keys of creators, wrapped",
+        "halt": "that a creator's sends stand still",
+        "creator_rule": "how a creator wants sends to be done",
+        "budget_limit": "what users and creators may spend",
+        "budget": "what users and creators have spent",
+        "provider_pause": "names of providers",
         "suppression_key": "the key of keyed hashes, sealed",
         "suppressed_record": "places in a topic, and times",
     },
@@ -240,7 +330,10 @@ WITHOUT_FANS: Final = {
         "era": "one random number",
         "p:": "how far a partition is",
     },
-    "topic": {},
+    "topic": {
+        WORKFLOW_TRACES.name: "numbers, and names and classes of ours",
+        LLM_USAGE.name: "what calls cost, by the workflow's id",
+    },
     "folder": {
         "valkey": "its password and settings: it writes no data to disk",
         "logs": "nothing personal is logged",

@@ -6,6 +6,8 @@ metadata       what may stand in the producer's own object
 money          decimals, minor units, currencies; `rates` is what they are roughly worth
 html           becomes text; `characters` are those that nobody sees
 intents        what the LLM agent is asked to do
+sending        rules of sending that no setting moves
+workflows      what becomes of an intent, as it is told
 journal        what ingest writes, sealed; `text_features` is what it read in a text
 published_event  the same as its JSON Schema is published, in `published/`
 rendered       an event again, out of the journal

@@ -5,6 +5,7 @@ class says its HTTP `status`, its wire `type` (`MemoryServiceError` of the publi
 whether a retry can help (`retryable`), and in `hint` what the reader should do.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from schemas.usage import Usage
@@ -92,6 +93,40 @@ class ConnectionTaken(FanMemoryError):
     status = 409
     type = "VALIDATION_ERROR"
     hint = "Choose another random id; a creator may make 100 connections."
+
+
+class WorkflowNotFound(FanMemoryError):
+    """Workflow not found"""
+
+    status = 404
+    type = "NOT_FOUND"
+    hint = "GET /api/workflows lists the creator's own."
+
+
+class WorkflowConflict(FanMemoryError):
+    """The workflow is not where this can be done to it."""
+
+    status = 409
+    type = "VALIDATION_ERROR"
+    hint = "Read the workflow again: it has moved, or something stands in the way."
+
+
+class DraftStale(WorkflowConflict):
+    """The draft is stale: there is something newer than what it was made from."""
+
+    hint = "Read what is new; then edit the draft, have it composed again, or reject it."
+
+    def __init__(self, fresh: Sequence[str] = ()) -> None:
+        """`fresh` are the ids of the newer messages."""
+        super().__init__()
+        self.fresh = tuple(fresh)
+
+
+class BudgetExceeded(FanMemoryError):
+    """The budget does not allow this call."""
+
+    status = 402
+    hint = "Raise the budget, or wait for the next day or month."
 
 
 class Forbidden(FanMemoryError):

@@ -60,6 +60,43 @@ MEMORY_UPDATES = Topic(
     partitions="interactions_partitions",
     retention_ms=DAY_MS,
 )
+INTENTS = Topic(
+    name="intents",
+    key="creatorId",
+    value="ProductionWorkflowIntent, JSON",
+    partitions="interactions_partitions",
+    retention_ms=3 * DAY_MS,
+    timestamps="LogAppendTime",
+)
+INTENT_DEAD_LETTERS = Topic(
+    name="intents.dlq",
+    key="source position",
+    value="DeadLetter, JSON: reason, field, sealed copy of the value",
+    partitions="interactions_partitions",
+    retention_ms=14 * DAY_MS,
+    message_bytes_max=1_572_864,
+)
+INTENT_RESULTS = Topic(
+    name="intent-results",
+    key="workflow id",
+    value="WorkflowResult, JSON",
+    partitions="interactions_partitions",
+    retention_ms=14 * DAY_MS,
+)
+WORKFLOW_TRACES = Topic(
+    name="workflow-traces",
+    key="workflow id",
+    value="TracedStep, JSON: what happened, without content",
+    partitions="interactions_partitions",
+    retention_ms=14 * DAY_MS,
+)
+LLM_USAGE = Topic(
+    name="llm-usage",
+    key="workflow id",
+    value="UsageRecord, JSON: one call of a provider",
+    partitions="interactions_partitions",
+    retention_ms=14 * DAY_MS,
+)
 
 ERASURES = Topic(
     name="erasures",
@@ -69,4 +106,15 @@ ERASURES = Topic(
     retention_ms=UNLIMITED,
 )
 
-TOPICS: tuple[Topic, ...] = (INTERACTIONS, DEAD_LETTERS, JOURNAL, MEMORY_UPDATES, ERASURES)
+TOPICS: tuple[Topic, ...] = (
+    INTERACTIONS,
+    DEAD_LETTERS,
+    JOURNAL,
+    MEMORY_UPDATES,
+    ERASURES,
+    INTENTS,
+    INTENT_DEAD_LETTERS,
+    INTENT_RESULTS,
+    WORKFLOW_TRACES,
+    LLM_USAGE,
+)

@@ -24,6 +24,7 @@ rotation     wraps all keys again under the newest, and retires one
 suppression  fans of whom nothing more is remembered, by a keyed hash
 erasure      deletes what is held of a fan, at once and in order; how far each has got
 erasing      carries an erasure on outside Postgres: ledger, order, cache
+workflows    intents, drafts, approvals, sends, budgets
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL
 past         whole histories for `asOf` and `explain`, behind a bulkhead

@@ -1,0 +1,16 @@
+"""Workflows: from an intent to its result, as rows. Every transaction on their tables.
+
+rows       one workflow as it stands, how it moves from state to state, and the fence
+sealed     who its texts are sealed for
+telling    results, trace events and usage, through the outbox
+intake     intents become rows, each once for ever; newer replies supersede older ones
+queue      claims, leases, limits of users, and what a lost worker left behind
+ending     the result is told once, and the row is done with
+composing  from received to a draft or a result
+usage      budgets and calls, each reserved before it is made
+approving  what people decide about drafts
+holds      when the AI is silent, and what is new since a draft was made
+sending    from approved to sent or unknown, one at a time per recipient
+reading    what people and metrics see
+erasing    what becomes of it all when a fan is erased
+"""

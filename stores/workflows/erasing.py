@@ -1,0 +1,31 @@
+"""What becomes of workflows when a fan is erased: rows stay, and nothing says whose they were.
+
+The id of an intent is done once for ever, and what calls cost stays accounted for. So rows are
+scrubbed: no subject, no text. What was under way ends as cancelled; a message that is being sent
+can't be called back.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from infra.postgres import Connection
+from infra.sql import load_queries
+from stores.workflows import telling
+from stores.workflows.rows import row_of
+
+_QUERIES: Final = load_queries(Path(__file__).parents[1] / "sql" / "workflow_erasing.sql")
+
+
+async def erase(connection: Connection, subject: bytes) -> int:
+    """Scrub everything of a fan, in the caller's transaction; returns how many workflows ended."""
+    ended = 0
+    for record in await connection.fetch(_QUERIES.end_workflows_of, subject):
+        await telling.result(connection, row_of(record), None, None)
+        ended += 1
+    await connection.execute(_QUERIES.scrub_drafts_of, subject)
+    await connection.execute(_QUERIES.scrub_decisions_of, subject)
+    await connection.execute(_QUERIES.scrub_usage_of, subject)
+    await connection.execute(_QUERIES.drop_slot_of, subject)
+    await connection.execute(_QUERIES.drop_hold_of, subject)
+    await connection.execute(_QUERIES.scrub_workflows_of, subject)
+    return ended
