@@ -34,6 +34,7 @@ from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores import generations, history, outbox, quarantine, states
+from stores.workflows import erasing as workflows
 
 ERASURE_SQL: Final = load_queries(Path(__file__).parent / "sql" / "erasure.sql")
 SUBJECTS_MAX: Final = 100
@@ -168,6 +169,7 @@ async def erase_subject(
         deleted += await states.delete(connection, each.number, [subject])
     events = await history.delete(connection, subject)
     aside = await quarantine.delete(connection, subject)
+    await workflows.erase(connection, subject)
     await outbox.forget(connection, subject)
     await connection.execute(ERASURE_SQL.took, subject, erasure, deleted, events, aside, noted)
     return True

@@ -27,7 +27,7 @@ async def end(
     """
     ended = workflow.moved(state, reason, told=True)
     await telling.result(connection, ended, await intent_of(connection, vault, workflow), body)
-    await save(connection, replace(ended, intent=None) if scrub else ended)
+    await save(connection, replace(ended, intent=None, subject=None) if scrub else ended)
     return ended
 
 
