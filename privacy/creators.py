@@ -57,6 +57,14 @@ async def creator_sealer(connection: Connection, keyring: Keyring, creator_id: s
     return Sealer(key, blake2b(named, digest_size=16).digest())
 
 
+def rewrapped_creator(
+    keyring: Keyring, creator_id: str, kek: str, wrapped: bytes
+) -> tuple[str, bytes]:
+    """A creator's key under the keyring's newest one. Raises `SealBroken`."""
+    named = creator_context(creator_id)
+    return keyring.seal(keyring.open(kek, wrapped, named), named)
+
+
 def creator_context(creator_id: str) -> bytes:
     """What a creator's wrapped key is bound to."""
     return b"creator key\0" + blake2b(creator_id.encode(), digest_size=32).digest()

@@ -23,6 +23,7 @@ from typing import Final
 from infra.postgres import Connection, Record
 from infra.sql import load_queries
 from privacy.binding import binding_state
+from privacy.creators import rewrapped_creator
 from privacy.keys import Keyring
 from privacy.suppression import reseal_suppression_key
 from schemas.errors import Misconfigured, SealBroken
@@ -78,6 +79,7 @@ async def rotate(
         after = rows[-1]["subject"]
         progress(len(rows))
     done.connections = await _reseal_connections(connection, keyring)
+    await _rewrap_creators(connection, keyring)
     await _reseal_suppression_key(connection, keyring)
     done.left = await to_rotate(connection, keyring) - len(done.broken)
     return done
@@ -132,6 +134,13 @@ async def _reseal_connections(connection: Connection, keyring: Keyring) -> int:
     return count
 
 
+async def _rewrap_creators(connection: Connection, keyring: Keyring) -> None:
+    for row in await connection.fetch(_QUERIES.other_creators, keyring.newest):
+        who, known = row["creator_id"], row["wrapped_key"]
+        kek, wrapped_key = rewrapped_creator(keyring, who, row["kek"], known)
+        await connection.execute(_QUERIES.rewrap_creator, who, kek, wrapped_key, known)
+
+
 async def _reseal_suppression_key(connection: Connection, keyring: Keyring) -> None:
     row = await connection.fetchrow(_QUERIES.other_suppression_key, keyring.newest)
     if row is not None:
@@ -140,7 +149,8 @@ async def _reseal_suppression_key(connection: Connection, keyring: Keyring) -> N
 
 
 async def wrapped(connection: Connection) -> dict[str, dict[str, int]]:
-    """What each key wraps in the database: id -> `fans`, `connections`, `suppressions` -> count."""
+    """What each key wraps in the database: id -> kind (`fans`, `creators` and others)
+    -> count."""
     found: dict[str, dict[str, int]] = {}
     for row in await connection.fetch(_QUERIES.wrapped):
         found.setdefault(row["kek"], {})[row["what"]] = row["count"]

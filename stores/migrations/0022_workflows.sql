@@ -8,6 +8,8 @@ CREATE TABLE creator_key (
     wrapped_key bytea NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
+CREATE TRIGGER refuse_retired_key BEFORE INSERT OR UPDATE OF kek ON creator_key
+    FOR EACH ROW EXECUTE FUNCTION refuse_retired_key();
 
 -- The queue and the state machine. The id is made of creator and intent id, so an intent that comes
 -- again is the workflow that is there, for ever: rows are scrubbed, and never deleted.

@@ -3,7 +3,7 @@
 -- Every key-encryption key that is in use here.
 -- name: keks
 SELECT kek FROM subject UNION SELECT kek FROM platform_connection UNION SELECT kek FROM suppression_key
-UNION SELECT kek FROM erasure WHERE kek IS NOT NULL;
+UNION SELECT kek FROM creator_key UNION SELECT kek FROM erasure WHERE kek IS NOT NULL;
 
 -- How many subjects are wrapped by another key.
 -- name: count_others
@@ -19,6 +19,14 @@ WHERE subject > $1 AND kek <> $2 ORDER BY subject LIMIT $3;
 UPDATE subject AS s SET kek = $1, wrapped_key = x.wrapped_key
 FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS x (subject, known, wrapped_key)
 WHERE s.subject = x.subject AND s.wrapped_key = x.known;
+
+-- Creators' keys that are wrapped by another key.
+-- name: other_creators
+SELECT creator_id, kek, wrapped_key FROM creator_key WHERE kek <> $1 ORDER BY creator_id;
+
+-- The same key of a creator under the newest one.
+-- name: rewrap_creator
+UPDATE creator_key SET kek = $2, wrapped_key = $3 WHERE creator_id = $1 AND wrapped_key = $4;
 
 -- Connections sealed under another key.
 -- name: other_connections
@@ -39,11 +47,13 @@ UPDATE suppression_key SET kek = $1, sealed = $2 WHERE sealed = $3;
 
 -- Waits for transactions that wrap anything, and keeps others from it until the commit.
 -- name: hold
-LOCK TABLE subject, platform_connection, suppression_key, erasure IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure IN SHARE ROW EXCLUSIVE MODE;
 
 -- What each key wraps in these tables.
 -- name: wrapped
 SELECT kek, 'fans' AS what, count(*) AS count FROM subject GROUP BY kek
+UNION ALL
+SELECT kek, 'creators', count(*) FROM creator_key GROUP BY kek
 UNION ALL
 SELECT kek, 'connections', count(*) FROM platform_connection GROUP BY kek
 UNION ALL

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from infra.postgres import open_pool
-from privacy.creators import Sealer, creator_sealer
+from privacy.creators import Sealer, creator_sealer, rewrapped_creator
 from privacy.keys import Keyring
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
 
-KEYRING = Keyring.parse("k:" + base64.b64encode(os.urandom(32)).decode())
+TEXT = "k:" + base64.b64encode(os.urandom(32)).decode()
+KEYRING = Keyring.parse(TEXT)
 
 
 @pytest.fixture
@@ -44,3 +45,13 @@ def test_a_sealer_of_a_fan_has_the_fans_key_and_shows_nothing() -> None:
     sealed = Sealer.of(subject).seal(b"words", b"kind", b"row")
     assert Sealer.of(subject).open(sealed, b"kind", b"row") == b"words"
     assert repr(Sealer.of(subject)) == "Sealer(…)"
+
+
+async def test_a_creators_key_is_wrapped_again_and_stays_the_same(pool: Any) -> None:
+    sealed = (await creator_sealer(pool, KEYRING, "creator")).seal(b"words", b"kind", b"row")
+    newer = Keyring.parse(f"new:{base64.b64encode(os.urandom(32)).decode()},{TEXT}")
+    row = await pool.fetchrow("SELECT kek, wrapped_key FROM creator_key")
+    kek, wrapped = rewrapped_creator(newer, "creator", row["kek"], row["wrapped_key"])
+    assert kek == "new"
+    await pool.execute("UPDATE creator_key SET kek = $1, wrapped_key = $2", kek, wrapped)
+    assert (await creator_sealer(pool, newer, "creator")).open(sealed, b"kind", b"row") == b"words"
