@@ -33,7 +33,7 @@ coverage: install ## Measure the lower rooms by their own tests, branches too; b
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
 	$(BIN)/coverage report
 
-coverage-llm: install ## Measure the agent's room by its own tests, branches too; below 95 % it fails.
+coverage-llm: install ## Measure the room `llm` by its own tests, branches too; below 95 % it fails.
 	$(BIN)/coverage run --source=llm -m pytest tests/llm
 	$(BIN)/coverage report --fail-under=95
 

@@ -1,8 +1,9 @@
 """A stand-in for OpenAI and Azure OpenAI: chat completions in all three forms, and every failure.
 
-It runs in the caller's event loop on a free port of 127.0.0.1 and speaks HTTP/1.1 by itself, so
-that it can also break off, drip and say nothing. What it does next is what `then` was told, one
-entry per request; without any it answers. `requests` has what came.
+It runs in the caller's event loop on a free port of 127.0.0.1, or `apart` in a process of its own,
+and speaks HTTP/1.1 by itself, so that it can also break off, drip and say nothing. What it does
+next is what `then` was told, one entry per request; without any it answers. `requests` has what
+came.
 
     openai          POST /v1/chat/completions                           Authorization: Bearer
     azure classic   POST /openai/deployments/{name}/chat/completions    api-key, ?api-version=
@@ -12,9 +13,11 @@ entry per request; without any it answers. `requests` has what came.
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -90,8 +93,9 @@ class Request(NamedTuple):
 class ModelServer:
     """Its `answer` makes the content of an answer out of a request's body."""
 
-    def __init__(self, model: str = MODEL) -> None:
+    def __init__(self, model: str = MODEL, *, remembers: bool = True) -> None:
         self.model = model
+        self._remembers = remembers
         self.requests: list[Request] = []
         self.answer: Callable[[dict[str, Any]], str] = canned
         self._next: deque[Next] = deque()
@@ -149,7 +153,8 @@ class ModelServer:
         if not _may(form, path, headers):
             return await _answer(writer, 401, _error("invalid_api_key", "wrong key"))
         request = Request(form, path, headers, json.loads(content))
-        self.requests.append(request)
+        if self._remembers:
+            self.requests.append(request)
         return await self._behave(
             self._next.popleft() if self._next else Next(), request, reader, writer
         )
@@ -229,6 +234,26 @@ async def running(model: str = MODEL) -> AsyncIterator[ModelServer]:
         yield server
     finally:
         await server.stop()
+
+
+@contextmanager
+def apart() -> Iterator[str]:
+    """The origin of one in a process of its own, which only answers."""
+    code = "import asyncio; from lab.model_server import serve; asyncio.run(serve())"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        yield (child.stdout.readline() if child.stdout else "").strip()
+    finally:
+        child.kill()
+        child.communicate()
+
+
+async def serve() -> None:
+    """Answer until the process ends; the origin is printed. Nothing is remembered."""
+    server = ModelServer(remembers=False)
+    await server.start()
+    print(server.origin, flush=True)
+    await asyncio.Event().wait()
 
 
 def canned(body: dict[str, Any]) -> str:

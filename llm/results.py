@@ -6,7 +6,6 @@ Fields of ours (`version`, `madeBy`) are not asked for.
 """
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -191,9 +190,10 @@ def content_of(result: AnyResult) -> str:
 def schema_of(kind: IntentType) -> dict[str, Any]:
     """The JSON schema that a request names, in the subset that strict mode of the providers takes.
 
-    Every property is required and none is added; bounds and patterns are ours to check.
+    Every property is required and none is added; bounds and patterns are ours to check. It is one
+    object for all requests: not to be changed.
     """
-    return deepcopy(_SCHEMAS[kind])
+    return _SCHEMAS[kind]
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from infra.settings import Settings
 from llm.prices import Prices
 from llm.providers import Provider, ProviderName
 from schemas.errors import CircuitOpen, ProviderFailed
-from schemas.intents import IntentType
+from schemas.intents import INTENT_TYPES, IntentType
 from schemas.usage import Usage
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Routing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.providers = providers
-        self._prices = prices
+        self._cheapest = {kind: _by_price(kind, providers, prices) for kind in INTENT_TYPES}
         self._breakers = {
             name: Breaker(
                 f"provider-{name}",
@@ -78,7 +78,7 @@ class Routing:
         up their attempts. Without any provider left the route is empty, and its wait 0.
         """
         waits: dict[ProviderName, float] = {}
-        for name in self._order(kind):
+        for name in self._cheapest[kind]:
             if name in parked or name in tried or forced not in (None, name):
                 continue
             cools = (cooling or {}).get(name, 0.0)
@@ -106,12 +106,16 @@ class Routing:
         for provider in self.providers.values():
             await provider.close()
 
-    def _order(self, kind: IntentType) -> list[ProviderName]:
-        return sorted(self.providers, key=lambda name: (self._price(name, kind), name))
 
-    def _price(self, name: ProviderName, kind: IntentType) -> Decimal:
-        model = self.providers[name].model
-        return self._prices.cost(model, USUAL[kind], provider=name).amount
+def _by_price(
+    kind: IntentType, providers: Mapping[ProviderName, Provider], prices: Prices
+) -> list[ProviderName]:
+    """The cheaper first."""
+
+    def price(name: ProviderName) -> tuple[Decimal, str]:
+        return prices.cost(providers[name].model, USUAL[kind], provider=name).amount, name
+
+    return sorted(providers, key=price)
 
 
 def counts(error: Exception) -> bool:

@@ -40,10 +40,15 @@ def names_somebody(text: str, material: Material) -> bool:
         return True
     own = {material.creator_id, material.fan_id or "", *material.known_ids()}
     return any(
-        re.search(rf"(?<!\w){re.escape(plain(name))}(?!\w)", shown) is not None
+        _stands_in(plain(name), shown)
         for name in own
         if len(name) >= ID_LENGTH_MIN and not name.isalpha()
     )
+
+
+def _stands_in(name: str, text: str) -> bool:
+    """As a word of its own."""
+    return name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
 @lru_cache(64)

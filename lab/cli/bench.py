@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
     "corrections": ("lab.cli.bench:corrections", "What it costs to fold a fan again."),
     "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
+    "llm": ("lab.cli.bench:llm", "What our side of a model's call costs."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
     "webhooks": ("lab.cli.bench:webhooks", "Whether each delivery counts once, under kills."),
@@ -250,3 +251,34 @@ def webhooks(deliveries: int, repeats: float, kills: int, seed: int, as_json: bo
     for one in figures["wrong"]:
         click.echo(one, err=True)
     sys.exit(bool(figures["wrong"]))
+
+
+@click.command()
+@click.option("--calls", default=1_000, show_default=True, help="Calls in each part.")
+@click.option("--at-once", default=8, show_default=True, help="Callers of the second part.")
+@options.as_json
+def llm(calls: int, at_once: int, as_json: bool) -> None:
+    """What our side of a model's call adds, against a stand-in that answers at once."""
+    import uvloop
+
+    from lab.bench.llm import measure
+
+    figures = uvloop.run(measure(calls, at_once))
+    if as_json:
+        print_json(figures)
+        return
+    overhead, busy = figures["overhead"], figures["atOnce"]
+    table = Table(title=f"{figures['calls']:,} calls, prompts of {figures['promptCharacters']:,}")
+    for column in ("", "p50 ms", "p99 ms", "CPU ms"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        "one by one", f"{overhead['p50Ms']}", f"{overhead['p99Ms']}", f"{overhead['cpuMs']}"
+    )
+    for step, milliseconds in overhead["cpuMsOf"].items():
+        table.add_row(step, "", "", f"{milliseconds}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"[dim]{busy['callers']} at once: {busy['perSecond']} calls a second,"
+        f" {busy['cpuMs']} ms of CPU each[/]"
+    )

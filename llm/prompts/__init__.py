@@ -58,7 +58,7 @@ class Prompt(NamedTuple):
 
     @property
     def schema_bytes(self) -> int:
-        return len(_encode(self.schema))
+        return SCHEMA_BYTES[self.type]
 
 
 def compose(material: Material, *, secret: bytes = _SECRET) -> Prompt:
@@ -103,4 +103,5 @@ def _version(kind: IntentType) -> str:
     return f"{kind}-{hashlib.sha256(_encode(whole)).hexdigest()[:8]}"
 
 
+SCHEMA_BYTES: Final = {kind: len(_encode(schema_of(kind))) for kind in INTENT_TYPES}
 VERSIONS: Final[dict[IntentType, str]] = {kind: _version(kind) for kind in INTENT_TYPES}

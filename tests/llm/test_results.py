@@ -62,8 +62,6 @@ def test_a_schema_is_strict_and_asks_for_nothing_of_ours(kind: IntentType) -> No
             judge(schema["items"])
 
     judge(schema_of(kind))
-    schema_of(kind).clear()
-    assert schema_of(kind)
 
 
 @pytest.mark.parametrize(
