@@ -1,6 +1,6 @@
 # One environment, `.venv`, made from hashed locks; needs only Python >= 3.11.
 PYTHON ?= python3
-JOBS ?= 2
+JOBS ?= 3
 ROUNDS ?= 5
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -26,11 +26,16 @@ install: .venv/installed ## Prepare .venv with the fanmemory command and the bro
 demo: install ## Run everything on embedded services and show it.
 	@$(BIN)/fanmemory demo
 
-test: install ## Run the tests on embedded services, in JOBS processes with services of their own.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+test: install ## Run the tests on embedded services, in JOBS processes, and measure as `coverage` does.
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 coverage: install ## Measure the lower rooms by their own tests, branches too; below the floor it fails.
+	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/schemas tests/infra tests/analysis tests/views tests/privacy
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 coverage-llm: install ## Measure the room `llm` by its own tests, branches too; below 95 % it fails.

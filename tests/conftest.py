@@ -10,11 +10,14 @@ from hypothesis import settings as hypothesis_settings
 from infra.settings import Settings
 from ops import supervisor
 from ops.services import EmbeddedServices, Endpoints
-from tests import cli, forked
+from tests import cli, forked, measuring
 from tests import services as helpers
 
-FIRST = "test_chaos.py"
-"""The longest by far: begun first, so that the others pass beside it."""
+FIRST = (
+    *("test_chaos.py", "test_backwards.py", "test_up.py", "test_services.py", "test_secured.py"),
+    *("test_verify.py", "test_cache_honesty.py", "test_attempts.py", "test_outages.py"),
+)
+"""The longest: begun first, so that the others pass beside them and all processes end together."""
 
 
 # Properties have no time limit per example: two cores are shared with the services. In `make test`
@@ -40,12 +43,17 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "The services of FANMEMORY_*_URL serve one process only: `make test JOBS=0`."
         )
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        measured = measuring.plugin(Path(__file__).parent)
+        if measured is not None:
+            config.pluginmanager.register(measured)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a fixture stays in one process: a module, or all that ask the running demo."""
-    items.sort(key=lambda item: item.path.name != FIRST)
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
     for item in items:
         shared = "demonstrated" in getattr(item, "fixturenames", ())
         group = "demonstrated" if shared else str(item.path)
