@@ -7,8 +7,10 @@ wrong password or certificate needs a person, who should hear of it at once.
 
 import asyncio
 import contextlib
+import logging
 from typing import Final
 
+from admin.ledger import catch_up
 from infra.kafka import admin
 from infra.postgres import REFUSALS, connect, database_errors, refusal
 from infra.settings import Settings
@@ -18,6 +20,8 @@ from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from schemas.topics import JOURNAL
 from stores import migrate, rotation
 from stores.generations import remember_partitions, require_partitions
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS_MAX: Final = 5.0
 
@@ -38,10 +42,28 @@ async def preflight(settings: Settings) -> None:
                     await require_keys(connection, keyring)
             finally:
                 connection.terminate()
+        if partitions:
+            await _apply_ledger(settings)
+        else:
+            log.warning("the ledger of erasures can't be compared: no broker answers")
     except (DatabaseUnavailable, *REFUSALS) as error:
         refused = refusal(error)
         if refused is not None:
             raise refused from error
+
+
+async def _apply_ledger(settings: Settings) -> None:
+    """Before anything is served; a worker asks again before it folds."""
+    try:
+        erased = await catch_up(settings)
+    except BrokerUnavailable:
+        log.warning("the ledger of erasures can't be compared: no broker answers")
+    else:
+        if erased:
+            log.error(
+                "the database was restored, and knew fans who were erased: they are again",
+                extra={"count": erased},
+            )
 
 
 async def _journal_partitions(settings: Settings) -> int:

@@ -17,7 +17,7 @@ its tail: `erased_before` says what of it is not to be written again.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -207,3 +207,38 @@ async def erased_counts(connection: Executor, partitions: int) -> dict[int, int]
     """Journal partition -> subjects of it that were erased."""
     rows = await connection.fetch(ERASURE_SQL.erased_counts, partitions)
     return {row["partition"]: row["subjects"] for row in rows}
+
+
+async def existing(connection: Executor, subjects: Sequence[bytes]) -> list[bytes]:
+    """Those of these subjects that there are."""
+    return [row["subject"] for row in await connection.fetch(ERASURE_SQL.existing, subjects)]
+
+
+async def erase_again(
+    connection: Connection, names: Names, partitions: int, subject: bytes
+) -> None:
+    """Erase one whom the ledger says to be erased, in a transaction; the cache forgets by and by.
+
+    It counts as an erasure of its own, without an order: the one that was given then is still to be
+    met, if this database has not come to it yet.
+    """
+    id = uuid.uuid4().bytes
+    async with connection.transaction():
+        row = await connection.fetchrow(ERASURE_SQL.who_is, subject)
+        if row is None:
+            return
+        who = (row["creator_id"], row["fan_id"])
+        sealed = names.seal(id, who[1])
+        await connection.execute(ERASURE_SQL.begin_again, id, who[0], names.hashed(who), *sealed)
+        await erase_subject(connection, subject, id, partitions, noted=True)
+
+
+async def ledger_positions(connection: Executor) -> dict[int, int]:
+    """Partition of the ledger -> how far it was applied to this database."""
+    rows = await connection.fetch(ERASURE_SQL.ledger_positions)
+    return {row["partition"]: row["next"] for row in rows}
+
+
+async def move_ledger(connection: Executor, nexts: Mapping[int, int]) -> None:
+    """It was applied up to there."""
+    await connection.execute(ERASURE_SQL.move_ledger, list(nexts), list(nexts.values()))

@@ -12,6 +12,7 @@ healing       what to do when a log is not the one that we remember
 log_reader    single questions to a log: ends, records, tails
 ingest        first step: `interactions` to the sealed `journal`
 projection    second step: `journal` to states, history and outbox in Postgres
+ledger        nothing is folded before the database knows who was erased
 cache_writer  follows projection in Redis
 watchdog      ends a worker that stands still
 app           puts them together

@@ -26,6 +26,7 @@ from stores.relay import Relay
 from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
+from streams.ledger import LedgerGate
 from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog
@@ -76,12 +77,13 @@ def build_app(settings: Settings) -> Any:
     project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), eraser)
 
     app = _faust_app(settings)
+    gate = LedgerGate(settings, pool)
     loops = []
     for step, topic, records_max in (
         (ingest, INTERACTIONS, INGEST_RECORDS_MAX),
         (project, JOURNAL, settings.batch_records_max),
     ):
-        loop = BatchLoop(app, step, settings, records_max)
+        loop = BatchLoop(app, step, settings, records_max, gate.passed)
         fetches = transport.fetch_topic(app, topic.name, loop.claim)
         app.agent(fetches, name=topic.name)(loop.feed)
         loops.append(loop)

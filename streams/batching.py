@@ -53,9 +53,18 @@ heartbeats. Without one the other was a worker that had been asleep; then we cla
 class BatchLoop:
     """Runs one step over one topic's fetches."""
 
-    def __init__(self, app: Any, step: Step, settings: Settings, records_max: int) -> None:
+    def __init__(
+        self,
+        app: Any,
+        step: Step,
+        settings: Settings,
+        records_max: int,
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`ready` is awaited before positions are claimed or read again."""
         self._app = app
         self._step = step
+        self._ready = ready
         self._backoff = outage(settings.retry_seconds_max)
         self._records_max = records_max
         self._size = min(FIRST_RECORDS, records_max)
@@ -82,6 +91,7 @@ class BatchLoop:
     async def claim(self, partitions: list[int]) -> dict[int, int]:
         """The seek hook: claims, and says where to read on. Bounded by the transport."""
         try:
+            await self._until_available("ready", self._ready)
             await self._until_available("claim", lambda: self._step.claim(partitions))
         except Exception as error:
             _explain(error)
@@ -289,6 +299,7 @@ class BatchLoop:
             await self.claim(ours)
 
     async def _reload(self, partitions: Sequence[int]) -> bool:
+        await self._until_available("ready", self._ready)
         return await self._until_available("reload", lambda: self._step.reload(partitions))
 
     async def _until_available(

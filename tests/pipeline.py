@@ -39,6 +39,7 @@ from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
 from stores.cache import Cache, open_cache
 from stores.cached import Remembered, remembered
+from stores.erasing import Eraser
 from stores.snapshot import open_snapshot
 from stores.store import Store
 from streams.app import GROUP
@@ -495,6 +496,20 @@ async def fresh_pipeline(
             yield made
         finally:
             await made.end()
+
+
+@asynccontextmanager
+async def eraser_of(pipeline: Pipeline, **changes: object) -> AsyncIterator[Eraser]:
+    """As the API and the command have one; `changes` are settings of its own."""
+    settings = pipeline.settings.model_copy(update=changes)
+    pool = await open_pool(settings.postgres_url)
+    async with Pipeline(settings, pipeline.logs).stores() as (cache, _):
+        eraser = Eraser(settings, pool, cache, pipeline.keyring)
+        try:
+            yield eraser
+        finally:
+            await eraser.close()
+            await pool.close()
 
 
 class Flow:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from admin.journal import Bounds, Journal, check_whole, open_journal
+from admin.ledger import catch_up
 from admin.parallel import cores, on_processes
 from admin.rebuild.build import (
     ROUNDS_MAX,
@@ -200,6 +201,7 @@ async def _drop(connection: Connection, generation: int) -> None:
 @asynccontextmanager
 async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
     """The build to continue, or a new one, locked against another rebuild."""
+    await catch_up(settings)
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)

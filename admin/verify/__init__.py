@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from admin.journal import Bounds, Journal, check_whole, open_journal
+from admin.ledger import behind
 from admin.parallel import cores, on_processes
 from admin.places import Places
 from admin.refold import HELD_BYTES_MAX
@@ -43,7 +44,7 @@ from admin.verify.intake import (
 from admin.verify.partition import SQL, PartitionResult, PartitionTask, verify_partition
 from admin.verify.published import published
 from admin.verify.referenced import FANS as REFERENCED
-from admin.verify.strangers import orphans, subjects_gone, unexplained_rows
+from admin.verify.strangers import orphans, still_there, subjects_gone, unexplained_rows
 from admin.verify.told import told_differences
 from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
@@ -164,6 +165,10 @@ async def verify(
             gone = [subject for result in results for subject in result.gone]
             erased = await erased_among(connection, gone)
             counts = await erased_counts(connection, len(look.journal))
+            # Not in the snapshot: the ledger may know of later erasures than that.
+            async with connecting(settings.postgres_url, command_timeout=60) as now:
+                ledger = await behind(settings, now, whole=True)
+            found += still_there(ledger.subjects, len(look.journal))
             found += subjects_gone(results, look.folded, living, erased, counts)
             found += accounting_differences(places, look.intake, look.folded.values(), suppressed)
         intake = await _intake(connection, look, results, places, suppressed, count, progress)

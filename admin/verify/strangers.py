@@ -11,10 +11,12 @@ from admin.verify.partition import PartitionResult, fingerprint
 from infra.postgres import Connection, Record, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import Queries
+from privacy.subjects import journal_partition
 from stores.cache import Cache
 
 ORPHAN_SECONDS: Final = 2.0
 """A cached fan whom Postgres does not know for so long is not one being erased."""
+ERASED: Final = "(erased, says the ledger)"
 GONE: Final = "(neither remembered nor erased)"
 
 
@@ -53,6 +55,14 @@ def subjects_gone(
                 for one in sorted(lost)
             ]
     return found
+
+
+def still_there(subjects: Iterable[bytes], partitions: int) -> list[Difference]:
+    """Whom the ledger says to be erased, and who is there."""
+    return [
+        Difference("subject", journal_partition(one, partitions), subject_text(one), ERASED)
+        for one in subjects
+    ]
 
 
 async def unexplained_rows(

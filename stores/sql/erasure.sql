@@ -135,3 +135,25 @@ SELECT subject FROM erased_subject WHERE subject = ANY ($1::uuid[]);
 SELECT (('x' || encode(substr(uuid_send(subject), 1, 4), 'hex'))::bit(32)::bigint % $1)::int
     AS partition, count(*) AS subjects
 FROM erased_subject GROUP BY 1;
+
+-- How far the ledger was applied here.
+-- name: ledger_positions
+SELECT partition, next FROM ledger_position;
+
+-- It was applied up to there.
+-- name: move_ledger
+INSERT INTO ledger_position AS l (partition, next) SELECT * FROM unnest($1::int[], $2::bigint[])
+ON CONFLICT (partition) DO UPDATE SET next = excluded.next;
+
+-- Which of these there are.
+-- name: existing
+SELECT subject FROM subject WHERE subject = ANY ($1::uuid[]);
+
+-- Who it is.
+-- name: who_is
+SELECT creator_id, fan_id FROM subject WHERE subject = $1;
+
+-- An erasure that needs no order any more: only the cache has to forget.
+-- name: begin_again
+INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed, taken_at)
+VALUES ($1, $2, $3, $4, $5, now());

@@ -4,8 +4,6 @@ import asyncio
 import secrets
 import signal
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,17 +11,16 @@ import pytest
 from admin.rebuild import drop_former, rebuild
 from admin.verify import verify
 from infra.kafka import relationship_key
-from infra.postgres import open_pool
 from ops.services.ports import free_port
 from privacy.control import ControlSigner
 from schemas.control import Erase, encode_control
 from schemas.erased import decode_erased
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, MEMORY_UPDATES
 from schemas.updates import decode_update
-from stores.erasing import Eraser, id_text
+from stores.erasing import id_text
 from stores.erasure import Status
 from tests.api.client import running_api
-from tests.pipeline import Pipeline, fill, message
+from tests.pipeline import Pipeline, eraser_of, fill, message
 
 CREATOR = "creator"
 
@@ -32,20 +29,6 @@ CREATOR = "creator"
 def fan() -> str:
     """A fan whom no other test of the module knows."""
     return f"fan-{secrets.token_hex(4)}"
-
-
-@asynccontextmanager
-async def eraser_of(pipeline: Pipeline, **changes: object) -> AsyncIterator[Eraser]:
-    """As the API and the command have one; `changes` are settings of its own."""
-    settings = pipeline.settings.model_copy(update=changes)
-    pool = await open_pool(settings.postgres_url)
-    async with Pipeline(settings, pipeline.logs).stores() as (cache, _):
-        eraser = Eraser(settings, pool, cache, pipeline.keyring)
-        try:
-            yield eraser
-        finally:
-            await eraser.close()
-            await pool.close()
 
 
 async def erase(pipeline: Pipeline, fan: str, seconds: float = 20.0, **changes: object) -> Status:

@@ -22,6 +22,10 @@ PARTITION = 3
 ASSIGNMENT = 5
 
 
+async def ready() -> None:
+    """There is no ledger to compare with."""
+
+
 class Consumer:
     """The two things that a loop asks of a consumer; what it sought is kept."""
 
@@ -44,7 +48,7 @@ def loop_at(expected: int, consumer: Consumer) -> BatchLoop:
     positions.held = {PARTITION: Held(PARTITION, expected, 1, 0)}
     app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=consumer)
     step: Any = SimpleNamespace(positions=positions, stopped={})
-    return BatchLoop(app, step, Settings(), 1000)
+    return BatchLoop(app, step, Settings(), 1000, ready)
 
 
 def fetched(start: int, until: int, offsets: range, seek: int = 1) -> Fetched:

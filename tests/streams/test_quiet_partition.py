@@ -30,6 +30,10 @@ VIEWS_SECONDS_MAX = 15.0
 TOPIC = "interactions"
 
 
+async def ready() -> None:
+    """There is no ledger to compare with."""
+
+
 class Consumer:
     def __init__(self, ends: dict[int, int]) -> None:
         self.ends = ends
@@ -57,7 +61,7 @@ def loop_over(consumer: Consumer, nexts: dict[int, int]) -> BatchLoop:
 
     step: Any = SimpleNamespace(positions=positions, as_known=as_known, stopped={}, in_doubt=False)
     app = SimpleNamespace(consumer_generation_id=1, consumer=consumer, rebalancing=False)
-    loop = BatchLoop(app, step, Settings(), 1000)
+    loop = BatchLoop(app, step, Settings(), 1000, ready)
     loop._checked = dict.fromkeys(nexts, 0)
     return loop
 

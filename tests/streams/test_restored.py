@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from admin import topics
+from admin.ledger import behind
+from admin.preflight import preflight
 from admin.rebuild import rebuild
 from admin.verify import verify
-from infra.postgres import connect
+from infra.postgres import connect, connecting
 from infra.settings import Settings
 from lab.chaos.backwards import copy_database, restore_database
 from ops.services import EmbeddedServices
 from schemas.topics import JOURNAL
 from stores.migrate import migrate
-from tests.pipeline import Event, Pipeline, fill, mixed
+from tests.pipeline import Event, Pipeline, eraser_of, fill, message, mixed
 from tests.services import with_new_secrets
 
 
@@ -185,3 +187,49 @@ async def test_fans_lost_between_their_look_up_and_the_commit_are_made_again(
     assert (await verify(pipeline.settings, processes=1)).found == 0
     worker.stop()
     pipeline.workers.clear()
+
+
+async def test_who_was_erased_after_the_copy_stays_erased(
+    own_services: EmbeddedServices, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    events = renamed(mixed(fans=10, events=60), "copied")
+    gone = [f"copied-fan{number}" for number in range(5)]
+    back = message(gone[0], 1000)
+    worker = pipeline.start_worker()
+    await pipeline.publish(*events)
+
+    async def held(count: int) -> bool:
+        found = {fan: n for fan, n in (await pipeline.history()).items() if fan in (*gone, *stay)}
+        return sum(found.values()) == count
+
+    stay = {event["fanId"] for event in events} - set(gone)
+    staying = sum(event["fanId"] in stay for event in events)
+    await pipeline.wait_for(lambda: held(len(events)))
+    copy_database(own_services, tmp_path / "copy")
+    async with eraser_of(pipeline) as eraser:
+        for fan in gone:
+            assert (await eraser.erase(("creator", fan), 20.0)).completed_at is not None
+    await pipeline.publish(back)
+    await pipeline.wait_for(lambda: held(staying + 1))
+    worker.stop()
+    pipeline.workers.clear()
+
+    restore_database(own_services, tmp_path / "copy")
+
+    assert len(await pipeline.history()) >= 10  # the copy knows them all
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        assert len((await behind(pipeline.settings, connection)).subjects) == len(gone)
+    await preflight(pipeline.settings)  # as every process does before it serves
+    history = await pipeline.history()
+    assert not set(gone) & set(history)
+    pipeline.start_worker()
+    await pipeline.wait_for(lambda: held(staying + 1))
+
+    async def settled() -> bool:
+        return sum((await pipeline.lag()).values()) == 0
+
+    await pipeline.wait_for(settled, instead=pipeline.lag)
+    assert (await pipeline.history())[gone[0]] == 1
+    assert (await verify(pipeline.settings, processes=1)).differences == ()
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        assert (await behind(pipeline.settings, connection, whole=True)).subjects == []

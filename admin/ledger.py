@@ -1,0 +1,85 @@
+"""The ledger: a database that was restored erases again whom it does not know to be erased.
+
+A backup holds the keys of those who were erased after it was made, and its own list of erasures is
+as old. So every subject that is erased goes to the topic `erasures` as well, by its random id. Each
+process compares at its start: what the topic has beyond `ledger_position` was not applied to this
+database. Whoever of it still exists is erased again, in one transaction each, before anything is
+folded; the position moves last. [a crash in between costs reading and deleting again, which changes
+nothing]
+
+A worker compares before it claims (`streams.app`), however long Kafka is away. The API compares
+when it starts, and goes on without an answer when Kafka does not give one: reads have to survive
+that. Whoever restores a database asks `fanmemory restore-check`, with Kafka there, before a start.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from admin.journal import open_journal
+from infra.postgres import Connection, connecting, database_errors
+from infra.settings import Settings
+from privacy.keys import Keyring
+from schemas.erased import decode_erased
+from schemas.errors import InvalidInput
+from schemas.topics import ERASURES
+from stores import erasure
+from stores.erasure import Names
+
+ASKED_MAX: Final = 10_000
+"""Subjects in one question to Postgres."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the ledger has beyond what was applied to a database."""
+
+    read: int
+    """Records of the ledger that were looked at."""
+    subjects: list[bytes]
+    """Whom it says to be erased, and the database still knows."""
+    nexts: Mapping[int, int]
+    """Partition of the ledger -> where to read on."""
+
+
+async def behind(settings: Settings, connection: Connection, *, whole: bool = False) -> Behind:
+    """Compare; with `whole` from the ledger's beginning. Changes nothing.
+
+    Raises `BrokerUnavailable`, `DatabaseUnavailable`, and `Misconfigured` without such a topic.
+    """
+    async with database_errors():
+        known = {} if whole else await erasure.ledger_positions(connection)
+    erased: set[bytes] = set()
+    read, nexts = 0, {}
+    async with open_journal(settings, ERASURES.name) as ledger:
+        for partition, (first, end) in (await ledger.bounds()).items():
+            start = known.get(partition, first)
+            if not first <= start <= end:
+                start = first  # another topic of the same name
+            nexts[partition] = end
+            async for raws in ledger.read(partition, start, end):
+                read += len(raws)
+                for raw in raws:
+                    try:
+                        erased.add(UUID(decode_erased(raw.value).subject).bytes)
+                    except (InvalidInput, ValueError):
+                        continue  # nothing of ours
+    asked = sorted(erased)
+    subjects: list[bytes] = []
+    async with database_errors():
+        for start in range(0, len(asked), ASKED_MAX):
+            subjects += await erasure.existing(connection, asked[start : start + ASKED_MAX])
+    return Behind(read, subjects, nexts)
+
+
+async def catch_up(settings: Settings) -> int:
+    """Erase again what this database lacks; returns how many subjects that were."""
+    async with connecting(settings.postgres_url, command_timeout=60) as connection:
+        found = await behind(settings, connection)
+        names = Names(Keyring.of(settings))
+        async with database_errors():
+            for subject in found.subjects:
+                await erasure.erase_again(connection, names, settings.journal_partitions, subject)
+            await erasure.move_ledger(connection, found.nexts)
+    return len(found.subjects)
