@@ -5,6 +5,7 @@ Every check answers for itself and none can stop the others. A check looks, it c
 machine       this Python, and what the embedded services are made of
 directory     the data directory and its secrets
 certificates  files that the settings name
+models        who drafts, and what that costs
 server        our own API
 broker        Kafka and our topics
 database      PostgreSQL, and what it says about keys, logs, the outbox and the time
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.settings import Settings
-from ops.doctor import broker, cache, database, directory, machine, server
+from ops.doctor import broker, cache, database, directory, machine, models, server
 from ops.doctor.certificates import certificates
 from ops.doctor.findings import Finding, Note, Problem
 from ops.refusals import refusal
@@ -38,6 +39,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("lock", _in_thread(partial(directory.lock, data))),
         ("secrets", _in_thread(partial(directory.secrets, data, settings))),
         ("certificates", _in_thread(partial(certificates, settings))),
+        ("models", _in_thread(partial(models.models, settings))),
         ("api", partial(server.api, data, settings)),
     ]
     try:
