@@ -39,7 +39,9 @@ coverage: install ## Measure the lower rooms by their own tests, branches too; b
 	$(BIN)/coverage report
 
 coverage-llm: install ## Measure the room `llm` by its own tests, branches too; below 95 % it fails.
+	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=llm -m pytest tests/llm
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
 test-containers: install ## The image, compose.yml and the stores, on a container engine.
