@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import errors
-from schemas.errors import FanMemoryError, InvalidInput
+from schemas.errors import FanMemoryError, InvalidInput, ProviderFailed
 
 
 def every_error() -> list[type[FanMemoryError]]:
@@ -13,9 +13,17 @@ def every_error() -> list[type[FanMemoryError]]:
     return [one for one in found if one.__module__ == errors.__name__]
 
 
+def made(kind: type[FanMemoryError]) -> FanMemoryError:
+    if issubclass(kind, InvalidInput):
+        return kind("amount", "is wrong")
+    if issubclass(kind, ProviderFailed):
+        return kind("unknown", provider="template")
+    return kind()
+
+
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
 def test_every_error_has_words_a_status_and_advice(kind: type[FanMemoryError]) -> None:
-    error = InvalidInput("amount", "is wrong") if kind is InvalidInput else kind()
+    error = made(kind)
     assert str(error)
     assert error.advice
     assert 400 <= error.status < 600

@@ -6,7 +6,7 @@ from infra.settings import Settings
 from schemas.dead_letters import HEAD_BYTES_MAX
 from schemas.events import VALUE_BYTES_MAX
 from schemas.times import DAY_MS
-from schemas.topics import DEAD_LETTERS, JOURNAL, TOPICS, UNLIMITED
+from schemas.topics import DEAD_LETTERS, ERASURES, JOURNAL, TOPICS, UNLIMITED
 
 
 def test_names_are_distinct_and_fit_into_positions() -> None:
@@ -19,9 +19,10 @@ def test_partition_counts_are_settings() -> None:
     assert all(topic.partitions in Settings.model_fields for topic in TOPICS)
 
 
-def test_the_journal_is_kept_for_ever_and_the_rest_is_not() -> None:
-    assert JOURNAL.retention_ms == UNLIMITED
-    assert all(0 < one.retention_ms <= 14 * DAY_MS for one in TOPICS if one is not JOURNAL)
+def test_the_journal_and_erasures_are_kept_for_ever_and_the_rest_is_not() -> None:
+    kept = [one for one in TOPICS if one.retention_ms == UNLIMITED]
+    assert kept == [JOURNAL, ERASURES]
+    assert all(0 < one.retention_ms <= 14 * DAY_MS for one in TOPICS if one not in kept)
 
 
 def test_a_dead_letter_fits_into_its_topic_and_any_event_into_it() -> None:
