@@ -1,8 +1,8 @@
 """HTTP on a connection: uvicorn's httptools protocol, bounded, and answering with one write.
 
-uvicorn bounds neither how long a head may be nor how long it may take, so a few thousand
-connections that each send a byte now and then, or one that never ends its headers, would take
-every file descriptor or all memory. Bodies are bounded by `api.dispatch`.
+uvicorn bounds neither how long a head or its trailers may be nor how long a request may take, so a
+few thousand connections that each send a byte now and then, or one that never ends its headers,
+would take every file descriptor or all memory. How large a body may be, `api.dispatch` says.
 
 uvicorn also sends the head and the body of an answer by two system calls, and looks at each header
 with two regular expressions. `Answer` makes one of a whole answer whose headers we wrote ourselves:
@@ -11,6 +11,7 @@ with two regular expressions. `Answer` makes one of a whole answer whose headers
 
 import asyncio
 from collections.abc import Awaitable
+from enum import Enum
 from typing import Any, Final
 
 import msgspec
@@ -26,18 +27,42 @@ from api.envelopes import CORRELATION_HEADER, new_correlation_id
 HEAD_BYTES_MAX: Final = 16_384
 """A token of 4 KiB, two ids of 255 characters escaped, and room for what proxies add."""
 HEAD_SECONDS_MAX: Final = 10.0
+BODY_SECONDS_MAX: Final = 10.0
+FRAME_BYTES_MAX: Final = 8
+"""For each byte of a body in chunks: a chunk of one byte has five around it. Trailers beyond are no
+message; uvicorn would keep them all."""
+TOO_LARGE: Final = "The request head is too large."
+
+
+class _Waits(Enum):
+    """What a connection waits for."""
+
+    REQUEST = "request"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head is too long, too slow or no HTTP."""
+    """Closes a connection whose request is too slow, whose head is too long, or is no HTTP.
+
+    What has begun has one deadline, which only the end of a head or of a request moves: no byte
+    that brings neither nearer, like a line break between requests, keeps a connection open.
+    """
 
     head_seconds_max = HEAD_SECONDS_MAX
+    body_seconds_max = BODY_SECONDS_MAX
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._waits = _Waits.HEAD
+        self._requests = 0
+        """How many have come whole."""
         self._head_bytes = 0
-        self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_bytes = 0
+        self._frame_bytes = 0
+        """Of a body in chunks: what is between and behind them."""
+        self._refusal = ""
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,27 +73,60 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:
-            # Counted after parsing: the same bytes may end the head and begin the body. And most
-            # heads come whole: they need no timer.
+        requests, waited, body_bytes = self._requests, self._waits, self._body_bytes
+        if waited is not _Waits.BODY:
             self._head_bytes += len(data)
-            if self.transport.is_closing():
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        # Counted after parsing: the same bytes may end the one and begin the other. Most requests
+        # come whole: they need no timer.
+        if self._waits is _Waits.BODY:
+            if waited is _Waits.BODY and requests == self._requests:
+                self._frame_bytes += len(data) - (self._body_bytes - body_bytes)
+                if self._frame_bytes > HEAD_BYTES_MAX + FRAME_BYTES_MAX * self._body_bytes:
+                    self.send_400_response("The request's chunks or trailers are too large.")
+                    return
+        elif requests != self._requests:
+            self._head_bytes = 0
+            if self._waits is _Waits.REQUEST:
                 return
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self.send_400_response("The request head is too large.")
-            elif self._head_timer is None:
-                self._start_timer()
+        elif self._head_bytes > HEAD_BYTES_MAX:
+            self.send_400_response(TOO_LARGE)
+            return
+        if self._timer is None:
+            self._start_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = 0
-        self._in_head = True
+        self._waits = _Waits.HEAD
+        self._body_bytes = self._frame_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Behind a body they would be trailers, which say nothing here and vouch for nobody.
+        if self._waits is _Waits.HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        if self._head_bytes > HEAD_BYTES_MAX:  # or the body, or requests before, came along
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > HEAD_BYTES_MAX:
+                self._refusal = TOO_LARGE
+                raise ValueError(TOO_LARGE)  # the parser stops, and `send_400_response` is called
+        self._head_bytes = 0
+        self._waits = _Waits.BODY
         self._cancel_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._requests += 1
+        self._waits = _Waits.REQUEST
+        self._cancel_timer()
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         def answered(scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
@@ -78,7 +136,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         correlation = new_correlation_id()
-        body = {"error": msg, "type": "VALIDATION_ERROR", "correlationId": correlation}
+        body = {
+            "error": self._refusal or msg,
+            "type": "VALIDATION_ERROR",
+            "correlationId": correlation,
+        }
         encoded = msgspec.json.encode(body)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -88,15 +150,17 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds_max, self._too_slow)
+        in_body = self._waits is _Waits.BODY
+        seconds = self.body_seconds_max if in_body else self.head_seconds_max
+        self._timer = self.loop.call_later(seconds, self._too_slow)
 
     def _cancel_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _too_slow(self) -> None:
-        self._head_timer = None
+        self._timer = None
         self.transport.close()
 
 

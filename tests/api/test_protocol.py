@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -110,22 +111,34 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def pause_reading(self) -> None:
+        """What was given is taken in all the same."""
 
-async def answer_of(
-    app: ASGIApp, request: bytes = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-) -> tuple[list[bytes], bool]:
-    """The writes of an application's answer to one request, and whether that closed."""
+    def resume_reading(self) -> None:
+        """The same."""
+
+
+@contextmanager
+def connected(app: ASGIApp) -> Iterator[tuple[BoundedHttp, Wire, ServerState]]:
+    """A connection to an application, without a socket."""
     config = Config(app, log_config=None, lifespan="off", interface="asgi3")
     config.load()
     state = ServerState()
     protocol = BoundedHttp(config, state, {})
     wire = Wire()
     protocol.connection_made(wire)
-    protocol.data_received(request)
-    await asyncio.gather(*state.tasks)
-    closed = wire.closed
+    yield protocol, wire, state
     protocol.connection_lost(None)
-    return wire.writes, closed
+
+
+async def answer_of(
+    app: ASGIApp, request: bytes = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+) -> tuple[list[bytes], bool]:
+    """The writes of an application's answer to one request, and whether that closed."""
+    with connected(app) as (protocol, wire, state):
+        protocol.data_received(request)
+        await asyncio.gather(*state.tasks)
+        return wire.writes, wire.closed
 
 
 async def test_an_answer_is_one_write() -> None:
@@ -176,3 +189,89 @@ async def test_a_header_with_a_line_break_is_never_sent() -> None:
 
     writes, _ = await answer_of(app)
     assert b"set-cookie" not in b"".join(writes)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+REFUSED = Response(b"no", status_code=401)
+
+
+async def test_trailers_are_bounded_whoever_was_answered_before() -> None:
+    with connected(REFUSED) as (protocol, wire, state):
+        protocol.data_received(CHUNKED)
+        await asyncio.gather(*state.tasks)
+        protocol.data_received(b"0\r\nX: ")
+        sent = 0
+        while not wire.closed and sent < 4 * HEAD_BYTES_MAX:
+            protocol.data_received(b"a" * 1000)
+            sent += 1000
+        assert wire.closed
+        assert sent <= HEAD_BYTES_MAX + 1000
+        assert wire.writes[-1].startswith(b"HTTP/1.1 400 ")
+
+
+async def test_what_stands_in_a_trailer_is_no_header() -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(scope["headers"])
+        await REFUSED(scope, receive, send)
+
+    trailers = b"0\r\nAuthorization: Bearer token\r\n\r\n"
+    writes, _ = await answer_of(app, CHUNKED + b"2\r\nhi\r\n" + trailers)
+    assert writes[0].startswith(b"HTTP/1.1 401 ")
+    assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize(
+    "more", [b"\r\n", b"GET", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"]
+)
+async def test_no_byte_keeps_a_connection_open_that_brings_no_request_nearer(
+    more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "head_seconds_max", 0.1)
+    monkeypatch.setattr(BoundedHttp, "body_seconds_max", 0.1)
+    with connected(REFUSED) as (protocol, wire, state):
+        protocol.data_received(GET)
+        await asyncio.gather(*state.tasks)
+        protocol.data_received(more)
+        async with asyncio.timeout(5):
+            while not wire.closed:
+                await asyncio.sleep(0.02)
+                protocol.data_received(more[-1:])
+
+
+@pytest.mark.parametrize("rest", [b"", GET])
+async def test_a_head_that_is_too_large_is_refused_however_it_comes(rest: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_BYTES_MAX + b"\r\n\r\n"
+    writes, closed = await answer_of(REFUSED, head + rest)
+    assert closed
+    assert b"The request head is too large." in writes[0]
+    assert len(writes) == 1
+
+
+async def test_a_body_in_chunks_of_one_byte_and_requests_in_a_row_are_taken() -> None:
+    bodies: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        bodies.append(body)
+        await Response()(scope, receive, send)
+
+    with connected(app) as (protocol, wire, state):
+        protocol.data_received(CHUNKED)
+        for _ in range(HEAD_BYTES_MAX):
+            protocol.data_received(b"1\r\nx\r\n")
+        protocol.data_received(b"0\r\n\r\n")
+        await asyncio.gather(*state.tasks)
+        protocol.data_received(GET * (2 * HEAD_BYTES_MAX // len(GET)))
+        while state.tasks:
+            await asyncio.gather(*state.tasks)
+        assert not wire.closed
+    assert bodies[0] == b"x" * HEAD_BYTES_MAX
+    assert len(bodies) == 1 + 2 * HEAD_BYTES_MAX // len(GET)
