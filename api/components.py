@@ -67,7 +67,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     publisher = Publisher(settings)
     origins = Origins(settings)
     suppressed = Suppressed(pool, keyring)
-    lag = LagReader(settings, store)
+    lag = LagReader(settings, store, cache)
     limits = Limits(settings, cache.take, memory.cache_guard.breaker)
     breakers = [
         memory.cache_guard.breaker,

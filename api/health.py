@@ -7,8 +7,6 @@ with both stores gone is it `unavailable`, and 503. A log that lacks something i
 reads are answered, and `alarms` says what is missing.
 """
 
-import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +15,6 @@ from starlette.responses import Response
 from api.components import components_of
 from api.envelopes import plain
 from infra.breaker import Breaker
-from schemas.errors import FanMemoryError
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,10 +27,10 @@ async def live(_request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Each dependency, and each partition's position, lag and oldest unprojected event."""
     components = components_of(request)
-    look, cache = await asyncio.gather(components.lag.look(), _answers(components.cache.ping()))
+    look = await components.lag.look()
     memory, publisher = components.memory, components.publisher
     dependencies = {
-        "cache": _dependency(cache, memory.cache_guard.breaker),
+        "cache": _dependency(look.cache, memory.cache_guard.breaker),
         "database": _dependency(look.database, memory.store_guard.breaker),
         "broker": _dependency(look.broker and publisher.connected, publisher.breaker),
     }
@@ -56,11 +53,3 @@ async def metrics(request: Request) -> Response:
 
 def _dependency(up: bool, breaker: Breaker) -> dict[str, Any]:
     return {"up": up, "circuit": breaker.stats()}
-
-
-async def _answers(question: Awaitable[object]) -> bool:
-    try:
-        await question
-    except FanMemoryError:
-        return False
-    return True

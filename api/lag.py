@@ -1,8 +1,9 @@
 """How far the views are behind the log: each partition's position, lag and oldest unread record.
 
 Positions come from Postgres, ends and times of records from the brokers, through a consumer that
-belongs to no group and commits nothing. Answers are kept `KEEP_SECONDS`, so that a scrape, a
-probe and a dashboard together cost one look.
+belongs to no group and commits nothing; the cache is pinged beside it. Answers are kept
+`KEEP_SECONDS`, so that a scrape, a probe and a dashboard together cost one look, and as many probes
+as anybody likes ask none of the services more often.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Any, Final
 from infra import kafka
 from infra.kafka import KafkaError, TopicPartition
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, DatabaseUnavailable
+from schemas.errors import BrokerUnavailable, CacheUnavailable, DatabaseUnavailable
 from schemas.topics import INTERACTIONS, JOURNAL
+from stores.cache import Cache
 from stores.log_breaks import Lost
 from stores.outbox import Waiting
 from stores.store import PartitionStatus, Store
@@ -48,10 +50,12 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class PipelineState:
-    """How far behind the views were at one moment; `database`, `broker`: whether they answered."""
+    """How far behind the views were at one moment; `database`, `cache`, `broker`: whether they
+    answered."""
 
     partitions: tuple[PartitionLag, ...]
     database: bool
+    cache: bool
     broker: bool
     stopped: tuple[Lost, ...] = ()
     """Partitions that wait for their operator."""
@@ -77,13 +81,14 @@ class PipelineState:
 class LagReader:
     """Looks at most once per `KEEP_SECONDS`; those who ask at the same time share one look."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, cache: Cache) -> None:
         self._settings = settings
         self._store = store
+        self._cache = cache
         self._consumer: Any = None
         self._looking: asyncio.Task[PipelineState] | None = None
         self._looked_at = float("-inf")
-        self.latest = PipelineState((), False, False)
+        self.latest = PipelineState((), database=False, cache=False, broker=False)
 
     async def close(self) -> None:
         if self._looking is not None:
@@ -101,6 +106,13 @@ class LagReader:
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> PipelineState:
+        state, cache = await asyncio.gather(self._look_at_logs(), self._cache_answers())
+        self.latest = replace(state, cache=cache)
+        self._looked_at = time.monotonic()
+        return self.latest
+
+    async def _look_at_logs(self) -> PipelineState:
+        """All but the cache."""
         statuses: list[PartitionStatus] | None = None
         stopped: tuple[Lost, ...] = ()
         untold: tuple[Waiting, ...] = ()
@@ -133,11 +145,17 @@ class LagReader:
             for name in OUTCOMES
             if statuses
         }
-        self.latest = PipelineState(
-            parts, statuses is not None, broker, stopped, untold, events, letters
+        return PipelineState(
+            parts, statuses is not None, False, broker, stopped, untold, events, letters
         )
-        self._looked_at = time.monotonic()
-        return self.latest
+
+    async def _cache_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                await self._cache.ping()
+        except (CacheUnavailable, TimeoutError):
+            return False
+        return True
 
     async def _measure(self, statuses: list[PartitionStatus]) -> tuple[PartitionLag, ...]:
         consumer = await self._connected()

@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 
+import redis.asyncio
+
 from infra.postgres import connect
 from schemas.topics import DEAD_LETTERS, JOURNAL
 from stores import letters, log_breaks, outbox
@@ -32,6 +34,17 @@ async def test_a_ready_api_tells_every_dependency_and_partition(api: Client) -> 
     partitions = {(part["topic"], part["partition"]): part for part in answer.body["partitions"]}
     settings = api.settings
     assert len(partitions) == settings.interactions_partitions + settings.journal_partitions
+
+
+async def test_probes_ask_the_services_once_a_second_however_many_there_are(api: Client) -> None:
+    async with redis.asyncio.from_url(api.settings.redis_url) as client:
+        await client.config_resetstat()
+        answers = await asyncio.gather(
+            *(api.ask("GET", "/health/ready", headers={}) for _ in range(200))
+        )
+        asked = (await client.info("commandstats")).get("cmdstat_ping", {"calls": 0})
+    assert {answer.status for answer in answers} == {200}
+    assert asked["calls"] < 50
 
 
 async def test_unread_records_show_as_lag_and_age(api: Client) -> None:
