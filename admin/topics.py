@@ -16,7 +16,7 @@ from infra.kafka import (
 )
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Misconfigured
-from schemas.topics import TOPICS, UNLIMITED, Topic
+from schemas.topics import SEGMENTS, TOPICS, UNLIMITED, Topic
 
 # The controller answers before every broker has heard of a change.
 SETTLED_SECONDS_MAX = 15.0
@@ -24,8 +24,6 @@ CREATION_SECONDS_MAX = 5.0  # brokers that are just starting can't take replicas
 POLL_SECONDS = 0.05
 SET_OF_THE_TOPIC = 1
 """Kafka's DYNAMIC_TOPIC_CONFIG, as the source of a value."""
-SEGMENTS = 24
-"""Segments that a bounded topic's retention is divided into."""
 ADVISED = (
     "message.timestamp.type",
     "min.insync.replicas",

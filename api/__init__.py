@@ -23,6 +23,7 @@ webhooks      POST what a platform delivers, checked as it signs it
 contract      the table and its types as OpenAPI (`openapi`), and as a `page`
 erasures      DELETE clear, and how far an erasure has got
 connections   GET, PUT and DELETE a creator's connections to platforms
+receipts      GET the proof of an erasure, and the keys to check it
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees

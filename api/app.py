@@ -13,6 +13,7 @@ from api import (
     health,
     interactions,
     memory,
+    receipts,
     stats,
     suppression,
     webhooks,
@@ -66,6 +67,7 @@ from schemas.errors import (
     RouteNotFound,
 )
 from schemas.published_event import Batch, InteractionEvent
+from schemas.receipts import ReceiptKeys, SignedReceipt
 from views.explain import Explanation
 
 PREFIX = "/api/of-memory"
@@ -188,6 +190,24 @@ ENDPOINTS = (
         parameters=(ERASURE,),
         response=Data[Erasure],
         raises=(ErasureNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        f"{PREFIX}/erasures/{{erasure}}/receipt",
+        "GET",
+        receipts.get_receipt,
+        "getReceipt",
+        scope="memory:erase",
+        parameters=(ERASURE,),
+        response=SignedReceipt,
+        raises=(ErasureNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        "/.well-known/fanmemory-receipt-keys",
+        "GET",
+        receipts.get_keys,
+        "getReceiptKeys",
+        access=Access.PUBLIC,
+        response=ReceiptKeys,
     ),
     Endpoint(
         f"{PREFIX}/stats",

@@ -57,7 +57,7 @@ def answer(request: Request, found: Status) -> Response:
     id = id_text(found.erasure)
     if found.completed_at is not None:
         message = CLEARED if found.subjects else NOTHING_HELD
-        return success(request.scope, message=message, erasureId=id)
+        return success(request.scope, message=message, erasureId=id, receiptId=id)
     response = data(request.scope, described(found))
     response.status_code = 202
     response.headers["location"] = f"/api/of-memory/erasures/{id}"

@@ -9,7 +9,7 @@ import secrets
 import sys
 
 FILE = ".env"
-KEY_BYTES = 32  # AES-256 and HS256 alike
+KEY_BYTES = 32  # AES-256, HS256 and Ed25519 alike
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"FANMEMORY_KEYRING=k{secrets.token_hex(4)}:{key}\n")
         file.write(f"FANMEMORY_JWT_SECRET={secrets.token_hex(KEY_BYTES)}\n")
+        receipt = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
+        file.write(f"FANMEMORY_RECEIPT_KEY={receipt}\n")
         file.write(f"POSTGRES_PASSWORD={secrets.token_hex(24)}\n")
         file.write(f"VALKEY_PASSWORD={secrets.token_hex(24)}\n")
 

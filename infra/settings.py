@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         description="`id:base64` key-encryption keys, comma separated, newest first;"
         " empty: one made in the data directory",
     )
+    receipt_key: SecretStr = Field(
+        SecretStr(""),
+        description="Ed25519 keys that sign receipts of erasures, 32 bytes in base64, comma"
+        " separated, newest first; empty: one made in the data directory",
+    )
     key_service_url: str = Field(
         "",
         description="https:// URL of Vault's transit engine, `https://vault:8200/v1/transit`: opens"

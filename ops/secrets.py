@@ -16,10 +16,12 @@ from infra.settings import Settings
 from ops.services import discover, postgres
 from ops.services.endpoints import Endpoints, create_private
 from privacy.keys import Entry, parse_ring
+from privacy.receipts import new_seed
 from schemas.errors import Misconfigured
 
 KEY_BYTES = 32  # AES-256
 KEYRING_FILE = "keyring"
+RECEIPT_KEY_FILE = "receipt_key"
 JWT_SECRET_FILE = "jwt_secret"  # noqa: S105 - a file name
 
 
@@ -45,6 +47,8 @@ def make_secrets(settings: Settings, data: Path) -> None:
     parse_ring(settings.keyring.get_secret_value() or _read(data / KEYRING_FILE))
     if not settings.jwt_secret.get_secret_value() and not (data / JWT_SECRET_FILE).exists():
         _make(data / JWT_SECRET_FILE, secrets.token_hex(KEY_BYTES))
+    if not settings.receipt_key.get_secret_value() and not (data / RECEIPT_KEY_FILE).exists():
+        _make(data / RECEIPT_KEY_FILE, new_seed())
 
 
 def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = None) -> Settings:
@@ -62,6 +66,7 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
         update={
             "keyring": keyring,
             "jwt_secret": _secret(settings.jwt_secret, data / JWT_SECRET_FILE),
+            "receipt_key": _secret(settings.receipt_key, data / RECEIPT_KEY_FILE),
         }
     )
 
@@ -76,6 +81,12 @@ def with_jwt_secret(settings: Settings, data: Path) -> Settings:
         return settings.model_copy(update={"jwt_secret": secret})
     discover.endpoints(data, settings)  # that nothing runs on `data` says more
     raise _missing("secret for tokens", "JWT_SECRET")
+
+
+def with_receipt_key(settings: Settings, data: Path) -> Settings:
+    """With what signs receipts, if there is anything. Needs nothing running."""
+    key = _secret(settings.receipt_key, data / RECEIPT_KEY_FILE)
+    return settings.model_copy(update={"receipt_key": key})
 
 
 def ring_file(data: Path) -> Path:

@@ -8,5 +8,6 @@ seal      sealing bytes to the place where they belong
 suppression  the keyed hash of who is to be remembered no more
 control   signs orders, so that whoever may write events can't give any
 binding   binds the keys of a former release to their relationships, once
+receipts  signed proofs of erasures, checked offline
 holders   every place that holds something of a fan, and what erasure does to it
 """

@@ -72,6 +72,8 @@ class Cleared(Body, frozen=True, gc=False):
     message: str
     timestamp: Time
     erasure_id: str
+    receipt_id: str
+    """The same: `GET erasures/{erasure}/receipt`."""
 
 
 class Taken(Body, frozen=True, gc=False):

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.times import DAY_MS
+from schemas.times import DAY_MS, MINUTE_MS
 
 UNLIMITED = -1
+SEGMENTS = 24
+"""Segments that a bounded topic's retention is divided into."""
+DELETED_AFTER_MS = 6 * MINUTE_MS
+"""Kafka looks for old segments every 5 minutes, and deletes their files 1 minute later."""
 
 CORRELATION_HEADER = "correlationId"
 """Of a record that the API has written: the id of the request that it came with, a UUID."""
@@ -118,3 +122,9 @@ TOPICS: tuple[Topic, ...] = (
     WORKFLOW_TRACES,
     LLM_USAGE,
 )
+
+
+def gone_after_ms(topic: Topic) -> int:
+    """Milliseconds after which a record of a bounded topic is gone from the broker's disk: a
+    segment goes when its newest record is old enough."""
+    return topic.retention_ms + topic.retention_ms // SEGMENTS + DELETED_AFTER_MS

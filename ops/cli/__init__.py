@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
+    "receipt": ("ops.cli.receipt:receipt", "Prove what was erased."),
     "restore-check": (
         "ops.cli.restore_check:restore_check",
         "Say whom a restored database has to forget.",

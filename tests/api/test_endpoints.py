@@ -64,7 +64,7 @@ def test_only_what_machines_ask_is_public() -> None:
     """A webhook asks for its platform's signature instead of a token; the contract is no secret."""
     public = {endpoint.path for endpoint in ENDPOINTS if endpoint.access is Access.PUBLIC}
     machines = {"/health/live", "/health/ready", "/metrics"}
-    contract = {"/openapi.json", "/docs"}
+    contract = {"/openapi.json", "/docs", "/.well-known/fanmemory-receipt-keys"}
     assert public == machines | contract | {"/api/webhooks/{platform}/{connection}"}
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
 
@@ -84,7 +84,10 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     saving = {"saveInteraction", "saveInteractions"}
     assert writing == saving | {"putConnection", "deleteConnection"}
     erasing = {name for name, scope in asked.items() if scope == "memory:erase"}
-    assert erasing == {"putSuppression", "deleteSuppression", "clearMemory", "getErasure"}
+    assert erasing == {
+        *("putSuppression", "deleteSuppression"),
+        *("clearMemory", "getErasure", "getReceipt"),
+    }
     assert reading == set(asked) - writing - erasing
     assert EXTRA[0].scope == "memory:write", "what says nothing"
 

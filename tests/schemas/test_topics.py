@@ -5,8 +5,16 @@ import re
 from infra.settings import Settings
 from schemas.dead_letters import HEAD_BYTES_MAX
 from schemas.events import VALUE_BYTES_MAX
-from schemas.times import DAY_MS
-from schemas.topics import DEAD_LETTERS, ERASURES, JOURNAL, TOPICS, UNLIMITED
+from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.topics import (
+    DEAD_LETTERS,
+    ERASURES,
+    INTERACTIONS,
+    JOURNAL,
+    TOPICS,
+    UNLIMITED,
+    gone_after_ms,
+)
 
 
 def test_names_are_distinct_and_fit_into_positions() -> None:
@@ -30,3 +38,8 @@ def test_a_dead_letter_fits_into_its_topic_and_any_event_into_it() -> None:
     sealed = HEAD_BYTES_MAX + 28
     assert 4 * (sealed + 2) / 3 + 4096 <= DEAD_LETTERS.message_bytes_max
     assert HEAD_BYTES_MAX >= VALUE_BYTES_MAX
+
+
+def test_a_record_is_gone_when_its_segment_is() -> None:
+    """Three days, the segment of 3 hours that the record is in, and Kafka's own delays."""
+    assert gone_after_ms(INTERACTIONS) == 75 * HOUR_MS + 6 * MINUTE_MS

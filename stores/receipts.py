@@ -1,0 +1,95 @@
+"""What a receipt tells of a completed erasure: what it took, and what a look now finds.
+
+The look is made each time that the receipt is asked for, in one snapshot of the database.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from infra.postgres import Connection, Pool, database_errors
+from infra.sql import load_queries
+from schemas.receipts import ALGORITHM, Emptied, Form, Receipt, Remains
+from schemas.times import from_datetime, render_time
+from schemas.topics import (
+    DEAD_LETTERS,
+    ERASURES,
+    INTERACTIONS,
+    JOURNAL,
+    MEMORY_UPDATES,
+    Topic,
+    gone_after_ms,
+)
+from stores import generations
+from stores.erasing import id_text
+
+_SQL: Final = Path(__file__).parent / "sql" / "receipts.sql"
+_QUERIES: Final = load_queries(_SQL, generation="g")
+
+
+async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> tuple[str, Receipt] | None:
+    """(creatorId, receipt) of a completed erasure; None for another. `now` in ms."""
+    async with (
+        database_errors(),
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        erasure = await connection.fetchrow(_QUERIES.completed, id)
+        if erasure is None:
+            return None
+        rows = await connection.fetch(_QUERIES.subjects, id)
+        subjects = [row["subject"] for row in rows]
+        left = dict(await connection.fetchrow(_QUERIES.left, subjects) or {})
+        left["fan_state"] = await _states_left(connection, subjects)
+    deleted = {
+        "subject": len(rows),
+        "fan_state": sum(row["states"] for row in rows),
+        "interaction": sum(row["events"] for row in rows),
+        "quarantine": sum(row["quarantined"] for row in rows),
+    }
+    completed = from_datetime(erasure["completed_at"])
+    requested = _time(erasure["requested_at"])
+    emptied = [Emptied("table", name, deleted.get(name), found) for name, found in left.items()]
+    receipt = Receipt(
+        version=1,
+        receipt_id=id_text(id),
+        kind="erase",
+        subjects=[id_text(subject) for subject in subjects],
+        requested=requested,
+        erased=requested,
+        completed=render_time(completed),
+        emptied=[*sorted(emptied, key=lambda one: one.name), Emptied("cache", "c:", None, None)],
+        remains=_remains(completed),
+        looked=render_time(now),
+        key_id=key_id,
+        algorithm=ALGORITHM,
+    )
+    return erasure["creator_id"], receipt
+
+
+async def _states_left(connection: Connection, subjects: list[bytes]) -> int:
+    count = 0
+    for each in await generations.all_generations(connection):
+        queries = load_queries(_SQL, generation=generations.schema_name(each.number))
+        count += await connection.fetchval(queries.states_left, subjects)
+    return count
+
+
+def _remains(completed: int) -> list[Remains]:
+    """In the logs, which are not rewritten; what came last came before the erasure's completion."""
+
+    def until(topic: Topic, form: Form) -> Remains:
+        return Remains("topic", topic.name, form, render_time(completed + gone_after_ms(topic)))
+
+    return [
+        until(INTERACTIONS, "clear"),
+        until(MEMORY_UPDATES, "clear"),
+        until(DEAD_LETTERS, "sealed under the keyring"),
+        Remains("topic", JOURNAL.name, "sealed, its key is gone", None),
+        Remains("topic", ERASURES.name, "random ids", None),
+        Remains("folder", "postgres", "sealed, its key is gone", None),
+    ]
+
+
+def _time(moment: datetime) -> str:
+    return render_time(from_datetime(moment))
