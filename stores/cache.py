@@ -68,6 +68,8 @@ class Pushed(NamedTuple):
 
     creator_id: str
     fan_id: str
+    partition: int
+    """Of the journal."""
     base: int
     version: int
     state: bytes
@@ -276,6 +278,7 @@ class Cache:
             for move in moves[start : start + _CALL_FANS_MAX]:
                 arguments += (
                     self.name(move.creator_id, move.fan_id),
+                    move.partition,
                     _version(generation, move.base),
                     _version(generation, move.version),
                     move.state,

@@ -271,5 +271,11 @@ def _pushed(fan: Folded, subject: Subject) -> Pushed:
         if one.entry.kind == "message"
     ]
     return Pushed(
-        subject.creator_id, subject.fan_id, fan.base, fan.version, fan.document, fragments
+        subject.creator_id,
+        subject.fan_id,
+        fan.opened[-1].partition,
+        fan.base,
+        fan.version,
+        fan.document,
+        fragments,
     )

@@ -168,16 +168,17 @@ local function compact(_, args)
   return 1
 end
 
--- push(prefix, fragments_max, ttl, then per fan: name, base, version, state, count, and these
--- messages, packed): bring cached fans from version `base` to `version`, and end every lease.
+-- push(prefix, fragments_max, ttl, then per fan: name, partition, base, version, state, count, and
+-- these messages, packed): bring cached fans from version `base` to `version`, and end every lease. A
+-- fan who was erased and came back is of another partition, or at other versions.
 local function push(_, args)
   local keep, ttl, current = tonumber(args[2]), args[3], era(args)
   local applied = 0
-  for i = 4, #args, 6 do
-    local key, base, version, state, count, packed =
-      entry(args, args[i]), args[i + 1], args[i + 2], args[i + 3], tonumber(args[i + 4]), args[i + 5]
-    local c = redis.call('HMGET', key, 'a', 'v', 'k', 't')
-    local known = c[2] and c[1] == current
+  for i = 4, #args, 7 do
+    local key, partition, base, version, state, count, packed = entry(args, args[i]), args[i + 1],
+      args[i + 2], args[i + 3], args[i + 4], tonumber(args[i + 5]), args[i + 6]
+    local c = redis.call('HMGET', key, 'a', 'v', 'k', 't', 'p')
+    local known = c[2] and c[1] == current and c[5] == partition
     local together = count + tonumber(c[3] or 0)
     if known and c[2] == base and together <= keep then
       redis.call('HSET', key, 'v', version, 'd', state)
@@ -225,7 +226,8 @@ local function publish(_, args)
     return 0
   end
   redis.call('SET', args[1] .. 'era', args[10], 'NX')
-  if said[1] ~= args[2] then
+  -- Five fields and a source each: more are there when the views went back behind a source.
+  if said[1] ~= args[2] or redis.call('HLEN', key) > 5 + (#args - 10) / 2 then
     redis.call('UNLINK', key)
   end
   redis.call('HSET', key, 'g', args[2], 'n', args[6], 't', args[5], 'x', args[9],

@@ -11,9 +11,12 @@ SELECT count(*) FROM gone;
 
 -- Takes the lost records out of the counters. Of the $6 lost offsets $4 were applied and $5 set
 -- aside; the rest were repeats, then duplicates, then conflicts, then of forgotten fans: which is not
--- known, so each counter gives what it has, in that order.
+-- known, so each counter gives what it has, in that order. What is left had been applied, of fans who
+-- were erased since.
 -- name: uncount
-UPDATE position SET applied = applied - $4, quarantined = quarantined - $5,
+UPDATE position SET applied = applied - $4
+        - greatest(0, $6 - $4 - $5 - repeats - duplicates - conflicts - forgotten),
+    quarantined = quarantined - $5,
     repeats = repeats - least(repeats, $6 - $4 - $5),
     duplicates = duplicates
         - least(duplicates, greatest(0, $6 - $4 - $5 - repeats)),

@@ -57,7 +57,8 @@ class Fan:
         fragment = Fragment(entry.time, offset, identity, body)
         newest = sorted([*self.fragments, fragment], key=lambda f: (f.time, f.offset))
         self.fragments = newest[-MESSAGES_MAX:]
-        return Pushed(*self.who, base, self.version, encode(self.state), [fragment])
+        document = encode(self.state)
+        return Pushed(*self.who, PARTITION, base, self.version, document, [fragment])
 
     def stored(self, generation: int = 1) -> SealedSnapshot:
         """What a read of Postgres gives now."""

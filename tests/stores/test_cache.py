@@ -84,6 +84,19 @@ async def test_a_state_can_be_read_alone(cache: Cache) -> None:
     assert bytes(read.recent.json) == b"[]"
 
 
+async def test_a_late_push_of_who_was_erased_moves_nobody_who_came_back(cache: Cache) -> None:
+    """A worker that slept: its move may begin at the very version that the new subject has."""
+    former, back = Fan("back"), Fan("back")
+    former.says(1)
+    back.says(1)
+    await fill(cache, back)
+    await cache.push(1, [former.says(5)._replace(partition=PARTITION + 1)])
+    assert await cache.read(*back.who) is None  # doubted, so asked for again
+    await fill(cache, back)
+    await cache.push(1, [back.says(5)])
+    assert await cache.read(*back.who) == back.truth()
+
+
 async def test_a_push_moves_what_is_cached_and_nothing_else(cache: Cache) -> None:
     warm, cold = Fan("warm"), Fan("cold")
     warm.says(1)

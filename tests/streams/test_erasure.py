@@ -4,25 +4,32 @@ import asyncio
 import secrets
 import signal
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
 
 from admin.rebuild import drop_former, rebuild
 from admin.verify import verify
+from infra.failpoints import ERASING
 from infra.kafka import relationship_key
+from lab.chaos.backwards import recreate_topic
 from ops.services.ports import free_port
+from ops.system import environment
 from privacy.control import ControlSigner
 from schemas.control import Erase, encode_control
 from schemas.erased import decode_erased
-from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, MEMORY_UPDATES
+from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores.erasing import id_text
 from stores.erasure import Status
 from tests.api.client import running_api
+from tests.cli import fanmemory
 from tests.pipeline import Pipeline, eraser_of, fill, message
 
 CREATOR = "creator"
+FORGED = 3
+"""Records with the header that other tests of the module have published, and nobody believes."""
 
 
 @pytest.fixture
@@ -70,10 +77,14 @@ async def held(pipeline: Pipeline, fan: str) -> dict[str, int]:
 NOTHING = {"subjects": 0, "events": 0, "states": 0}
 
 
-async def test_nothing_is_held_of_who_was_erased(running: Pipeline, fan: str) -> None:
+async def test_nothing_is_held_of_who_was_erased(
+    running: Pipeline, fan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.erasures.WAIT_SECONDS", 20.0)  # on a busy machine
+    settings = running.settings.model_copy(update={"request_seconds_max": 30.0})
     await running.publish(*(message(fan, number) for number in range(5)), message("other", 1))
     before = await running.drained()
-    async with running.stores() as (cache, store), running_api(running.settings) as api:
+    async with running.stores() as (cache, store), running_api(settings) as api:
         assert await fill(cache, store, CREATOR, fan)
         query = {"fanId": fan, "creatorId": CREATOR}
         headers = {"Authorization": f"Bearer {api.token(CREATOR)}"}
@@ -271,3 +282,74 @@ async def test_the_views_can_be_built_again_without_who_was_erased(
     report = await verify(running.settings, processes=1)
     assert report.found == 0, report.differences
     await drop_former(running.settings)
+
+
+async def test_whoever_dies_while_erasing_is_carried_on_by_a_worker(
+    running: Pipeline, fan: str
+) -> None:
+    """At each point, as by kill -9; each is passed, and nothing of it is done by halves."""
+    points = [point for point in ERASING if point.startswith("erase.")]
+    fans = {point: f"{fan}-{point}" for point in points}
+    await running.publish(*(message(one, 1) for one in fans.values()))
+    await running.drained()
+    for point, one in fans.items():
+        settings = running.settings.model_copy(update={"fail_at": point})
+        words = ("erase", "--creator", CREATOR, "--fan", one)
+        asked: Any = environment(settings)
+        ran = await asyncio.to_thread(partial(fanmemory, *words, **asked))
+        assert ran.returncode == -signal.SIGKILL, (point, ran.stdout, ran.stderr)
+
+    async def all_completed() -> bool:
+        rows = await running.fetch("SELECT 1 FROM erasure WHERE completed_at IS NULL")
+        return not rows
+
+    await running.wait_for(all_completed)
+    assert set(fans.values()).isdisjoint(await running.history())
+    orders = await running.fetch("SELECT sum(control)::int AS n FROM position")
+    known = [one for one in await running.records(INTERACTIONS.name) if dict(one.headers)]
+    assert orders[0]["n"] == len(known) - FORGED
+    running.sent = len(await running.records(INTERACTIONS.name))
+    report = await verify(running.settings, processes=1)
+    assert report.differences == ()
+    assert report.intake.control == orders[0]["n"]
+
+
+async def test_a_journal_that_is_written_again_brings_nobody_back(
+    running: Pipeline, fan: str
+) -> None:
+    """Ingest goes back to where the log was lost, and meets the erased events and the order once
+    more; the worker that had come to the order was killed behind its commit."""
+    running.stop_workers()
+    crashing = running.start_worker(fail_at="ingest.after_erase")
+    await running.publish(*(message(fan, number) for number in range(3)))
+    await running.drained()
+    status = await erase(running, fan, seconds=0.0)
+    assert crashing.process.wait(30) == -signal.SIGKILL
+    await running.publish(message(fan, 7), message(fan, 8))
+    await running.forget_dead_workers()
+    running.workers.clear()
+    running.start_worker()
+    await completed(running, status)
+    await running.drained()
+    running.stop_workers()
+    (before,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    everybody = await running.history()
+
+    await recreate_topic(running.settings, JOURNAL.name)
+    running.start_worker()
+
+    async def written_again() -> bool:
+        return (
+            await running.history() == everybody
+            and sum((await running.ends(JOURNAL.name)).values()) > 0
+            and sum((await running.lag()).values()) == 0
+        )
+
+    await running.wait_for(written_again, instead=running.history)
+    (after,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    assert after["subject"] == before["subject"]
+    async with running.stores() as (_, store):
+        history = await store.history(CREATOR, fan, 20)
+    assert [entry.event_id for _, entry in history] == ["e7", "e8"]
+    report = await verify(running.settings, processes=1)
+    assert report.differences == ()
