@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from infra import kafka
 from infra.settings import Settings
@@ -62,9 +62,12 @@ class Delivery:
 class BatchProducer:
     """An idempotent producer, acks=all, of ready-made batches."""
 
-    def __init__(self, settings: Settings, client_id: str) -> None:
+    def __init__(
+        self, settings: Settings, client_id: str, compression: Literal["zstd"] | None = None
+    ) -> None:
         self._settings = settings
         self._client_id = client_id
+        self._compression = compression
         self._producer: Any = None
         self._starting = asyncio.Lock()
 
@@ -160,7 +163,7 @@ class BatchProducer:
                 producer = kafka.producer(
                     self._settings,
                     client_id=self._client_id,
-                    compression_type="zstd",
+                    compression_type=self._compression,
                     max_batch_size=BATCH_BYTES,
                     max_request_size=REQUEST_BYTES_MAX,
                     linger_ms=0,

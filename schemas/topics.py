@@ -29,6 +29,9 @@ class Topic:
     message_bytes_max: int = 1_048_576
     timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
     """Whose clock gives a record its time, by which retention counts: producer's or Kafka's."""
+    compression: Literal["zstd"] | None = None
+    """How we pack what we write. What others read is plain: many clients can't read zstd, and gzip
+    takes 4 us of a memory update (zstd 0.2)."""
 
 
 INTERACTIONS = Topic(
@@ -56,6 +59,7 @@ JOURNAL = Topic(
     value="JournalRecord, MessagePack: source position, event key, sealed JournalEntry",
     partitions="journal_partitions",
     retention_ms=UNLIMITED,
+    compression="zstd",
 )
 MEMORY_UPDATES = Topic(
     name="memory-updates",

@@ -81,7 +81,7 @@ class _Lane:
     def __init__(self, settings: Settings, pool: Pool, subjects: Subjects, topic: Topic) -> None:
         self.woken = asyncio.Event()
         # Of its own: one that fails is replaced, and the other topics' sends with it.
-        self.producer = BatchProducer(settings, f"fanmemory-{topic.name}")
+        self.producer = BatchProducer(settings, f"fanmemory-{topic.name}", topic.compression)
         self._pool = pool
         self._subjects = subjects
         self._topic = topic

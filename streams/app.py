@@ -69,7 +69,7 @@ def build_app(settings: Settings) -> Any:
         idle_transaction_seconds_max=settings.session_seconds,
     )
     cache = open_cache(settings, keyring)
-    producer = BatchProducer(settings, "fanmemory-ingest")
+    producer = BatchProducer(settings, "fanmemory-ingest", JOURNAL.compression)
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
     eraser = Eraser(settings, pool, cache, keyring)

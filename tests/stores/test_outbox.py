@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.consumer import fetcher
 
 from admin.accounting import wait_until_told
 from infra.postgres import open_pool
@@ -85,7 +86,24 @@ async def test_relays_that_run_side_by_side_publish_each_row_once_and_in_order(
     ]
 
 
-async def test_a_row_about_a_fan_gets_its_names_when_it_is_published(told: Told) -> None:
+@pytest.fixture
+def packings(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """How the batches that are read were compressed: 0 for not at all."""
+    seen: set[int] = set()
+
+    class Spied(fetcher.MemoryRecords):  # type: ignore[misc]
+        def next_batch(self) -> Any:
+            batch = super().next_batch()
+            seen.add(batch.compression_type)
+            return batch
+
+    monkeypatch.setattr(fetcher, "MemoryRecords", Spied)
+    return seen
+
+
+async def test_a_row_about_a_fan_gets_its_names_when_it_is_published(
+    told: Told, packings: set[int]
+) -> None:
     subject = await told.subject("fan")
     row = outbox.moved(subject.id, 3, 18, ("preferences",), 0.5, 1_731_412_800_000)
     assert b"fan" not in row.value.replace(b"fanmemory", b"")
@@ -95,6 +113,7 @@ async def test_a_row_about_a_fan_gets_its_names_when_it_is_published(told: Told)
         await told.all()
     (record,) = await told.pipeline.records(MEMORY_UPDATES.name)
     update = decode_update(record.value)
+    assert packings == {0}  # not every client can read what is compressed
     assert record.key == b"creator:fan"
     assert (update.creator_id, update.fan_id) == ("creator", "fan")
     assert (update.views, update.version) == (("preferences",), "journal-3:17")
