@@ -1,10 +1,7 @@
 """The whole path over three secured stores: an event in, the context out, and doctor content."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +20,7 @@ from ops.system import environment
 from schemas.times import render_time
 from tests import services as helpers
 from tests.api.client import CREATOR, FAN, running_api
+from tests.cli import fanmemory
 from tests.pipeline import Pipeline
 from tests.secured import KEY_PASSWORD, PASSWORD, USER, Authority, secured_kafka, tls_front
 
@@ -95,14 +93,8 @@ async def settings(
 
 def doctor(settings: Settings, data: Path) -> dict[str, dict[str, str]]:
     """The findings by check, of `fanmemory doctor` with these settings in its environment."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "doctor", "--json", "--data", str(data)],
-        env=os.environ | environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    given: dict[str, Any] = environment(settings)
+    ran = fanmemory("doctor", "--json", "--data", str(data), **given)
     return {one["check"]: one for one in json.loads(ran.stdout)["findings"]}
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,27 +18,19 @@ from infra.settings import Settings
 from ops.services import Endpoints
 from ops.services.endpoints import load, without_password
 from ops.services.ports import free_port
+from tests import cli
 from tests import services as helpers
+from tests.cli import clean_environment
+from tests.forked import COMMAND
 
 READY_SECONDS_MAX = 60.0
 STOPPED_SECONDS_MAX = 30.0
 URLS = ("FANMEMORY_KAFKA_URL", "FANMEMORY_POSTGRES_URL", "FANMEMORY_REDIS_URL")
 
 
-def clean_environment(**more: str) -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("FANMEMORY_")}
-    return kept | more
-
-
 def fanmemory(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *words],
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    given: dict[str, Any] = dict(environment)
+    return cli.fanmemory(*words, **given)
 
 
 @dataclass
@@ -52,7 +43,7 @@ class Up:
 
 def start_up(data: Path, *words: str, **environment: str) -> Up:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "up", "--data", str(data), "--json", *words],
+        [*COMMAND, "up", "--data", str(data), "--json", *words],
         env=clean_environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -308,7 +299,7 @@ def test_a_given_api_port_that_is_taken_is_refused_and_nothing_stays_behind(
 @pytest.mark.parametrize("delay_seconds", [0.0, 1.5])
 def test_an_interrupt_while_starting_ends_cleanly(tmp_path: Path, delay_seconds: float) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "up", "--data", str(tmp_path), "--json"],
+        [*COMMAND, "up", "--data", str(tmp_path), "--json"],
         env=clean_environment(FANMEMORY_API_PORT=str(free_port())),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
