@@ -7,14 +7,9 @@ import sys
 from typing import Any, Final
 
 import click
-from pydantic import ValidationError
-from rich.console import Console
-from rich.text import Text
 
 from ops import __version__
 from ops.cli.lazy import LazyGroup
-from ops.refusals import refusal
-from schemas.errors import FanMemoryError
 
 COMMANDS: Final = {
     "accept-loss": ("ops.cli.accept_loss:accept_loss", "Give up what a log lacks, and go on."),
@@ -52,9 +47,6 @@ COMMANDS: Final = {
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
 
-REFUSING: Final = {"asyncpg": "PostgreSQL", "aiokafka": "Kafka", "hiredis": "Redis"}
-"""Whose library an error comes from that no room of ours has given a name."""
-
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fanmemory")
@@ -68,35 +60,15 @@ def main() -> None:
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         fanmemory(standalone_mode=True)
-    except FanMemoryError as error:
-        said = refusal(error) or error
-        _report(str(said), said.advice)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = "FANMEMORY_" + "_".join(str(part) for part in first["loc"]).upper()
-        _report(f"{name}: {first['msg']}", "See the table of settings in docs/operations.md.")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        told = refusal(error)
-        if told is not None:
-            _report(str(told), told.advice)
-        service = REFUSING.get(type(error).__module__.partition(".")[0])
-        if service is None:
+        from ops.cli.failures import tell  # which knows every driver: 0.4 s of imports
+
+        if not tell(error):
             raise
-        # The text of a driver's error may carry an address with its password: the class will do.
-        _report(f"{service} refused: {type(error).__name__}.", "Run `fanmemory doctor`.")
-
-
-def _report(message: str, advice: str) -> None:
-    if "--json" in sys.argv:
-        print(json.dumps({"error": message, "hint": advice}))
-    else:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(Text.assemble(("error: ", "bold red"), message))
-        console.print(Text(advice, "dim"))
-    sys.exit(1)
+        sys.exit(1)
 
 
 def print_json(value: Any) -> None:
