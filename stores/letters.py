@@ -25,7 +25,7 @@ from schemas.dead_letters import (
 from schemas.positions import Position
 from schemas.rendered import render_interaction
 from schemas.times import render_time
-from schemas.topics import DEAD_LETTERS, INTERACTIONS
+from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTIONS
 from stores.folding import FramedBatch, OpenedRecord
 from stores.outbox import Outgoing
 
@@ -64,8 +64,9 @@ class Letters:
             length=None if value is None else len(value),
             digest=None if value is None else self._digest(value),
         )
+        topic = INTENT_DEAD_LETTERS if source.topic == INTENTS.name else DEAD_LETTERS
         outgoing = Outgoing(
-            DEAD_LETTERS.name, None, key, encode_dead_letter(letter), source.partition
+            topic.name, None, key, encode_dead_letter(letter), source.partition
         )
         return Letter(source, reason_class(field, reason), outgoing)
 

@@ -13,6 +13,7 @@ log_reader    single questions to a log: ends, records, tails
 ingest        first step: `interactions` to the sealed `journal`
 projection    second step: `journal` to states, history and outbox in Postgres
 ledger        nothing is folded before the database knows who was erased
+intake        `intents` to workflows in Postgres
 cache_writer  follows projection in Redis
 watchdog      ends a worker that stands still
 app           puts them together

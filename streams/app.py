@@ -18,7 +18,7 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable
-from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores.cache import open_cache
 from stores.erasing import Eraser
 from stores.letters import Letters
@@ -27,6 +27,7 @@ from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
 from streams.ledger import LedgerGate
+from streams.intake import IntentIntake
 from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog

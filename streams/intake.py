@@ -1,0 +1,133 @@
+"""Intake: intents become workflows in Postgres, or dead letters. No model is asked here.
+
+One unit of work, in this order; what a crash after each step costs is in brackets:
+
+1. Validate every record. [nothing]
+2. In one transaction, fenced: move our position, write the workflows that are new, and put the
+   dead letters into the outbox. [done: `fanmemory llm` finds them; the relay publishes the letters]
+
+An intent that comes again is the workflow that is there already, so a log that went backwards is
+read again from where it still agrees.
+"""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+import msgspec
+
+from infra.failpoints import fail_point
+from infra.postgres import Connection, Pool, database_errors
+from infra.settings import Settings
+from privacy.keys import Keyring
+from schemas.errors import InvalidInput, SealBroken
+from schemas.intents import Intent, parse_intent
+from schemas.positions import Position, source_name
+from schemas.topics import INTENT_DEAD_LETTERS, INTENTS
+from stores import letters, outbox
+from stores.attempts import REASON, Attempts, Places
+from stores.generations import INTAKE_GENERATION
+from stores.letters import Letter, Letters
+from stores.positions import Batch, Positions, terminating_blockers
+from stores.relay import Relay
+from stores.workflows.intake import Intake
+from stores.workflows.sealed import Vault
+from streams.healing import IntakeHealer
+from streams.ingest import KEY_LACKING, arrived
+
+
+class IntentIntake:
+    """The step of `intents`."""
+
+    def __init__(self, settings: Settings, pool: Pool, keyring: Keyring, relay: Relay) -> None:
+        self.positions = Positions(INTENTS.name)
+        self._attempts = Attempts(pool, self.positions)
+        self._pool = pool
+        self._relay = relay
+        self._healer = IntakeHealer(settings, pool, self.positions)
+        self._letters = Letters(keyring)
+        self._intake = Intake(settings, Vault(keyring))
+
+    async def claim(self, partitions: Sequence[int]) -> None:
+        async with (
+            database_errors(),
+            self._pool.acquire() as connection,
+            terminating_blockers(self._pool, connection),
+        ):
+            await self.positions.claim(connection, INTAKE_GENERATION, partitions)
+            await self._attempts.claimed(connection)
+
+    async def reload(self, partitions: Sequence[int]) -> bool:
+        async with database_errors(), self._pool.acquire() as connection:
+            return await self.positions.reload(connection, partitions)
+
+    async def leave(self) -> None:
+        """This process was asked to end."""
+        await self._attempts.withdraw()
+
+    @property
+    def in_doubt(self) -> bool:
+        return False
+
+    async def as_known(self) -> bool:
+        async with database_errors(), self._pool.acquire() as connection:
+            return await self.positions.as_known(connection)
+
+    @property
+    def stopped(self) -> Container[int]:
+        return self._healer.stopped
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        await self._healer.check(partitions)
+
+    async def apply(self, batches: Sequence[Batch]) -> None:
+        async for part, aside in self._attempts.parts(batches):
+            await self._apply(part, aside)
+            self.positions.moved(part)
+
+    async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
+        accepted: list[tuple[Any, Intent]] = []
+        refused: list[Letter] = []
+        for batch in batches:
+            for record in batch.records:
+                try:
+                    accepted.append((record, self._intent(record, aside)))
+                except InvalidInput as refusal:
+                    refused.append(self._letter(record, refusal.field, refusal.reason))
+        fail_point("intake.before_commit")
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            await self.positions.advance(connection, batches)
+            refused += await self._write(connection, accepted)
+            await outbox.write(connection, [one.outgoing for one in refused])
+            reasons = [(one.source.partition, one.reason) for one in refused]
+            await letters.count(connection, INTENTS.name, reasons)
+        fail_point("intake.after_commit")
+        if refused:
+            self._relay.wake(INTENT_DEAD_LETTERS.name)
+
+    async def _write(
+        self, connection: Connection, accepted: Sequence[tuple[Any, Intent]]
+    ) -> list[Letter]:
+        """Letters of those whose fan's, or creator's, key does not open: they stop no other."""
+        refused = []
+        for record, intent in accepted:
+            try:
+                async with connection.transaction():
+                    await self._intake.write(connection, [intent])
+            except SealBroken as broken:
+                refused.append(self._letter(record, "$", f"{KEY_LACKING}: {broken}"))
+        return refused
+
+    def _intent(self, record: Any, aside: Places) -> Intent:
+        if (record.partition, record.offset) in aside:
+            raise InvalidInput("$", REASON)
+        intent = parse_intent(record.value or b"", arrived(record))
+        if intent.intent_id is not None:
+            return intent
+        position = Position(INTENTS.name, record.partition, record.offset)
+        held = self.positions.held.get(record.partition)
+        place = source_name(position, held.boundaries if held is not None else ())
+        return msgspec.structs.replace(intent, intent_id=place)
+
+    def _letter(self, record: Any, field: str, reason: str) -> Letter:
+        source = Position(INTENTS.name, record.partition, record.offset)
+        return self._letters.letter(source, record.value, field, reason, record.timestamp)
