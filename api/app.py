@@ -17,6 +17,7 @@ from api import (
     stats,
     suppression,
     webhooks,
+    workflows,
 )
 from api.auth import Authenticator
 from api.components import Components, open_components
@@ -28,16 +29,20 @@ from api.parameters import (
     CONNECTION,
     CONSISTENCY,
     CREATOR_ID,
+    CURSOR,
     ERASURE,
     FAN_ID,
     FIELD,
     FROM,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
+    LIMIT,
     MIN_POSITION,
     PLATFORM,
+    STATE,
     STRICT,
     TO,
+    WORKFLOW,
 )
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -61,16 +66,22 @@ from schemas.errors import (
     DatabaseUnavailable,
     DeliveryRefused,
     DeliveryUnfit,
+    DraftStale,
     ErasureNotFound,
     FanNotFound,
     FanSuppressed,
     RouteNotFound,
+    WorkflowConflict,
+    WorkflowNotFound,
 )
+from schemas.intents import IntentWire
 from schemas.published_event import Batch, InteractionEvent
 from schemas.receipts import ReceiptKeys, SignedReceipt
+from schemas.workflows import WorkflowSummary
 from views.explain import Explanation
 
 PREFIX = "/api/of-memory"
+WORKFLOWS = "/api/workflows"
 
 _OF_FAN = (FAN_ID, CREATOR_ID)
 _NEW_ENOUGH = (MIN_POSITION, CONSISTENCY)
@@ -216,6 +227,94 @@ ENDPOINTS = (
         "getStats",
         scope="memory:read",
         response=Data[stats.Circuits],
+    ),
+    Endpoint(
+        WORKFLOWS,
+        "POST",
+        workflows.create_workflow,
+        "createWorkflow",
+        parameters=(IDEMPOTENCY_KEY,),
+        request=IntentWire,
+        response=workflows.Accepted,
+        response_later=workflows.Accepted,
+        raises=(BrokerUnavailable,),
+    ),
+    Endpoint(
+        WORKFLOWS,
+        "GET",
+        workflows.list_workflows,
+        "listWorkflows",
+        scope="memory:read",
+        parameters=(STATE, CURSOR, LIMIT),
+        response=Data[workflows.Page],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/costs",
+        "GET",
+        workflows.get_costs,
+        "getWorkflowCosts",
+        scope="memory:read",
+        parameters=(FROM, TO),
+        response=Data[workflows.CostReport],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/approve",
+        "POST",
+        workflows.approve_workflows,
+        "approveWorkflows",
+        request=workflows.ApproveSeveral,
+        response=Data[list[workflows.Judged]],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/hold",
+        "POST",
+        workflows.hold_fan,
+        "holdFan",
+        request=workflows.Hold,
+        response=Data[workflows.Hold],
+        raises=(WorkflowNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/halt",
+        "POST",
+        workflows.halt_sends,
+        "haltSends",
+        request=workflows.Halt,
+        response=Data[workflows.Halt],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/{{workflow}}",
+        "GET",
+        workflows.get_workflow,
+        "getWorkflow",
+        scope="memory:read",
+        parameters=(WORKFLOW,),
+        response=Data[workflows.WholeWorkflow],
+        raises=(WorkflowNotFound, DatabaseUnavailable),
+    ),
+    *(
+        Endpoint(
+            f"{WORKFLOWS}/{{workflow}}/{does}",
+            "POST",
+            handler,
+            f"{does}Workflow",
+            parameters=(WORKFLOW,),
+            request=body,
+            response=Data[WorkflowSummary],
+            raises=(WorkflowNotFound, WorkflowConflict, DraftStale, DatabaseUnavailable),
+        )
+        for does, handler, body in (
+            ("approve", workflows.approve_workflow, workflows.Approve),
+            ("reject", workflows.reject_workflow, workflows.Reject),
+            ("edit", workflows.edit_workflow, workflows.Edit),
+            ("cancel", workflows.cancel_workflow, None),
+            ("retry", workflows.retry_workflow, None),
+            ("resolve", workflows.resolve_workflow, workflows.Resolve),
+        )
     ),
     Endpoint(
         "/api/webhooks/connections",

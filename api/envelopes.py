@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from infra.clock import now_ms
-from schemas.errors import FanMemoryError, RateLimited, ScopeMissing
+from schemas.errors import DraftStale, FanMemoryError, RateLimited, ScopeMissing
 from schemas.times import render_time
 
 CORRELATION_HEADER: Final = "x-correlation-id"
@@ -129,6 +129,8 @@ def failure(scope: Scope, error: FanMemoryError) -> Response:
     """The error's own status and words."""
     body: dict[str, Any] = {**told(error), "correlationId": correlation_id(scope)}
     body["details"] = error.advice
+    if isinstance(error, DraftStale):
+        body["fresh"] = error.fresh
     response = JsonResponse(_encode(body), error.status)
     if error.status == 503:
         response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)

@@ -53,6 +53,12 @@ IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", 
 PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
 CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
 ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")
+WORKFLOW: Final = Parameter("workflow", "The id of the workflow.", "path")
+STATE: Final = Parameter("state", "Only those in this state.", schema={"type": "string"})
+CURSOR: Final = Parameter("cursor", "`nextCursor` of the page before.")
+LIMIT: Final = Parameter(
+    "limit", "How many at the most; 50.", schema={"type": "integer", "minimum": 1}
+)
 IDEMPOTENCY_KEY: Final = Parameter(
     idempotency.NAME,
     "The id of an event whose body has none; in a batch, of each with its number.",

@@ -110,9 +110,14 @@ class Publisher:
             await self._producer.client.fetch_all_metadata()
 
     async def publish(
-        self, key: bytes, value: bytes, time_ms: int, correlation: str | None = None
+        self,
+        key: bytes,
+        value: bytes,
+        time_ms: int,
+        correlation: str | None = None,
+        topic: str = INTERACTIONS.name,
     ) -> Position:
-        """Append to `interactions`; returns when the brokers have it, with its position.
+        """Append to a topic; returns when the brokers have it, with its position.
 
         `correlation` is the id of the request that it comes from, and goes along as a header.
         Raises `BrokerUnavailable` and `DeadlineExceeded`: their advice says whether nothing was
@@ -122,7 +127,9 @@ class Publisher:
             raise BrokerUnavailable
         self._in_flight += 1
         try:
-            return await self.breaker.call(lambda: self._publish(key, value, time_ms, correlation))
+            return await self.breaker.call(
+                lambda: self._publish(topic, key, value, time_ms, correlation)
+            )
         except pybreaker.CircuitBreakerError:
             raise BrokerUnavailable from None
         finally:
@@ -150,14 +157,14 @@ class Publisher:
         return outcomes
 
     async def _publish(
-        self, key: bytes, value: bytes, time_ms: int, correlation: str | None
+        self, topic: str, key: bytes, value: bytes, time_ms: int, correlation: str | None
     ) -> Position:
         producer = await self._ready()
         sending = None
         try:
             async with asyncio.timeout(self._seconds_max):
                 sending = await producer.send(
-                    INTERACTIONS.name,
+                    topic,
                     value,
                     key=key,
                     timestamp_ms=time_ms,

@@ -21,17 +21,6 @@ POINTS: Final = (
     "projection.after_publish",
     "outbox.before_send",
     "outbox.after_send",
-    "intake.before_commit",
-    "intake.after_commit",
-    "llm.after_claim",
-    "llm.before_call",
-    "llm.after_call",
-    "llm.before_complete",
-    "llm.before_propose",
-    "send.before_begin",
-    "send.before_call",
-    "send.after_call",
-    "send.before_finish",
 )
 ERASING: Final = (
     "erase.after_delete",

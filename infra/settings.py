@@ -30,6 +30,7 @@ SCHEMES: Final = {
     "postgres_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
     "jwt_jwks_url": ("https://", "http://"),
+    "send_url": ("https://", "http://"),
     "key_service_url": ("https://", "http://"),
     "openai_base_url": ("https://", "http://"),
     "azure_endpoint": ("https://", "http://"),
@@ -290,6 +291,15 @@ class Settings(BaseSettings):
     )
     reply_quiet_seconds_max: float = Field(
         30.0, ge=0, le=600, description="and after this long at the latest"
+    )
+    send_url: str = Field(
+        "",
+        description="https:// URL that approved messages are posted to; empty: they are recorded as"
+        " sent, and reach nobody",
+    )
+    send_token: SecretStr = Field(SecretStr(""), description="bearer token for it")
+    send_seconds_max: float = Field(
+        10.0, gt=0, le=30, description="deadline of one post; then nobody knows whether it was sent"
     )
     user_workflows_max: int = Field(
         20, ge=1, description="workflows of one user that are composed at once"

@@ -2,6 +2,10 @@
 
 Runs as a process of its own, `fanmemory llm`; its transactions are in `stores`.
 
+agent       the process: claims, composes, sends, lets go
+composer    one workflow: memory, prompt, provider, checks, and what is written of each
+adapters    what sends a message, and what an answer proves
+
 The model's side, without a clock, a database or a wait of its own:
 material       what a workflow knows before a model is asked
 prompts        what a model is asked, and how texts of others are kept from saying it

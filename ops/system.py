@@ -135,12 +135,13 @@ async def running_system(
         await preflight(complete)
         supervisor = Supervisor(services, on_restart)
         count = complete.workers if workers is None else workers
-        on_step(f"Starting {count} workers and the API")
+        on_step(f"Starting {count} workers, the API and the LLM agent")
         try:
             supervisor.watch_services(data / "logs")
             supervisor.add(program("api", "api", data, complete))
             for number in range(1, count + 1):
                 supervisor.add(program(f"worker-{number}", "worker", data, complete))
+            supervisor.add(program("llm", "llm", data, complete))
             await _wait_for_api(complete, data / "logs" / "api.log")
             endpoints_file.save(data, endpoints)
             yield System(data, complete, endpoints, supervisor, services, created, applied)

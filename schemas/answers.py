@@ -146,3 +146,5 @@ class ErrorBody(Body, frozen=True, gc=False):
     details: str
     """What to do next."""
     type: ErrorType | msgspec.UnsetType = msgspec.UNSET
+    fresh: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Ids of the messages that a stale draft does not know."""

@@ -65,9 +65,7 @@ class Letters:
             digest=None if value is None else self._digest(value),
         )
         topic = INTENT_DEAD_LETTERS if source.topic == INTENTS.name else DEAD_LETTERS
-        outgoing = Outgoing(
-            topic.name, None, key, encode_dead_letter(letter), source.partition
-        )
+        outgoing = Outgoing(topic.name, None, key, encode_dead_letter(letter), source.partition)
         return Letter(source, reason_class(field, reason), outgoing)
 
     def of_conflicts(self, framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list[Letter]:

@@ -1,4 +1,4 @@
-"""The Faust app of one worker process: two batched agents, the relay, the watchdog."""
+"""The Faust app of one worker process: three batched agents, the relay, the watchdog."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,14 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable
-from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
+from schemas.topics import (
+    DEAD_LETTERS,
+    INTENT_DEAD_LETTERS,
+    INTENTS,
+    INTERACTIONS,
+    JOURNAL,
+    MEMORY_UPDATES,
+)
 from stores.cache import open_cache
 from stores.erasing import Eraser
 from stores.letters import Letters
@@ -26,8 +33,8 @@ from stores.relay import Relay
 from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
-from streams.ledger import LedgerGate
 from streams.intake import IntentIntake
+from streams.ledger import LedgerGate
 from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog
@@ -40,6 +47,8 @@ METADATA_MS_MAX: Final = 10_000
 LEAVE_SECONDS_MAX: Final = 1.0
 INGEST_RECORDS_MAX: Final = 2_000
 """Records of one ingest unit: analysing them holds the event loop for about 60 ms."""
+INTENTS_MAX: Final = 500
+"""Intents of one unit: about a millisecond each."""
 GC_THRESHOLD: Final = 200_000
 """Allocations between collections: more than a full unit has alive, so that a unit is not looked
 through while it is done. The default of 700 costs a fifth of the CPU and calm tails."""
@@ -72,10 +81,12 @@ def build_app(settings: Settings) -> Any:
     cache = open_cache(settings, keyring)
     producer = BatchProducer(settings, "fanmemory-ingest", JOURNAL.compression)
     subjects = Subjects(keyring, settings.subject_cache_max)
-    relay = Relay(settings, pool, subjects, (DEAD_LETTERS, MEMORY_UPDATES))
+    relay = Relay(settings, pool, subjects, (DEAD_LETTERS, INTENT_DEAD_LETTERS, MEMORY_UPDATES))
     eraser = Eraser(settings, pool, cache, keyring)
     ingest = Ingest(settings, pool, keyring, producer, relay, eraser)
     project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), eraser)
+
+    intake = IntentIntake(settings, pool, keyring, relay)
 
     app = _faust_app(settings)
     gate = LedgerGate(settings, pool)
@@ -83,6 +94,7 @@ def build_app(settings: Settings) -> Any:
     for step, topic, records_max in (
         (ingest, INTERACTIONS, INGEST_RECORDS_MAX),
         (project, JOURNAL, settings.batch_records_max),
+        (intake, INTENTS, INTENTS_MAX),
     ):
         loop = BatchLoop(app, step, settings, records_max, gate.passed)
         fetches = transport.fetch_topic(app, topic.name, loop.claim)
@@ -94,7 +106,7 @@ def build_app(settings: Settings) -> Any:
         await pool
 
     async def close_resources() -> None:
-        for step in (ingest, project):
+        for step in (ingest, project, intake):
             with contextlib.suppress(*UNAVAILABLE, DatabaseUnavailable, TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS_MAX):
                     await step.leave()

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
     "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
+    "llm": ("ops.cli.processes:llm", "Run one process of the LLM agent."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
     "receipt": ("ops.cli.receipt:receipt", "Prove what was erased."),
@@ -44,6 +45,10 @@ COMMANDS: Final = {
     "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),
     "up": ("ops.cli.services:up", "Run the whole system."),
     "verify": ("ops.cli.verify:verify", "Compare everything remembered with the journal."),
+    "workflows": (
+        "ops.cli.workflows:workflows",
+        "Look after what the LLM agent writes and sends.",
+    ),
     "worker": ("ops.cli.processes:worker", "Run one worker process."),
 }
 

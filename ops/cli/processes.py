@@ -1,4 +1,4 @@
-"""The production processes: worker, api, migrate."""
+"""The production processes: worker, api, llm, migrate."""
 
 import asyncio
 from pathlib import Path
@@ -26,6 +26,20 @@ def worker(data: Path) -> None:
 
     logs.configure("worker", settings.log_level)
     run_worker(settings)
+
+
+@click.command()
+@options.data
+def llm(data: Path) -> None:
+    """Run one process of the LLM agent: drafts, approved sends, and what they cost."""
+    settings = with_secrets(Settings(), data)
+    asyncio.run(preflight(settings))
+    import uvloop
+
+    from llm.agent import serve
+
+    logs.configure("llm", settings.log_level)
+    uvloop.run(serve(settings))
 
 
 @click.command()

@@ -8,6 +8,7 @@ queue      claims, leases, limits of users, and what a lost worker left behind
 ending     the result is told once, and the row is done with
 composing  from received to a draft or a result
 usage      budgets and calls, each reserved before it is made
+pauses     providers that are left alone
 approving  what people decide about drafts
 holds      when the AI is silent, and what is new since a draft was made
 sending    from approved to sent or unknown, one at a time per recipient

@@ -16,6 +16,7 @@ from infra.sql import load_queries
 from schemas.errors import Fenced, SealBroken
 from schemas.intents import Intent
 from schemas.sending import AUTOMATIC
+from schemas.workflows import TraceEvent
 from stores.workflows import holds, telling
 from stores.workflows.ending import end
 from stores.workflows.intake import newer_reply, supersede
@@ -140,10 +141,14 @@ class Composing:
             else:
                 await save(connection, row.moved(row.state, row.reason))
 
-    async def wait(self, claimed: Workflow, waits_for: str, seconds: float) -> None:
+    async def wait(
+        self, claimed: Workflow, waits_for: str, seconds: float, event: TraceEvent | None = None
+    ) -> None:
         """Let go of it until then: nothing was wrong with it. Raises `Fenced`."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, claimed.workflow, claimed.epoch)
+            if event is not None:
+                await telling.trace(connection, row, event, seconds=round(seconds, 3))
             await save(connection, row.moved(row.state, waits_for=waits_for), due_in=seconds)
 
     async def failed_once(self, claimed: Workflow) -> None:
@@ -151,16 +156,18 @@ class Composing:
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, claimed.workflow, claimed.epoch)
             failures = row.failures + 1
-            if failures > FAILURES_MAX and row.state == "composing":
+            if failures > FAILURES_MAX:
                 await end(connection, self._vault, row, "failed", "attempts")
                 return
             changed = row.moved(row.state, waits_for="retry", failures=failures)
             await save(connection, changed, due_in=FAILURE_SECONDS * failures)
 
-    async def fail(self, claimed: Workflow, reason: str) -> None:
+    async def fail(self, claimed: Workflow, reason: str, event: TraceEvent | None = None) -> None:
         """Raises `Fenced`."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, claimed.workflow, claimed.epoch)
+            if event is not None:
+                await telling.trace(connection, row, event, reason=reason)
             if reason == "budget":
                 await telling.trace(connection, row, "budget_exceeded")
             await end(connection, self._vault, row, "failed", reason)
