@@ -30,6 +30,20 @@ ERASING: Final = (
     "ingest.after_erase",
 )
 """Only passed where somebody is erased."""
+AGENT: Final = (
+    "intake.before_commit",
+    "intake.after_commit",
+    "llm.after_claim",
+    "llm.before_call",
+    "llm.after_call",
+    "llm.before_complete",
+    "llm.before_propose",
+    "send.before_begin",
+    "send.before_call",
+    "send.after_call",
+    "send.before_finish",
+)
+"""Only passed where there are intents."""
 
 _armed = ""
 
@@ -37,8 +51,8 @@ _armed = ""
 def arm(name: str) -> None:
     """Choose the point; the empty name disarms. Raises `ValueError` for an unknown one."""
     global _armed
-    if name and name not in (*POINTS, *ERASING):
-        raise ValueError("unknown fail point: one of " + ", ".join((*POINTS, *ERASING)))
+    if name and name not in (*POINTS, *ERASING, *AGENT):
+        raise ValueError("unknown fail point: one of " + ", ".join((*POINTS, *ERASING, *AGENT)))
     _armed = name
 
 

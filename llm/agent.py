@@ -152,8 +152,8 @@ class Agent:
             await asyncio.wait(running, timeout=DRAIN_SECONDS_MAX)
 
     async def _do(self, claimed: Workflow) -> None:
-        fail_point("llm.after_claim")
         try:
+            fail_point("llm.after_claim")
             await self._do_next(claimed)
         except Fenced:
             log.debug("a workflow was taken away")
