@@ -82,7 +82,10 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     reading = {name for name, scope in asked.items() if scope == "memory:read"}
     writing = {name for name, scope in asked.items() if scope == "memory:write"}
     saving = {"saveInteraction", "saveInteractions"}
-    assert writing == saving | {"putConnection", "deleteConnection"}
+    deciding = {"createWorkflow", "approveWorkflows", "holdFan", "haltSends"} | {
+        f"{does}Workflow" for does in ("approve", "reject", "edit", "cancel", "retry", "resolve")
+    }
+    assert writing == saving | deciding | {"putConnection", "deleteConnection"}
     erasing = {name for name, scope in asked.items() if scope == "memory:erase"}
     assert erasing == {
         *("putSuppression", "deleteSuppression"),
