@@ -25,13 +25,15 @@ Form = Literal["openai", "azure-classic", "azure-v1"]
 Behaviour = Literal[
     "answer", "status", "filter-prompt", "filter-answer", "length", "refusal", "no-json",
     "wrong-shape", "no-usage", "malformed", "html", "no-choices", "reset", "reset-late", "drip",
-    "stall",
+    "slow", "stall",
 ]  # fmt: skip
 
 KEY: Final = "sk-stand-in"
 MODEL: Final = "gpt-4o-mini-2024-07-18"
 DRIP_SECONDS: Final = 0.02
 """Between two bytes."""
+SLOW_SECONDS: Final = 0.2
+"""Before a slow answer."""
 USAGE: Final = {
     "prompt_tokens": 1_000,
     "completion_tokens": 200,
@@ -190,6 +192,8 @@ class ModelServer:
                 await reader.read()  # until the client goes away
                 return False
             case _:
+                if what.behaviour == "slow":
+                    await asyncio.sleep(SLOW_SECONDS)
                 body = self._completion(what, request)
                 pause = DRIP_SECONDS if what.behaviour == "drip" else 0.0
                 return await _answer(writer, 200, body, pause=pause)

@@ -27,10 +27,10 @@ from infra.settings import Settings
 from llm.checks import Flag, check
 from llm.material import Material
 from llm.outcomes import Answered, CutShort, Invalid, Refused, name_of, outcome
-from llm.prices import Cost, Prices, most
+from llm.prices import NOTHING, Cost, Prices, most
 from llm.prompts import Prompt, compose
 from llm.providers import Completion, ProviderName
-from llm.results import AnyResult, Reply, content_of
+from llm.results import AnyResult, Reply, content_of, sanitised
 from llm.retrying import (
     ATTEMPTS_MAX,
     GiveUp,
@@ -43,6 +43,7 @@ from llm.retrying import (
     parks,
 )
 from llm.routing import Routing
+from llm.sharing import Flights, answer_key
 from schemas.errors import (
     BudgetExceeded,
     DatabaseUnavailable,
@@ -103,6 +104,18 @@ def progress(made: Sequence[Made]) -> Progress:
     return Progress(current, failed.get(current or "", 0), tuple(tried), invalid)
 
 
+class _Asked(NamedTuple):
+    """What a call came back with."""
+
+    completion: Completion
+    number: int
+    """Of the call."""
+    took: int
+    """Milliseconds."""
+    shared: bool
+    """Another workflow's equal call was under way."""
+
+
 class _Ended(Exception):
     """What had to be written is written."""
 
@@ -128,6 +141,7 @@ class Composer:
         self._routing = routing
         self._prices = prices
         self._chance = chance
+        self._flights: Flights[Completion | ProviderFailed] = Flights()
         self._fingerprint = fingerprint(settings)
         self._backoff = outage(settings.retry_seconds_max)
 
@@ -169,17 +183,24 @@ class Composer:
                 current, attempts = name, 0
             prompt = await self._prompt(claimed, material)
             try:
-                completion, number, took = await self._call(claimed, name, prompt)
+                asked = await self._call(claimed, begun, material, name, prompt)
             except ProviderFailed as failure:
                 attempts += 1
                 if not await self._go_on(claimed, begun, failure, attempts, tried):
                     return
                 tried.append(name)
                 continue
-            found = outcome(material.type, completion)
-            cost = self._prices.of_completion(completion, name)
-            spent = _spent(completion.usage, cost, completion.model, name_of(found), took)
-            await self._settle(claimed, number, spent, _event(name, "execution_completed"))
+            found = outcome(material.type, asked.completion)
+            spent = self._spent_on(asked, name, name_of(found))
+            result = found.result if isinstance(found, Answered) else None
+            await self._settle(
+                claimed,
+                asked.number,
+                spent,
+                _event(name, "execution_completed"),
+                prompt=prompt.version,
+                result=sanitised(result),
+            )
             if isinstance(found, Answered):
                 await self._write(claimed, begun, material, prompt, found.result, name)
                 return
@@ -225,9 +246,14 @@ class Composer:
             raise _Ended from None
 
     async def _call(
-        self, claimed: Workflow, name: ProviderName, prompt: Prompt
-    ) -> tuple[Completion, int, int]:
-        """The answer, the call's number, and milliseconds. A failure is settled here."""
+        self,
+        claimed: Workflow,
+        begun: Begun,
+        material: Material,
+        name: ProviderName,
+        prompt: Prompt,
+    ) -> "_Asked":
+        """The answer. A failure is settled here. Equal calls under way are one, and one pays."""
         provider = self._routing.providers[name]
         bound = self._prices.upper_bound(prompt, provider=name)
         call = Call(name, provider.model, bound.amount, most(prompt).total, bound.price_version)
@@ -237,27 +263,53 @@ class Composer:
             await self._composing.fail(claimed, "budget")
             raise _Ended from None
         fail_point("llm.before_call")
+        whose = begun.subject or begun.intent.creator_id.encode()
+        model = f"{name}/{provider.model}"
+        key = answer_key(whose, material.memory_version, prompt, model)
         began = time.monotonic()
-        try:
-            completion = await self._routing.call(name, lambda: provider.complete(prompt))
-        except ProviderFailed as failure:
-            cost = self._prices.of_failure(failure, prompt, name)
-            took = int((time.monotonic() - began) * 1000)
-            usage = failure.usage or (most(prompt) if cost.unknown else NO_USAGE)
-            spent = _spent(usage, cost, provider.model, failure.code, took)
-            await self._accounts.settle(
-                claimed.workflow, number, spent, _event(name, "execution_failed")
+        found, shared = await self._flights.call(key, lambda: self._attempt(name, prompt))
+        took = int((time.monotonic() - began) * 1000)
+        if isinstance(found, ProviderFailed):
+            cost = NOTHING if shared else self._prices.of_failure(found, prompt, name)
+            usage = (found.usage if not shared else None) or (
+                most(prompt) if cost.unknown else NO_USAGE
             )
-            raise
+            spent = _spent(usage, cost, provider.model, found.code, took)
+            await self._accounts.settle(
+                claimed.workflow,
+                number,
+                spent,
+                _event(name, "execution_failed"),
+                prompt=prompt.version,
+                category=found.category,
+            )
+            raise found
         fail_point("llm.after_call")
-        return completion, number, int((time.monotonic() - began) * 1000)
+        return _Asked(found, number, took, shared)
+
+    async def _attempt(self, name: ProviderName, prompt: Prompt) -> Completion | ProviderFailed:
+        """A failure is an answer, too: whoever shares the call has to know whose it is."""
+        try:
+            provider = self._routing.providers[name]
+            return await self._routing.call(name, lambda: provider.complete(prompt))
+        except ProviderFailed as failure:
+            return failure
+
+    def _spent_on(self, asked: "_Asked", name: ProviderName, outcome_name: str) -> Spent:
+        """What a call took that has an answer; another's answer costs nothing."""
+        completion = asked.completion
+        if asked.shared:
+            free = _spent(NO_USAGE, NOTHING, completion.model, outcome_name, asked.took)
+            return free._replace(cache_hit=True)
+        cost = self._prices.of_completion(completion, name)
+        return _spent(completion.usage, cost, completion.model, outcome_name, asked.took)
 
     async def _settle(
-        self, claimed: Workflow, number: int, spent: Spent, event: TraceEvent
+        self, claimed: Workflow, number: int, spent: Spent, event: TraceEvent, **data: Any
     ) -> None:
         """It was spent: while Postgres is away for a moment, that is not forgotten."""
         await retried(
-            lambda: self._accounts.settle(claimed.workflow, number, spent, event),
+            lambda: self._accounts.settle(claimed.workflow, number, spent, event, **data),
             self._backoff,
             on=(DatabaseUnavailable,),
             attempts_max=SETTLE_ATTEMPTS_MAX,

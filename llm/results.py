@@ -28,6 +28,7 @@ ReasonCode = Literal[
 ANSWER_CHARACTERS_MAX: Final = 40_000
 MESSAGES_MAX: Final = 3
 PROBLEMS_MAX: Final = 8
+SHOWN_KEYS_MAX: Final = 5
 
 Line = Annotated[str, Field(min_length=1, max_length=300)]
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -176,6 +177,17 @@ def parse(kind: IntentType, text: str) -> AnyResult:
         raise InvalidAnswer(
             tuple(f"{_place(one['loc'], known)}: {one['type']}" for one in found[:PROBLEMS_MAX])
         ) from None
+
+
+def sanitised(result: AnyResult | None) -> dict[str, Any]:
+    """What logs and traces may know of a result: its form, and no word of it."""
+    keys = [*type(result).model_json_schema(by_alias=True)["properties"]] if result else []
+    return {
+        "hasData": result is not None,
+        "dataType": "undefined" if result is None else "object",
+        "dataKeys": keys[:SHOWN_KEYS_MAX],
+        "success": result is not None,
+    }
 
 
 def content_of(result: AnyResult) -> str:

@@ -14,6 +14,7 @@ from llm.results import (
     Verdict,
     content_of,
     parse,
+    sanitised,
     schema_of,
 )
 from schemas.errors import InvalidAnswer
@@ -112,6 +113,15 @@ def test_a_verdict_against_a_draft_says_why_and_cites_each_message_once() -> Non
     assert isinstance(found, Verdict)
     assert found.cited == ("m-1", "m-2")
     assert content_of(found) == "revise\ntoo stiff\ntoo stiff"
+
+
+def test_of_no_result_only_that_is_told() -> None:
+    assert sanitised(None) == {
+        "hasData": False,
+        "dataType": "undefined",
+        "dataKeys": [],
+        "success": False,
+    }
 
 
 def test_what_is_read_of_a_result_is_its_messages_or_why_there_are_none() -> None:
