@@ -25,16 +25,21 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     CorruptRecordException,
+    DuplicateSequenceNumber,
     IllegalStateError,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
     InvalidTimestampError,
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
+    OutOfOrderSequenceNumber,
     RecordListTooLargeError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownProducerId,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -45,6 +50,7 @@ from schemas.errors import BrokerUnavailable, FanMemoryError, Misconfigured
 
 __all__ = [
     "ERRORS",
+    "FORGOTTEN",
     "ClusterAuthorizationFailedError",
     "ConfigResource",
     "ConfigResourceType",
@@ -82,6 +88,15 @@ __all__ = [
 
 ERRORS: Final = (KafkaError, OSError, TimeoutError)
 """What a client raises while the brokers are away or say no."""
+FORGOTTEN: Final = (
+    DuplicateSequenceNumber,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    OutOfOrderSequenceNumber,
+    UnknownProducerId,
+)
+"""The broker's log does not continue what it has had of an idempotent producer, as after it was
+cut: a new producer goes on."""
 START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 2.0
 LINK_SECONDS_MAX: Final = 3.0

@@ -115,7 +115,7 @@ class BatchProducer:
             # After any failure a producer's numbers don't fit the broker's any more.
             await self.stop()
             if not isinstance(error, REFUSALS):
-                _explain(topic, error)
+                tell_why(topic, error)
                 raise BrokerUnavailable from error
             if raise_refusals:
                 raise BrokerUnavailable(f"{topic} takes no such record.") from error
@@ -233,10 +233,22 @@ class _Sending:
         return batch
 
 
-def _explain(topic: str, error: BaseException) -> None:
-    """A broker that is away is no news; one that answers, and refuses, needs somebody."""
-    if isinstance(error, kafka.KafkaError) and not error.retriable:
+def tell_why(topic: str, error: BaseException) -> None:
+    """Say a failure that is news.
+
+    A broker that is away is none; one that answers, and refuses, needs somebody, unless it has only
+    forgotten this producer, which has been replaced.
+    """
+    if not isinstance(error, kafka.KafkaError) or error.retriable:
+        return
+    reason = type(error).__name__
+    if isinstance(error, kafka.FORGOTTEN):
+        log.warning(
+            "the log does not continue what was sent: a new producer goes on",
+            extra={"topic": topic, "reason": reason},
+        )
+    else:
         log.error(
             "the broker refuses everything: look at the topic, its ACLs and the clocks",
-            extra={"topic": topic, "reason": type(error).__name__},
+            extra={"topic": topic, "reason": reason},
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra import kafka
-from infra.producer import BATCH_BYTES, BatchProducer, Delivery
+from infra.producer import BATCH_BYTES, BatchProducer, Delivery, tell_why
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable
 from schemas.topics import JOURNAL
@@ -93,3 +93,22 @@ async def test_what_was_acknowledged_beside_a_failure_is_known(
     del sent[99]
     assert await producer.send(JOURNAL.name, sent, delivery) == {0: 0, 1: 2}
     assert len(await Pipeline(settings, tmp_path).records(JOURNAL.name)) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (kafka.TopicAuthorizationFailedError(), "ERROR"),
+        (kafka.InvalidTimestampError(), "ERROR"),
+        *((forgotten(), "WARNING") for forgotten in kafka.FORGOTTEN),
+        (kafka.UnknownTopicOrPartitionError(), None),
+        (kafka.KafkaConnectionError(), None),
+        (TimeoutError(), None),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_needs_somebody_is_an_error_and_what_is_mended_is_not(
+    error: BaseException, level: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_why(JOURNAL.name, error)
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
