@@ -3,10 +3,11 @@
 They are signed with the secret (HS256) or, if the settings name a JWKS, with one of the issuer's
 keys (`api.jwks`), and then never with a secret.
 
-A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a creator's, `creatorId`.
-Without a valid token the answer is 401, without the right `creatorId` 403. With `scope` it may do
-what that says, and without it everything. A verified token is kept until it expires, at most
-`tokens_cached_max` of them: verifying costs 20 us, looking up 1.
+A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a creator's, `creatorId`,
+or `creatorIds` of an agency that works for several. Without a valid token the answer is 401,
+without the right creator 403. With `scope` it may do what that says, and without it everything. A
+verified token is kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 us,
+looking up 1.
 """
 
 import time
@@ -34,7 +35,9 @@ from schemas.errors import (
 ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32
 """RFC 7518, 3.2: a key of at least the hash's size."""
-TOKEN_LENGTH_MAX: Final = 4096
+TOKEN_LENGTH_MAX: Final = 12_288
+"""Of an agency's, too: it names its creators."""
+CREATORS_MAX: Final = 1_000
 CLAIM_LENGTH_MAX: Final = 255
 
 
@@ -47,10 +50,22 @@ class Principal(NamedTuple):
 
     user_id: str
     creator_id: str | None
+    """The creator that a request is about, as far as that is known before its body is read."""
     expires: float
     """Seconds since the epoch."""
     scopes: frozenset[str] | None = None
     """None: the token says nothing of scopes, and may do everything."""
+    creator_ids: frozenset[str] = frozenset()
+    """Of an agency: all its creators, in NFC."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is any creator's."""
+        return self.creator_id is not None or bool(self.creator_ids)
+
+    def about(self, creator_id: str | None) -> "Principal":
+        """The same, for a request that names this creator, if it is one of an agency's."""
+        return self._replace(creator_id=creator_id if creator_id in self.creator_ids else None)
 
     def require(self, creator_id: str) -> None:
         """Raise `Forbidden` unless the principal may see this creator's fans."""
@@ -59,6 +74,8 @@ class Principal(NamedTuple):
 
     def speaks_for(self, creator_id: str) -> bool:
         """Whether it is this creator's."""
+        if self.creator_ids:
+            return creator_id in self.creator_ids
         return self.creator_id is not None and normalize("NFC", self.creator_id) == creator_id
 
     def require_scope(self, scope: Scope) -> None:
@@ -167,11 +184,28 @@ class Authenticator:
         user_id, creator_id = claims["sub"], claims.get("creatorId")
         if not _is_name(user_id) or (creator_id is not None and not _is_name(creator_id)):
             raise Unauthenticated
-        return Principal(user_id, creator_id, expires, _scopes(claims))
+        several = _several(claims)
+        if several and creator_id is not None:
+            several |= {normalize("NFC", creator_id)}
+        return Principal(
+            user_id, None if several else creator_id, expires, _scopes(claims), several
+        )
 
 
 def _is_name(claim: Any) -> bool:
     return isinstance(claim, str) and 0 < len(claim) <= CLAIM_LENGTH_MAX and not claim.isspace()
+
+
+def _several(claims: dict[str, Any]) -> frozenset[str]:
+    """Of `creatorIds`. A claim that can't be read refuses the token."""
+    if "creatorIds" not in claims:
+        return frozenset()
+    names = claims["creatorIds"]
+    if not isinstance(names, list) or not 0 < len(names) <= CREATORS_MAX:
+        raise Unauthenticated
+    if not all(map(_is_name, names)):
+        raise Unauthenticated
+    return frozenset(normalize("NFC", name) for name in names)
 
 
 def _decoded(token: str, key: Key, algorithm: str) -> dict[str, Any]:

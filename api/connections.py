@@ -13,15 +13,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import data, success
+from api.parameters import creator_of
 from infra.postgres import database_errors
 from integrations import generic
 from integrations.platforms import DELIVERING
 from schemas.errors import ConnectionTaken, InvalidInput, RouteNotFound
 from schemas.money import currency_code
-from schemas.relationship import check_id
 from stores import connections
 from stores.connections import ID_BYTES, PlatformConnection, Ways
 
@@ -70,13 +69,13 @@ class Connections(msgspec.Struct, frozen=True):
 async def list_connections(request: Request) -> Response:
     """The creator's own, oldest first."""
     async with database_errors():
-        found = await connections.list_own(components_of(request).pool, _creator(request))
+        found = await connections.list_own(components_of(request).pool, creator_of(request))
     return data(request.scope, Connections([_shown(one) for one in found]))
 
 
 async def get_connection(request: Request) -> Response:
     """Raises `RouteNotFound` for another creator's as for none."""
-    pool, creator, id = components_of(request).pool, _creator(request), _asked(request)
+    pool, creator, id = components_of(request).pool, creator_of(request), _asked(request)
     async with database_errors():
         found = await connections.find_own(pool, creator, id)
     if found is None:
@@ -89,7 +88,7 @@ async def put_connection(request: Request) -> Response:
 
     Raises `InvalidInput`, and `ConnectionTaken` when the id is taken or there are too many.
     """
-    components, creator, id = components_of(request), _creator(request), _asked(request)
+    components, creator, id = components_of(request), creator_of(request), _asked(request)
     given = _given(await request.body())
     ways = _ways(given)
     async with database_errors():
@@ -103,15 +102,11 @@ async def put_connection(request: Request) -> Response:
 
 async def delete_connection(request: Request) -> Response:
     """Take no more of its deliveries; what it delivered stays."""
-    pool, creator, id = components_of(request).pool, _creator(request), _asked(request)
+    pool, creator, id = components_of(request).pool, creator_of(request), _asked(request)
     async with database_errors():
         if not await connections.remove_own(pool, creator, id):
             raise RouteNotFound
     return success(request.scope)
-
-
-def _creator(request: Request) -> str:
-    return check_id("creatorId", principal_of(request).creator_id or "")
 
 
 def _asked(request: Request) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from api import idempotency
+from api.auth import principal_of
 from api.endpoints import Parameter
 from schemas.errors import InvalidInput
 from schemas.positions import PATTERN as POSITION_PATTERN
@@ -25,6 +26,9 @@ _MOMENT: Final = {"type": "string", "format": "date-time"}
 
 FAN_ID: Final = Parameter("fanId", "The fan.", schema=_ID, required=True)
 CREATOR_ID: Final = Parameter("creatorId", "The token's creator.", schema=_ID, required=True)
+WHICH_CREATOR: Final = Parameter(
+    "creatorId", "Which of the token's creators; needed if there are several.", schema=_ID
+)
 MIN_POSITION: Final = Parameter(
     "minPosition",
     "Wait until what was accepted there is in the answer; a write of this fan told it.",
@@ -65,6 +69,20 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "header",
     {"type": "string", "minLength": 1, "maxLength": idempotency.LENGTH_MAX},
 )
+
+
+def creator_of(request: Request) -> str:
+    """Whose things are asked for where no body or fan says it: the creator that is named, else the
+    token's. Raises `Forbidden`; `InvalidInput` if an agency's token leaves it open."""
+    principal = principal_of(request)
+    named = optional(query_of(request), "creatorId")
+    if named is None and principal.creator_ids:
+        raise InvalidInput("creatorId", "is required, as the token is of several creators")
+    if named is None:
+        return check_id("creatorId", principal.creator_id or "")
+    creator_id = check_id("creatorId", named)
+    principal.require(creator_id)
+    return creator_id
 
 
 def query_of(request: Request) -> Query:

@@ -24,8 +24,8 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from api.envelopes import CORRELATION_HEADER, new_correlation_id
 
-HEAD_BYTES_MAX: Final = 16_384
-"""A token of 4 KiB, two ids of 255 characters escaped, and room for what proxies add."""
+HEAD_BYTES_MAX: Final = 24_576
+"""A token of 12 KiB, two ids of 255 characters escaped, and room for what proxies add."""
 HEAD_SECONDS_MAX: Final = 10.0
 BODY_SECONDS_MAX: Final = 10.0
 FRAME_BYTES_MAX: Final = 8

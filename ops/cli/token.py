@@ -10,7 +10,12 @@ from ops.secrets import with_jwt_secret
 
 
 @click.command()
-@click.option("--creator", required=True, help="The creatorId that the token may read.")
+@click.option(
+    "--creator",
+    required=True,
+    multiple=True,
+    help="The creatorId that the token is for; an agency's has several.",
+)
 @click.option("--user", default="developer", show_default=True, help="The user (sub).")
 @click.option(
     "--hours",
@@ -28,16 +33,22 @@ from ops.secrets import with_jwt_secret
 @options.data
 @options.as_json
 def token(
-    creator: str, user: str, hours: float, scope: tuple[str, ...], data: Path, as_json: bool
+    creator: tuple[str, ...],
+    user: str,
+    hours: float,
+    scope: tuple[str, ...],
+    data: Path,
+    as_json: bool,
 ) -> None:
     """Print a token that the API of this system accepts."""
     from api.tokens import issue_token
 
     settings = with_jwt_secret(Settings(), data)
-    issued = issue_token(
-        settings, creator, user, int(hours * 3600), scope=" ".join(scope) if scope else None
-    )
+    seconds = int(hours * 3600)
+    whose = creator[0] if len(creator) == 1 else creator
+    issued = issue_token(settings, whose, user, seconds, scope=" ".join(scope) if scope else None)
     if as_json:
-        print_json({"token": issued, "creatorId": creator, "expiresInSeconds": int(hours * 3600)})
+        named = {"creatorId": whose} if whose is not creator else {"creatorIds": creator}
+        print_json({"token": issued, **named, "expiresInSeconds": seconds})
     else:
         click.echo(issued)

@@ -51,6 +51,18 @@ def test_a_valid_token_names_its_user_and_creator(auth: Authenticator) -> None:
     assert (principal.user_id, principal.creator_id) == ("u1", "c1")
 
 
+def test_an_agencys_token_speaks_for_each_of_its_creators(auth: Authenticator) -> None:
+    claims = {name: value for name, value in GOOD.items() if name != "creatorId"}
+    principal = auth.authenticate(signed(claims | {"creatorIds": ["c1", "cafe\u0301"]}))
+    assert principal.speaks
+    assert principal.creator_id is None
+    assert [principal.speaks_for(one) for one in ("c1", "caf\u00e9", "c2")] == [True, True, False]
+    assert principal.about("c1").creator_id == "c1"
+    assert principal.about("c2").creator_id is None
+    both = auth.authenticate(signed(GOOD | {"creatorIds": ["c2"]}))
+    assert both.creator_ids == {"c1", "c2"}
+
+
 def test_an_issued_token_is_accepted(clock: Clock) -> None:
     chosen = settings()
     token = issue_token(chosen, "c1", "u1", 60, now=NOW)
@@ -85,6 +97,12 @@ def test_a_token_without_a_required_claim_is_refused(auth: Authenticator, claim:
         {"creatorId": 7},
         {"creatorId": " "},
         {"creatorId": ["c1"]},
+        {"creatorIds": []},
+        {"creatorIds": "c1"},
+        {"creatorIds": {"c1": 1}},
+        {"creatorIds": ["c1", 7]},
+        {"creatorIds": ["c1", ""]},
+        {"creatorIds": ["c"] * 1_001},
     ],
 )
 def test_a_token_with_a_wrong_claim_is_refused(auth: Authenticator, change: dict[str, Any]) -> None:

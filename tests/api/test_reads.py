@@ -7,11 +7,12 @@ import uuid
 import asyncpg
 import pytest
 
+from api.tokens import issue_token
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.times import MINUTE_MS, render_time
 from stores.cache import open_cache
-from tests.api.client import CREATOR, FAN, PREFIX, Client, running_api
+from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
 
 CONTEXT_FIELDS = {
     "": [
@@ -112,6 +113,33 @@ async def test_two_creators_never_see_each_other_s_fan(api: Client) -> None:
     refused = await api.get("context", creatorId="creator_other")
     assert refused.status == 403
     assert refused.body["error"] == "Creator access required"
+
+
+async def test_an_agency_reads_its_creators_fans_and_no_others(api: Client) -> None:
+    def bearer(*creators: str) -> dict[str, str]:
+        token = issue_token(api.settings, creators, "agency", 600)
+        return {"Authorization": f"Bearer {token}"}
+
+    async def ask(headers: dict[str, str], creator_id: str) -> Answer:
+        asked = {"fanId": FAN, "creatorId": creator_id}
+        return await api.ask("GET", f"{PREFIX}/context", params=asked, headers=headers)
+
+    both = bearer(CREATOR, "creator_other")
+    assert [(await ask(both, one)).status for one in (CREATOR, "creator_other")] == [200, 200]
+    assert (await ask(both, "creator_third")).status == 403
+    assert (await ask(bearer("creator_other", "creator_third"), CREATOR)).status == 403
+    bulk = {"fanIds": [FAN], "creatorId": CREATOR}
+    assert (await api.ask("POST", f"{PREFIX}/bulk", json=bulk, headers=both)).status == 200
+    theirs = bulk | {"creatorId": "creator_third"}
+    assert (await api.ask("POST", f"{PREFIX}/bulk", json=theirs, headers=both)).status == 403
+
+    connections = "/api/webhooks/connections"
+    unsaid = await api.ask("GET", connections, headers=both)
+    assert (unsaid.status, unsaid.body["error"].split(":")[0]) == (400, "creatorId")
+    for creator, status in ((CREATOR, 200), ("creator_third", 403)):
+        params = {"creatorId": creator}
+        assert (await api.ask("GET", connections, params=params, headers=both)).status == status
+    assert (await api.ask("GET", connections, params={"creatorId": "creator_third"})).status == 403
 
 
 async def test_an_unknown_fan_is_404(api: Client) -> None:
