@@ -18,7 +18,7 @@ from api import idempotency
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import correlation_id, data, told
-from api.parameters import moment, optional, query_of
+from api.parameters import creator_of, moment, optional, query_of
 from infra.clock import now_ms
 from infra.postgres import database_errors
 from schemas.answers import Body
@@ -229,7 +229,7 @@ async def list_workflows(request: Request) -> Response:
     if count is not None and not (count.isascii() and count.isdigit() and int(count[:9]) > 0):
         raise InvalidInput("limit", f"must be 1 to {PAGE_MAX}")
     found, cursor = await _reading(request).page(
-        _creator(request),
+        creator_of(request),
         () if state is None else tuple(one for one in STATES if one == state),
         optional(query, "cursor"),
         50 if count is None else int(count[:9]),
@@ -239,7 +239,7 @@ async def list_workflows(request: Request) -> Response:
 
 async def get_workflow(request: Request) -> Response:
     """One with its drafts and decisions. Raises `WorkflowNotFound`."""
-    whole = await _reading(request).whole(_creator(request), _asked(request))
+    whole = await _reading(request).whole(creator_of(request), _asked(request))
     fan_id = whole.intent.recipient_id if whole.intent is not None else None
     return data(request.scope, _shown(whole, fan_id))
 
@@ -248,7 +248,7 @@ async def approve_workflow(request: Request) -> Response:
     """Let a draft be sent, by its version. Raises `WorkflowConflict`, `DraftStale`."""
     draft = Named(_asked(request), (await _given(request, Approve)).version)
     user = principal_of(request).user_id
-    return _moved(request, await _approvals(request).approve(_creator(request), draft, user))
+    return _moved(request, await _approvals(request).approve(creator_of(request), draft, user))
 
 
 async def approve_workflows(request: Request) -> Response:
@@ -256,7 +256,7 @@ async def approve_workflows(request: Request) -> Response:
     given = await _given(request, ApproveSeveral)
     drafts = [Named(bytes.fromhex(one.workflow_id), one.version) for one in given.drafts]
     found = await _approvals(request).approve_several(
-        _creator(request), drafts, principal_of(request).user_id
+        creator_of(request), drafts, principal_of(request).user_id
     )
     judged = [_judged(draft, one) for draft, one in zip(drafts, found, strict=True)]
     return data(request.scope, judged)
@@ -268,7 +268,7 @@ async def reject_workflow(request: Request) -> Response:
     return _moved(
         request,
         await _approvals(request).reject(
-            _creator(request),
+            creator_of(request),
             Named(_asked(request), given.version),
             principal_of(request).user_id,
             given.reason,
@@ -286,7 +286,7 @@ async def edit_workflow(request: Request) -> Response:
     return _moved(
         request,
         await _approvals(request).edit(
-            _creator(request),
+            creator_of(request),
             Named(_asked(request), given.version),
             principal_of(request).user_id,
             given.messages,
@@ -299,7 +299,7 @@ async def cancel_workflow(request: Request) -> Response:
     """End a workflow, unless it is being sent."""
     user = principal_of(request).user_id
     return _moved(
-        request, await _approvals(request).cancel(_creator(request), _asked(request), user)
+        request, await _approvals(request).cancel(creator_of(request), _asked(request), user)
     )
 
 
@@ -307,7 +307,7 @@ async def retry_workflow(request: Request) -> Response:
     """Compose it again, from the memory of then."""
     user = principal_of(request).user_id
     return _moved(
-        request, await _approvals(request).retry(_creator(request), _asked(request), user)
+        request, await _approvals(request).retry(creator_of(request), _asked(request), user)
     )
 
 
@@ -318,7 +318,7 @@ async def resolve_workflow(request: Request) -> Response:
     sending = Sending(components.pool, Vault(components.keyring), "person")
     user = principal_of(request).user_id
     row = await sending.resolve(
-        _creator(request), _asked(request), user, sent=given.sent, text=given.text
+        creator_of(request), _asked(request), user, sent=given.sent, text=given.text
     )
     return _moved(request, row)
 
@@ -326,7 +326,7 @@ async def resolve_workflow(request: Request) -> Response:
 async def hold_fan(request: Request) -> Response:
     """Keep the AI silent for a fan for 12 hours, or let it speak again."""
     given = await _given(request, Hold)
-    components, creator = components_of(request), _creator(request)
+    components, creator = components_of(request), creator_of(request)
     vault, user = Vault(components.keyring), principal_of(request).user_id
     fan_id = check_id("fanId", given.fan_id)
     async with database_errors(), components.pool.acquire() as connection:
@@ -343,7 +343,7 @@ async def hold_fan(request: Request) -> Response:
 async def halt_sends(request: Request) -> Response:
     """Stop all sends of the creator, or let them go on."""
     given = await _given(request, Halt)
-    components, creator = components_of(request), _creator(request)
+    components, creator = components_of(request), creator_of(request)
     async with database_errors(), components.pool.acquire() as connection:
         if given.halt:
             await holds.halt(connection, creator, principal_of(request).user_id)
@@ -359,7 +359,7 @@ async def get_costs(request: Request) -> Response:
     last = datetime.now(UTC) if until is None else to_datetime(until)
     first = last - timedelta(days=30) if since is None else to_datetime(since)
     found = await Accounts(components.settings, components.pool).costs(
-        _creator(request), first, last
+        creator_of(request), first, last
     )
     fans = await _reading(request).fan_of([bytes.fromhex(one.name) for one in found["fan"]])
     names = {subject.hex(): fan for subject, fan in fans.items()}
@@ -380,10 +380,6 @@ async def get_costs(request: Request) -> Response:
         shown("fan"),
     )
     return data(request.scope, report)
-
-
-def _creator(request: Request) -> str:
-    return check_id("creatorId", principal_of(request).creator_id or "")
 
 
 def _asked(request: Request) -> bytes:
