@@ -8,6 +8,7 @@ verify        compare everything with the journal, and the journal with `interac
 places        sets of places in a topic, one bit each
 parallel      one process per core, with progress
 accounting    what became of every event, from the counters
+export        a fan's export as one document: JSON, or a page
 keys          what each key-encryption key wraps, everywhere, and retiring one
 dead_letters  what was refused, opened again
 retry         publish dead letters again

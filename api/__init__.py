@@ -25,6 +25,7 @@ erasures      DELETE clear, and how far an erasure has got
 workflows     /api/workflows: intents, drafts, decisions, holds, costs
 connections   GET, PUT and DELETE a creator's connections to platforms
 receipts      GET the proof of an erasure, and the keys to check it
+export        GET everything that is remembered of a fan, streamed
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees

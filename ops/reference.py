@@ -24,6 +24,7 @@ from api.app import ENDPOINTS
 from api.contract import Contract
 from infra.settings import Settings
 from ops.cli import fanmemory
+from privacy.holders import HOLDERS
 from schemas.dead_letters import DeadLetter
 from schemas.details import ATTACHMENTS_MAX, AttachmentType, Details, Origin, RefundReason
 from schemas.errors import FanMemoryError
@@ -134,6 +135,15 @@ def topics_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def holders_table() -> str:
+    """Every place that holds something of a fan."""
+    lines = ["| Where | What | Form | How long | What erasing does |", "|---|---|---|---|---|"]
+    for one in HOLDERS:
+        where = f"{one.kind} `{one.name}`"
+        lines.append(f"| {where} | {one.holds} | {one.form} | {one.kept} | {one.erasure} |")
+    return "\n".join(lines) + "\n"
+
+
 def errors_table() -> str:
     """Every error: what it says, and what to do."""
     lines = ["| Says | HTTP | What to do |", "|---|---|---|"]
@@ -225,6 +235,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "commands": commands_list,
     "topics": topics_table,
     "errors": errors_table,
+    "holders": holders_table,
     "fields": fields_table,
     "record": partial(struct_table, JournalRecord),
     "entry": partial(struct_table, JournalEntry),

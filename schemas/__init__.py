@@ -16,6 +16,7 @@ answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`
 control        orders among the events; `erased` is the ledger of what they did
 dead_letters   what was refused, or conflicts
+export         the parts of everything that is told of one fan
 receipts       proof of an erasure, which names nobody
 topics         every Kafka topic, named once
 positions      `topic-partition:offset`

@@ -21,6 +21,7 @@ outbox       what is to be told on Kafka, in the transaction that it tells of
 letters      dead letters: made, written, counted by reason
 relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one
+export       everything that is remembered of one fan, in parts
 receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash
 erasure      deletes what is held of a fan, at once and in order; how far each has got

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "erase": ("ops.cli.erase:erase", "Erase everything that is held of a fan."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
+    "export": ("ops.cli.export:export", "Write everything that is remembered of a fan."),
     "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "llm": ("ops.cli.processes:llm", "Run one process of the LLM agent."),
