@@ -9,6 +9,7 @@ places        sets of places in a topic, one bit each
 parallel      one process per core, with progress
 accounting    what became of every event, from the counters
 export        a fan's export as one document: JSON, or a page
+sweep         erase whom a creator's retention names
 keys          what each key-encryption key wraps, everywhere, and retiring one
 dead_letters  what was refused, opened again
 retry         publish dead letters again

@@ -26,6 +26,7 @@ workflows     /api/workflows: intents, drafts, decisions, holds, costs
 connections   GET, PUT and DELETE a creator's connections to platforms
 receipts      GET the proof of an erasure, and the keys to check it
 export        GET everything that is remembered of a fan, streamed
+retention     PUT, GET how long a creator keeps a silent fan
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees

@@ -316,6 +316,7 @@ WITHOUT_FANS: Final = {
         "key_binding": "how keys are wrapped",
         "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
+        "retention": "a creator's rule",
         "retired_key": "ids of key-encryption keys",
         "creator_key": "the keys of creators, wrapped",
         "halt": "that a creator's sends stand still",

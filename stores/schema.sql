@@ -510,6 +510,14 @@ CREATE TABLE provider_pause (
     settings text NOT NULL DEFAULT ''
 );
 
+-- How long a creator keeps what; who has no row keeps everything.
+CREATE TABLE retention (
+    creator_id  text PRIMARY KEY,
+    -- A fan without events for so many days is erased.
+    silent_days integer NOT NULL CHECK (silent_days > 0),
+    changed_at  timestamptz NOT NULL DEFAULT now()
+);
+
 -- Each generation has a schema of its own: g1, g2, ...
 CREATE SCHEMA g1;
 CREATE TABLE g1.fan_state (

@@ -30,6 +30,7 @@ from stores.cache import open_cache
 from stores.erasing import Eraser
 from stores.letters import Letters
 from stores.relay import Relay
+from stores.vacuum import Vacuum
 from streams import transport
 from streams.batching import BatchLoop
 from streams.ingest import Ingest
@@ -118,7 +119,7 @@ def build_app(settings: Settings) -> Any:
 
     app.opening.append(open_resources)
     app.closing.append(close_resources)
-    tasks = (relay.run, eraser.run, project.refresh_cache, watchdog.run)
+    tasks = (relay.run, eraser.run, Vacuum(settings).run, project.refresh_cache, watchdog.run)
     for run in (*(loop.run for loop in loops), *tasks):
         app.task(run)
     return app

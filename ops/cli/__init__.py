@@ -41,6 +41,7 @@ COMMANDS: Final = {
         "ops.cli.suppression:suppression",
         "Say of whom nothing more is to be remembered.",
     ),
+    "sweep": ("ops.cli.sweep:sweep", "Erase whom a creator's retention names."),
     "token": ("ops.cli.token:token", "Print a development JWT."),
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
     "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),

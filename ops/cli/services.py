@@ -47,6 +47,7 @@ def up(data: Path, api_port: int | None, workers: int | None, as_json: bool) -> 
 async def _up(
     data: Path, api_port: int | None, workers: int | None, as_json: bool, console: Console
 ) -> None:
+    from admin.sweep import daily
     from ops.system import running_system
 
     task = asyncio.current_task()
@@ -79,7 +80,7 @@ async def _up(
             else:
                 show(system)
             with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
+                await daily(system.settings)
             status.start()
     console.print("Stopped.")
 

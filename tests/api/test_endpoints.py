@@ -88,7 +88,7 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     assert writing == saving | deciding | {"putConnection", "deleteConnection"}
     erasing = {name for name, scope in asked.items() if scope == "memory:erase"}
     assert erasing == {
-        *("putSuppression", "deleteSuppression"),
+        *("putSuppression", "deleteSuppression", "putRetention"),
         *("clearMemory", "getErasure", "getReceipt"),
     }
     assert reading == set(asked) - writing - erasing

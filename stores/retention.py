@@ -1,0 +1,55 @@
+"""Retention: how long a creator keeps a fan of whom nothing is heard. By default for ever."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from infra.postgres import Connection, Executor, database_errors
+from infra.sql import load_queries
+
+_QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "retention.sql")
+_LOCK: Final = 0x66616E7377  # "fansw": one sweep at a time in a database
+DAYS_MAX: Final = 36_500
+
+
+class Rule(NamedTuple):
+    """Of one creator."""
+
+    creator_id: str
+    silent_days: int
+    """A fan without events for so long is erased."""
+
+
+async def find(executor: Executor, creator_id: str) -> int | None:
+    """`silentDays` of a creator; None: everything is kept."""
+    async with database_errors():
+        days: int | None = await executor.fetchval(_QUERIES.find, creator_id)
+        return days
+
+
+async def put(executor: Executor, creator_id: str, silent_days: int | None) -> None:
+    """None: everything is kept."""
+    async with database_errors():
+        if silent_days is None:
+            await executor.execute(_QUERIES.remove, creator_id)
+        else:
+            await executor.execute(_QUERIES.put, creator_id, silent_days)
+
+
+async def rules(executor: Executor) -> list[Rule]:
+    async with database_errors():
+        return [Rule(*row) for row in await executor.fetch(_QUERIES.rules)]
+
+
+async def silent(
+    executor: Executor, creator_id: str, since: int, after: str, count: int
+) -> list[str]:
+    """The next fans, in the order of their ids, of whom nothing has happened since then (ms)."""
+    async with database_errors():
+        rows = await executor.fetch(_QUERIES.silent, creator_id, since, after, count)
+        return [row["fan_id"] for row in rows]
+
+
+async def lock(connection: Connection) -> bool:
+    """Whether this connection is the one that may sweep; it is until it ends."""
+    async with database_errors():
+        return bool(await connection.fetchval(_QUERIES.lock, _LOCK))
