@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from infra.kafka import ERRORS, TopicPartition, reading
 from infra.settings import Settings
-from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.errors import BrokerUnavailable
 from schemas.topics import DEAD_LETTERS
@@ -40,16 +39,6 @@ async def read_newest(settings: Settings, limit: int) -> tuple[list[DeadLetter],
         starts = {place: max(first[place], until[place] - limit) for place in partitions}
         letters = await _read(consumer, starts)
         return letters[-limit:], sum(until[place] - first[place] for place in partitions)
-
-
-def opened(letter: DeadLetter, keyring: Keyring) -> bytes | None:
-    """The refused value; None for a record that had none.
-
-    Raises `SealBroken` when the keyring lacks the key, or the letter was altered.
-    """
-    if letter.sealed is None:
-        return None
-    return keyring.open(letter.kek, letter.sealed, letter.source.encode())
 
 
 async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:

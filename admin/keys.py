@@ -68,5 +68,5 @@ def _count(found: Counter[str], value: bytes | None) -> None:
         letter: DeadLetter = decode_dead_letter(value or b"")
     except msgspec.MsgspecError:
         return  # nothing of ours
-    if letter.sealed is not None:
+    if letter.sealed is not None and letter.key is None:
         found[letter.kek] += 1

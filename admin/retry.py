@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import msgspec
 
-from admin.dead_letters import opened
 from admin.emit import Emitter, Refusal, reason_of
 from infra.clock import now_ms
 from infra.postgres import connecting, database_errors
@@ -29,6 +28,7 @@ from schemas.errors import InvalidInput, SealBroken
 from schemas.events import parse_interaction
 from schemas.topics import DEAD_LETTERS
 from stores import letters as stored
+from stores.letters import LetterKeys
 
 Reread = Callable[[bytes], Iterable[bytes]]
 """The events that a refused value holds: itself, unless it is a delivery that nobody could read."""
@@ -80,7 +80,7 @@ async def retry(
     `progress` is told how many more letters were dealt with. Raises `BrokerUnavailable` and
     `DatabaseUnavailable`; then some may have been published, and may be again.
     """
-    retried, reading = Retried(), _Reading(settings, keyring, reread, as_new)
+    retried, reading = Retried(), _Reading(settings, reread, as_new)
     emitter = Emitter(settings)
     try:
         async with (
@@ -93,7 +93,8 @@ async def retry(
                 known = await stored.retried(connection, chunk)
                 fresh = [one for one in chunk if (one.source, one.refused_at) not in known]
                 retried.before += len(chunk) - len(fresh)
-                events, whole = reading.read(fresh, retried)
+                keys = await stored.keys_of(connection, keyring, fresh)
+                events, whole = reading.read(fresh, keys, retried)
                 retried.acceptable += len(events)
                 if not dry_run:
                     await emitter.send(events)
@@ -108,15 +109,14 @@ async def retry(
 class _Reading:
     """Reads letters; knows which values came before."""
 
-    def __init__(self, settings: Settings, keyring: Keyring, reread: Reread, as_new: bool) -> None:
+    def __init__(self, settings: Settings, reread: Reread, as_new: bool) -> None:
         self._currency = settings.currency
-        self._keyring = keyring
         self._reread = reread
         self._as_new = as_new
         self._seen: set[bytes] = set()
 
     def read(
-        self, letters: Sequence[DeadLetter], retried: Retried
+        self, letters: Sequence[DeadLetter], keys: LetterKeys, retried: Retried
     ) -> tuple[list[bytes], list[DeadLetter]]:
         """The events to publish, and the letters of which nothing is left out."""
         events: list[bytes] = []
@@ -128,7 +128,7 @@ class _Reading:
             if conflict and not self._as_new:
                 retried.conflicts += 1
                 continue
-            value = self._whole(letter)
+            value = _whole(letter, keys)
             if value is None:
                 retried.lost += 1
                 continue
@@ -159,13 +159,14 @@ class _Reading:
             found.append(event)
         return found, refused
 
-    def _whole(self, letter: DeadLetter) -> bytes | None:
-        if (letter.length or 0) > HEAD_BYTES_MAX:
-            return None
-        try:
-            return opened(letter, self._keyring)
-        except SealBroken:
-            return None
+
+def _whole(letter: DeadLetter, keys: LetterKeys) -> bytes | None:
+    if (letter.length or 0) > HEAD_BYTES_MAX:
+        return None
+    try:
+        return keys.open(letter)
+    except SealBroken:
+        return None
 
 
 def _named(event: bytes, source: str) -> bytes:

@@ -1,7 +1,7 @@
 """Create and check the topics of `schemas.topics` on a cluster, embedded or not."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,17 @@ from infra.kafka import (
     ConfigResourceType,
     KafkaError,
     NewTopic,
+    RecordsToDelete,
     TopicAlreadyExistsError,
+    TopicPartition,
     admin,
+    broker_errors,
     for_code,
+    reading,
 )
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Misconfigured
-from schemas.topics import SEGMENTS, TOPICS, UNLIMITED, Topic
+from schemas.topics import INTERACTIONS, SEGMENTS, TOPICS, UNLIMITED, Topic
 
 # The controller answers before every broker has heard of a change.
 SETTLED_SECONDS_MAX = 15.0
@@ -173,6 +177,27 @@ async def _as_wanted(client: Any, settings: Settings) -> None:
         if asyncio.get_running_loop().time() > deadline:
             raise BrokerUnavailable("The topics have not changed yet.")
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def trim(settings: Settings, nexts: Mapping[int, int]) -> dict[int, int]:
+    """Delete of `interactions` what lies below these offsets, by partition, before its retention
+    does; returns how many records that were. Raises `BrokerUnavailable`, or KafkaError.
+
+    What is deleted can't be written again, should the journal lose its tail.
+    """
+    async with reading(settings) as consumer, admin(settings) as client:
+        places = {TopicPartition(INTERACTIONS.name, p): next for p, next in nexts.items()}
+        async with broker_errors():
+            firsts = await consumer.beginning_offsets(list(places))
+            ends = await consumer.end_offsets(list(places))
+        wanted = {
+            place: RecordsToDelete(before_offset=min(next, ends[place]))
+            for place, next in places.items()
+            if min(next, ends[place]) > firsts[place]
+        }
+        if wanted:
+            await client.delete_records(wanted)
+    return {place.partition: one.before_offset - firsts[place] for place, one in wanted.items()}
 
 
 async def recreate(settings: Settings) -> None:

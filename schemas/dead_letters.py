@@ -48,7 +48,7 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     refused_at: str
     """Kafka's time of the refused record: the same whenever ingest tries again."""
     kek: str
-    """Id of the keyring's key that the copy is sealed under."""
+    """Id of the keyring's key that the copy is sealed under; empty where `key` says it."""
     sealed: bytes | None
     """AES-256-GCM of the refused value's first `HEAD_BYTES_MAX` bytes (base64 in JSON); null for a
     record without a value."""
@@ -57,6 +57,10 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     which hold the whole value."""
     digest: str | None = None
     """BLAKE2b of the whole value, under a key of the keyring's: equal values have equal ones."""
+    key: str | None = None
+    """What the copy is sealed under: `subject:UUID`, the key of the fan that it names, gone when
+    the fan is erased; or `day:YYYY-MM-DD`, destroyed when the topic has let go of it. Null in
+    letters of earlier versions, which are sealed under the keyring itself."""
 
 
 encode_dead_letter = msgspec.json.Encoder().encode

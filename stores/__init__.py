@@ -19,6 +19,7 @@ conflicts    whether an event of a known identity is another one; no I/O
 quarantine   records that could not be opened or folded
 outbox       what is to be told on Kafka, in the transaction that it tells of
 letters      dead letters: made, written, counted by reason
+day_keys     keys of a day, for dead letters of nobody who is known
 relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one
 export       everything that is remembered of one fan, in parts

@@ -1,20 +1,27 @@
 """Dead letters: made sealed, written into the outbox, and counted by their reason.
 
 Ingest writes one for what it refuses, projection for what conflicts with a known event, each in the
-transaction that counts it. Whatever came, a letter is bounded. And it is remembered which of them
-were published again (`admin.retry`).
+transaction that counts it. Whatever came, a letter is bounded. Its copy is sealed under the key of
+the fan whom it names, if that one is known, else under a key of the day. And it is remembered which
+of them were published again (`admin.retry`).
 """
 
+import contextlib
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from infra.postgres import Connection, Executor
 from infra.sql import load_queries
 from privacy.keys import Keyring
-from privacy.subjects import Subject
+from privacy.seal import seal, unseal
+from privacy.subjects import Subject, Subjects
 from schemas.dead_letters import (
     CONFLICT_REASON,
     HEAD_BYTES_MAX,
@@ -22,14 +29,19 @@ from schemas.dead_letters import (
     encode_dead_letter,
     reason_class,
 )
+from schemas.errors import SealBroken
 from schemas.positions import Position
 from schemas.rendered import render_interaction
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTIONS
+from stores import day_keys
 from stores.folding import FramedBatch, OpenedRecord
 from stores.outbox import Outgoing
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "letters.sql")
+_TOPIC: Final = DEAD_LETTERS.name.encode()
+OF_SUBJECT: Final = "subject:"
+OF_DAY: Final = "day:"
 
 
 class Letter(NamedTuple):
@@ -41,6 +53,25 @@ class Letter(NamedTuple):
     outgoing: Outgoing
 
 
+class Sealing(NamedTuple):
+    """What a letter's copy is sealed under."""
+
+    key: str
+    """As `DeadLetter.key` names it."""
+    cipher: AESGCM
+
+    @classmethod
+    def of_subject(cls, subject: Subject) -> "Sealing":
+        return cls(f"{OF_SUBJECT}{uuid.UUID(bytes=subject.id)}", subject.cipher)
+
+    @classmethod
+    def of_day(cls, day: str, cipher: AESGCM) -> "Sealing":
+        return cls(OF_DAY + day, cipher)
+
+    def seal(self, value: bytes, source: bytes) -> bytes:
+        return seal(self.cipher, value, _TOPIC, self.key.encode(), source)
+
+
 class Letters:
     """Makes letters with one keyring."""
 
@@ -49,11 +80,22 @@ class Letters:
         self._digests = keyring.derive(b"dead-letter")
 
     def letter(
-        self, source: Position, value: bytes | None, field: str, reason: str, time: int
+        self,
+        source: Position,
+        value: bytes | None,
+        field: str,
+        reason: str,
+        time: int,
+        sealing: Sealing | None = None,
     ) -> Letter:
-        """`source` is the refused record's place, `time` Kafka's time of it in ms."""
-        key = str(source).encode()
-        kek, sealed = self._keyring.seal((value or b"")[:HEAD_BYTES_MAX], key)
+        """`source` is the refused record's place, `time` Kafka's time of it in ms.
+
+        Without a `sealing` the copy is sealed under the keyring, as former versions did.
+        """
+        key, head = str(source).encode(), (value or b"")[:HEAD_BYTES_MAX]
+        kek, sealed = ("", b"") if sealing else self._keyring.seal(head, key)
+        if sealing is not None:
+            sealed = sealing.seal(head, key)
         letter = DeadLetter(
             source=str(source),
             field=field,
@@ -63,6 +105,7 @@ class Letters:
             sealed=None if value is None else sealed,
             length=None if value is None else len(value),
             digest=None if value is None else self._digest(value),
+            key=None if sealing is None else sealing.key,
         )
         topic = INTENT_DEAD_LETTERS if source.topic == INTENTS.name else DEAD_LETTERS
         outgoing = Outgoing(topic.name, None, key, encode_dead_letter(letter), source.partition)
@@ -87,11 +130,56 @@ class Letters:
 
     def _conflict(self, one: OpenedRecord, who: Subject, source: Position, time: int) -> Letter:
         value = render_interaction((who.creator_id, who.fan_id), one.entry)
-        return self.letter(source, value, "eventId", CONFLICT_REASON, time)
+        sealing = Sealing.of_subject(who)
+        return self.letter(source, value, "eventId", CONFLICT_REASON, time, sealing)
 
     def _digest(self, value: bytes) -> str:
         """Keyed, because a short text could be guessed from a plain one."""
         return blake2b(value, key=self._digests, digest_size=16).hexdigest()
+
+
+class LetterKeys:
+    """Opens letters whose keys were looked up."""
+
+    def __init__(self, keyring: Keyring, ciphers: Mapping[str, AESGCM]) -> None:
+        self._keyring = keyring
+        self._ciphers = ciphers
+
+    def open(self, letter: DeadLetter) -> bytes | None:
+        """The refused value; None for a record that had none.
+
+        Raises `SealBroken` when its key is gone, as that of a fan who was erased, when the keyring
+        lacks it, or when the letter was altered.
+        """
+        source = letter.source.encode()
+        if letter.sealed is None:
+            return None
+        if letter.key is None:
+            return self._keyring.open(letter.kek, letter.sealed, source)
+        cipher = self._ciphers.get(letter.key)
+        if cipher is None:
+            raise SealBroken("The key of this letter is gone, or the keyring lacks its key.")
+        return unseal(cipher, letter.sealed, _TOPIC, letter.key.encode(), source)
+
+
+async def keys_of(
+    connection: Connection, keyring: Keyring, letters: Iterable[DeadLetter]
+) -> LetterKeys:
+    """Look up the keys of these letters."""
+    named = {one.key for one in letters if one.key is not None}
+    ciphers: dict[str, AESGCM] = {}
+    subjects = {}
+    for key in named:
+        with contextlib.suppress(ValueError, SealBroken):
+            if key.startswith(OF_SUBJECT):
+                subjects[uuid.UUID(key.removeprefix(OF_SUBJECT)).bytes] = key
+            elif key.startswith(OF_DAY):
+                day = date.fromisoformat(key.removeprefix(OF_DAY))
+                ciphers[key] = await day_keys.find(connection, keyring, day)
+    locked: dict[bytes, SealBroken] = {}
+    found = await Subjects(keyring, len(subjects)).lookup(connection, subjects, locked)
+    ciphers |= {subjects[id]: one.cipher for id, one in found.items()}
+    return LetterKeys(keyring, ciphers)
 
 
 async def count(connection: Connection, topic: str, reasons: Iterable[tuple[int, str]]) -> None:

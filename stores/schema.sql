@@ -282,6 +282,13 @@ CREATE TABLE erased_subject (
 );
 CREATE INDEX erased_subject_erasure ON erased_subject (erasure);
 
+-- Keys of a day: for dead letters of nobody who is known. Destroyed when their topic has let go of them.
+CREATE TABLE day_key (
+    day         date PRIMARY KEY,
+    kek         text NOT NULL,
+    wrapped_key bytea NOT NULL
+);
+
 -- How far the topic erasures was applied to this database: a restored one has fallen behind.
 CREATE TABLE ledger_position (
     partition integer PRIMARY KEY,

@@ -31,7 +31,7 @@ import logging
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
 from infra.clock import now_ms
@@ -52,11 +52,11 @@ from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
-from stores import erasure, history, letters, outbox, suppression
+from stores import day_keys, erasure, history, letters, outbox, suppression
 from stores.attempts import REASON, Attempts, Places
 from stores.erasing import Eraser
 from stores.generations import INTAKE_GENERATION, require_partitions
-from stores.letters import Letter, Letters
+from stores.letters import Letter, Letters, Sealing
 from stores.positions import (
     Acknowledged,
     Batch,
@@ -79,6 +79,15 @@ KEY_LACKING = "this fan's key does not open"
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 
 
+class _Refused(NamedTuple):
+    """A record that is to be a dead letter."""
+
+    source: Position
+    raw: Any
+    field: str
+    reason: str
+
+
 @dataclass(slots=True)
 class _Intake:
     """What one unit turned into."""
@@ -88,7 +97,7 @@ class _Intake:
     journal: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=dict)
     sources: dict[int, list[Any]] = field(default_factory=dict)
     """The records that those of `journal` were made of, in the same order."""
-    dead_letters: dict[int, list[Letter]] = field(default_factory=dict)
+    dead_letters: dict[int, list["_Refused"]] = field(default_factory=dict)
     """By partition of `interactions`."""
     suppressed: list[tuple[int, int]] = field(default_factory=list)
     """(partition, offset)"""
@@ -417,9 +426,8 @@ class Ingest:
 
     def _set_aside(self, intake: _Intake, record: Any, field: str, reason: str) -> None:
         source = Position(INTERACTIONS.name, record.partition, record.offset)
-        intake.dead_letters.setdefault(record.partition, []).append(
-            self._letters.letter(source, record.value, field, reason, record.timestamp)
-        )
+        refused = _Refused(source, record, field, reason)
+        intake.dead_letters.setdefault(record.partition, []).append(refused)
 
     def _seal(self, intake: _Intake, subjects: dict[tuple[str, str], Any]) -> None:
         left = intake.accepted
@@ -530,7 +538,8 @@ class Ingest:
                 connection, INTAKE_GENERATION, INTERACTIONS.name, acknowledged.items()
             )
             await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, counts)
-            written = [one for ones in intake.dead_letters.values() for one in ones]
+            refused = [one for ones in intake.dead_letters.values() for one in ones]
+            written = await self._letters_of(connection, refused)
             await suppression.note_records(connection, intake.suppressed)
             await outbox.write(connection, [one.outgoing for one in written])
             await letters.count(connection, INTERACTIONS.name, self._fresh_reasons(written))
@@ -538,6 +547,25 @@ class Ingest:
         for partition, known in acknowledged.items():
             if partition in self.positions.held:
                 self.positions.held[partition].acknowledged = known
+
+    async def _letters_of(
+        self, connection: Connection, refused: Sequence[_Refused]
+    ) -> list[Letter]:
+        """Each sealed under the key of the fan whom it names, or under the day's."""
+        if not refused:
+            return []
+        whose = [named_in(one.raw.value) for one in refused]
+        locked: dict[Relationship, SealBroken] = {}
+        pairs = {who for who in whose if who is not None}
+        known = await self._subjects.find(connection, pairs, locked)
+        day = Sealing.of_day(*await day_keys.today(connection, self._keyring))
+        return [
+            self._letters.letter(
+                *(one.source, one.raw.value, one.field, one.reason, one.raw.timestamp),
+                Sealing.of_subject(known[who]) if who in known else day,
+            )
+            for one, who in zip(refused, whose, strict=True)
+        ]
 
     def _all_acknowledged(self) -> dict[int, dict[int, Acknowledged]]:
         """What each of our partitions knows to be in the journal, this unit included."""

@@ -27,7 +27,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from admin.accounting import Account, wait_until_told
 from admin.topics import partitions_of
 from infra.kafka import client_options
-from infra.postgres import open_pool
+from infra.postgres import connecting, open_pool
 from infra.settings import Settings
 from ops.services import Endpoints
 from ops.services.process import launcher
@@ -40,6 +40,7 @@ from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
 from stores.cache import Cache, open_cache
 from stores.cached import Remembered, remembered
 from stores.erasing import Eraser
+from stores.letters import keys_of
 from stores.snapshot import open_snapshot
 from stores.store import Store
 from streams.app import GROUP
@@ -324,12 +325,11 @@ class Pipeline:
             await wait_until_told(store, WAIT_SECONDS_MAX)
         found = []
         for one in await self.records(DEAD_LETTERS.name):
-            letter = decode_dead_letter(one.value)
-            assert one.key == letter.source.encode()
-            sealed = letter.sealed
-            opened = None if sealed is None else self.keyring.open(letter.kek, sealed, one.key)
-            found.append((letter, opened))
-        return found
+            found.append(decode_dead_letter(one.value))
+            assert one.key == found[-1].source.encode()
+        async with connecting(self.settings.postgres_url) as connection:
+            keys = await keys_of(connection, self.keyring, found)
+        return [(letter, keys.open(letter)) for letter in found]
 
     # Postgres.
 

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.dead_letters import opened, read_newest
+from admin.dead_letters import read_newest
 from admin.retry import Retried, retry
+from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
@@ -23,10 +24,11 @@ from privacy.keys import Keyring
 from schemas.dead_letters import HEAD_BYTES_MAX, DeadLetter
 from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS
+from stores.letters import LetterKeys, keys_of
 
 RETRIED_MAX = 10_000
 """Letters that one --retry looks at, the newest."""
-CANT_OPEN = "the keyring lacks its key, or it was altered"
+CANT_OPEN = "its key is gone, the keyring lacks it, or the letter was altered"
 
 
 @click.command()
@@ -91,16 +93,22 @@ def dlq(
             retried = asyncio.run(doing)
         _report(retried, len(letters), total, dry_run, as_json)
         return
+    keys = None
+    if keyring is not None:
+        keys = asyncio.run(_keys(with_secrets(Settings(), data), keyring, letters))
     if as_json:
-        print_json(
-            {"total": total, "deadLetters": [describe(letter, keyring) for letter in letters]}
-        )
+        print_json({"total": total, "deadLetters": [describe(letter, keys) for letter in letters]})
     else:
-        _show(letters, total, keyring)
+        _show(letters, total, keys)
 
 
-def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
-    """One dead letter for machines; with a keyring its value, as text where it is text."""
+async def _keys(settings: Settings, keyring: Keyring, letters: list[DeadLetter]) -> LetterKeys:
+    async with connecting(settings.postgres_url) as connection, database_errors():
+        return await keys_of(connection, keyring, letters)
+
+
+def describe(letter: DeadLetter, keys: LetterKeys | None) -> dict[str, object]:
+    """One dead letter for machines; with its keys its value, as text where it is text."""
     told: dict[str, object] = {
         "source": letter.source,
         "field": letter.field,
@@ -109,10 +117,10 @@ def describe(letter: DeadLetter, keyring: Keyring | None) -> dict[str, object]:
         "length": letter.length,
         "digest": letter.digest,
     }
-    if keyring is None:
+    if keys is None:
         return told
     try:
-        value = opened(letter, keyring)
+        value = keys.open(letter)
     except SealBroken:
         return told | {"error": CANT_OPEN}
     try:
@@ -163,7 +171,7 @@ def _report(retried: Retried, looked: int, total: int, dry_run: bool, as_json: b
         click.echo(f"the newest {RETRIED_MAX:,} of {total:,} were looked at")
 
 
-def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> None:
+def _show(letters: list[DeadLetter], total: int, keys: LetterKeys | None) -> None:
     console = Console()
     if not letters:
         console.print(f"nothing on {DEAD_LETTERS.name}", highlight=False)
@@ -176,17 +184,17 @@ def _show(letters: list[DeadLetter], total: int, keyring: Keyring | None) -> Non
         why = Text(f"{letter.field}: {letter.reason}", "red")
         if (letter.length or 0) > HEAD_BYTES_MAX:
             why.append(f" (the first {HEAD_BYTES_MAX:,} of {letter.length:,} bytes are kept)")
-        if keyring is not None:
-            why.append("\n" + _value(letter, keyring), "not dim default")
+        if keys is not None:
+            why.append("\n" + _value(letter, keys), "not dim default")
         table.add_row(letter.refused_at[:19].replace("T", " "), letter.source, why)
     console.print(table)
     if total > len(letters):
         console.print(Text(f"the newest {len(letters)} of {total:,}; --newest shows more", "dim"))
 
 
-def _value(letter: DeadLetter, keyring: Keyring) -> str:
+def _value(letter: DeadLetter, keys: LetterKeys) -> str:
     try:
-        value = opened(letter, keyring)
+        value = keys.open(letter)
     except SealBroken:
         return CANT_OPEN
     return "no value" if value is None else printable(value.decode(errors="replace"))

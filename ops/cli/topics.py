@@ -10,11 +10,14 @@ from rich.table import Table
 
 from admin import topics as cluster
 from admin.topics import Difference, TopicState
+from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.services import discover
 from schemas.times import DAY_MS
-from schemas.topics import UNLIMITED
+from schemas.topics import INTERACTIONS, UNLIMITED
+from stores import positions
+from stores.generations import INTAKE_GENERATION
 
 
 def _settings(data: Path) -> Settings:
@@ -106,6 +109,30 @@ def repair(data: Path, as_json: bool) -> None:
             click.echo(f"{one.topic}: {one.what} is {one.is_}, should be {one.should_be}.")
             click.echo(f"  → {one.advice}")
     sys.exit(bool(left))
+
+
+@topics.command()
+@options.data
+@options.as_json
+def trim(data: Path, as_json: bool) -> None:
+    """Delete what ingest has read of `interactions` now, and not only when its 3 days are over.
+
+    That topic holds what was sent in clear. The journal has all of it, sealed; but should the
+    journal lose its tail, what was trimmed can't be written there again.
+    """
+    settings = _settings(data)
+    url = discover.postgres_url(data, settings)
+    trimmed = asyncio.run(_trim(settings.model_copy(update={"postgres_url": url})))
+    if as_json:
+        print_json({"deleted": sum(trimmed.values()), "partitions": trimmed})
+    else:
+        click.echo(f"{sum(trimmed.values()):,} records deleted of {INTERACTIONS.name}")
+
+
+async def _trim(settings: Settings) -> dict[int, int]:
+    async with connecting(settings.postgres_url) as connection, database_errors():
+        known = await positions.rows(connection, INTAKE_GENERATION, INTERACTIONS.name)
+    return await cluster.trim(settings, {row.partition: row.next for row in known.values()})
 
 
 def _changed(difference: Difference) -> dict[str, str]:

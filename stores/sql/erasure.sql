@@ -9,9 +9,9 @@ INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed) VALUES ($1,
 -- name: take
 INSERT INTO erasure AS e
     (erasure, creator_id, relationship, kek, sealed, ordered_at, partition, "offset", taken_at)
-VALUES ($1, $2, $3, $4, $5, now(), $6, $7, now())
-ON CONFLICT (erasure) DO UPDATE SET ordered_at = coalesce(e.ordered_at, now()),
-    partition = excluded.partition, "offset" = excluded."offset", taken_at = now()
+VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, clock_timestamp())
+ON CONFLICT (erasure) DO UPDATE SET ordered_at = coalesce(e.ordered_at, clock_timestamp()),
+    partition = excluded.partition, "offset" = excluded."offset", taken_at = clock_timestamp()
 WHERE e.taken_at IS NULL
 RETURNING erasure;
 
@@ -92,7 +92,7 @@ SELECT pg_try_advisory_xact_lock($1);
 
 -- Where orders were written.
 -- name: ordered
-UPDATE erasure AS e SET ordered_at = now(), partition = x.partition, "offset" = x."offset"
+UPDATE erasure AS e SET ordered_at = clock_timestamp(), partition = x.partition, "offset" = x."offset"
 FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS x (erasure, partition, "offset")
 WHERE e.erasure = x.erasure AND e.taken_at IS NULL;
 
@@ -107,7 +107,7 @@ FROM unnest($1::uuid[], $2::int[]) AS x (erasure, drops) WHERE e.erasure = x.era
 
 -- Of these what nothing is left to do for. Who it was, is not needed any more.
 -- name: complete
-UPDATE erasure AS e SET completed_at = now(), kek = NULL, sealed = NULL
+UPDATE erasure AS e SET completed_at = clock_timestamp(), kek = NULL, sealed = NULL
 WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL AND e.taken_at IS NOT NULL
     AND e.dropped >= e.drops
     AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted);

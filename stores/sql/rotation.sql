@@ -3,7 +3,8 @@
 -- Every key-encryption key that is in use here.
 -- name: keks
 SELECT kek FROM subject UNION SELECT kek FROM platform_connection UNION SELECT kek FROM suppression_key
-UNION SELECT kek FROM creator_key UNION SELECT kek FROM erasure WHERE kek IS NOT NULL;
+UNION SELECT kek FROM creator_key UNION SELECT kek FROM erasure WHERE kek IS NOT NULL
+UNION SELECT kek FROM day_key;
 
 -- How many subjects are wrapped by another key.
 -- name: count_others
@@ -47,7 +48,8 @@ UPDATE suppression_key SET kek = $1, sealed = $2 WHERE sealed = $3;
 
 -- Waits for transactions that wrap anything, and keeps others from it until the commit.
 -- name: hold
-LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure, day_key
+    IN SHARE ROW EXCLUSIVE MODE;
 
 -- What each key wraps in these tables.
 -- name: wrapped
@@ -59,7 +61,9 @@ SELECT kek, 'connections', count(*) FROM platform_connection GROUP BY kek
 UNION ALL
 SELECT kek, 'suppressions', count(*) FROM suppression_key GROUP BY kek
 UNION ALL
-SELECT kek, 'pending erasures', count(*) FROM erasure WHERE kek IS NOT NULL GROUP BY kek;
+SELECT kek, 'pending erasures', count(*) FROM erasure WHERE kek IS NOT NULL GROUP BY kek
+UNION ALL
+SELECT kek, 'days of dead letters', count(*) FROM day_key GROUP BY kek;
 
 -- From now on nothing is wrapped by it.
 -- name: retire

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from admin.dead_letters import opened, read_newest
+from admin.dead_letters import read_newest
 from infra.settings import Settings
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.topics import DEAD_LETTERS
+from stores.letters import LetterKeys
 from tests.cli import Running
 from tests.pipeline import Pipeline
 
@@ -94,7 +95,7 @@ async def test_a_letter_that_ingest_wrote_twice_is_told_once(
     await pipeline.publish_records([record, record], DEAD_LETTERS.name)
     found, total = await read_newest(settings, 10)
     assert ([one.source for one in found], total) == (["interactions-0:7"], 2)
-    assert opened(found[0], pipeline.keyring) == b"value"
+    assert LetterKeys(pipeline.keyring, {}).open(found[0]) == b"value"
     assert await read_newest(settings, 1) == (found, 2)
 
 

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-from admin.dead_letters import opened, read_newest
+from admin.dead_letters import read_newest
 from admin.rebuild import rebuild
 from admin.verify import verify
 from admin.verify.differences import counter_differences
 from infra.postgres import connecting
 from stores import letters
+from stores.letters import keys_of
 from stores.tally import COUNTERS, Tally
 from tests.pipeline import Pipeline, message, purchase
 
@@ -21,7 +22,9 @@ async def conflicts(pipeline: Pipeline, count: int) -> list[dict[str, Any]]:
 
     await pipeline.wait_for(told)
     found, _ = await read_newest(pipeline.settings, 100)
-    values = [opened(one, pipeline.keyring) for one in found]
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        keys = await keys_of(connection, pipeline.keyring, found)
+    values = [keys.open(one) for one in found]
     assert {(one.field, one.reason.partition(":")[0]) for one in found} == {("eventId", "conflict")}
     return [json.loads(value) for value in values if value is not None]
 

@@ -1,6 +1,7 @@
 """Erasing a fan: what was held is gone, what is on its way too, and who comes back is new."""
 
 import asyncio
+import json
 import secrets
 import signal
 import uuid
@@ -10,22 +11,26 @@ from typing import Any
 import pytest
 
 from admin.rebuild import drop_former, rebuild
+from admin.topics import trim
 from admin.verify import verify
 from infra.failpoints import ERASING
 from infra.kafka import relationship_key
+from infra.postgres import connecting
 from lab.chaos.backwards import recreate_topic
 from ops.services.ports import free_port
 from ops.system import environment
 from privacy.control import ControlSigner
 from schemas.control import Erase, encode_control
 from schemas.erased import decode_erased
+from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores.erasing import id_text
 from stores.erasure import Status
+from stores.letters import keys_of
 from tests.api.client import running_api
 from tests.cli import fanmemory
-from tests.pipeline import Pipeline, eraser_of, fill, message
+from tests.pipeline import Pipeline, eraser_of, fill, message, purchase
 
 CREATOR = "creator"
 FORGED = 3
@@ -213,6 +218,34 @@ async def test_an_order_that_was_not_given_by_us_changes_nothing(
     assert len(await running.records(DEAD_LETTERS.name)) >= len(forged)
 
 
+async def test_what_was_refused_of_a_fan_is_erased_too(running: Pipeline, fan: str) -> None:
+    """Whose letters name nobody who is known are sealed under a key of the day."""
+    await running.publish(message(fan, 1))
+    await running.drained()
+    bad, nobody = purchase(fan, 2, -3.0), b"nobody's: " + fan.encode()
+    await running.publish(bad, nobody)
+    await running.drained()
+    opened = {letter.key: value for letter, value in await running.dead_letters() if value}
+    (subject,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    key = f"subject:{subject['subject']}"
+    assert json.loads(opened[key]) == bad
+    (letter,) = [one for one, value in await running.dead_letters() if value == nobody]
+    assert letter.key is not None and letter.key.startswith("day:")
+    (theirs,) = [one for one, _ in await running.dead_letters() if one.key == key]
+
+    assert (await erase(running, fan)).completed_at is not None
+
+    async with connecting(running.settings.postgres_url) as connection:
+        keys = await keys_of(connection, running.keyring, [letter, theirs])
+        assert keys.open(letter) == nobody
+        with pytest.raises(SealBroken):
+            keys.open(theirs)
+        await connection.execute("DELETE FROM day_key")
+        gone = await keys_of(connection, running.keyring, [letter])
+        with pytest.raises(SealBroken):
+            gone.open(letter)
+
+
 async def test_a_copy_of_an_order_erases_nobody_again(running: Pipeline, fan: str) -> None:
     await running.publish(message(fan, 1))
     await running.drained()
@@ -345,7 +378,10 @@ async def test_a_journal_that_is_written_again_brings_nobody_back(
             and sum((await running.lag()).values()) == 0
         )
 
-    await running.wait_for(written_again, instead=running.history)
+    async def instead() -> object:
+        return everybody, await running.history(), await running.lag()
+
+    await running.wait_for(written_again, instead=instead)
     (after,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
     assert after["subject"] == before["subject"]
     async with running.stores() as (_, store):
@@ -353,3 +389,9 @@ async def test_a_journal_that_is_written_again_brings_nobody_back(
     assert [entry.event_id for _, entry in history] == ["e7", "e8"]
     report = await verify(running.settings, processes=1)
     assert report.differences == ()
+    rows = await running.fetch("SELECT partition, next FROM position WHERE generation = 0")
+    trimmed = await trim(running.settings, {row["partition"]: row["next"] for row in rows})
+    assert sum(trimmed.values()) > 0
+    assert await running.records(INTERACTIONS.name) == []
+    assert await trim(running.settings, {row["partition"]: row["next"] for row in rows}) == {}
+    assert (await verify(running.settings, processes=1)).differences == ()
