@@ -23,6 +23,7 @@ ol > li { border-top: 1px solid var(--line); padding: 0.5rem 0; }
 _TITLES: Final = {
     "export": "What this is",
     "suppression": "Whether anything more is remembered",
+    "retention": "How long it is kept",
     "context": "What is remembered",
     "cameFrom": "Where that came from",
     "state": "The numbers behind it",

@@ -31,7 +31,7 @@ from schemas.relationship import Relationship
 from schemas.rendered import render_interaction
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import suppression
+from stores import retention, suppression
 from stores.store import Store
 from stores.workflows.reading import Reading, Whole
 from stores.workflows.sealed import Vault
@@ -64,6 +64,7 @@ async def exported(
             raise FanNotFound
         yield Section("export", _head(who, now))
         yield Section("suppression", {"suppressed": since is not None, "since": _time(since)})
+        yield Section("retention", {"silentDays": await retention.find(connection, who[0])})
         if row is None:
             return
         subject = _opened(keyring, row)

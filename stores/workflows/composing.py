@@ -17,6 +17,7 @@ from schemas.errors import Fenced, SealBroken
 from schemas.intents import Intent
 from schemas.sending import AUTOMATIC
 from schemas.workflows import TraceEvent
+from stores import suppression
 from stores.workflows import holds, telling
 from stores.workflows.ending import end
 from stores.workflows.intake import newer_reply, supersede
@@ -97,6 +98,9 @@ class Composing:
         subject = await self._vault.find(connection, row.creator_id, fan_id)
         if subject is None:
             await end(connection, self._vault, row, "failed", "fan_unknown", scrub=True)
+            return None
+        if await suppression.among(connection, self._vault.keyring, [(row.creator_id, fan_id)]):
+            await end(connection, self._vault, row, "cancelled", "suppressed")
             return None
         if row.subject is None:
             # The fan's first message came behind the intent.

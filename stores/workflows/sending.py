@@ -30,7 +30,7 @@ from schemas.errors import Fenced, WorkflowConflict
 from schemas.sending import SPACING_SECONDS, night_ends
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
-from stores import outbox
+from stores import outbox, suppression
 from stores.outbox import Outgoing
 from stores.workflows import holds, telling
 from stores.workflows.composing import decide
@@ -109,6 +109,10 @@ class Sending:
         found = await connection.fetchrow(_QUERIES.approved_draft, row.workflow, row.approved)
         if subject is None or found is None or found["body"] is None or row.intent is None:
             await end(connection, self._vault, row, "failed", "fan_unknown", scrub=True)
+            return None
+        who = (subject.creator_id, subject.fan_id)
+        if await suppression.among(connection, self._vault.keyring, [who]):
+            await self._end(connection, row, "cancelled", "suppressed")
             return None
         if await self._has_to_wait(connection, row, now):
             return None
@@ -308,7 +312,11 @@ class Sending:
             return await self._end(connection, row, "failed", "not_sent")
 
     async def _end(
-        self, connection: Connection, row: Workflow, state: Literal["failed", "expired"], why: str
+        self,
+        connection: Connection,
+        row: Workflow,
+        state: Literal["failed", "expired", "cancelled"],
+        why: str,
     ) -> Workflow:
         ended = await end(connection, self._vault, row, state, why)
         if row.subject is not None:

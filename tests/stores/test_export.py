@@ -48,7 +48,7 @@ async def test_it_equals_what_context_and_history_hold(
 ) -> None:
     document = json.loads(await written(stores, store_settings))
     assert list(document) == [
-        *("export", "suppression", "context", "cameFrom", "state"),
+        *("export", "suppression", "retention", "context", "cameFrom", "state"),
         *("events", "quarantine", "workflows", "costs"),
     ]
     found = await stores.store.read(*WHO)
@@ -67,6 +67,7 @@ async def test_it_equals_what_context_and_history_hold(
     assert document["cameFrom"]["events"] == 62
     assert "message" in document["cameFrom"]["movedBy"]["recentMessages"]
     assert document["suppression"] == {"suppressed": False, "since": None}
+    assert document["retention"] == {"silentDays": None}
     assert document["export"]["exportedAt"] == render_time(NOW)
 
 
@@ -118,7 +119,7 @@ async def test_whom_nothing_is_known_of_and_who_only_is_suppressed(
     await suppression.put(stores.pool, stores.keyring, nobody)
     parts = exported(store_settings, stores.pool, stores.keyring, nobody, NOW)
     names = [part.name async for part in parts]  # type: ignore[union-attr]
-    assert names == ["export", "suppression"]
+    assert names == ["export", "suppression", "retention"]
 
 
 async def test_it_breaks_off_when_the_fan_is_erased_meanwhile(

@@ -11,6 +11,7 @@ from infra.postgres import open_pool
 from infra.settings import Settings
 from schemas.errors import Fenced, WorkflowConflict
 from schemas.times import render_time
+from stores import suppression
 from stores.workflows import holds
 from stores.workflows.approving import Named
 from tests.stores.workflows import OPERATOR, Desk
@@ -75,6 +76,21 @@ async def test_messages_to_one_recipient_are_45_seconds_apart_and_in_order(desk:
     free_at = await desk.pool.fetchval("SELECT free_at FROM send_slot")
     now = await desk.pool.fetchval("SELECT clock_timestamp()")
     assert timedelta(seconds=44) < free_at - now <= timedelta(seconds=45)
+
+
+async def test_nothing_is_drafted_for_a_suppressed_fan_and_nothing_approved_is_sent(
+    desk: Desk,
+) -> None:
+    approved = await desk.approved("i1", "Good morning!")
+    await suppression.put(desk.pool, desk.keyring, ("creator", "fan"))
+    assert await desk.begins() is None
+    row = await desk.row(approved)
+    assert (row.state, row.reason) == ("cancelled", "suppressed")
+    assert await desk.told("interactions") == []
+    asked = await desk.intend("i2")
+    assert await desk.composing.begin(await desk.claim()) is None
+    row = await desk.row(asked)
+    assert (row.state, row.reason) == ("cancelled", "suppressed")
 
 
 async def test_only_one_send_is_under_way_however_many_try(desk: Desk) -> None:
