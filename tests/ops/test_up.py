@@ -87,7 +87,7 @@ def test_up_says_where_everything_is_and_keeps_passwords_to_itself(system: Up) -
     endpoints = load(Path(data_of(system)))
     assert endpoints is not None
     assert system.said["endpoints"] == endpoints.public()
-    assert set(system.said["processes"]) == {"api", "worker-1", "worker-2"}
+    assert set(system.said["processes"]) == {"api", "llm", "worker-1", "worker-2"}
     with urllib.request.urlopen(endpoints.api_url + "/health/live", timeout=5) as answer:
         assert answer.status == 200
 
