@@ -13,9 +13,11 @@ from ops.services import EmbeddedServices, Endpoints
 from tests import cli, forked, measuring
 from tests import services as helpers
 
+DEMONSTRATED = "demonstrated"
 FIRST = (
-    *("test_chaos.py", "test_backwards.py", "test_up.py", "test_services.py", "test_secured.py"),
-    *("test_verify.py", "test_cache_honesty.py", "test_attempts.py", "test_outages.py"),
+    *("test_chaos.py", "test_backwards.py", DEMONSTRATED, "test_up.py", "test_services.py"),
+    *("test_verify.py", "test_secured.py", "test_cache_honesty.py", "test_attempts.py"),
+    "test_outages.py",
 )
 """The longest: begun first, so that the others pass beside them and all processes end together."""
 
@@ -53,11 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a fixture stays in one process: a module, or all that ask the running demo."""
     places = {name: place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+    items.sort(key=lambda item: places.get(_group(item, item.path.name), len(FIRST)))
     for item in items:
-        shared = "demonstrated" in getattr(item, "fixturenames", ())
-        group = "demonstrated" if shared else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(_group(item, str(item.path))))
+
+
+def _group(item: pytest.Item, module: str) -> str:
+    return DEMONSTRATED if DEMONSTRATED in getattr(item, "fixturenames", ()) else module
 
 
 @pytest.fixture(scope="session")
