@@ -33,7 +33,7 @@ from stores.relay import Relay
 from stores.store import Store
 from stores.workflows.composing import Composing
 from stores.workflows.queue import LEASE_SECONDS, SEND_LEASE_SECONDS, Queue
-from stores.workflows.rows import CHANNEL, Workflow
+from stores.workflows.rows import CHANNEL, Workflow, wake
 from stores.workflows.sealed import Vault
 from stores.workflows.sending import Sending
 from stores.workflows.usage import Accounts
@@ -89,6 +89,7 @@ class Agent:
         self._claimed: dict[bytes, Workflow] = {}
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._broken: BaseException | None = None
 
     def stop(self) -> None:
         """Claim nothing more, and end when what is under way has ended."""
@@ -106,15 +107,29 @@ class Agent:
             lambda: self._every(MEND_SECONDS, self._mend),
         ]
         tasks = [asyncio.ensure_future(one()) for one in beside]
+        for task in tasks:
+            task.add_done_callback(self._ended)
         log.info("the agent works", extra={"operation": "llm"})
         try:
             await self._work()
             await self._drain()
+            if self._broken is not None:
+                raise self._broken
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._close()
+
+    def _ended(self, task: "asyncio.Future[None]") -> None:
+        """What works beside ends with the agent only: without it, it is better to begin anew."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._broken = error
+            log.error("what the agent needs has ended", extra={"reason": type(error).__name__})
+            self.stop()
 
     async def _close(self) -> None:
         await self._relay.stop()
@@ -217,7 +232,7 @@ class Agent:
             async with connecting(self._settings.postgres_url) as connection:
                 await connection.add_listener(CHANNEL, woken)
                 while True:
-                    await connection.execute("")  # a dead connection says so
+                    await wake(connection)  # a dead connection says so
                     await asyncio.sleep(MEND_SECONDS)
 
         await retried(hear, self._backoff, on=UNAVAILABLE)
