@@ -256,14 +256,21 @@ def webhooks(deliveries: int, repeats: float, kills: int, seed: int, as_json: bo
 @click.command()
 @click.option("--calls", default=1_000, show_default=True, help="Calls in each part.")
 @click.option("--at-once", default=8, show_default=True, help="Callers of the second part.")
+@click.option("--fans", default=200, show_default=True, help="Whole workflows; 0: none.")
+@click.option("--parked", default=10_000, show_default=True, help="Workflows that only wait.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of that part.")
 @options.as_json
-def llm(calls: int, at_once: int, as_json: bool) -> None:
-    """What our side of a model's call adds, against a stand-in that answers at once."""
+def llm(calls: int, at_once: int, fans: int, parked: int, seconds: float, as_json: bool) -> None:
+    """What our side of a model's call adds, and what whole workflows take; the model is a stand-in
+    that answers at once."""
     import uvloop
 
+    from lab.bench import workflows
     from lab.bench.llm import measure
 
     figures = uvloop.run(measure(calls, at_once))
+    if fans:
+        figures["workflows"] = uvloop.run(workflows.measure(fans, parked, seconds))
     if as_json:
         print_json(figures)
         return
@@ -282,3 +289,12 @@ def llm(calls: int, at_once: int, as_json: bool) -> None:
         f"[dim]{busy['callers']} at once: {busy['perSecond']} calls a second,"
         f" {busy['cpuMs']} ms of CPU each[/]"
     )
+    if fans:
+        done, sent, waiting = (figures["workflows"][name] for name in ("done", "sent", "parked"))
+        console.print(
+            f"[dim]{done['workflows']:,} replies: {done['perSecond']} a second, {done['cpuMs']} ms"
+            f" of CPU each and {done['postgresCpuMs']} of Postgres\n"
+            f"approved to sent: p50 {sent['p50Ms']} ms, p99 {sent['p99Ms']} ms\n"
+            f"{waiting['workflows']:,} that wait: {waiting['agentCorePercent']} % of a core, and"
+            f" {waiting['postgresCorePercent']} % of Postgres[/]"
+        )
