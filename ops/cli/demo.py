@@ -20,7 +20,7 @@ from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.services import stop_on_signals
 from ops.demo import CREATOR, FAN, SAMPLE, Shown, run_sample
-from ops.show import show_context
+from ops.show import printable, show_context
 from ops.system import System, running_system
 
 
@@ -42,8 +42,10 @@ async def _demo(data: Path, exit_after: bool, api_port: int | None, as_json: boo
     stop_on_signals(asyncio.current_task())
     console = Console(stderr=True, quiet=as_json)
     with console.status("Starting") as status:
+        # Nobody writes while it is shown: its reply waits for no silence.
+        settings = Settings().model_copy(update={"reply_quiet_seconds": 0.0})
         async with running_system(
-            Settings(), data, api_port=api_port, on_step=status.update
+            settings, data, api_port=api_port, on_step=status.update
         ) as system:
             status.stop()
             shown = await _with_progress(system, console)
@@ -88,6 +90,13 @@ def describe(system: System, shown: Shown) -> dict[str, object]:
         "seconds": round(shown.seconds, 3),
         "engagementScore": shown.score.score,
         "context": msgspec.to_builtins(shown.context),
+        "reply": {
+            "workflowId": shown.replied.workflow_id,
+            "state": shown.replied.state,
+            "provider": shown.replied.provider,
+            "messages": list(shown.replied.messages),
+            "flags": list(shown.replied.flags),
+        },
         "endpoints": system.endpoints.public(),
     }
 
@@ -97,6 +106,7 @@ def show(system: System, shown: Shown) -> None:
     console = Console()
     console.print(show_context(shown.context))
     console.print(Panel(_account(shown), title="what became of the events", border_style="cyan"))
+    console.print(Panel(_reply(shown), title="a reply from that memory", border_style="cyan"))
     url = f"{system.endpoints.api_url}/api/of-memory/context?fanId={FAN}&creatorId={CREATOR}"
     console.print(f"\nThe API listens on {system.endpoints.api_url}. With a token for 12 hours:\n")
     # One line, however narrow the terminal: it is to be copied whole.
@@ -104,6 +114,20 @@ def show(system: System, shown: Shown) -> None:
     console.print(Text(command, style="green"), soft_wrap=True)
     where = options.data_words(system.data)
     console.print(Text(f"\nWhat was refused, opened: fanmemory dlq --open{where}", "dim"))
+
+
+def _reply(shown: Shown) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    replied = shown.replied
+    table.add_row("workflow", f"{replied.workflow_id}, drafted by {replied.provider}")
+    for text in replied.messages:
+        table.add_row("message", Text(printable(text)))
+    if replied.flags:
+        table.add_row("flags", " ".join(replied.flags))
+    table.add_row("state", f"{replied.state}: approved by demo, recorded, sent to nobody")
+    return table
 
 
 def _account(shown: Shown) -> Table:

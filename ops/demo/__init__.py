@@ -12,6 +12,7 @@ from admin.emit import Emitted, emit, shifted, to_now_ms
 from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
+from ops.demo.reply import Replied, reply
 from ops.system import System
 from schemas.context import EngagementScore, MemoryContext
 from schemas.dead_letters import DeadLetter
@@ -40,6 +41,7 @@ class Shown:
     dead_letters: list[DeadLetter]
     context: MemoryContext
     score: EngagementScore
+    replied: Replied
     token: str
 
 
@@ -71,16 +73,23 @@ async def run_sample(system: System, progress: Callable[[int], Any]) -> Shown:
         remembered = await store.read(CREATOR, FAN)
         if remembered is None:
             raise FanNotFound
+        dead = await dead_letters.read_from(settings, ends)
         now = now_ms()
+        context = render_context(
+            CREATOR, FAN, remembered.state, remembered.entries, now, settings.currency
+        )
+        replied = await reply(settings, CREATOR, FAN)
+        if replied.sent:  # it comes back as events of the creator's
+            more = len(replied.messages)
+            await wait_until_folded(store, settings, after.read + more, STANDSTILL_SECONDS_MAX)
         return Shown(
             emitted,
             after.since(before),
             seconds,
             after.accepted - after.folded,
-            await dead_letters.read_from(settings, ends),
-            render_context(
-                CREATOR, FAN, remembered.state, remembered.entries, now, settings.currency
-            ),
+            dead,
+            context,
             render_score(CREATOR, FAN, remembered.state, now),
+            replied,
             issue_token(settings, CREATOR, "demo", TOKEN_SECONDS),
         )

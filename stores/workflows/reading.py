@@ -116,6 +116,13 @@ class Reading:
                 [_decided(sealer, workflow, one) for one in decisions],
             )
 
+    async def find(self, workflow: bytes) -> Whole | None:
+        """None for one whose intent has not come yet."""
+        try:
+            return await self.whole(None, workflow)
+        except WorkflowNotFound:
+            return None
+
     async def fan_of(self, subjects: Sequence[bytes]) -> dict[bytes, str]:
         """The fans' own ids, of those that still exist."""
         async with database_errors():

@@ -27,6 +27,7 @@ DOCUMENTED = {
     "engagementScore",
     "context",
     "endpoints",
+    "reply",
 }
 
 
@@ -63,6 +64,15 @@ def test_every_event_of_the_first_run_is_accounted_for(demonstrated: Running) ->
     assert told["duplicates"] == 1
     assert told["deadLetters"] == len(told["deadLetterReasons"]) == 2
     assert told["lag"] == 0
+
+
+def test_a_reply_is_drafted_from_the_memory_approved_and_recorded_as_sent(
+    demonstrated: Running,
+) -> None:
+    for run in (demonstrated.first, demonstrated.second):
+        told = run["reply"]
+        assert (told["state"], told["provider"]) == ("sent", "template")
+        assert told["messages"]
 
 
 def test_a_second_run_continues_and_finds_its_events_there(demonstrated: Running) -> None:
