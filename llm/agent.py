@@ -84,7 +84,9 @@ class Agent:
             prices,
         )
         subjects = Subjects(keyring, settings.subject_cache_max)
-        self._relay = Relay(settings, self.pool, subjects, TOLD)
+        # Of its own: workflows that wait for a connection don't keep from telling what is done.
+        self._telling = new_pool(settings.postgres_url, size_max=len(TOLD))
+        self._relay = Relay(settings, self._telling, subjects, TOLD)
         self._running: Background[None] = Background()
         self._claimed: dict[bytes, Workflow] = {}
         self._woken = asyncio.Event()
@@ -99,6 +101,7 @@ class Agent:
     async def run(self) -> None:
         """Work until `stop`."""
         await self.pool
+        await self._telling
         self._memory.start()
         beside: list[Callable[[], Awaitable[None]]] = [
             self._relay.run,
@@ -137,6 +140,7 @@ class Agent:
         await self._routing.close()
         await self._adapter.close()
         await self._cache.close()
+        self._telling.terminate()
         self.pool.terminate()
 
     async def _work(self) -> None:
