@@ -9,14 +9,14 @@ from typing import Final
 
 from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
+from privacy.holders import HOLDERS
 from schemas.receipts import ALGORITHM, Emptied, Form, Receipt, Remains
 from schemas.times import from_datetime, render_time
 from schemas.topics import (
     DEAD_LETTERS,
-    ERASURES,
-    INTERACTIONS,
-    JOURNAL,
-    MEMORY_UPDATES,
+    INTENT_DEAD_LETTERS,
+    TOPICS,
+    UNLIMITED,
     Topic,
     gone_after_ms,
 )
@@ -25,6 +25,11 @@ from stores.erasing import id_text
 
 _SQL: Final = Path(__file__).parent / "sql" / "receipts.sql"
 _QUERIES: Final = load_queries(_SQL, generation="g")
+_FORMS: Final[dict[str, Form]] = {
+    "sealed": "sealed, its key is gone",
+    "clear": "clear",
+    "random ids": "random ids",
+}
 
 
 async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> tuple[str, Receipt] | None:
@@ -77,18 +82,22 @@ async def _states_left(connection: Connection, subjects: list[bytes]) -> int:
 
 def _remains(completed: int) -> list[Remains]:
     """In the logs, which are not rewritten; what came last came before the erasure's completion."""
-
-    def until(topic: Topic, form: Form) -> Remains:
-        return Remains("topic", topic.name, form, render_time(completed + gone_after_ms(topic)))
-
-    return [
-        until(INTERACTIONS, "clear"),
-        until(MEMORY_UPDATES, "clear"),
-        until(DEAD_LETTERS, "sealed under the keyring"),
-        Remains("topic", JOURNAL.name, "sealed, its key is gone", None),
-        Remains("topic", ERASURES.name, "random ids", None),
-        Remains("folder", "postgres", "sealed, its key is gone", None),
+    topics = {topic.name: topic for topic in TOPICS}
+    found = [
+        _left_in(topics[one.name], _FORMS[one.form], completed)
+        for one in HOLDERS
+        if one.kind == "topic"
     ]
+    return [*found, Remains("folder", "postgres", "sealed, its key is gone", None)]
+
+
+def _left_in(topic: Topic, form: Form, completed: int) -> Remains:
+    if topic in (DEAD_LETTERS, INTENT_DEAD_LETTERS):
+        # Of a fan who was not known when it was refused, and so under no key of the fan's.
+        form = "sealed under the keyring"
+    kept = topic.retention_ms != UNLIMITED
+    until = render_time(completed + gone_after_ms(topic)) if kept else None
+    return Remains("topic", topic.name, form, until)
 
 
 def _time(moment: datetime) -> str:
