@@ -127,6 +127,33 @@ class Positions:
         known = {p: (one.next, one.epoch, one.erasures) for p, one in held.items()}
         return self.held is not held or found == known
 
+    async def meet_erasures(
+        self, connection: Connection, batches: Sequence[Batch], subjects: Collection[bytes]
+    ) -> dict[int, int]:
+        """Hold the rows, and go on where somebody else than these `subjects` was erased meanwhile.
+
+        First of all in the caller's transaction, before `advance`: the fence is for batches that
+        opened what may not be opened any more. Returns the erasures of the rows that have more than
+        we knew. Raises `Fenced` when one of the subjects is no more.
+        """
+        partitions = sorted(batch.partition for batch in batches)
+        rows = await connection.fetch(
+            POSITION_SQL.hold_erasures, self.generation, self.topic, partitions
+        )
+        more = {
+            row["partition"]: row["erasures"]
+            for row in rows
+            if (one := self.held.get(row["partition"])) is not None
+            and one.erasures != row["erasures"]
+        }
+        if more:
+            count = await connection.fetchval(POSITION_SQL.count_subjects, list(subjects))
+            if count != len(subjects):
+                raise Fenced
+            for partition, erasures in more.items():
+                self.held[partition].erasures = erasures
+        return more
+
     async def advance(
         self, connection: Connection, batches: Sequence[Batch], written: Collection[bytes] = ()
     ) -> None:

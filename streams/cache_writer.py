@@ -19,7 +19,7 @@ in the place of the one before. If another stands there, something has happened 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -98,6 +98,12 @@ class CacheWriter:
             except CacheUnavailable as error:
                 log.warning("the cache keeps views that went back: %s", type(error).__name__)
         await self.doubt(positions)
+
+    def know_erasures(self, erased: Mapping[int, int]) -> None:
+        """Of these partitions more fans were erased than we knew; `stores.erasing` drops them."""
+        for partition, erasures in erased.items():
+            if partition in self._held:
+                self._held[partition].erasures = erasures
 
     async def push(
         self,

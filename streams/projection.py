@@ -4,7 +4,8 @@ One unit of work, in this order; what a crash after each step costs is in bracke
 
 1. Read frames, mark what ingest may have produced again, open what still has a key. [nothing]
 2. One transaction [rolled back]:
-   a. move the position rows by compare-and-set: the fence;
+   a. move the position rows by compare-and-set: the fence; who was erased meanwhile stops it
+      only if this batch has opened something of them;
    b. insert the history; what comes back was there already: duplicates, or conflicts;
    c. read the states of the batch's fans, fold what is new, write them back; whoever has something
       to be corrected is folded again from the whole history;
@@ -184,6 +185,8 @@ class Projection:
         subjects: Mapping[bytes, Subject],
     ) -> list[Folded]:
         generation = self.positions.generation
+        erased = await self.positions.meet_erasures(connection, batches, subjects.keys())
+        self._cache_writer.know_erasures(erased)
         await self.positions.advance(connection, batches)
         fail_point("projection.after_advance")
         fresh, firsts = await self._insert_history(connection, opened, subjects)

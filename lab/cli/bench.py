@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "backlog": ("lab.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
     "corrections": ("lab.cli.bench:corrections", "What it costs to fold a fan again."),
+    "erase": ("lab.cli.bench:erase", "How long erasing takes, and what it costs beside events."),
     "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
     "llm": ("lab.cli.bench:llm", "What our side of a model's call costs."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
@@ -137,6 +138,39 @@ def corrections(events: int, rounds: int, as_json: bool) -> None:
         table.add_column(column, justify="right")
     for name in ("plain", "delete", "edit", "refund"):
         table.add_row(name, f"{figures[name]['medianMs']}", f"{figures[name]['maxMs']}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--rate", default=100.0, show_default=True, help="Events a second beside clear.")
+@click.option("--erasures", default=50.0, show_default=True, help="Erasures a second.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of the first part.")
+@click.option("--events", default=100_000, show_default=True, help="Of each half of the second.")
+@click.option("--workers", default=2, show_default=True)
+@options.as_json
+def erase(
+    rate: float, erasures: float, seconds: float, events: int, workers: int, as_json: bool
+) -> None:
+    """Milliseconds until clear answers 200, and the share of the pipeline's rate that it costs."""
+    import uvloop
+
+    from lab.bench.erase import measure
+
+    figures = uvloop.run(measure(rate, erasures, seconds, events, workers))
+    if as_json:
+        print_json(figures)
+        return
+    clear, beside = figures["clear"], figures["pipeline"]
+    table = Table(title=f"{erasures:g} erasures a second, {workers} workers", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for status, count in sorted(clear["answers"].items()):
+        table.add_row(f"answered {status}", f"{count:,}")
+    for name in ("p50", "p99", "max"):
+        table.add_row(f"at {rate:g} events/s: {name} ms", f"{clear[f'{name}Ms']}")
+    table.add_row("events a second alone", f"{beside['aloneEventsPerSecond']:,.0f}")
+    table.add_row("events a second beside", f"{beside['besideEventsPerSecond']:,.0f}")
+    table.add_row("cost of its rate", f"{beside['cost']:.0%}")
     Console().print(table)
 
 

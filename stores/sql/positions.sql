@@ -26,6 +26,16 @@ SELECT partition, next, epoch, erasures, sources, marks, acknowledged, counted, 
 FROM position
 WHERE generation = $1 AND topic = $2 AND partition = ANY ($3::int[]);
 
+-- The erasures of these rows, which are held from here on: nobody is erased there until the commit.
+-- name: hold_erasures
+SELECT partition, erasures FROM position
+WHERE generation = $1 AND topic = $2 AND partition = ANY ($3::int[])
+ORDER BY partition FOR UPDATE;
+
+-- How many of these subjects there are.
+-- name: count_subjects
+SELECT count(*) FROM subject WHERE subject = ANY ($1::uuid[]);
+
 -- The fence: moves only rows that are exactly as the caller knows them.
 -- name: advance
 UPDATE position AS p SET next = x.until, marks = x.marks::bigint[], moved_at = now()
