@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from admin.accounting import Account, wait_until_folded, wait_until_told
-from infra.failpoints import POINTS
+from infra.failpoints import AGENT, ERASING, POINTS
 from infra.kafka import client_options
 from infra.postgres import connect, connecting, open_pool
 from infra.settings import Settings
@@ -84,11 +84,12 @@ def test_every_fault_that_can_be_injected_is_in_the_whole_run() -> None:
 
 def test_every_named_crash_point_stands_in_the_code_once() -> None:
     root = Path(streams_app.__file__).parents[1]
-    sources = [path for room in ("streams", "stores") for path in (root / room).rglob("*.py")]
+    rooms = ("streams", "stores", "llm")
+    sources = [path for room in rooms for path in (root / room).rglob("*.py")]
     found = [
         name for path in sources for name in re.findall(r'fail_point\("(.+?)"\)', path.read_text())
     ]
-    assert sorted(found) == sorted(POINTS)
+    assert sorted(found) == sorted((*POINTS, *ERASING, *AGENT))
 
 
 def test_a_run_without_one_of_the_faults_fails() -> None:
