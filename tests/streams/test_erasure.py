@@ -363,7 +363,11 @@ async def test_a_journal_that_is_written_again_brings_nobody_back(
     running.workers.clear()
     running.start_worker()
     await completed(running, status)
-    await running.drained()
+
+    async def back() -> bool:
+        return (await running.history()).get(fan) == 2
+
+    await running.wait_for(back)
     running.stop_workers()
     (before,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
     everybody = await running.history()
