@@ -347,7 +347,7 @@ class Pipeline:
         return Account(*rows[0])
 
     async def lag(self) -> dict[str, int]:
-        """Records between each topic's ends and the positions in Postgres."""
+        """Records between each topic's ends and the positions in Postgres, whichever is ahead."""
         lag = {}
         for topic in (INTERACTIONS.name, JOURNAL.name):
             # After a rebuild the former generation's rows stand still beside the live one's.
@@ -358,7 +358,7 @@ class Pipeline:
             )
             known = {row["partition"]: row["next"] for row in rows}
             ends = await self.ends(topic)
-            lag[topic] = sum(end - known.get(partition, 0) for partition, end in ends.items())
+            lag[topic] = sum(abs(end - known.get(partition, 0)) for partition, end in ends.items())
         return lag
 
     async def states(self) -> dict[tuple[str, str], bytes]:
