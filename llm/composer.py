@@ -25,7 +25,7 @@ from infra.postgres import Pool
 from infra.retry import outage, retried
 from infra.settings import Settings
 from llm.checks import Flag, check
-from llm.material import Material
+from llm.material import Material, Spend
 from llm.outcomes import Answered, CutShort, Invalid, Refused, name_of, outcome
 from llm.prices import NOTHING, Cost, Prices, most
 from llm.prompts import Prompt, compose
@@ -170,7 +170,13 @@ class Composer:
                 raise _Ended from None
         data: dict[str, Any] = msgspec.json.decode(intent.data)
         return Material(
-            intent.type, intent.creator_id, data, intent.recipient_id, context, begun.sent
+            intent.type,
+            intent.creator_id,
+            data,
+            intent.recipient_id,
+            context,
+            begun.sent,
+            spend=None if begun.paid is None else Spend(*begun.paid),
         )
 
     async def _ask(self, claimed: Workflow, begun: Begun, material: Material) -> None:

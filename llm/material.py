@@ -37,7 +37,7 @@ class Offer(NamedTuple):
 
 
 class Spend(NamedTuple):
-    """What the fan paid, in one currency."""
+    """What the fan paid, in about US dollars."""
 
     last_day: Decimal
     usual_day: Decimal

@@ -11,6 +11,7 @@ usage      budgets and calls, each reserved before it is made
 pauses     providers that are left alone
 approving  what people decide about drafts
 holds      when the AI is silent, and what is new since a draft was made
+spending   what a fan has paid lately
 sending    from approved to sent or unknown, one at a time per recipient
 reading    what people and metrics see
 erasing    what becomes of it all when a fan is erased

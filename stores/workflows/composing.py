@@ -23,6 +23,7 @@ from stores.workflows.ending import end
 from stores.workflows.intake import newer_reply, supersede
 from stores.workflows.rows import Workflow, own, save
 from stores.workflows.sealed import Body, Vault, open_intent, seal_body, seal_intent
+from stores.workflows.spending import Paid, paid
 from stores.workflows.usage import settle_lost_of
 
 _QUERIES: Final = load_queries(Path(__file__).parents[1] / "sql" / "workflow_drafts.sql")
@@ -40,6 +41,8 @@ class Begun(NamedTuple):
     subject: bytes | None
     sent: tuple[str, ...]
     """What was sent to its fan lately, the oldest first."""
+    paid: Paid | None = None
+    """What its fan has paid lately."""
 
 
 class Draft(NamedTuple):
@@ -129,7 +132,7 @@ class Composing:
                 await save(connection, waiting, due=due)
                 return None
         await self._started(connection, row)
-        return Begun(intent, subject.id, sent)
+        return Begun(intent, subject.id, sent, await paid(connection, subject, now))
 
     async def _started(self, connection: Connection, row: Workflow) -> None:
         if await connection.fetchval(_QUERIES.is_first_call, row.workflow):

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
 
 from infra.clock import now_ms
 from infra.postgres import open_pool
 from infra.settings import Settings
+from schemas.details import Details, Kind
 from schemas.errors import DraftStale, Fenced, InvalidInput, WorkflowConflict, WorkflowNotFound
-from schemas.times import render_time
+from schemas.journal import JournalEntry
+from schemas.times import DAY_MS, HOUR_MS, render_time
 from schemas.workflows import ENDED, STATES
 from stores.workflows import holds
 from stores.workflows.approving import Named, distance
 from stores.workflows.composing import FAILURES_MAX, Draft
 from stores.workflows.erasing import erase
 from stores.workflows.rows import MOVES
+from stores.workflows.spending import Paid
 from tests.stores.workflows import CALL, OPERATOR, Desk, body, spent
 
 
@@ -70,6 +74,27 @@ async def test_a_workflow_whose_workers_all_die_fails_in_the_end(desk: Desk) -> 
     assert (row.state, row.reason) == ("failed", "attempts")
     (told,) = await desk.told("intent-results")
     assert (told["state"], told["metadata"]["success"]) == ("failed", False)
+
+
+async def test_what_a_fan_pays_is_known_when_a_reply_is_composed(desk: Desk) -> None:
+    fan = await desk.fan()
+    yen = Details(currency="JPY")
+    payments: list[tuple[Kind, int, int, Details | None]] = [
+        ("tip", 15_000, 2 * HOUR_MS, None),
+        ("purchase", 10_000, 3 * HOUR_MS, yen),
+        ("subscription", 3_000, 2 * DAY_MS, None),
+        ("tip", 6_000, 20 * DAY_MS, None),
+        ("refund", 9_000, HOUR_MS, None),
+        ("tip", 99_000, 40 * DAY_MS, None),
+    ]
+    for kind, amount, ago, details in payments:
+        time = now_ms() - ago
+        entry = JournalEntry(kind + str(ago), kind, time, amount=amount, details=details)
+        await desk.happens(fan, entry)
+    await desk.intend()
+    begun = await desk.composing.begin(await desk.claim())
+    assert begun is not None
+    assert begun.paid == Paid(last_day=Decimal("216.00"), usual_day=Decimal("3.00"))
 
 
 async def test_low_goes_before_what_is_critical_a_minute_later(desk: Desk) -> None:

@@ -76,17 +76,23 @@ class Desk:
         self, fan: Subject, text: str, *, sender: Any = "fan", author: Any = None, ago: int = 0
     ) -> int:
         """A message in the history, as projection puts it there; returns its offset."""
-        self._offset += 1
         id = os.urandom(8).hex()
-        entry = JournalEntry(id, "message", now_ms() - ago, sender, author, text)
-        key = event_key(fan.key, id)
+        return await self.happens(
+            fan, JournalEntry(id, "message", now_ms() - ago, sender, author, text)
+        )
+
+    async def happens(self, fan: Subject, entry: JournalEntry) -> int:
+        """The same for any event."""
+        self._offset += 1
+        key = event_key(fan.key, entry.event_id, entry.kind)
         await self.pool.execute(
             'INSERT INTO interaction (subject, event_key, partition, "offset", time, message, body)'
-            " VALUES ($1, $2, 0, $3, $4, true, $5)",
+            " VALUES ($1, $2, 0, $3, $4, $5, $6)",
             fan.id,
             key,
             self._offset,
             entry.time,
+            entry.kind == "message",
             seal_entry(fan.cipher, fan.id, key, entry),
         )
         return self._offset
