@@ -7,9 +7,12 @@ from typing import Any, Final
 
 from schemas.errors import DatabaseUnavailable
 from schemas.relationship import Relationship
+from schemas.topics import INTERACTIONS, JOURNAL
 from stores.store import Store
 
 POLL_SECONDS: Final = 0.2
+FLOWS: Final = (INTERACTIONS.name, JOURNAL.name)
+"""Nothing is sent to the other topics that workers read."""
 
 Place = tuple[str, int]
 """(topic, partition)"""
@@ -31,7 +34,9 @@ class Progress:
             try:
                 async with asyncio.timeout(5):
                     statuses = await self._store.positions()
-                self.next = {(one.topic, one.partition): one.next for one in statuses}
+                self.next = {
+                    (one.topic, one.partition): one.next for one in statuses if one.topic in FLOWS
+                }
                 self.folded = sum(one.applied + one.duplicates for one in statuses)
                 self.dead_letters = sum(one.dead_letters for one in statuses)
             except (DatabaseUnavailable, TimeoutError):
