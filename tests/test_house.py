@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -312,3 +313,10 @@ def test_importing_a_module_does_nothing_else() -> None:
 def test_what_decides_stops_at_the_first_failure(script: str) -> None:
     assert "set -euo pipefail" in TEXTS[script]
     assert TEXTS[script].rstrip().endswith("make test")
+
+
+def test_what_shares_a_fixture_runs_in_one_process(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist tells its groups by the ends of node ids: a pytest that makes these in another
+    way would start the services of a module in each process, without a word."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith(f"@{request.path}")
