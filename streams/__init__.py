@@ -2,7 +2,7 @@
 
 transport     the batched path through Faust: a whole fetch per event, our start positions
 batching      one unit of work at a time: gather, apply, retry
-step          what is done with a unit: the contract of ingest and projection
+step          what is done with a unit: the contract of the steps, and what they share
 unit_size     how many records a unit may have
 lookout       once a second: what stands still, moved without us, or went backwards
 advisory      how far we are, told to Kafka for lag tools only

@@ -53,14 +53,13 @@ from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import day_keys, erasure, history, letters, outbox, suppression
-from stores.attempts import REASON, Attempts, Places
+from stores.attempts import REASON, Places
 from stores.erasing import Eraser
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.letters import Letter, Letters, Sealing
 from stores.positions import (
     Acknowledged,
     Batch,
-    Positions,
     acknowledge,
     count_control,
     count_intake,
@@ -69,6 +68,7 @@ from stores.positions import (
 from stores.refolding import Limits
 from stores.relay import Relay
 from streams.healing import IntakeHealer, Written
+from streams.step import Positioned
 from views.corrections import TOO_LONG, is_correction
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class _Intake:
     """(partition, offset)"""
 
 
-class Ingest:
+class Ingest(Positioned):
     """The step of `interactions`."""
 
     def __init__(
@@ -115,9 +115,7 @@ class Ingest:
         relay: Relay,
         eraser: Eraser,
     ) -> None:
-        self.positions = Positions(INTERACTIONS.name)
-        self._attempts = Attempts(pool, self.positions)
-        self._pool = pool
+        super().__init__(pool, INTERACTIONS.name)
         self._producer = producer
         self._relay = relay
         self._eraser = eraser
@@ -175,18 +173,10 @@ class Ingest:
         self._acknowledged.clear()
         self._newest.clear()
 
-    async def leave(self) -> None:
-        """This process was asked to end."""
-        await self._attempts.withdraw()
-
     @property
     def in_doubt(self) -> bool:
         """The journal may have lost what it acknowledged: its brokers are reached anew."""
         return not self._producer.linked(JOURNAL.name, self._links)
-
-    async def as_known(self) -> bool:
-        async with database_errors(), self._pool.acquire() as connection:
-            return await self.positions.as_known(connection)
 
     @property
     def stopped(self) -> Container[int]:

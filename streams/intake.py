@@ -24,24 +24,23 @@ from schemas.intents import Intent, parse_intent
 from schemas.positions import Position, source_name
 from schemas.topics import INTENT_DEAD_LETTERS, INTENTS
 from stores import letters, outbox
-from stores.attempts import REASON, Attempts, Places
+from stores.attempts import REASON, Places
 from stores.generations import INTAKE_GENERATION
 from stores.letters import Letter, Letters
-from stores.positions import Batch, Positions, terminating_blockers
+from stores.positions import Batch, terminating_blockers
 from stores.relay import Relay
 from stores.workflows.intake import Intake
 from stores.workflows.sealed import Vault
 from streams.healing import IntakeHealer
 from streams.ingest import KEY_LACKING, arrived
+from streams.step import Positioned
 
 
-class IntentIntake:
+class IntentIntake(Positioned):
     """The step of `intents`."""
 
     def __init__(self, settings: Settings, pool: Pool, keyring: Keyring, relay: Relay) -> None:
-        self.positions = Positions(INTENTS.name)
-        self._attempts = Attempts(pool, self.positions)
-        self._pool = pool
+        super().__init__(pool, INTENTS.name)
         self._relay = relay
         self._healer = IntakeHealer(settings, pool, self.positions)
         self._letters = Letters(keyring)
@@ -60,17 +59,9 @@ class IntentIntake:
         async with database_errors(), self._pool.acquire() as connection:
             return await self.positions.reload(connection, partitions)
 
-    async def leave(self) -> None:
-        """This process was asked to end."""
-        await self._attempts.withdraw()
-
     @property
     def in_doubt(self) -> bool:
         return False
-
-    async def as_known(self) -> bool:
-        async with database_errors(), self._pool.acquire() as connection:
-            return await self.positions.as_known(connection)
 
     @property
     def stopped(self) -> Container[int]:

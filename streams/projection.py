@@ -34,7 +34,7 @@ from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.journal import JournalEntry
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import corrections, generations, history, letters, outbox, quarantine, states
-from stores.attempts import REASON, Attempts, Places
+from stores.attempts import REASON, Places
 from stores.cache import Cache
 from stores.erasing import Eraser
 from stores.folding import (
@@ -47,18 +47,19 @@ from stores.folding import (
     read_frames,
 )
 from stores.letters import Letters
-from stores.positions import Batch, Positions, count_folded, terminating_blockers
+from stores.positions import Batch, count_folded, terminating_blockers
 from stores.refolding import Limits
 from stores.relay import Relay
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from streams.healing import ProjectionHealer
+from streams.step import Positioned
 from views import engagement
 from views.state import moved
 
 log = logging.getLogger(__name__)
 
 
-class Projection:
+class Projection(Positioned):
     """The step of `journal`."""
 
     def __init__(
@@ -71,11 +72,9 @@ class Projection:
         letters: Letters,
         eraser: Eraser,
     ) -> None:
-        self.positions = Positions(JOURNAL.name)
+        super().__init__(pool, JOURNAL.name)
         self._letters = letters
         self._eraser = eraser
-        self._attempts = Attempts(pool, self.positions)
-        self._pool = pool
         self._subjects = subjects
         self._limits = Limits.of(settings)
         self._relay = relay
@@ -116,17 +115,9 @@ class Projection:
         await self._cache_writer.doubt(self.positions)
         return ours
 
-    async def leave(self) -> None:
-        """This process was asked to end."""
-        await self._attempts.withdraw()
-
     @property
     def in_doubt(self) -> bool:
         return False
-
-    async def as_known(self) -> bool:
-        async with database_errors(), self._pool.acquire() as connection:
-            return await self.positions.as_known(connection)
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):

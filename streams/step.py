@@ -1,10 +1,11 @@
-"""What is done with a unit of work: the contract between the batch loop and its two steps."""
+"""What is done with a unit of work: the contract between the batch loop and its steps."""
 
 from collections.abc import Container, Sequence
 from typing import Protocol
 
-from infra.postgres import UNAVAILABLE
+from infra.postgres import UNAVAILABLE, Pool, database_errors
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
+from stores.attempts import Attempts
 from stores.positions import Batch, Positions
 
 NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
@@ -12,7 +13,7 @@ NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
 
 
 class Step(Protocol):
-    """Ingest or projection."""
+    """Ingest, projection, or the intake of intents."""
 
     positions: Positions
 
@@ -38,3 +39,21 @@ class Step(Protocol):
 
     async def check(self, partitions: Sequence[int]) -> None:
         """Compare the logs of these with what their positions remember, and mend or stop them."""
+
+
+class Positioned:
+    """What every step does in the same way: base of each."""
+
+    def __init__(self, pool: Pool, topic: str) -> None:
+        self.positions = Positions(topic)
+        self._pool = pool
+        self._attempts = Attempts(pool, self.positions)
+
+    async def leave(self) -> None:
+        """This process was asked to end."""
+        await self._attempts.withdraw()
+
+    async def as_known(self) -> bool:
+        """See `Step`."""
+        async with database_errors(), self._pool.acquire() as connection:
+            return await self.positions.as_known(connection)
