@@ -1,6 +1,6 @@
 """Equal calls in flight are one call, and what makes calls equal.
 
-The key of a call and of a cached answer is made of everything that the answer may depend on:
+The key of a call is made of everything that the answer may depend on:
 subject, memory version, prompt version, model, and the material as it was asked. The canary is left
 out, because it differs from process to process. The key is a hash: it tells nothing.
 """
@@ -8,13 +8,11 @@ out, because it differs from process to process. The key is a hash: it tells not
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llm.prompts import Prompt
 
 T = TypeVar("T")
-CACHED_SECONDS: Final = 86_400
-"""How long an answer may be used again."""
 
 
 def answer_key(subject: bytes, memory_version: str | None, prompt: Prompt, model: str) -> bytes:
