@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import data, success
-from api.parameters import identifier, query_of
+from api.parameters import query_of, relationship_of
 from schemas.answers import Erasure
 from schemas.errors import ErasureNotFound
 from schemas.times import from_datetime, render_time
@@ -30,26 +30,28 @@ async def clear(request: Request) -> Response:
     200 only once all that was on its way is erased too, and the cache has confirmed to have
     forgotten. Else `Location` names what says how far it has got.
     """
-    query = query_of(request)
-    fan_id, creator_id = identifier(query, "fanId"), identifier(query, "creatorId")
-    principal_of(request).require(creator_id)
+    who = relationship_of(request, query_of(request))
     components = components_of(request)
     seconds = min(WAIT_SECONDS, WAIT_SHARE * components.settings.request_seconds_max)
-    found = await components.eraser.erase((creator_id, fan_id), seconds)
-    components.origins.forget((creator_id, fan_id))
+    found = await components.eraser.erase(who, seconds)
+    components.origins.forget(who)
     return answer(request, found)
 
 
 async def get_erasure(request: Request) -> Response:
     """How far an erasure has got, and what it waits for."""
-    try:
-        id = uuid.UUID(request.path_params["erasure"])
-    except ValueError:
-        raise ErasureNotFound from None
-    found = await components_of(request).eraser.status(id.bytes)
+    found = await components_of(request).eraser.status(asked_erasure(request))
     if found is None or not principal_of(request).speaks_for(found.creator_id):
         raise ErasureNotFound
     return data(request.scope, described(found))
+
+
+def asked_erasure(request: Request) -> bytes:
+    """Which erasure the path names; raises `ErasureNotFound` for what is no id."""
+    try:
+        return uuid.UUID(request.path_params["erasure"]).bytes
+    except ValueError:
+        raise ErasureNotFound from None
 
 
 def answer(request: Request, found: Status) -> Response:

@@ -13,9 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from admin.export import as_json, as_page
-from api.auth import principal_of
 from api.components import components_of
-from api.parameters import identifier, query_of
+from api.parameters import query_of, relationship_of
 from infra.clock import now_ms
 from schemas.errors import Overloaded
 from schemas.export import Part
@@ -38,13 +37,10 @@ async def get_export(request: Request) -> Response:
     404 for a fan of whom nothing is remembered and who is not suppressed. An export that breaks
     off, since the fan was erased meanwhile or the database went away, ends without its end.
     """
-    query = query_of(request)
-    fan_id, creator_id = identifier(query, "fanId"), identifier(query, "creatorId")
-    principal_of(request).require(creator_id)
+    who = relationship_of(request, query_of(request))
     if _running >= EXPORTS_MAX:
         raise Overloaded("Too many exports are being made.")
     components = components_of(request)
-    who = creator_id, fan_id
     parts = exported(components.settings, components.pool, components.keyring, who, now_ms())
     # What is refused is refused before the answer begins.
     first = await anext(parts)

@@ -7,17 +7,15 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
 from api.components import components_of
 from api.conditional import answer, not_kept
 from api.envelopes import data
 from api.parameters import (
-    Query,
-    identifier,
     moment,
     own_writes,
     position,
     query_of,
+    relationship_of,
     required,
     strict,
 )
@@ -35,7 +33,7 @@ _SERVED: Final = nullcontext()
 async def get_context(request: Request) -> Response:
     """The whole memory of a fan: now, at least as new as `minPosition`, or as of a past time."""
     components, query = components_of(request), query_of(request)
-    creator_id, fan_id = who = _asked(request, query)
+    creator_id, fan_id = who = relationship_of(request, query)
     at_least, as_of = position(query, "minPosition"), moment(query, "asOf")
     if as_of is None:
         memory, remarks = components.memory, remarks_of(request.scope)
@@ -71,7 +69,7 @@ async def get_context(request: Request) -> Response:
 async def get_score(request: Request) -> Response:
     """The engagement score, decayed to now."""
     components, query = components_of(request), query_of(request)
-    creator_id, fan_id = who = _asked(request, query)
+    creator_id, fan_id = who = relationship_of(request, query)
     at_least = position(query, "minPosition")
     memory = components.memory
     async with _waiting(request, who, at_least):
@@ -89,7 +87,7 @@ async def get_score(request: Request) -> Response:
 async def get_explanation(request: Request) -> Response:
     """Which events moved a number between `from` (default: ever) and `to` (default: now)."""
     query = query_of(request)
-    creator_id, fan_id = _asked(request, query)
+    creator_id, fan_id = relationship_of(request, query)
     field, currency = required(query, "field"), components_of(request).settings.currency
     value_of(field, currency)
     start, end = moment(query, "from"), moment(query, "to")
@@ -99,14 +97,6 @@ async def get_explanation(request: Request) -> Response:
         creator_id, fan_id, lambda history: explain(history, field, start, end, currency=currency)
     )
     return data(request.scope, explanation)
-
-
-def _asked(request: Request, query: Query) -> Relationship:
-    """The relationship asked for, which must be the token's creator's."""
-    fan_id = identifier(query, "fanId")
-    creator_id = identifier(query, "creatorId")
-    principal_of(request).require(creator_id)
-    return creator_id, fan_id
 
 
 def _waiting(

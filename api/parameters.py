@@ -14,7 +14,7 @@ from api.endpoints import Parameter
 from schemas.errors import InvalidInput
 from schemas.positions import PATTERN as POSITION_PATTERN
 from schemas.positions import Position, parse_position
-from schemas.relationship import ID_LENGTH_MAX, check_id
+from schemas.relationship import ID_LENGTH_MAX, Relationship, check_id
 from schemas.times import from_datetime
 from views.explain import PATTERN as FIELD_PATTERN
 
@@ -69,6 +69,15 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "header",
     {"type": "string", "minLength": 1, "maxLength": idempotency.LENGTH_MAX},
 )
+
+
+def relationship_of(request: Request, query: Query) -> Relationship:
+    """The fan and the creator who are asked about. Raises `InvalidInput`, and `Forbidden` for a
+    creator who is not the token's."""
+    fan_id = identifier(query, "fanId")
+    creator_id = identifier(query, "creatorId")
+    principal_of(request).require(creator_id)
+    return creator_id, fan_id
 
 
 def creator_of(request: Request) -> str:

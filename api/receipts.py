@@ -1,13 +1,12 @@
 """GET erasures/{id}/receipt, and the public keys that receipts are checked with."""
 
-import uuid
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import plain
+from api.erasures import asked_erasure
 from infra.clock import now_ms
 from privacy.receipts import Signer
 from schemas.errors import ErasureNotFound
@@ -16,13 +15,9 @@ from stores import receipts
 
 async def get_receipt(request: Request) -> Response:
     """The signed receipt of a completed erasure. 404 until it is complete."""
-    try:
-        id = uuid.UUID(request.path_params["erasure"])
-    except ValueError:
-        raise ErasureNotFound from None
-    components = components_of(request)
+    components, erasure = components_of(request), asked_erasure(request)
     signer = Signer.of(components.settings)
-    found = await receipts.made_of(components.pool, id.bytes, now_ms(), signer.key_id)
+    found = await receipts.made_of(components.pool, erasure, now_ms(), signer.key_id)
     if found is None or not principal_of(request).speaks_for(found[0]):
         raise ErasureNotFound
     return plain(signer.sign(found[1]))

@@ -9,10 +9,9 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import data
-from api.parameters import identifier, query_of
+from api.parameters import query_of, relationship_of
 from schemas.answers import Suppression
 from schemas.relationship import Relationship
 from schemas.times import from_datetime, render_time
@@ -43,10 +42,7 @@ async def delete_suppression(request: Request) -> Response:
 
 
 def _asked(request: Request) -> Relationship:
-    query = query_of(request)
-    fan_id, creator_id = identifier(query, "fanId"), identifier(query, "creatorId")
-    principal_of(request).require(creator_id)
-    return creator_id, fan_id
+    return relationship_of(request, query_of(request))
 
 
 def _shown(since: datetime | None) -> Suppression:
