@@ -345,8 +345,3 @@ WITHOUT_FANS: Final = {
     },
 }
 """Kind -> name -> what is there instead."""
-
-
-def of_kind(kind: Kind) -> dict[str, Holder]:
-    """The holders of one kind, by name."""
-    return {one.name: one for one in HOLDERS if one.kind == kind}

@@ -3,7 +3,7 @@
 A column is added here, in `states.sql`, in `stores.generations`' tables, and nowhere else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -79,6 +79,3 @@ async def count(connection: Connection, generation: int) -> int:
 def state_rows(folded: Iterable[Any]) -> list[StateRow]:
     """The rows of what `stores.folding` folded."""
     return [StateRow(fan.subject, fan.version, fan.document) for fan in folded]
-
-
-StoredStates = Mapping[bytes, tuple[int, bytes]]

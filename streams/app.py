@@ -86,7 +86,6 @@ def build_app(settings: Settings) -> Any:
     eraser = Eraser(settings, pool, cache, keyring)
     ingest = Ingest(settings, pool, keyring, producer, relay, eraser)
     project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), eraser)
-
     intake = IntentIntake(settings, pool, keyring, relay)
 
     app = _faust_app(settings)

@@ -11,7 +11,7 @@ One call is one attempt: nothing here tries again. A filter, before or after the
 answers (`finish`) with a cost, because the model did its work.
 """
 
-from typing import Final, Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol
 
 from infra.settings import Settings
 from llm.prompts import Prompt
@@ -19,8 +19,6 @@ from schemas.usage import Usage
 
 ProviderName = Literal["openai", "azure", "template"]
 Finish = Literal["stop", "length", "refusal"]
-
-PROVIDER_NAMES: Final[tuple[ProviderName, ...]] = get_args(ProviderName)
 
 
 class Completion(NamedTuple):

@@ -47,12 +47,6 @@ UPDATE workflow AS w SET due = clock_timestamp() + $3::float8 * interval '1 seco
 FROM unnest($1::uuid[], $2::bigint[]) AS x (workflow, epoch)
 WHERE w.workflow = x.workflow AND w.epoch = x.epoch AND w.leased AND w.state = 'composing';
 
--- Leases that are not needed: nothing was begun under them.
--- name: give_back
-UPDATE workflow AS w SET leased = false, due = clock_timestamp(), epoch = w.epoch + 1
-FROM unnest($1::uuid[], $2::bigint[]) AS x (workflow, epoch)
-WHERE w.workflow = x.workflow AND w.epoch = x.epoch AND w.leased AND w.state <> 'sending';
-
 -- First of a line, and waiting for one that is not there any more.
 -- name: mend_lines
 WITH first AS (

@@ -67,13 +67,6 @@ class Queue:
             async with database_errors():
                 await self._pool.execute(_QUERIES.renew, ids, epochs, LEASE_SECONDS)
 
-    async def give_back(self, claimed: Sequence[Workflow]) -> None:
-        """The process ends: what it has not begun is another's at once."""
-        if claimed:
-            ids, epochs = zip(*((one.workflow, one.epoch) for one in claimed), strict=True)
-            async with database_errors():
-                await self._pool.execute(_QUERIES.give_back, ids, epochs)
-
     async def mend(self) -> int:
         """Wake what waits for a line in which nobody is before it: its waker may have died."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():

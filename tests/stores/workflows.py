@@ -120,7 +120,11 @@ class Desk:
         """The one that is due, or this one of those that are."""
         claimed = await self.queue.claim(1 if id is None else 100)
         (chosen,) = [one for one in claimed if id in (None, one.workflow)]
-        await self.queue.give_back([one for one in claimed if one is not chosen])
+        await self.pool.execute(
+            "UPDATE workflow SET leased = false, due = clock_timestamp(), epoch = epoch + 1"
+            " WHERE workflow = ANY ($1::uuid[])",
+            [one.workflow for one in claimed if one is not chosen],
+        )
         return chosen
 
     async def proposed(
