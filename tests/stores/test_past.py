@@ -31,8 +31,16 @@ async def settings(store_settings: Settings) -> Settings:
 
 @pytest.fixture
 async def past(settings: Settings) -> AsyncIterator[Past]:
-    keyring = Keyring.of(settings)
-    made = await open_past(settings.model_copy(update={"history_seconds_max": 0.3}), keyring)
+    made = await open_past(settings, Keyring.of(settings))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hurried(settings: Settings) -> AsyncIterator[Past]:
+    """Reads that give up soon."""
+    shorter = settings.model_copy(update={"history_seconds_max": 0.3})
+    made = await open_past(shorter, Keyring.of(settings))
     yield made
     await made.close()
 
@@ -155,17 +163,17 @@ async def test_a_history_of_too_many_bytes_is_refused(settings: Settings) -> Non
 
 
 async def test_histories_that_time_out_open_their_own_circuit_only(
-    settings: Settings, past: Past, memory: FanMemory
+    settings: Settings, hurried: Past, memory: FanMemory
 ) -> None:
     connection = await asyncpg.connect(settings.postgres_url)
     async with connection.transaction():
         await connection.execute("LOCK TABLE interaction IN ACCESS EXCLUSIVE MODE")
         for number in range(settings.database_failures_max):
             with pytest.raises(DatabaseUnavailable):
-                await past.fold(CREATORS[number], "fan", len)
+                await hurried.fold(CREATORS[number], "fan", len)
     await connection.close()
-    assert past.guard.breaker.state == "OPEN"
+    assert hurried.guard.breaker.state == "OPEN"
     with pytest.raises(DatabaseUnavailable):
-        await past.fold("c1", "fan", len)
+        await hurried.fold("c1", "fan", len)
     assert memory.store_guard.breaker.state == "CLOSED"
     assert (await memory.context("c1", "fan")).fan_id == "fan"
