@@ -5,7 +5,7 @@ the source position, its key, tells, and only one of them is given.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -41,6 +41,48 @@ async def read_newest(settings: Settings, limit: int) -> tuple[list[DeadLetter],
         return letters[-limit:], sum(until[place] - first[place] for place in partitions)
 
 
+async def held(settings: Settings) -> int:
+    """How many dead letters the topic holds; what ingest wrote twice counts twice."""
+    async with _reader(settings) as consumer:
+        partitions = sorted(consumer.assignment())
+        first = await consumer.beginning_offsets(partitions)
+        until = await consumer.end_offsets(partitions)
+        return sum(until[place] - first[place] for place in partitions)
+
+
+async def pages(settings: Settings, size: int) -> AsyncGenerator[list[DeadLetter]]:
+    """All dead letters, at most `size` at a time: one partition after the other, each from its
+    oldest to where it ended when the reading of it began.
+
+    Raises `BrokerUnavailable`, also when a page takes longer than `READ_SECONDS_MAX`.
+    """
+    async with reading(settings, DEAD_LETTERS.name) as consumer:
+        for place in sorted(consumer.assignment()):
+            async with _bounded():
+                until = (await consumer.end_offsets([place]))[place]
+                consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
+            while (page := await _page(consumer, place, until, size)) is not None:
+                yield page
+
+
+async def _page(
+    consumer: Any, place: TopicPartition, until: int, size: int
+) -> list[DeadLetter] | None:
+    """The next letters below `until`; None when there are none."""
+    async with _bounded():
+        while await consumer.position(place) < until:
+            fetched = await consumer.getmany(place, timeout_ms=200, max_records=size)
+            records = fetched.get(place)
+            if records:
+                letters = {}
+                for record in records:
+                    if record.offset < until:
+                        letter = decode_dead_letter(record.value)
+                        letters[letter.source] = letter
+                return list(letters.values())
+    return None
+
+
 async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
     letters: dict[str, DeadLetter] = {}
     for place, until in (await consumer.end_offsets(list(starts))).items():
@@ -56,10 +98,16 @@ async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[Dea
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[Any]:
     """A reader of all partitions; raises `BrokerUnavailable`, also when reading takes too long."""
+    async with reading(settings, DEAD_LETTERS.name) as consumer, _bounded():
+        yield consumer
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    """For what may take `READ_SECONDS_MAX`; raises `BrokerUnavailable` when it takes longer."""
     try:
-        async with reading(settings, DEAD_LETTERS.name) as consumer:
-            async with asyncio.timeout(READ_SECONDS_MAX):
-                yield consumer
+        async with asyncio.timeout(READ_SECONDS_MAX):
+            yield
     except ERRORS as error:
         raise BrokerUnavailable(
             "The dead letters can't be read.", hint="Check Kafka, and `fanmemory topics check`."

@@ -12,8 +12,9 @@ its producer had sent it, once.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -33,7 +34,8 @@ from stores.letters import LetterKeys
 Reread = Callable[[bytes], Iterable[bytes]]
 """The events that a refused value holds: itself, unless it is a delivery that nobody could read."""
 
-CHUNK_LETTERS: Final = 500
+PAGE_LETTERS: Final = 500
+"""A good number to give it at a time."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class Looked:
 class Retried:
     """What became of the letters that were looked at."""
 
+    looked_at: int = 0
+    """Letters."""
     published: int = 0
     """Events; 0 in a dry run."""
     acceptable: int = 0
@@ -67,18 +71,20 @@ class Retried:
 
 async def retry(
     settings: Settings,
-    letters: Sequence[DeadLetter],
+    pages: AsyncIterable[Sequence[DeadLetter]],
     keyring: Keyring,
     reread: Reread,
     *,
+    wanted: Callable[[DeadLetter], bool] = lambda _letter: True,
     as_new: bool = False,
     dry_run: bool = False,
     progress: Callable[[int], Any] = lambda _count: None,
 ) -> Retried:
-    """Publish what is acceptable now, oldest first; each value once.
+    """Publish what is acceptable now of the letters that are `wanted`; each value once.
 
-    `progress` is told how many more letters were dealt with. Raises `BrokerUnavailable` and
-    `DatabaseUnavailable`; then some may have been published, and may be again.
+    `progress` is told how many more letters were dealt with, wanted or not. Raises
+    `BrokerUnavailable` and `DatabaseUnavailable`; then some may have been published, and may be
+    again.
     """
     retried, reading = Retried(), _Reading(settings, reread, as_new)
     emitter = Emitter(settings)
@@ -88,8 +94,9 @@ async def retry(
             connecting(settings.postgres_url, command_timeout=60) as connection,
         ):
             await stored.forget_retried(connection, DEAD_LETTERS.retention_ms)
-            for start in range(0, len(letters), CHUNK_LETTERS):
-                chunk = letters[start : start + CHUNK_LETTERS]
+            async for page in pages:
+                chunk = reading.new(one for one in page if wanted(one))
+                retried.looked_at += len(chunk)
                 known = await stored.retried(connection, chunk)
                 fresh = [one for one in chunk if (one.source, one.refused_at) not in known]
                 retried.before += len(chunk) - len(fresh)
@@ -100,20 +107,31 @@ async def retry(
                     await emitter.send(events)
                     await stored.remember_retried(connection, whole)
                     retried.published += len(events)
-                progress(len(chunk))
+                progress(len(page))
     finally:
         await emitter.stop()
     return retried
 
 
 class _Reading:
-    """Reads letters; knows which values came before."""
+    """Reads letters; knows which of them, and which values, came before: 8 bytes of each."""
 
     def __init__(self, settings: Settings, reread: Reread, as_new: bool) -> None:
         self._currency = settings.currency
         self._reread = reread
         self._as_new = as_new
         self._seen: set[bytes] = set()
+
+    def new(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Those that did not come before: after a crash ingest may have written one twice."""
+        return [one for one in letters if self._first(f"{one.source} {one.refused_at}".encode())]
+
+    def _first(self, value: bytes) -> bool:
+        digest = blake2b(value, digest_size=8).digest()
+        if digest in self._seen:
+            return False
+        self._seen.add(digest)
+        return True
 
     def read(
         self, letters: Sequence[DeadLetter], keys: LetterKeys, retried: Retried
@@ -134,8 +152,7 @@ class _Reading:
                 continue
             found, refused = self._events(letter, value, conflict, retried)
             looked.acceptable += len(found)
-            events += [event for event in found if event not in self._seen]
-            self._seen.update(found)
+            events += [event for event in found if self._first(event)]
             if found and not refused:
                 whole.append(letter)
         return events, whole

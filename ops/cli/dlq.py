@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.dead_letters import read_newest
-from admin.retry import Retried, retry
+from admin.dead_letters import held, pages, read_newest
+from admin.retry import PAGE_LETTERS, Retried, retry
 from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from ops.cli import options, print_json
@@ -26,8 +28,6 @@ from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS
 from stores.letters import LetterKeys, keys_of
 
-RETRIED_MAX = 10_000
-"""Letters that one --retry looks at, the newest."""
 CANT_OPEN = "its key is gone, the keyring lacks it, or the letter was altered"
 
 
@@ -73,33 +73,47 @@ def dlq(
     """
     if (as_new or dry_run) and not retry_them:
         raise click.UsageError("--as-new and --dry-run belong to --retry.")
-    keyring: Keyring | None = None
-    if open_them or retry_them:
-        keyring = Keyring.of(with_secrets(Settings(), data))
     kafka = discover.with_kafka(data, Settings())
-    letters, total = asyncio.run(read_newest(kafka, RETRIED_MAX if retry_them else limit))
-    if reason is not None:
-        letters = [one for one in letters if reason in f"{one.field}: {one.reason}"]
-    if retry_them and keyring is not None:
-        settings = with_secrets(Settings(), data)
-        with Bar("reading" if dry_run else "publishing", hidden=as_json) as bar:
-            bar.begin(len(letters))
-            doing = retry(
-                *(settings, letters, keyring, reread),
-                as_new=as_new,
-                dry_run=dry_run,
-                progress=bar.advance,
-            )
-            retried = asyncio.run(doing)
-        _report(retried, len(letters), total, dry_run, as_json)
+
+    def wanted(letter: DeadLetter) -> bool:
+        return reason is None or reason in f"{letter.field}: {letter.reason}"
+
+    if retry_them:
+        asyncio.run(_retry(kafka, data, wanted, as_new, dry_run, as_json))
         return
+    letters, total = asyncio.run(read_newest(kafka, limit))
+    letters = [letter for letter in letters if wanted(letter)]
     keys = None
-    if keyring is not None:
-        keys = asyncio.run(_keys(with_secrets(Settings(), data), keyring, letters))
+    if open_them:
+        settings = with_secrets(Settings(), data)
+        keys = asyncio.run(_keys(settings, Keyring.of(settings), letters))
     if as_json:
         print_json({"total": total, "deadLetters": [describe(letter, keys) for letter in letters]})
     else:
         _show(letters, total, keys)
+
+
+async def _retry(
+    kafka: Settings,
+    data: Path,
+    wanted: Callable[[DeadLetter], bool],
+    as_new: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    settings = with_secrets(Settings(), data)
+    total = await held(kafka)
+    with Bar("reading" if dry_run else "publishing", hidden=as_json) as bar:
+        bar.begin(total)
+        async with aclosing(pages(kafka, PAGE_LETTERS)) as letters:
+            retried = await retry(
+                *(settings, letters, Keyring.of(settings), reread),
+                wanted=wanted,
+                as_new=as_new,
+                dry_run=dry_run,
+                progress=bar.advance,
+            )
+    _report(retried, total, dry_run, as_json)
 
 
 async def _keys(settings: Settings, keyring: Keyring, letters: list[DeadLetter]) -> LetterKeys:
@@ -129,14 +143,14 @@ def describe(letter: DeadLetter, keys: LetterKeys | None) -> dict[str, object]:
         return told | {"valueBase64": base64.b64encode(value or b"").decode()}
 
 
-def _report(retried: Retried, looked: int, total: int, dry_run: bool, as_json: bool) -> None:
+def _report(retried: Retried, total: int, dry_run: bool, as_json: bool) -> None:
     refused = retried.refused.most_common()
     reasons = sorted(retried.reasons.items(), key=lambda item: (-item[1].letters, item[0]))
     if as_json:
         print_json(
             {
                 "total": total,
-                "lookedAt": looked,
+                "lookedAt": retried.looked_at,
                 "publishedBefore": retried.before,
                 "acceptable": retried.acceptable,
                 "published": retried.published,
@@ -167,8 +181,6 @@ def _report(retried: Retried, looked: int, total: int, dry_run: bool, as_json: b
         click.echo(f"{retried.conflicts:,} conflict with a known event; --as-new publishes them")
     if retried.lost:
         click.echo(f"{retried.lost:,} can't be: not whole, or the keyring lacks their key")
-    if total > RETRIED_MAX:
-        click.echo(f"the newest {RETRIED_MAX:,} of {total:,} were looked at")
 
 
 def _show(letters: list[DeadLetter], total: int, keys: LetterKeys | None) -> None:

@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from admin.dead_letters import read_newest
+from admin.dead_letters import held, pages, read_newest
+from admin.retry import PAGE_LETTERS, retry
 from infra.settings import Settings
+from ops.importing import reread
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.topics import DEAD_LETTERS
 from stores.letters import LetterKeys
@@ -133,6 +135,42 @@ async def test_what_is_acceptable_now_is_published_again_and_counts_once(
         assert context.engagement_metrics.total_revenue == 7
     said = demonstrated.run("dlq", "--retry", "--reason", "was new").stdout
     assert "1 still refused: amount" in said
+
+
+async def test_all_letters_are_looked_at_page_by_page(settings: Settings, tmp_path: Path) -> None:
+    """More than one page in a partition, one letter written twice, each value another one."""
+    pipeline = Pipeline(settings, tmp_path)
+    count = 2 * PAGE_LETTERS + 7
+    await _refused_tips(pipeline, count)
+    found = [page async for page in pages(settings, PAGE_LETTERS)]
+    assert max(map(len, found)) <= PAGE_LETTERS
+    assert await held(settings) == count + 1
+    for dry_run, published in ((True, 0), (False, count), (False, 0)):
+        retried = await retry(
+            *(settings, pages(settings, PAGE_LETTERS), pipeline.keyring, reread), dry_run=dry_run
+        )
+        assert (retried.looked_at, retried.published) == (count, published)
+    assert retried.before == count
+
+
+async def _refused_tips(pipeline: Pipeline, count: int) -> None:
+    records = []
+    for number in [*range(count), 0]:
+        tip = {"fanId": "f", "creatorId": "c", "type": "tip", "amount": 1 + number}
+        value = json.dumps(tip | {"timestamp": "2024-05-01T10:00:00Z"}).encode()
+        source = f"former-release:{number}".encode()
+        kek, sealed = pipeline.keyring.seal(value, source)
+        letter = DeadLetter(
+            source.decode(),
+            "amount",
+            "was new",
+            "2024-05-01T10:00:00.000Z",
+            kek,
+            sealed,
+            len(value),
+        )
+        records.append((b"one partition", encode_dead_letter(letter)))
+    await pipeline.publish_records(records, DEAD_LETTERS.name)
 
 
 async def test_a_delivery_that_nobody_could_read_is_read_again(demonstrated: Running) -> None:
