@@ -9,7 +9,7 @@ NODE_MODULES := clients/typescript/node_modules/.package-lock.json
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs lock clean distclean
+.PHONY: help install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -74,6 +74,9 @@ lint: install ## Lint, types, import rules.
 
 docs: install ## Rewrite the tables of the docs: commands, settings, topics, errors, records.
 	@$(BIN)/python -m ops.reference
+
+contracts: install ## Rewrite what is published in schemas/published: OpenAPI, AsyncAPI, JSON Schemas.
+	@$(BIN)/python -m ops.contracts
 
 lock: install ## Resolve the locks again; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock

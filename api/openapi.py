@@ -1,19 +1,17 @@
 """The contract as OpenAPI 3.1, made from the table of endpoints and the types of the bodies.
 
-`make docs` writes it to `schemas/published/openapi.json`, and `/openapi.json` answers it. The
+`make contracts` writes it to `schemas/published/openapi.json`, and `/openapi.json` answers it. The
 schemas are msgspec's own, so what they say of a body is what is encoded and decoded.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
-
 from api.endpoints import Access, Endpoint, Parameter
 from api.parameters import IF_NONE_MATCH
 from schemas.answers import ErrorBody
+from schemas.described import described
 from schemas.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -35,7 +33,6 @@ _CORRELATION: Final = {
     "description": "The caller's id if it sent a UUID, else that of its trace, else a new one.",
     "schema": {"type": "string", "format": "uuid"},
 }
-_generic: Final = re.compile(r"Data_(\w+)_").fullmatch
 
 
 def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
@@ -47,8 +44,8 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
             for one in (endpoint.request, endpoint.response, endpoint.response_later)
             if one is not None
         ]
-    schemas, components = msgspec.json.schema_components(bodies, ref_template=REFERENCE)
-    body_schemas = dict(zip(map(repr, bodies), map(_schema, schemas), strict=True))
+    schemas, components = described(bodies, REFERENCE)
+    body_schemas = dict(zip(map(repr, bodies), schemas, strict=True))
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         of_path = paths.setdefault(endpoint.path, {})
@@ -64,7 +61,7 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {_named(name): _schema(components[name]) for name in sorted(components)},
+            "schemas": components,
             "headers": {"Correlation": _CORRELATION},
             "securitySchemes": {
                 _SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -144,23 +141,3 @@ def _errors(endpoint: Endpoint) -> Iterator[type[FanMemoryError]]:
     if not endpoint.streams:
         yield DeadlineExceeded
     yield from endpoint.raises
-
-
-def _named(name: str) -> str:
-    """`DataOfMemoryContext` for `Data[MemoryContext]`."""
-    matched = _generic(name)
-    return name if matched is None else f"DataOf{matched[1]}"
-
-
-def _schema(value: Any) -> Any:
-    """What msgspec made of a type, with published names, and docstrings as one line."""
-    if isinstance(value, list):
-        return [_schema(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    made = {key: _schema(one) for key, one in value.items() if key != "title"}
-    if "$ref" in made:
-        made["$ref"] = REFERENCE.format(name=_named(made["$ref"].rpartition("/")[2]))
-    if isinstance(made.get("description"), str):
-        made["description"] = " ".join(made["description"].split())
-    return made

@@ -20,8 +20,6 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from admin.topics import configuration
-from api.app import ENDPOINTS
-from api.contract import Contract
 from infra.settings import Settings
 from ops.cli import fanmemory
 from privacy.holders import HOLDERS
@@ -48,7 +46,6 @@ from schemas.topics import TOPICS, UNLIMITED
 from schemas.updates import MemoryUpdate
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
-PUBLISHED: Final = DOCS.parent / "schemas" / "published" / "openapi.json"
 SHARED_OPTIONS: Final = ("--data", "--json", "--help")
 """Said once for all commands."""
 
@@ -256,17 +253,13 @@ def tables_in(page: str) -> list[str]:
 
 
 def main() -> None:
-    """Rewrite every page whose tables differ, and the published contract."""
+    """Rewrite every page whose tables differ."""
     for path in sorted(DOCS.glob("*.md")):
         page = path.read_text("utf-8")
         fresh = rewritten(page)
         if fresh != page:
             path.write_text(fresh, "utf-8")
             click.echo(f"wrote {path.name}")
-    contract = Contract(ENDPOINTS).json
-    if contract != PUBLISHED.read_bytes():
-        PUBLISHED.write_bytes(contract)
-        click.echo(f"wrote {PUBLISHED.name}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ control        orders among the events; `erased` is the ledger of what they did
 dead_letters   what was refused, or conflicts
 export         the parts of everything that is told of one fan
 receipts       proof of an erasure, which names nobody
-topics         every Kafka topic, named once
+topics         every Kafka topic, named once; `records` says what is on each
+described      JSON Schemas of all these, as they are published
 positions      `topic-partition:offset`
 relationship   a creator and a fan
 times          milliseconds inside, RFC 3339 outside
