@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +24,7 @@ from infra.clock import now_ms
 from infra.sql import load_queries
 from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
+from stores.conflicts import differs
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "staging.sql")
 
@@ -38,7 +39,10 @@ class Staged:
     accepted: int = 0
     """Events, each identity once."""
     repeated: int = 0
-    """Given again under an identity that was there already."""
+    """Given again."""
+    conflicts: int = 0
+    """Events under an identity that stands for another one: published too, so that ingest keeps
+    them as dead letters."""
     refused: Counter[Refusal] = field(default_factory=Counter)
     fans: int = 0
     money: dict[str, Decimal] = field(default_factory=dict)
@@ -81,27 +85,46 @@ class Staging:
         except InvalidInput as error:
             self._staged.refused[reason_of(error)] += 1
             return
-        row = (event.fan_id, event.kind, event.event_id, event.time, value)
-        if not self._file.execute(_SQL.add, row).rowcount:
-            self._staged.repeated += 1
-            return
+        identity = (event.fan_id, event.kind, event.event_id)
+        if not self._add(identity, b"", event.time, value):
+            (first,) = self._file.execute(_SQL.first, identity).fetchone()
+            other = blake2b(value, digest_size=16).digest()
+            if not (
+                differs(parse_interaction(first, now_ms(), self._currency), event)
+                and self._add(identity, other, event.time, value)
+            ):
+                self._staged.repeated += 1
+                return
         self._digest.update(value)
-        self._count_money(value)
+        self._count_money(self._staged.money, value, 1)
 
-    def _count_money(self, value: bytes) -> None:
+    def _add(self, identity: tuple[str, str, str], other: bytes, time: int, value: bytes) -> bool:
+        return self._file.execute(_SQL.add, (*identity, other, time, value)).rowcount == 1
+
+    def _count_money(self, money: dict[str, Decimal], value: bytes, times: int) -> None:
         given: dict[str, Any] = json.loads(value, parse_float=Decimal, parse_int=Decimal)
         sign, amount = PAID.get(given["type"], 0), given.get("amount")
         if sign and amount:
             currency = given.get("currency") or self._currency
-            money = self._staged.money
-            money[currency] = money.get(currency, Decimal(0)) + sign * amount
+            money[currency] = money.get(currency, Decimal(0)) + times * sign * amount
 
     def told(self) -> Staged:
         """What there is by now."""
-        staged = self._staged
-        (staged.fans,) = self._file.execute(_SQL.fans).fetchone()
-        staged.accepted, staged.first, staged.last = self._file.execute(_SQL.span).fetchone()
-        return staged
+        (fans,) = self._file.execute(_SQL.fans).fetchone()
+        accepted, conflicts, first, last = self._file.execute(_SQL.span).fetchone()
+        money = dict(self._staged.money)
+        if conflicts:
+            for (value,) in self._file.execute(_SQL.conflicting):
+                self._count_money(money, value, -1)
+        return replace(
+            self._staged,
+            accepted=accepted,
+            conflicts=conflicts,
+            fans=fans,
+            money=money,
+            first=first,
+            last=last,
+        )
 
     @property
     def digest(self) -> str:

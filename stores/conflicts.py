@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from schemas.details import NO_DETAILS, Details
+from schemas.events import Interaction
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.times import DAY_MS
@@ -22,7 +23,7 @@ STAMPED_MS_MAX: Final = DAY_MS
 """Between the times of one event that was stamped twice."""
 
 
-def differs(first: JournalEntry, later: JournalEntry) -> bool:
+def differs(first: JournalEntry | Interaction, later: JournalEntry | Interaction) -> bool:
     """Whether `later`, of the same identity, is another event."""
     return (
         first.kind != later.kind

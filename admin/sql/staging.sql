@@ -6,22 +6,36 @@ CREATE TABLE event (
     fan   TEXT NOT NULL,
     kind  TEXT NOT NULL,
     id    TEXT NOT NULL,
+    other BLOB NOT NULL,  -- empty for the first of an identity, a digest for what conflicts with it
     time  INTEGER NOT NULL,
     value BLOB NOT NULL,
-    PRIMARY KEY (fan, kind, id)
+    PRIMARY KEY (fan, kind, id, other)
 );
 
--- Of one identity the first counts, as at ingest.
+-- One more, unless it is there.
 -- name: add
-INSERT INTO event (fan, kind, id, time, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+INSERT INTO event (fan, kind, id, other, time, value) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING;
+
+-- The first that came of an identity.
+-- name: first
+SELECT value FROM event WHERE fan = ? AND kind = ? AND id = ? AND other = x'';
 
 -- How many fans there are.
 -- name: fans
 SELECT count(DISTINCT fan) FROM event;
 
--- How many events, and from when until when.
+-- How many identities, how many events beside the first of theirs, and from when until when.
 -- name: span
-SELECT count(*), min(time), max(time) FROM event;
+SELECT count(*) FILTER (WHERE other = x''), count(*) FILTER (WHERE other != x''), min(time), max(time)
+FROM event;
+
+-- What will not count, because another of its identity comes before it.
+-- name: conflicting
+SELECT value FROM (
+    SELECT value, row_number() OVER (PARTITION BY fan, kind, id ORDER BY time, rowid) AS place
+    FROM event
+) WHERE place > 1;
 
 -- Among equal times, as they came.
 -- name: in_order

@@ -125,8 +125,8 @@ def import_(
     """Publish what a platform's FILES hold, in the order of time.
 
     Everything is read and judged first. Interrupted, run it again: it goes on where it was; and
-    whatever is imported twice counts once. Exit code 1 when something was refused, or was left out
-    unexpectedly.
+    whatever is imported twice counts once. Exit code 1 when something was refused, conflicts with
+    another event of the files, or was left out unexpectedly.
     """
     context = Context(now_ms(), frozenset(me), zone, currency, more, mapping)
     settings = Settings() if dry_run else discover.with_kafka(data, Settings())
@@ -137,8 +137,9 @@ def import_(
         digest, sent, resumed = staging.digest, 0, 0
         if not dry_run:
             progress = Progress(data / FOLDER, digest)
-            resumed = min(progress.sent, staged.accepted)
-            bar.begin(staged.accepted - resumed, "publishing")
+            events = staged.accepted + staged.conflicts
+            resumed = min(progress.sent, events)
+            bar.begin(events - resumed, "publishing")
 
             def advance(count: int) -> None:
                 progress.advance(count)
@@ -153,13 +154,15 @@ def import_(
     else:
         _show(staged, left_out)
         click.echo("nothing is published" if dry_run else f"{sent:,} events are published")
-    sys.exit(bool(staged.refused) or any(not one.expected for one in left_out))
+    refused = staged.refused or staged.conflicts
+    sys.exit(bool(refused) or any(not one.expected for one in left_out))
 
 
 def _told(staged: Staged, left_out: Counter[Skipped]) -> dict[str, Any]:
     return {
         "accepted": staged.accepted,
         "repeated": staged.repeated,
+        "conflicts": staged.conflicts,
         "refused": [
             {"field": field, "reason": reason, "count": count}
             for (field, reason), count in staged.refused.most_common()
@@ -182,6 +185,9 @@ def _show(staged: Staged, left_out: Counter[Skipped]) -> None:
     table.add_column(overflow="fold")
     table.add_row(f"{staged.accepted:,}", "events")
     table.add_row(f"{staged.repeated:,}", "repeated, counted once")
+    if staged.conflicts:
+        kept = "share an id with another event: they don't count, and are kept as dead letters"
+        table.add_row(f"{staged.conflicts:,}", Text(kept, "red"))
     table.add_row(f"{staged.fans:,}", "fans")
     for name, amount in told["money"].items():
         table.add_row(amount, Text(name))

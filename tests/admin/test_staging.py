@@ -69,6 +69,23 @@ def test_a_message_and_its_tip_may_share_an_id() -> None:
         assert staging.told().accepted == 2
 
 
+def test_what_shares_an_id_with_another_event_is_published_and_does_not_count() -> None:
+    """Of 5, 7 and 5 again under one id, newest first; the oldest is the one that counts."""
+
+    def tip(second: int, amount: int) -> bytes:
+        return event(1, second, type="tip", content=None, amount=amount)
+
+    day = 86_400
+    with Staging("USD") as staging:
+        for value in (tip(3 * day, 5), tip(0, 7), tip(3 * day, 5), tip(3 * day + 9, 5), tip(0, 7)):
+            staging.add(value)
+        told = staging.told()
+        assert (told.accepted, told.conflicts, told.repeated) == (1, 1, 3)
+        assert told.money == {"USD": Decimal(7)}
+        assert staging.told().money == told.money
+        assert list(staging.values(0)) == [tip(0, 7), tip(3 * day, 5)]
+
+
 def test_an_import_is_named_by_what_it_holds() -> None:
     def digest(*values: bytes) -> str:
         with Staging("USD") as staging:

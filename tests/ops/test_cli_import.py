@@ -133,3 +133,35 @@ def test_options_that_are_wrong_are_said(demonstrated: Running, export: Path) ->
         ran = demonstrated.run(*words(export, "c"), *wrong)
         assert ran.returncode == 2
         assert said in ran.stderr
+
+
+MAPPING = {
+    "type": {"value": "tip"},
+    "fanId": "/fan",
+    "eventId": "/id",
+    "timestamp": "/at",
+    "amount": "/paid",
+    "currency": {"value": "USD"},
+}
+
+
+async def test_two_payments_of_one_id_are_told_and_none_is_lost(
+    demonstrated: Running, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "mapping.json"
+    mapping.write_text(json.dumps({"rules": [{"fields": MAPPING}]}))
+    paid = tmp_path / "payments.jsonl"
+    tip = {"fan": "jo", "id": "p1", "at": "2026-11-20T12:00:00Z", "paid": "5.00"}
+    paid.write_text("\n".join(json.dumps(one) for one in (tip, tip | {"paid": "7.00"}, tip)))
+    words = ("import", "--from", "generic", "--creator", "payer", "--mapping", str(mapping))
+    said = demonstrated.run(*words, str(paid), "--json")
+    assert said.returncode == 1
+    told = json.loads(said.stdout)
+    assert (told["accepted"], told["conflicts"], told["repeated"], told["sent"]) == (1, 1, 1, 2)
+    assert told["money"] == {"USD": "5.00"}
+    await demonstrated.drained()
+    context = await demonstrated.context("payer", "jo")
+    assert context is not None
+    assert context.engagement_metrics.total_revenue == 5
+    kept = demonstrated.json("dlq", "--open", "--reason", "conflict", "--newest", "1000")
+    assert [one for one in kept["deadLetters"] if '"payer"' in one["value"]]
