@@ -12,6 +12,7 @@ journal        what ingest writes, sealed; `text_features` is what it read in a 
 published_event  the same as its JSON Schema is published, in `published/`
 rendered       an event again, out of the journal
 context        the documents that readers get; `bulk` asks for those of several fans
+segments       which of a creator's fans are meant; the summary of each
 answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`
 control        orders among the events; `erased` is the ledger of what they did

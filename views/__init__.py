@@ -3,5 +3,6 @@
 One module per view (`emotional_state`, `engagement`, `personality`, `preferences`, `messages`),
 each with its `State`, `fold`, `render` and `moved_by`; `state` is the registry that holds them
 together, `context` renders all, `explain` says which events moved a number, `corrections` what
-stands of a history with edits and refunds; `decay`, `responses`, `acts` and `money` are shared.
+stands of a history with edits and refunds, `segments` who belongs to a segment; `decay`,
+`responses`, `acts` and `money` are shared.
 """

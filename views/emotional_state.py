@@ -26,6 +26,7 @@ Order: everything else is exact in any order, the emotions to rounding.
 
 from bisect import bisect_right
 from math import exp2
+from operator import mul
 from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
@@ -57,6 +58,9 @@ DOMINANT_SHARE_MIN: Final = 0.15
 
 _EMOTIONS: Final = frozenset(get_args(Emotion))
 _WEIGHTS: Final = tuple(RATIO**k for k in range(HISTORY_MAX + 1))
+_OLDEST_FIRST: Final = tuple(_WEIGHTS[:count][::-1] for count in range(HISTORY_MAX + 1))
+"""By how many scores there are: their weights in the order in which they are kept."""
+_TOTAL: Final = tuple(map(sum, _OLDEST_FIRST))
 _MARK: Final[dict[Sentiment, str]] = {"positive": "+", "neutral": "0", "negative": "-"}
 _LABEL: Final[dict[str, Sentiment]] = {mark: label for label, mark in _MARK.items()}
 
@@ -148,13 +152,10 @@ def mean_score(state: State) -> float:
     count = len(state.scores)
     if not count:
         return 0.0
+    # Each state that is written has its sentiment reckoned: without a loop it takes a third.
     rest = _WEIGHTS[count]
-    score = rest * state.tail_score
-    weight = rest * state.tail_weight
-    for value, factor in zip(reversed(state.scores), _WEIGHTS, strict=False):
-        score += value * factor
-        weight += factor
-    return score / weight
+    score = sum(map(mul, state.scores, _OLDEST_FIRST[count]), rest * state.tail_score)
+    return score / (rest * state.tail_weight + _TOTAL[count])
 
 
 def sentiment(state: State) -> Sentiment:

@@ -33,6 +33,7 @@ from schemas.context import EngagementLevel, EngagementMetrics
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.money import DIGITS, major_units
+from schemas.rates import DOLLARS, OTHERS
 from schemas.relationship import Relationship
 from schemas.times import DAY_MS, render_time
 from views import responses
@@ -190,6 +191,17 @@ def revenue_by_currency(state: State, currency: str) -> dict[str, float] | None:
     """What was paid in others than this, in major units; None when nothing was."""
     others = sorted(state.currencies.keys() - {currency})
     return {code: major_units(state.currencies[code], code) for code in others} or None
+
+
+def worth(state: State) -> int:
+    """What was paid in all currencies, roughly in US cents (`schemas.rates`): to compare fans by,
+    never a sum of money. Exact, if all of it was in dollars or named nothing."""
+    if not state.currencies:
+        return state.revenue
+    others = sorted(state.currencies.items())
+    return state.revenue + round(
+        100 * sum(major_units(paid, code) * DOLLARS.get(code, OTHERS) for code, paid in others)
+    )
 
 
 def render(fan: "Fan", who: Relationship, now: int) -> EngagementMetrics:

@@ -1,0 +1,228 @@
+"""Segments: who belongs to one now, and what of a state can be kept in columns to find them by.
+
+`matches` says it exactly, of what the views render. `filters_of` reckons a few numbers of a state
+that do not change with time, and `bounds` what they must be for a fan to match. Bounds leave
+nobody out who matches; they may let somebody in who does not, so whoever finds fans by them asks
+`matches`.
+
+- `rank` = log2(activity) + as_of / half-life. The engagement score at `now` is 1 - e^(-a / 12) with
+  a = activity * 2^((as_of - now) / half-life), so log2(a) = rank - now / half-life: of two fans the
+  one with the larger rank has the larger score at any time, and "score >= s now" is
+  "rank >= log2(-12 ln(1 - s)) + now / half-life". -infinity: no activity.
+- `revenue` in cents, all currencies, by the rough table: `engagement.worth`.
+- `last_interaction` in ms, 0: none.
+- `sentiment` 1, 0 or -1: it follows from the state alone.
+- `traits`, a set of bits. One for each pattern: those two that depend on the moment are there while
+  they can be true at some moment before the next event. Topics of interest, and content types that
+  are bought, share bits by their hash.
+
+A score before the newest event counts as of that event (clocks differ by minutes), so it can be
+smaller than the rank says. That is why the upper bound is reckoned for a later moment than `now`.
+"""
+
+from functools import lru_cache
+from math import inf, log1p, log2, nextafter
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from schemas.context import EngagementLevel
+from schemas.relationship import Relationship
+from schemas.segments import BUYS, PATTERNS, FanSummary, Segment
+from schemas.text_features import Sentiment
+from schemas.times import MINUTE_MS, render_time
+from views import emotional_state, engagement, preferences
+from views.engagement import HALF_LIFE_MS, HIGH, MEDIUM, SCALE
+from views.state import Fan, FanState
+
+AHEAD_MS: Final = 10 * MINUTE_MS
+"""How far the newest event may be ahead of a reader's clock: ingest refuses what is 5 minutes
+ahead of its own."""
+ROUNDING: Final = 1e-9
+"""Of a rank. It is about 1,400, so its last bit is 2e-13; 1e-9 is 1 ms of decay."""
+REVENUE_MAX: Final = (1 << 62) - 1
+"""Of what is kept, of either sign; a segment's bounds are far below it."""
+TIME_MAX: Final = (1 << 63) - 1
+SENTIMENTS: Final[dict[Sentiment, int]] = {"negative": -1, "neutral": 0, "positive": 1}
+
+_BIT: Final = {name: 1 << number for number, name in enumerate(PATTERNS)}
+_REPEAT: Final = _BIT["repeat_buyer"]
+_FREQUENT: Final = _BIT["frequent_buyer"]
+_BIG: Final = _BIT["big_spender"]
+_SMALL: Final = _BIT["small_spender"]
+_TIPPER: Final = _BIT["tipper"]
+_LAPSED: Final = _BIT["lapsed_buyer"]
+_REFUNDS: Final = _BIT["refunds"]
+_CHARGEBACKS: Final = _BIT["chargebacks"]
+_BUYS_FIRST: Final = len(PATTERNS)
+_BUYS_BITS: Final = 12
+_TOPIC_FIRST: Final = _BUYS_FIRST + _BUYS_BITS
+_TOPIC_BITS: Final = 63 - _TOPIC_FIRST
+_LEVELS: Final[dict[EngagementLevel, tuple[float, float]]] = {
+    "high": (HIGH, 1.0),
+    "medium": (MEDIUM, nextafter(HIGH, 0)),
+    "low": (0.0, nextafter(MEDIUM, 0)),
+}
+"""The scores of each level, both inclusive."""
+
+
+class Filters(NamedTuple):
+    """What of a state is kept in columns; the fields are their names."""
+
+    rank: float
+    revenue: int
+    last_interaction: int
+    sentiment: int
+    traits: int
+
+
+class Bounds(NamedTuple):
+    """What the columns of a member must be; each range includes both ends."""
+
+    rank_min: float
+    rank_max: float
+    revenue_min: int
+    revenue_max: int
+    last_interaction_min: int
+    last_interaction_max: int
+    sentiment: int | None
+    traits: int
+    """All of these bits."""
+
+
+def filters_of(state: FanState) -> Filters:
+    """The columns of a state. Called for each state that is written (`bench fold`)."""
+    metrics = state.engagement
+    activity = metrics.activity
+    return Filters(
+        log2(activity) + metrics.as_of / HALF_LIFE_MS if activity > 0 else -inf,
+        max(-REVENUE_MAX, min(REVENUE_MAX, engagement.worth(metrics))),
+        metrics.last_interaction,
+        SENTIMENTS[emotional_state.sentiment(state.emotional_state)],
+        _traits(state.preferences, metrics),
+    )
+
+
+def _traits(state: preferences.State, metrics: engagement.State) -> int:
+    found = 0
+    for topic, count in state.topics.items():
+        if count > 0:
+            found |= _topic(topic)
+    if state.tips >= preferences.TIPS_MIN:
+        found |= _TIPPER
+    if state.refunds:
+        found |= _REFUNDS
+    if state.chargebacks:
+        found |= _CHARGEBACKS
+    return found | _purchase_traits(state, metrics) if state.purchases else found
+
+
+def _purchase_traits(state: preferences.State, metrics: engagement.State) -> int:
+    # As early as it can be asked, when most is left of what decays, and as late as it can be.
+    newest = engagement.not_before_newest(metrics, 0)
+    found = 0
+    for pattern in preferences.purchase_patterns(state, newest):
+        found |= _pattern(pattern)
+    if state.purchases >= preferences.LAPSED_PURCHASES_MIN:
+        found |= _LAPSED
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _topic(topic: str) -> int:
+    return 1 << _TOPIC_FIRST + crc32(topic.encode()) % _TOPIC_BITS
+
+
+@lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> int:
+    bit = _BIT.get(pattern)
+    if bit is not None:
+        return bit
+    return 1 << _BUYS_FIRST + crc32(pattern.removeprefix(BUYS).encode()) % _BUYS_BITS
+
+
+def bounds(segment: Segment, now: int, latest: int) -> Bounds:
+    """What the columns of the members at `now` (ms) are; none of them has an event that is newer
+    than `latest` by more than `AHEAD_MS`."""
+    least, most = _scores(segment)
+    revenue_min, revenue_max = segment.min_revenue_cents, segment.max_revenue_cents
+    active_since, silent_since = segment.active_since_ms, segment.silent_since_ms
+    traits = 0 if segment.topic is None else _topic(segment.topic)
+    return Bounds(
+        rank_min=_rank(nextafter(nextafter(least, -1), -1), now) - ROUNDING,
+        rank_max=_rank(nextafter(nextafter(most, 2), 2), latest + AHEAD_MS) + ROUNDING,
+        revenue_min=-REVENUE_MAX if revenue_min is None else revenue_min,
+        revenue_max=REVENUE_MAX if revenue_max is None else revenue_max,
+        last_interaction_min=0 if active_since is None else max(1, active_since),
+        last_interaction_max=TIME_MAX if silent_since is None else max(0, silent_since - 1),
+        sentiment=None if segment.sentiment is None else SENTIMENTS[segment.sentiment],
+        traits=traits if segment.pattern is None else traits | _pattern(segment.pattern),
+    )
+
+
+def _scores(segment: Segment) -> tuple[float, float]:
+    """The lowest and the highest score of a member."""
+    least, most = (0.0, 1.0) if segment.level is None else _LEVELS[segment.level]
+    if segment.min_score is not None:
+        least = max(least, segment.min_score)
+    if segment.max_score is not None:
+        most = min(most, segment.max_score)
+    return least, most
+
+
+def _rank(score: float, moment: int) -> float:
+    """The rank of whoever has this score at that moment."""
+    if score <= 0:
+        return -inf
+    if score >= 1:
+        return inf
+    return log2(-SCALE * log1p(-score)) + moment / HALF_LIFE_MS
+
+
+def matches(segment: Segment, state: FanState, now: int) -> bool:
+    """Whether what is rendered of this state at `now` (ms) meets every condition."""
+    metrics, tastes = state.engagement, state.preferences
+    moment = engagement.not_before_newest(metrics, now)
+    last = metrics.last_interaction
+    least, most = _scores(segment)
+    if not least <= engagement.score(metrics, now) <= most:
+        return False
+    felt, topic, pattern = segment.sentiment, segment.topic, segment.pattern
+    if felt is not None and emotional_state.sentiment(state.emotional_state) != felt:
+        return False
+    if topic is not None and not preferences.topic_score(tastes, topic, moment):
+        return False
+    if pattern is not None and pattern not in preferences.purchase_patterns(tastes, moment):
+        return False
+    paid = engagement.worth(metrics)
+    revenue_min, revenue_max = segment.min_revenue_cents, segment.max_revenue_cents
+    if revenue_min is not None and paid < revenue_min:
+        return False
+    if revenue_max is not None and paid > revenue_max:
+        return False
+    active_since, silent_since = segment.active_since_ms, segment.silent_since_ms
+    if active_since is not None and not (last and last >= active_since):
+        return False
+    return silent_since is None or not last or last < silent_since
+
+
+def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary:
+    """A fan as a page of a segment shows them at `now` (ms)."""
+    state, metrics = fan.state, fan.state.engagement
+    moment = engagement.not_before_newest(metrics, now)
+    score = engagement.score(metrics, now)
+    last = metrics.last_interaction
+    return FanSummary(
+        fan_id=who[1],
+        engagement_score=score,
+        engagement_level=engagement.level(score),
+        current_sentiment=emotional_state.sentiment(state.emotional_state),
+        dominant_emotions=emotional_state.dominant_emotions(state.emotional_state),
+        revenue=engagement.worth(metrics) / 100,
+        total_revenue=engagement.revenue(metrics, fan.currency),
+        total_messages=metrics.messages,
+        total_purchases=metrics.purchases,
+        purchase_patterns=preferences.purchase_patterns(state.preferences, moment),
+        last_interaction=render_time(last) if last else None,
+        version=version,
+        revenue_by_currency=engagement.revenue_by_currency(metrics, fan.currency),
+    )
