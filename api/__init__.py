@@ -30,4 +30,5 @@ retention     PUT, GET how long a creator keeps a silent fan
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan
 health, lag   how the system does, and how far the views are behind
 metrics       what Prometheus sees
+watched       the address on which it, and whoever runs this, asks
 """

@@ -47,6 +47,8 @@ from api.parameters import (
     WHICH_CREATOR,
     WORKFLOW,
 )
+from api.watched import exposition_of
+from infra.exposition import Exposition
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.answers import (
@@ -428,16 +430,7 @@ ENDPOINTS = (
         "ready",
         access=Access.PUBLIC,
         quiet=True,
-        response=dict[str, Any],
-    ),
-    Endpoint(
-        "/metrics",
-        "GET",
-        health.metrics,
-        "metrics",
-        access=Access.PUBLIC,
-        quiet=True,
-        response_media="text/plain",
+        response=dict[str, str],
     ),
     Endpoint(
         "/openapi.json",
@@ -474,6 +467,8 @@ class App:
         self._dispatch = Dispatch(endpoints, self._auth, settings, self._metrics)
         self._contract = contract.Contract(endpoints)
         self._components: Components | None = None
+        self.exposition: Exposition | None = None
+        """Where machines ask how it does, once it runs."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -489,10 +484,14 @@ class App:
         components = await open_components(self._settings, self._keyring, self._metrics)
         self._components = components
         self._auth.start()
+        exposition = exposition_of(components)
+        self.exposition = exposition
+        await exposition.open()
         try:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         finally:
+            await exposition.close()
             await self._auth.close()
             await components.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -170,7 +170,7 @@ class Dispatch:
 
     def _tell(self, endpoint: Endpoint | None, route: str, scope: Scope, seconds: float) -> None:
         method, status = scope["method"], scope["status"]
-        self._metrics.observe(route, method, seconds)
+        self._metrics.observe(route, method, status, seconds)
         quiet = endpoint is not None and endpoint.quiet and status < 400
         level = logging.DEBUG if quiet else logging.INFO
         logs.tell(

@@ -1,4 +1,6 @@
-"""GET /health/live, /health/ready and /metrics: for machines. No token, nothing personal.
+"""GET /health/live and /health/ready: for orchestrators and balancers. No token, and one word each.
+
+What the word stands on (`health`) is on the metrics' address, beside the metrics.
 
 Ready means: able to answer reads. With Postgres gone the cached reads still answer, with Redis
 gone all do, more slowly, and with Kafka gone only writes fail: each is `degraded`, and 200, because
@@ -7,16 +9,16 @@ with both stores gone is it `unavailable`, and 503. A log that lacks something i
 reads are answered, and `alarms` says what is missing.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.components import components_of
+from api.components import Components, components_of
 from api.envelopes import plain
 from infra.breaker import Breaker
 
-PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+UNAVAILABLE: Final = "unavailable"
 
 
 async def live(_request: Request) -> Response:
@@ -25,8 +27,18 @@ async def live(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
+    """Whether reads can be answered."""
+    status = (await health(components_of(request)))["status"]
+    return plain({"status": status}, status_of(status))
+
+
+def status_of(status: str) -> int:
+    """As HTTP has it."""
+    return 503 if status == UNAVAILABLE else 200
+
+
+async def health(components: Components) -> dict[str, Any]:
     """Each dependency, and each partition's position, lag and oldest unprojected event."""
-    components = components_of(request)
     look = await components.lag.look()
     memory, publisher = components.memory, components.publisher
     dependencies = {
@@ -38,17 +50,10 @@ async def ready(request: Request) -> Response:
     whole = len(up) == len(dependencies) and not look.alarms
     status = "ready" if whole else "degraded"
     if "cache" not in up and "database" not in up:
-        status = "unavailable"
+        status = UNAVAILABLE
     body = {"status": status, "dependencies": dependencies, "partitions": look.partitions}
     body["alarms"] = look.alarms
-    return plain(body, 503 if status == "unavailable" else 200)
-
-
-async def metrics(request: Request) -> Response:
-    """The Prometheus text format; asks for the lag first, so that a scrape is never stale."""
-    components = components_of(request)
-    await components.lag.look()
-    return Response(components.metrics.render(), media_type=PROMETHEUS_TYPE)
+    return body
 
 
 def _dependency(up: bool, breaker: Breaker) -> dict[str, Any]:

@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import (
-    CollectorRegistry,
     Counter,
     Histogram,
-    disable_created_metrics,
-    generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.lag import PipelineState
 from infra.breaker import STATES, Breaker
+from infra.metrics import new_registry, render
 from schemas.errors import FanMemoryError
 from stores.reader import FanMemory
 
@@ -34,8 +32,13 @@ class ApiMetrics:
     """Counts requests; asks the readers for the rest when it is scraped."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a line of time for each count
-        self.registry = CollectorRegistry()
+        self.registry = new_registry()
+        self._requests = Counter(
+            "memory_api_requests",
+            "Answers, by route, method and status",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
         self._errors = Counter(
             "memory_api_errors",
             "Responses with an error, by route, type and status",
@@ -51,7 +54,8 @@ class ApiMetrics:
         )
 
         self._durations: dict[tuple[str, str], Histogram] = {}
-        """By route and method: to look one up in the library takes longer than to count in it."""
+        self._answers: dict[tuple[str, str, int], Counter] = {}
+        """By their labels: to look one up in the library takes longer than to count in it."""
         self._webhooks = Counter(
             "memory_webhook_events",
             "What became of what platforms delivered, by platform and outcome",
@@ -63,13 +67,19 @@ class ApiMetrics:
         if count:
             self._webhooks.labels(platform, outcome).inc(count)
 
-    def observe(self, route: str, method: str, seconds: float) -> None:
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """An answer was given; status 0: none was, since nobody waited for it any more."""
         if method not in METHODS:
             method = "other"
         known = self._durations.get((route, method))
         if known is None:
             known = self._durations[route, method] = self._duration.labels(route, method)
         known.observe(seconds)
+        counted = self._answers.get((route, method, status))
+        if counted is None:
+            counted = self._requests.labels(route, method, str(status))
+            self._answers[route, method, status] = counted
+        counted.inc()
 
     def error(self, route: str, error: FanMemoryError) -> None:
         self._errors.labels(route, error.type or type(error).__name__, str(error.status)).inc()
@@ -84,8 +94,8 @@ class ApiMetrics:
         self.registry.register(_Readers(memory, list(breakers), pipeline))
 
     def render(self) -> bytes:
-        """The text format, version 0.0.4."""
-        return generate_latest(self.registry)
+        """In Prometheus' text format."""
+        return render(self.registry)
 
 
 class _Readers(Collector):

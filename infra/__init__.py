@@ -1,6 +1,8 @@
 """How other systems are reached, and how this process behaves while they can't be.
 
 settings    the one frozen object, read once at start
+metrics     numbers of this process, for Prometheus
+exposition  the address on which it is asked for them
 logs        JSON lines that hold nothing personal
 clock       the time of this machine
 background  tasks that go on when nobody waits for them any more

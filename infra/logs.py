@@ -42,7 +42,7 @@ ROOMS: Final = (
 """Roots of our logger names (`logging.getLogger(__name__)`); everything else is a third party."""
 FIELDS: Final = (
     "operation", "method", "route", "status", "duration", "reason", "topic",
-    "partition", "count", "attempt", "breaker", "subject",
+    "partition", "count", "attempt", "breaker", "subject", "port",
 )  # fmt: skip
 """What `extra` may add to a line. Anything else is left out, so that no id gets in by accident; a
 house test keeps this list equal to what our lines use."""

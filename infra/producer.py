@@ -84,8 +84,11 @@ class BatchProducer:
         topic: str,
         batches: Mapping[int, Sequence[Keyed]],
         delivery: Delivery | None = None,
+        times: Mapping[int, Sequence[int]] | None = None,
     ) -> dict[int, int]:
         """Publish records per partition; returns when the broker has them all.
+
+        `times` are the records' own, in ms, where they shall not have that of sending.
 
         What it returns is the offset of each partition's last record. Raises `BrokerUnavailable`;
         then any prefix of each partition's records may be there, and `delivery` says which are for
@@ -102,7 +105,15 @@ class BatchProducer:
             producer = await self._ready()
             sends = [
                 asyncio.ensure_future(
-                    _Sending(producer, topic, partition, records, delivery, sizes).run()
+                    _Sending(
+                        producer,
+                        topic,
+                        partition,
+                        records,
+                        delivery,
+                        sizes,
+                        (times or {}).get(partition),
+                    ).run()
                 )
                 for partition, records in batches.items()
                 if delivery.settled.get(partition, 0) < len(records)
@@ -186,7 +197,9 @@ class _Sending:
         records: Sequence[Keyed],
         delivery: Delivery,
         sizes: dict[int, int],
+        times: Sequence[int] | None = None,
     ) -> None:
+        self._times = times
         self._producer = producer
         self._topic = topic
         self._partition = partition
@@ -228,7 +241,9 @@ class _Sending:
         for index in range(first, min(until, len(self._records))):
             key, value, *more = self._records[index]
             headers = list(more[0]) if more else []
-            if batch.append(key=key, value=value, timestamp=now, headers=headers) is None:
+            # Of the future Kafka may refuse it, whatever clock said so.
+            at = now if self._times is None else min(self._times[index], now)
+            if batch.append(key=key, value=value, timestamp=at, headers=headers) is None:
                 break
         return batch
 

@@ -319,6 +319,15 @@ class Settings(BaseSettings):
         5_000_000, ge=0, description="tokens of one user, and for one creator, a day"
     )
     budget_tokens_month: int = Field(100_000_000, ge=0, description="and a month")
+    metrics_host: str = Field(
+        "127.0.0.1", description="address on which each process answers Prometheus, not its clients"
+    )
+    metrics_port: int = Field(
+        9464,
+        ge=0,
+        le=65535,
+        description="its port, or where that is taken the next free one of 64; 0: none",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="logs are JSON lines on stderr"
     )

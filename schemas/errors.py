@@ -220,7 +220,7 @@ class DeadlineExceeded(FanMemoryError):
     status = 504
     type = "TIMEOUT"
     retryable = True
-    hint = "Try again; if it persists, look at the lag in /health/ready."
+    hint = "Try again; if it persists, `fanmemory doctor` says what is slow."
 
 
 class CacheUnavailable(FanMemoryError):

@@ -3,6 +3,9 @@
 transport     the batched path through Faust: a whole fetch per event, our start positions
 batching      one unit of work at a time: gather, apply, retry
 step          what is done with a unit: the contract of the steps, and what they share
+counts        what a step has done
+unread        what was fetched and is not done
+metrics       what Prometheus sees of a worker
 unit_size     how many records a unit may have
 lookout       once a second: what stands still, moved without us, or went backwards
 advisory      how far we are, told to Kafka for lag tools only

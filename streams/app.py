@@ -36,6 +36,7 @@ from streams.batching import BatchLoop
 from streams.ingest import Ingest
 from streams.intake import IntentIntake
 from streams.ledger import LedgerGate
+from streams.metrics import exposition_of, worker_registry
 from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog
@@ -101,11 +102,14 @@ def build_app(settings: Settings) -> Any:
         app.agent(fetches, name=topic.name)(loop.feed)
         loops.append(loop)
     watchdog = Watchdog(app, loops, settings.stall_seconds_max)
+    exposition = exposition_of(settings, worker_registry(loops, watchdog))
 
     async def open_resources() -> None:
+        await exposition.open()
         await pool
 
     async def close_resources() -> None:
+        await exposition.close()
         for step in (ingest, project, intake):
             with contextlib.suppress(*UNAVAILABLE, DatabaseUnavailable, TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS_MAX):

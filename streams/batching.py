@@ -36,9 +36,11 @@ from schemas.errors import FanMemoryError, Fenced
 from stores.positions import Batch, Positions
 from streams.advisory import AdvisoryCommit
 from streams.continuity import Fetched, plan
+from streams.counts import Counts
 from streams.lookout import LOOK_SECONDS, LOOK_SECONDS_MAX, Lookout
 from streams.step import NOT_NOW, Step
 from streams.unit_size import FIRST_RECORDS, next_size
+from streams.unread import Unread
 
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class BatchLoop:
         self._records_max = records_max
         self._size = min(FIRST_RECORDS, records_max)
         self._queue: asyncio.Queue[Fetched] = asyncio.Queue(QUEUED_FETCHES_MAX)
+        self._unread = Unread()
         self._sought: dict[int, int] = {}
         self._suspects: set[int] = set()
         """Partitions whose log has to be looked at before anything of theirs counts."""
@@ -82,6 +85,16 @@ class BatchLoop:
     @property
     def positions(self) -> Positions:
         return self._step.positions
+
+    @property
+    def counts(self) -> Counts:
+        """What was done since the start."""
+        return self._step.counts
+
+    def unread_since(self, partition: int) -> int | None:
+        """Kafka's time, in ms, of the oldest fetched record that is not done; None without one."""
+        held = self.positions.held.get(partition)
+        return None if held is None else self._unread.since(partition, held.next)
 
     @property
     def stopped(self) -> Container[int]:
@@ -107,7 +120,9 @@ class BatchLoop:
         """The agent: passes fetches on. Never raises, never drops."""
         async for event in stream.events():
             message = event.message
-            await self._queue.put(Fetched(message.partition, message.generation_id, event.value))
+            fetched = Fetched(message.partition, message.generation_id, event.value)
+            await self._queue.put(fetched)
+            self._unread.came(fetched)
 
     async def run(self) -> None:
         """Work until cancelled. An error that a retry can't mend ends the process."""
@@ -122,6 +137,7 @@ class BatchLoop:
                     continue
                 started = time.monotonic()
                 await self._complete(fetched)
+                self._unread.done(len(fetched))
                 self._size = next_size(
                     self._size, time.monotonic() - started, FIRST_RECORDS, self._records_max
                 )
@@ -156,15 +172,20 @@ class BatchLoop:
                 in_doubt = []
             while batches := await self._trim(fetched):
                 partitions = [batch.partition for batch in batches]
+                began = time.perf_counter()
                 try:
                     await self._step.apply(batches)
                 except Fenced:
+                    self._step.counts.fences += 1
                     log.warning("fenced", extra={"topic": self.positions.topic})
                     await self._after_fence(partitions)
                 except NOT_NOW:
                     in_doubt = partitions
                     raise
                 else:
+                    counts = self._step.counts
+                    counts.seconds.add(time.perf_counter() - began)
+                    counts.records.add(sum(len(batch.records) for batch in batches))
                     self.positions.moved(batches)
                     self._advisory.tell(self.positions)
                     return

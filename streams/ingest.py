@@ -28,6 +28,7 @@ either, whether or not it was acceptable.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -101,6 +102,14 @@ class _Intake:
     """By partition of `interactions`."""
     suppressed: list[tuple[int, int]] = field(default_factory=list)
     """(partition, offset)"""
+
+    def times(self) -> dict[int, list[int]]:
+        """When the events of `journal` came, ms: their records there keep that, so that their age
+        can be told until they are in the views."""
+        return {
+            partition: [record.timestamp for record in records]
+            for partition, records in self.sources.items()
+        }
 
 
 class Ingest(Positioned):
@@ -277,6 +286,7 @@ class Ingest(Positioned):
                 )
             if taken.fresh and taken.held:
                 await outbox.write(connection, [outbox.erased(who, place, now_ms())])
+        self.counts.became([("control", 1)])
         fail_point("ingest.after_erase")
         self._subjects.forget(who)
         self._eraser.wake()
@@ -457,7 +467,7 @@ class Ingest(Positioned):
     async def _produce(self, intake: _Intake) -> None:
         delivery = Delivery()
         try:
-            await self._producer.send(JOURNAL.name, intake.journal, delivery)
+            await self._producer.send(JOURNAL.name, intake.journal, delivery, intake.times())
         finally:
             for partition, settled in delivery.settled.items():
                 done = {
@@ -532,7 +542,14 @@ class Ingest(Positioned):
             written = await self._letters_of(connection, refused)
             await suppression.note_records(connection, intake.suppressed)
             await outbox.write(connection, [one.outgoing for one in written])
-            await letters.count(connection, INTERACTIONS.name, self._fresh_reasons(written))
+            reasons = list(self._fresh_reasons(written))
+            await letters.count(connection, INTERACTIONS.name, reasons)
+            began = time.perf_counter()
+        self.counts.commit.add(time.perf_counter() - began)
+        for _, accepted, dead, dropped in counts:
+            became = (("accepted", accepted), ("dead_letters", dead), ("suppressed", dropped))
+            self.counts.became(became)
+        self.counts.refused(reasons)
         fail_point("ingest.after_commit")
         for partition, known in acknowledged.items():
             if partition in self.positions.held:

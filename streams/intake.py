@@ -10,6 +10,7 @@ An intent that comes again is the workflow that is there already, so a log that 
 read again from where it still agrees.
 """
 
+import time
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -87,10 +88,16 @@ class IntentIntake(Positioned):
         fail_point("intake.before_commit")
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             await self.positions.advance(connection, batches)
-            refused += await self._write(connection, accepted)
+            late = await self._write(connection, accepted)
+            refused += late
             await outbox.write(connection, [one.outgoing for one in refused])
             reasons = [(one.source.partition, one.reason) for one in refused]
             await letters.count(connection, INTENTS.name, reasons)
+            began = time.perf_counter()
+        self.counts.commit.add(time.perf_counter() - began)
+        taken = len(accepted) - len(late)
+        self.counts.became((("accepted", taken), ("dead_letters", len(refused))))
+        self.counts.refused(reasons)
         fail_point("intake.after_commit")
         if refused:
             self._relay.wake(INTENT_DEAD_LETTERS.name)

@@ -22,6 +22,7 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 
 import asyncio
 import logging
+import time
 from collections.abc import Container, Mapping, Sequence
 
 from infra.failpoints import fail_point
@@ -50,6 +51,7 @@ from stores.letters import Letters
 from stores.positions import Batch, count_folded, terminating_blockers
 from stores.refolding import Limits
 from stores.relay import Relay
+from stores.tally import COUNTERS
 from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from streams.healing import ProjectionHealer
 from streams.step import Positioned
@@ -143,11 +145,14 @@ class Projection(Positioned):
                 told = [*map(_told, folded), *(one.outgoing for one in conflicting)]
                 await outbox.write(connection, told)
                 fail_point("projection.before_commit")
+                began = time.perf_counter()
+        self.counts.commit.add(time.perf_counter() - began)
         fail_point("projection.after_commit")
         for partition, sources in framed.sources.items():
             if partition in held:
                 held[partition].sources = sources
         await self._cache_writer.push(batches, folded, subjects, framed.sources)
+        self._count(batches, framed)
         self._relay.wake(MEMORY_UPDATES.name)
         if conflicting:
             self._relay.wake(DEAD_LETTERS.name)
@@ -189,7 +194,9 @@ class Projection(Positioned):
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
         stored = await states.read(connection, generation, ids)
+        began = time.perf_counter()
         folded, waiting = fold_new(fresh, stored, framed)
+        self.counts.fold.add(time.perf_counter() - began)
         if waiting:
             again, changes = await corrections.fold_waiting(
                 connection, waiting, subjects, self._limits, framed
@@ -208,13 +215,15 @@ class Projection(Positioned):
             if batch.records
         ]
         await count_folded(connection, generation, JOURNAL.name, counts)
-        conflicts = [
-            (one.partition, CONFLICT)
-            for one in framed.conflicts
-            if (one.partition, one.offset) not in framed.doubted
-        ]
-        await letters.count(connection, JOURNAL.name, conflicts)
+        await letters.count(connection, JOURNAL.name, _conflicts(framed))
         return folded
+
+    def _count(self, batches: Sequence[Batch], framed: FramedBatch) -> None:
+        """For metrics, once it is committed and in the cache."""
+        for tally in framed.tallies.values():
+            self.counts.became(zip(COUNTERS, tally.as_row(), strict=True))
+        self.counts.refused(_conflicts(framed))
+        self.counts.seen(batches)
 
     async def _insert_history(
         self,
@@ -251,6 +260,15 @@ async def _without_known_before(
         one
         for one in opened
         if not one.other_key or kinds.get((one.subject, one.other_key)) != one.entry.kind
+    ]
+
+
+def _conflicts(framed: FramedBatch) -> list[tuple[int, str]]:
+    """(partition, reason) of those that are counted as such."""
+    return [
+        (one.partition, CONFLICT)
+        for one in framed.conflicts
+        if (one.partition, one.offset) not in framed.doubted
     ]
 
 

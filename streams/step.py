@@ -7,6 +7,7 @@ from infra.postgres import UNAVAILABLE, Pool, database_errors
 from schemas.errors import BrokerUnavailable, DatabaseUnavailable
 from stores.attempts import Attempts
 from stores.positions import Batch, Positions
+from streams.counts import Counts
 
 NOT_NOW = (*UNAVAILABLE, DatabaseUnavailable, BrokerUnavailable)
 """What a step raises while something is down: the same work can succeed later."""
@@ -16,6 +17,7 @@ class Step(Protocol):
     """Ingest, projection, or the intake of intents."""
 
     positions: Positions
+    counts: Counts
 
     async def claim(self, partitions: Sequence[int]) -> None:
         """Take the assigned partitions over in Postgres."""
@@ -46,6 +48,7 @@ class Positioned:
 
     def __init__(self, pool: Pool, topic: str) -> None:
         self.positions = Positions(topic)
+        self.counts = Counts()
         self._pool = pool
         self._attempts = Attempts(pool, self.positions)
 

@@ -31,6 +31,15 @@ class Stall(NamedTuple):
     partition: int | None = None
 
 
+class Behind(NamedTuple):
+    """How far a partition that we hold is behind its log."""
+
+    lag: int
+    """Records; below 0 the log ends before the position."""
+    seconds: float
+    """Since when the position has not moved although there are some, as far as we have seen."""
+
+
 class Watchdog:
     """Watches every loop of one app."""
 
@@ -40,6 +49,7 @@ class Watchdog:
         self._stall_seconds_max = stall_seconds_max
         self._seen: dict[TP, tuple[int, float]] = {}
         self._ends: dict[TP, int] = {}
+        self._lags: dict[TP, int] = {}
         self._beat = time.monotonic()
         self._stopped = threading.Event()
 
@@ -65,8 +75,15 @@ class Watchdog:
                 for partition in loop.positions.held
                 if (tp := TP(loop.positions.topic, partition)) in assigned
             ]
+            nexts = {
+                TP(loop.positions.topic, partition): held.next
+                for loop in self._loops
+                for partition, held in loop.positions.held.items()
+            }
             async with asyncio.timeout(self._stall_seconds_max / 2):
                 self._ends = dict(await self._app.consumer.highwaters(*tps)) if tps else {}
+            # Against the positions of before: an end that is asked for later is none behind them.
+            self._lags = {tp: end - nexts[tp] for tp, end in self._ends.items()}
         except Exception as error:  # noqa: BLE001 # Kafka away: what was known of lag stays true
             log.debug("ends unknown: %s", type(error).__name__)
 
@@ -81,6 +98,15 @@ class Watchdog:
                 )
                 logging.shutdown()
                 os._exit(STALLED)
+
+    def behind(self, topic: str, partition: int, now: float) -> Behind | None:
+        """As it was seen last, at most some seconds ago; None when that is unknown."""
+        tp = TP(topic, partition)
+        lag = self._lags.get(tp)
+        if lag is None:
+            return None
+        _, since = self._seen.get(tp, (-1, now))
+        return Behind(lag, now - since)
 
     def standing_still(self, now: float) -> Stall | None:
         """Why this worker should end, or None."""

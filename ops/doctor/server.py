@@ -26,7 +26,10 @@ async def api(data: Path, settings: Settings) -> str:
         host, _, text = url.removeprefix("http://").rpartition(":")
         port = int(text)
         if not await answers_ready(host, port):
-            raise Problem(f"{url} is not ready.", f"Read {url}/health/ready and the API's log.")
+            raise Problem(
+                f"{url} is not ready.",
+                "Read /health/ready on the metrics' address, and the API's log.",
+            )
         await _takes_our_tokens(data, settings, host, port)
         return f"ready at {url}, and takes this system's tokens"
     if port == 0 or is_free(port, host):

@@ -36,8 +36,12 @@ class Answer:
 class Client:
     """Asks as one creator's user unless told otherwise."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(
+        self, url: str, watched: str, session: aiohttp.ClientSession, settings: Settings
+    ) -> None:
         self.url = url
+        self.watched = watched
+        """Where its metrics are, and its health in detail."""
         self.session = session
         self.settings = settings
 
@@ -58,9 +62,19 @@ class Client:
         asked = {"fanId": FAN, "creatorId": CREATOR} | params
         return await self.ask("GET", f"{PREFIX}/{route}", params=asked)
 
+    async def metrics(self) -> str:
+        async with self.session.get(f"{self.watched}/metrics") as answer:
+            assert answer.status == 200
+            return await answer.text()
+
+    async def health(self) -> Answer:
+        """What readiness stands on."""
+        async with self.session.get(f"{self.watched}/health/ready") as answer:
+            return Answer(answer.status, answer.headers, await answer.json())
+
     async def counter(self, name: str) -> float:
         """A number of `/metrics`, by its name with its labels."""
-        text = (await self.ask("GET", "/metrics")).body
+        text = await self.metrics()
         (line,) = [line for line in text.splitlines() if line.startswith(name + " ")]
         return float(line.rpartition(" ")[2])
 
@@ -93,9 +107,10 @@ async def running_api(
 ) -> AsyncIterator[Client]:
     """One API on a free port, in this event loop."""
     listening = socket.create_server(("127.0.0.1", 0))
+    app = App(settings, endpoints)
     server = uvicorn.Server(
         uvicorn.Config(
-            App(settings, endpoints),
+            app,
             log_config=None,
             access_log=False,
             lifespan="on",
@@ -107,8 +122,10 @@ async def running_api(
         while not server.started:
             await asyncio.sleep(0.005)
         port = listening.getsockname()[1]
+        assert app.exposition is not None
+        watched = f"http://127.0.0.1:{app.exposition.port}"
         async with aiohttp.ClientSession() as session:
-            yield Client(f"http://127.0.0.1:{port}", session, settings)
+            yield Client(f"http://127.0.0.1:{port}", watched, session, settings)
     finally:
         server.should_exit = True
         await serving

@@ -63,7 +63,7 @@ async def test_what_says_nothing_about_access_asks_for_a_creators_token(api: Cli
 def test_only_what_machines_ask_is_public() -> None:
     """A webhook asks for its platform's signature instead of a token; the contract is no secret."""
     public = {endpoint.path for endpoint in ENDPOINTS if endpoint.access is Access.PUBLIC}
-    machines = {"/health/live", "/health/ready", "/metrics"}
+    machines = {"/health/live", "/health/ready"}
     contract = {"/openapi.json", "/docs", "/.well-known/fanmemory-receipt-keys"}
     assert public == machines | contract | {"/api/webhooks/{platform}/{connection}"}
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)

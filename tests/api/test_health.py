@@ -19,7 +19,8 @@ async def test_a_live_process_says_so_without_a_token(api: Client) -> None:
 
 
 async def test_a_ready_api_tells_every_dependency_and_partition(api: Client) -> None:
-    answer = await api.ask("GET", "/health/ready", headers={})
+    assert (await api.ask("GET", "/health/ready", headers={})).body == {"status": "degraded"}
+    answer = await api.health()
     assert answer.status == 200
     # The tests' memories come without a journal: their positions are beyond its end.
     assert answer.body["status"] == "degraded"
@@ -53,7 +54,7 @@ async def test_unread_records_show_as_lag_and_age(api: Client) -> None:
     topic, _, place = posted.body["position"].rpartition("-")
     partition, _, offset = place.partition(":")
     async with running_api(api.settings) as fresh:
-        answer = await fresh.ask("GET", "/health/ready")
+        answer = await fresh.health()
     (found,) = [
         part
         for part in answer.body["partitions"]
@@ -77,8 +78,8 @@ async def test_a_log_that_lacks_something_is_an_alarm(api: Client) -> None:
         lost = Lost("journal", 2, "its beginning is gone", 0, 7, 7)
         await log_breaks.record_stopped(connection, lost)
         async with running_api(api.settings) as fresh:
-            answer = await fresh.ask("GET", "/health/ready")
-            text = (await fresh.ask("GET", "/metrics", headers={})).body
+            answer = await fresh.health()
+            text = await fresh.metrics()
     finally:
         await connection.executemany(
             "UPDATE position SET next = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",
@@ -102,9 +103,8 @@ async def test_metrics_say_what_is_not_yet_published(api: Client) -> None:
         await connection.execute("UPDATE outbox_pack SET created_at = now() - interval '90 s'")
         label = f'{{topic="{DEAD_LETTERS.name}"}}'
         async with asyncio.timeout(30):
-            while label not in (await api.ask("GET", "/metrics")).body:
+            while label not in await api.metrics():
                 await asyncio.sleep(0.1)
-                await api.ask("GET", "/health/ready")
         assert await api.counter(f"memory_outbox_waiting{label}") == 1
         assert await api.counter(f"memory_outbox_oldest_seconds{label}") >= 90
     finally:
@@ -115,8 +115,9 @@ async def test_metrics_say_what_is_not_yet_published(api: Client) -> None:
 async def test_metrics_have_the_names_that_the_reference_alerts_on(api: Client) -> None:
     await api.get("context")
     await api.get("context", fanId="nobody")
-    text = (await api.ask("GET", "/metrics", headers={})).body
+    text = await api.metrics()
     for name in (
+        f'memory_api_requests_total{{method="GET",route="{PREFIX}/context",status="404"}}',
         'memory_api_errors_total{route="/api/of-memory/context",status="404",type="NOT_FOUND"}',
         'memory_circuit_breaker_state{breaker="memory-cache",state="open"} 0.0',
         'memory_circuit_breaker_state{breaker="memory-database",state="closed"} 1.0',
@@ -128,9 +129,16 @@ async def test_metrics_have_the_names_that_the_reference_alerts_on(api: Client) 
         assert name in text
 
 
+async def test_what_the_metrics_tell_is_not_on_the_clients_address(api: Client) -> None:
+    assert (await api.ask("GET", "/metrics")).status == 404
+    assert list((await api.ask("GET", "/health/ready", headers={})).body) == ["status"]
+    async with api.session.get(f"{api.watched}{PREFIX}/context") as answer:
+        assert answer.status == 404
+
+
 async def test_labels_do_not_grow_with_what_is_asked(api: Client) -> None:
     async def series() -> int:
-        return len((await api.ask("GET", "/metrics")).body.splitlines())
+        return len((await api.metrics()).splitlines())
 
     await api.ask("GET", "/nowhere")
     await api.ask("BREW", "/nowhere")
@@ -148,7 +156,7 @@ async def test_neither_metrics_nor_logs_name_a_fan_a_creator_or_a_token(
     answer = await api.get("context")
     await api.post({"fanId": FAN, "creatorId": CREATOR, "type": "nonsense"})
     await api.get("context", fanId="nobody_at_all")
-    metrics = (await api.ask("GET", "/metrics")).body
+    metrics = await api.metrics()
     text = said.getvalue()
     lines = [json.loads(line) for line in text.splitlines()]
     line = next(one for one in lines if one["correlationId"] == answer.body["correlationId"])
@@ -176,9 +184,8 @@ async def test_metrics_say_what_became_of_the_events_and_why_letters_were_writte
             )
         label = 'memory_dead_letters_total{reason="conflict"}'
         async with asyncio.timeout(30):
-            while label not in (await api.ask("GET", "/metrics")).body:
+            while label not in await api.metrics():
                 await asyncio.sleep(0.1)
-                await api.ask("GET", "/health/ready")
         assert await api.counter(label) == 4
         assert await api.counter('memory_dead_letters_total{reason="amount"}') == 1
         assert await api.counter('memory_events{outcome="conflicts"}') == 3

@@ -54,5 +54,5 @@ async def test_a_swapped_or_renamed_fan_opens_for_nobody(
                 assert status == 500
                 assert "altered" in text  # what to look for
                 assert fan not in text
-        metrics = (await api.ask("GET", "/metrics")).body
+        metrics = await api.metrics()
         assert f"memory_seals_broken_total {2.0 * len(moved)}" in metrics

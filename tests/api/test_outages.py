@@ -48,7 +48,7 @@ async def api(
 
 
 async def ready(api: Client) -> Answer:
-    return await api.ask("GET", "/health/ready")
+    return await api.health()
 
 
 async def seen_as(api: Client, dependency: str, *, up: bool) -> None:
