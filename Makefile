@@ -16,13 +16,13 @@ help: ## Say what can be made.
 
 install: .venv/installed $(NODE_MODULES) ## Prepare .venv with the fanmemory command and the broker's jars, and clients/typescript.
 
-.venv/installed: requirements/bootstrap.lock requirements/dev.lock pyproject.toml ops/services/kafka.lock
+.venv/installed: requirements/bootstrap.lock requirements/dev.lock pyproject.toml clients/python/pyproject.toml ops/services/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fan Memory needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
 	@echo "Installing into .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable clients/python
 	@$(BIN)/fanmemory services install
 	@touch $@
 
@@ -75,7 +75,7 @@ lint: install ## Lint, types, import rules.
 docs: install ## Rewrite the tables of the docs: commands, settings, topics, errors, records.
 	@$(BIN)/python -m ops.reference
 
-contracts: install ## Rewrite what is published in schemas/published: OpenAPI, AsyncAPI, JSON Schemas.
+contracts: install ## Rewrite what is made from the contracts: schemas/published, the models of clients/python.
 	@$(BIN)/python -m ops.contracts
 
 lock: install ## Resolve the locks again; they name no registry.

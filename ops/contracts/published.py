@@ -1,5 +1,10 @@
-"""Every file of `schemas/published/` with its content; those of former releases are not made."""
+"""Every file that is made from the contracts with its content; those of former releases are not.
 
+These are `schemas/published/` and the models of the client for Python.
+"""
+
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -9,12 +14,14 @@ import msgspec
 
 from api.app import ENDPOINTS
 from api.contract import Contract
-from ops.contracts import asyncapi
+from ops.contracts import asyncapi, python_models
 from schemas.context import MemoryContext
 from schemas.described import described, public_name
 from schemas.records import RECORDS
 
-PUBLISHED: Final = Path(__file__).parents[2] / "schemas" / "published"
+ROOT: Final = Path(__file__).parents[2]
+PUBLISHED: Final = ROOT / "schemas" / "published"
+MODELS: Final = ROOT / "clients" / "python" / "fanmemory_client" / "models.py"
 RECORDS_FOLDER: Final = "records"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -28,6 +35,16 @@ def files() -> dict[str, bytes]:
     for name, schema in record_schemas():
         made[f"{RECORDS_FOLDER}/{name}.json"] = _json(schema)
     return made
+
+
+def client_models() -> bytes:
+    """The source of `MODELS`; needs ruff, which formats it."""
+    source = python_models.models(Contract(ENDPOINTS).document)
+    words = ("-m", "ruff", "format", "--stdin-filename", MODELS.name, "-")
+    ran = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, input=source.encode(), capture_output=True, check=True
+    )
+    return ran.stdout
 
 
 def stale() -> list[str]:

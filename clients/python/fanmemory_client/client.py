@@ -1,0 +1,347 @@
+"""The two clients: the same calls, waiting and not waiting."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import update_wrapper
+from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypeVar, overload
+
+import httpx2
+
+from fanmemory_client import calls, models
+from fanmemory_client.calls import Answer, Call, Steps
+from fanmemory_client.errors import NoAnswer, error_of
+from fanmemory_client.retrying import Attempts, Policy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Described: TypeAlias = Call[T] | Steps[T]
+Token: TypeAlias = str | Callable[[], str]
+"""A bearer token, or what gives one for each attempt."""
+
+LOST: Final = (httpx2.TransportError, TimeoutError)
+JSON: Final = "application/json"
+
+
+class Blocking(Generic[P, T]):
+    """A call as a method that waits."""
+
+    def __init__(self, describe: Callable[P, Described[T]]) -> None:
+        self._describe = describe
+        update_wrapper(self, describe)  # type: ignore[arg-type] # it is called like it
+
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    @overload
+    def __get__(self, client: "FanMemory", owner: object) -> Callable[P, T]: ...
+    def __get__(self, client: "FanMemory | None", owner: object) -> Self | Callable[P, T]:
+        if client is None:
+            return self
+        ask = client.ask
+        return lambda *args, **kwargs: ask(self._describe(*args, **kwargs))
+
+
+class Awaited(Generic[P, T]):
+    """A call as a method to be awaited."""
+
+    def __init__(self, describe: Callable[P, Described[T]]) -> None:
+        self._describe = describe
+        update_wrapper(self, describe)  # type: ignore[arg-type] # it is called like it
+
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    @overload
+    def __get__(
+        self, client: "AsyncFanMemory", owner: object
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(
+        self, client: "AsyncFanMemory | None", owner: object
+    ) -> Self | Callable[P, Coroutine[Any, Any, T]]:
+        if client is None:
+            return self
+        ask = client.ask
+        return lambda *args, **kwargs: ask(self._describe(*args, **kwargs))
+
+
+class _Settings:
+    """What both clients are given."""
+
+    def __init__(self, base_url: str, token: Token, policy: Policy) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._token = token
+        self._policy = policy
+
+    def _attempts(self, call: Call[Any]) -> Attempts:
+        return Attempts(self._policy, time.monotonic(), repeatable=call.repeatable)
+
+    def _request(self, call: Call[Any], left: float) -> dict[str, Any]:
+        token = self._token if isinstance(self._token, str) else self._token()
+        headers = {"authorization": f"Bearer {token}", **call.headers}
+        if call.body is not None:
+            headers["content-type"] = JSON
+        return {
+            "method": call.method,
+            "url": self._base_url + call.path,
+            "params": dict(call.query),
+            "headers": headers,
+            "content": call.body,
+            "timeout": left,
+        }
+
+
+def _export(creator_id: str, fan_id: str) -> Call[None]:
+    query = {"creatorId": creator_id, "fanId": fan_id}
+    return Call("GET", f"{calls.MEMORY}/export", lambda answer: None, query=query)
+
+
+def _headers(response: httpx2.Response) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _no_answer() -> NoAnswer:
+    return NoAnswer("There was no answer.")
+
+
+class FanMemory(_Settings):
+    """Waits for each call. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        *,
+        policy: Policy | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, token, policy or Policy())
+        self._http = httpx2.Client(transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, described: Described[T]) -> T:
+        """The result of what `fanmemory_client.calls` describes. Raises `FanMemoryError`."""
+        if isinstance(described, Call):
+            return described.result(self._answer(described))
+        try:
+            call = next(described)
+            while True:
+                call = described.send(call.result(self._answer(call)))
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+
+    def _answer(self, call: Call[Any]) -> Answer:
+        attempts = self._attempts(call)
+        while True:
+            try:
+                answer = self._attempt(call, attempts)
+            except LOST as error:
+                pause = attempts.pause_after(time.monotonic())
+                if pause is None:
+                    raise _no_answer() from error
+            else:
+                after = answer.headers.get("retry-after")
+                pause = attempts.pause_after(time.monotonic(), answer.status, after)
+                if pause is None:
+                    return answer
+            time.sleep(pause)
+
+    def _attempt(self, call: Call[Any], attempts: Attempts) -> Answer:
+        left = attempts.left(time.monotonic())
+        end, parts = time.monotonic() + left, []
+        with self._http.stream(**self._request(call, left)) as response:
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > end:
+                    raise TimeoutError
+            return Answer(response.status_code, _headers(response), b"".join(parts))
+
+    @contextmanager
+    def export(self, creator_id: str, fan_id: str) -> Iterator[Iterator[bytes]]:
+        """Everything that is remembered of a fan, as it is written: JSON, in parts.
+
+        Not tried again; the deadline holds for each part.
+        """
+        request = self._request(_export(creator_id, fan_id), self._policy.deadline)
+        try:
+            with self._http.stream(**request) as response:
+                if response.status_code != 200:
+                    raise error_of(response.status_code, _headers(response), response.read())
+                yield response.iter_bytes()
+        except LOST as error:
+            raise _no_answer() from error
+
+    def all_workflows(
+        self, *, creator_id: str | None = None, state: str | None = None
+    ) -> Iterator[models.WorkflowSummary]:
+        """The newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.workflows(creator_id=creator_id, state=state, cursor=cursor)
+            yield from page.workflows
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    context = Blocking(calls.context)
+    engagement_score = Blocking(calls.engagement_score)
+    explain = Blocking(calls.explain)
+    contexts = Blocking(calls.contexts)
+    save = Blocking(calls.save)
+    save_all = Blocking(calls.save_all)
+    clear = Blocking(calls.clear)
+    erasure = Blocking(calls.erasure)
+    receipt = Blocking(calls.receipt)
+    receipt_keys = Blocking(calls.receipt_keys)
+    retention = Blocking(calls.retention)
+    set_retention = Blocking(calls.set_retention)
+    suppression = Blocking(calls.suppression)
+    suppress = Blocking(calls.suppress)
+    unsuppress = Blocking(calls.unsuppress)
+    start_workflow = Blocking(calls.start_workflow)
+    workflows = Blocking(calls.workflows)
+    workflow = Blocking(calls.workflow)
+    approve = Blocking(calls.approve)
+    reject = Blocking(calls.reject)
+    edit = Blocking(calls.edit)
+    cancel = Blocking(calls.cancel)
+    recompose = Blocking(calls.recompose)
+    resolve = Blocking(calls.resolve)
+    approve_several = Blocking(calls.approve_several)
+    hold = Blocking(calls.hold)
+    halt = Blocking(calls.halt)
+    costs = Blocking(calls.costs)
+    connections = Blocking(calls.connections)
+    connection = Blocking(calls.connection)
+    connect = Blocking(calls.connect)
+    disconnect = Blocking(calls.disconnect)
+    stats = Blocking(calls.stats)
+
+
+class AsyncFanMemory(_Settings):
+    """Each call is awaited. Close it, or use it in an `async with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        *,
+        policy: Policy | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, token, policy or Policy())
+        self._http = httpx2.AsyncClient(transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def ask(self, described: Described[T]) -> T:
+        """The result of what `fanmemory_client.calls` describes. Raises `FanMemoryError`."""
+        if isinstance(described, Call):
+            return described.result(await self._answer(described))
+        try:
+            call = next(described)
+            while True:
+                call = described.send(call.result(await self._answer(call)))
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+
+    async def _answer(self, call: Call[Any]) -> Answer:
+        attempts = self._attempts(call)
+        while True:
+            try:
+                answer = await self._attempt(call, attempts)
+            except LOST as error:
+                pause = attempts.pause_after(time.monotonic())
+                if pause is None:
+                    raise _no_answer() from error
+            else:
+                after = answer.headers.get("retry-after")
+                pause = attempts.pause_after(time.monotonic(), answer.status, after)
+                if pause is None:
+                    return answer
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, call: Call[Any], attempts: Attempts) -> Answer:
+        left = attempts.left(time.monotonic())
+        async with asyncio.timeout(left):
+            response = await self._http.request(**self._request(call, left))
+        return Answer(response.status_code, _headers(response), response.content)
+
+    @asynccontextmanager
+    async def export(self, creator_id: str, fan_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Everything that is remembered of a fan, as it is written: JSON, in parts.
+
+        Not tried again; the deadline holds for each part.
+        """
+        request = self._request(_export(creator_id, fan_id), self._policy.deadline)
+        try:
+            async with self._http.stream(**request) as response:
+                if response.status_code != 200:
+                    body = await response.aread()
+                    raise error_of(response.status_code, _headers(response), body)
+                yield response.aiter_bytes()
+        except LOST as error:
+            raise _no_answer() from error
+
+    async def all_workflows(
+        self, *, creator_id: str | None = None, state: str | None = None
+    ) -> AsyncIterator[models.WorkflowSummary]:
+        """The newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.workflows(creator_id=creator_id, state=state, cursor=cursor)
+            for workflow in page.workflows:
+                yield workflow
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    context = Awaited(calls.context)
+    engagement_score = Awaited(calls.engagement_score)
+    explain = Awaited(calls.explain)
+    contexts = Awaited(calls.contexts)
+    save = Awaited(calls.save)
+    save_all = Awaited(calls.save_all)
+    clear = Awaited(calls.clear)
+    erasure = Awaited(calls.erasure)
+    receipt = Awaited(calls.receipt)
+    receipt_keys = Awaited(calls.receipt_keys)
+    retention = Awaited(calls.retention)
+    set_retention = Awaited(calls.set_retention)
+    suppression = Awaited(calls.suppression)
+    suppress = Awaited(calls.suppress)
+    unsuppress = Awaited(calls.unsuppress)
+    start_workflow = Awaited(calls.start_workflow)
+    workflows = Awaited(calls.workflows)
+    workflow = Awaited(calls.workflow)
+    approve = Awaited(calls.approve)
+    reject = Awaited(calls.reject)
+    edit = Awaited(calls.edit)
+    cancel = Awaited(calls.cancel)
+    recompose = Awaited(calls.recompose)
+    resolve = Awaited(calls.resolve)
+    approve_several = Awaited(calls.approve_several)
+    hold = Awaited(calls.hold)
+    halt = Awaited(calls.halt)
+    costs = Awaited(calls.costs)
+    connections = Awaited(calls.connections)
+    connection = Awaited(calls.connection)
+    connect = Awaited(calls.connect)
+    disconnect = Awaited(calls.disconnect)
+    stats = Awaited(calls.stats)

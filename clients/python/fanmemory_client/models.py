@@ -1,0 +1,601 @@
+"""What is sent and answered, made from the contract by `make contracts`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
+from msgspec import field as named
+
+D = TypeVar("D")
+
+
+class Enveloped(Struct, Generic[D], frozen=True, kw_only=True, rename="camel"):
+    """An answer around what was asked for."""
+
+    data: D
+    correlation_id: str
+    timestamp: datetime
+    degraded: bool = False
+
+
+class Accepted(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The brokers have the intent."""
+
+    correlation_id: str
+    success: bool
+    timestamp: datetime
+    workflow_id: str
+    position: str
+
+
+class Approve(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    version: int
+
+
+class ApproveSeveral(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Each is judged by itself."""
+
+    drafts: list[NamedDraft]
+
+
+class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    type: Literal["audio", "file", "gif", "photo", "sticker", "video", "voice"]
+    id: str | int | None = None
+    price: float | None = None
+
+
+class BulkRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Fans of one creator. One that is named again is answered once."""
+
+    fan_ids: list[str]
+    creator_id: str
+
+
+class Circuit(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One circuit, since this process was started."""
+
+    state: str
+    failures: int
+    successes: int
+    last_failure: datetime | None
+
+
+class Circuits(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    database: Circuit
+    cache: Circuit
+    broker: Circuit
+
+
+class Cleared(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Nothing is held any more."""
+
+    correlation_id: str
+    success: bool
+    message: str
+    timestamp: datetime
+    erasure_id: str
+    receipt_id: str
+
+
+class CommunicationPreferences(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
+):
+    preferred_response_time: str | None = None
+    message_frequency: str | None = None
+    preferred_message_length: str | None = None
+    likes_emojis: bool | None = None
+    likes_gifs: bool | None = None
+
+
+class Connection(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What is told of a connection."""
+
+    connection: str
+    platform: str
+    creator_id: str
+    path: str
+    created_at: str
+
+
+class Connections(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A creator's own."""
+
+    connections: list[Connection]
+
+
+class Contexts(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The memory of several fans, by fan id."""
+
+    correlation_id: str
+    data: dict[str, MemoryContext]
+    count: int
+    not_found: list[str]
+    errors: dict[str, FanError]
+    pending: dict[str, str] | None = None
+    degraded: bool | None = None
+
+
+class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    event_id: str
+    position: int
+    kind: str
+    sender: str
+    timestamp: datetime
+    before: float | None
+    after: float | None
+    contribution: float
+
+
+class ConversationMessage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    id: str
+    fan_id: str
+    creator_id: str
+    content: str
+    sender: str
+    sentiment: str
+    topics: list[str]
+    timestamp: datetime
+    metadata: dict[str, Any]
+
+
+class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    name: str
+    calls: int
+    tokens: int
+    cost: str
+    unknown: int
+
+
+class CostReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a creator's calls cost."""
+
+    since: datetime
+    until: datetime
+    total: list[Cost]
+    by_type: list[Cost]
+    by_provider: list[Cost]
+    by_fan: list[Cost]
+
+
+class DecisionMade(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Who decided what."""
+
+    version: int
+    decision: str
+    user_id: str
+    reason: str | None
+    text: str | None
+    decided_at: datetime
+
+
+class Done(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """It is done."""
+
+    correlation_id: str
+    success: bool
+    timestamp: datetime
+
+
+class DraftVersion(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One version of a draft; what was erased is null."""
+
+    version: int
+    edited_by: str | None
+    messages: list[str] | None
+    content: str | None
+    result: dict[str, Any] | None
+    provider: str | None
+    flags: list[str]
+    distance: int | None
+    made_at: datetime
+
+
+class Edit(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    version: int
+    messages: list[str]
+    memory_version: str | None = None
+
+
+class EmotionalState(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    current_sentiment: str
+    sentiment_history: list[SentimentAt]
+    dominant_emotions: list[str]
+    engagement_level: str
+    last_positive_interaction: datetime | None
+    last_negative_interaction: datetime | None
+
+
+class Emptied(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A place whose content was deleted."""
+
+    kind: str
+    name: str
+    deleted: int | None
+    found: int | None
+
+
+class EngagementMetrics(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    creator_id: str
+    engagement_score: float
+    total_messages: int
+    total_purchases: int
+    total_revenue: float
+    avg_response_time_seconds: float | None
+    last_interaction: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    revenue_by_currency: dict[str, float] | None = None
+
+
+class EngagementScore(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    creator_id: str
+    score: float
+    last_updated: datetime
+    version: str | None = None
+
+
+class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """How far an erasure has got."""
+
+    erasure_id: str
+    erased: datetime
+    ordered: datetime | None
+    completed: datetime | None
+    held: bool
+    waits_for: list[str]
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Whatever went wrong."""
+
+    correlation_id: str
+    error: str
+    details: str
+    type: str | None = None
+    fresh: list[str] | None = None
+
+
+class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`difference` = contributions + others + silence + order, to 1e-9."""
+
+    field: str
+    from_: datetime | None = named(name="from")
+    to: datetime
+    from_value: float | None
+    to_value: float | None
+    difference: float
+    contributions: list[Contribution]
+    others: Others
+    silence: float
+    order: float
+
+
+class FanError(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Why one fan of several could not be read."""
+
+    error: str
+    type: str | None = None
+
+
+class FanPreferences(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    content_preferences: dict[str, float]
+    topic_interests: dict[str, float]
+    purchase_patterns: list[str]
+    communication_preferences: CommunicationPreferences
+    last_updated: datetime
+    subscription: SubscriptionState | None = None
+
+
+class Halt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    halt: bool
+
+
+class Hold(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    hold: bool
+
+
+class InteractionEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Something between a fan and a creator; docs/events.md says more."""
+
+    fan_id: str
+    creator_id: str
+    type: Literal["delete", "like", "message", "purchase", "refund", "subscription", "tip", "view"]
+    timestamp: datetime
+    content: str | None = None
+    amount: float | None = None
+    metadata: dict[str, Any] | None = None
+    event_id: str | None = None
+    sender: Literal["creator", "fan"] | None = "fan"
+    author: Literal["ai", "chatter", "creator"] | None = None
+    schema_version: int | str | None = None
+    origin: Literal["broadcast", "direct", "system"] | None = "direct"
+    attachments: list[Attachment] | None = None
+    format: Literal["html", "text"] | None = "text"
+    price: float | None = None
+    refers_to: Reference | None = None
+    currency: str | None = None
+    sequence: int | None = None
+    replaces: str | None = None
+    reason: Literal["chargeback", "refund"] | None = None
+
+
+class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What became of one of several."""
+
+    workflow_id: str
+    state: str | None = None
+    error: str | None = None
+
+
+class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    creator_id: str
+    recent_messages: list[ConversationMessage]
+    personality_profile: PersonalityProfile
+    preferences: FanPreferences
+    emotional_state: EmotionalState
+    engagement_metrics: EngagementMetrics
+    last_interaction: datetime
+    version: str | None = None
+    degraded: str | None = None
+
+
+class NamedDraft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    workflow_id: str
+    version: int
+
+
+class NewConnection(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a connection is made of."""
+
+    platform: str
+    secret: str
+    me: list[str] = []
+    zone: str = "UTC"
+    currency: str | None = None
+    options: dict[str, str] = {}
+    mapping: dict[str, Any] | None = None
+
+
+class Others(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Events beyond the limit, the ones with the smallest contributions."""
+
+    count: int
+    contribution: float
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Of one event of a batch: where it is, or why it was not taken."""
+
+    position: str | None = None
+    error: str | None = None
+    field: str | None = None
+    details: str | None = None
+
+
+class Page(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Workflows, the newest first."""
+
+    workflows: list[WorkflowSummary]
+    next_cursor: str | None
+
+
+class PersonalityProfile(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    fan_id: str
+    tone: str
+    emoji_frequency: float
+    message_length_preference: str
+    punctuation_style: str
+    preferred_emojis: list[str]
+    response_speed: str
+    confidence_score: float
+    last_calibrated: datetime
+    interaction_count: int
+
+
+class ProductionWorkflowIntent(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
+):
+    """The JSON shape. Unknown fields are ignored; null is absent for every optional one."""
+
+    type: Literal[
+        "campaign_execution", "content_planning", "content_validation", "message_generation"
+    ]
+    user_id: str
+    creator_id: str
+    data: dict[str, Any]
+    platforms: list[str] | None = None
+    content_type: str | None = None
+    send_to_only_fans: bool | None = None
+    recipient_id: str | None = None
+    requires_multi_platform: bool | None = None
+    force_provider: Literal["azure", "openai"] | None = None
+    priority: Literal["critical", "high", "low", "medium"] | None = None
+    trace_context: Trace | None = None
+    intent_id: str | None = None
+    deadline: datetime | None = None
+    not_before: datetime | None = None
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What is signed, as canonical JSON (RFC 8785)."""
+
+    version: int
+    receipt_id: str
+    kind: str
+    subjects: list[str]
+    requested: datetime
+    erased: datetime
+    completed: datetime
+    emptied: list[Emptied]
+    remains: list[Remains]
+    looked: datetime
+    key_id: str
+    algorithm: str
+
+
+class ReceiptKey(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A public key that receipts are checked with."""
+
+    key_id: str
+    algorithm: str
+    public_key: str
+
+
+class ReceiptKeys(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """All that this system has signed with, the one of today first."""
+
+    keys: list[ReceiptKey]
+
+
+class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Another event of the same relationship."""
+
+    event_id: str
+    type: (
+        Literal["delete", "like", "message", "purchase", "refund", "subscription", "tip", "view"]
+        | None
+    ) = None
+
+
+class Reject(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    version: int
+    reason: Literal[
+        "not_needed", "other", "too_pushy", "unsafe", "wrong_facts", "wrong_language", "wrong_tone"
+    ]
+    text: str | None = None
+
+
+class Remains(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A place that is written once and not changed: what of the fan may still stand there."""
+
+    kind: str
+    name: str
+    form: str
+    until: datetime | None
+
+
+class Resolve(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    sent: bool
+    text: str | None = None
+
+
+class Results(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What became of each event of a batch, in order."""
+
+    correlation_id: str
+    data: list[Outcome]
+    timestamp: datetime
+    accepted: int
+
+
+class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A creator's rule; null: everything is kept until somebody erases it."""
+
+    silent_days: int | None
+
+
+class SentimentAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    sentiment: str
+    timestamp: datetime
+
+
+class SignedReceipt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A receipt, and its signature in base64."""
+
+    receipt: Receipt
+    signature: str
+
+
+class SubscriptionState(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    status: str
+    since: datetime
+    until: datetime | None
+
+
+class Suppression(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Whether anything more is remembered of a fan."""
+
+    suppressed: bool
+    since: datetime | None
+
+
+class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The brokers have what a platform delivered."""
+
+    correlation_id: str
+    success: bool
+    timestamp: datetime
+    accepted: int
+    left_out: list[str]
+    position: str | None = None
+
+
+class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Where this work belongs among its caller's. Ids only, of at most 128 characters."""
+
+    trace_id: str
+    user_id: str
+    span_id: str | None = None
+    workflow_id: str | None = None
+
+
+class WholeWorkflow(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Everything that is kept of a workflow."""
+
+    workflow: WorkflowSummary
+    data: dict[str, Any] | None
+    drafts: list[DraftVersion]
+    decisions: list[DecisionMade]
+
+
+class WorkflowSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A workflow in a list: no text of anybody's."""
+
+    workflow_id: str
+    type: str
+    state: str
+    reason: str | None
+    waits_for: str | None
+    priority: str
+    recipient_id: str | None
+    user_id: str
+    draft_version: int
+    flags: list[str]
+    created_at: datetime
+    changed_at: datetime
+    due: datetime | None
+    deadline: datetime | None
+
+
+class Written(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The brokers have the event."""
+
+    correlation_id: str
+    success: bool
+    timestamp: datetime
+    position: str
+
+
+DataOfCircuits = Enveloped[Circuits]
+DataOfConnection = Enveloped[Connection]
+DataOfConnections = Enveloped[Connections]
+DataOfCostReport = Enveloped[CostReport]
+DataOfEngagementScore = Enveloped[EngagementScore]
+DataOfErasure = Enveloped[Erasure]
+DataOfExplanation = Enveloped[Explanation]
+DataOfHalt = Enveloped[Halt]
+DataOfHold = Enveloped[Hold]
+DataOfJudgedList = Enveloped[list[Judged]]
+DataOfMemoryContext = Enveloped[MemoryContext]
+DataOfPage = Enveloped[Page]
+DataOfRetention = Enveloped[Retention]
+DataOfSuppression = Enveloped[Suppression]
+DataOfWholeWorkflow = Enveloped[WholeWorkflow]
+DataOfWorkflowSummary = Enveloped[WorkflowSummary]
