@@ -30,7 +30,7 @@ class Remembered:
     @property
     def position(self) -> str:
         """The newest interaction in it: what `memory-updates` calls the version."""
-        return f"{JOURNAL.name}-{self.partition}:{self.version}"
+        return f"{JOURNAL.name}-{self.partition}:{self.version - 1}"
 
 
 @dataclass(frozen=True, slots=True)
