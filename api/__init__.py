@@ -15,6 +15,8 @@ limits        how many a minute
 remarks       headers about what an answer lacks
 bulk          POST bulk: the contexts of several fans
 conditional   ETag and 304
+stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;
+              `stream_ring` knows what a client has missed, `stream_tickets` are for browsers
 stats         GET stats: the circuits
 interactions  POST interaction and interactions, through `publisher`; `ndjson` parts a batch,
               `idempotency` gives events their ids

@@ -17,6 +17,7 @@ from api import (
     receipts,
     retention,
     stats,
+    stream,
     suppression,
     webhooks,
     workflows,
@@ -38,11 +39,15 @@ from api.parameters import (
     FROM,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_IN_QUERY,
     LIMIT,
     MIN_POSITION,
+    ONE_FAN,
     PLATFORM,
     STATE,
     STRICT,
+    TICKET,
     TO,
     WHICH_CREATOR,
     WORKFLOW,
@@ -156,6 +161,27 @@ ENDPOINTS = (
         request=Batch,
         response=Results,
         raises=(BrokerUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/stream",
+        "GET",
+        stream.get_stream,
+        "streamUpdates",
+        scope="memory:read",
+        streams=True,
+        ticket=True,
+        parameters=(CREATOR_ID, ONE_FAN, LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, TICKET),
+        response_media="text/event-stream",
+        raises=(BrokerUnavailable, CacheUnavailable),
+    ),
+    Endpoint(
+        f"{PREFIX}/stream/ticket",
+        "POST",
+        stream.create_ticket,
+        "createStreamTicket",
+        scope="memory:read",
+        request=stream.TicketRequest,
+        response=Data[stream.StreamTicket],
     ),
     Endpoint(
         f"{PREFIX}/export",
@@ -477,6 +503,11 @@ class App:
             await self._dispatch(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
+
+    def stop_streams(self) -> None:
+        """The server is about to stop: nobody waits for what never ends by itself."""
+        if self._components is not None:
+            self._components.feed.stop()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """What is raised while starting goes to the server, which logs it and does not start."""

@@ -8,7 +8,10 @@ from api.lag import LagReader
 from api.limits import Limits
 from api.metrics import ApiMetrics
 from api.origins import Origins
+from api.places import Room
 from api.publisher import Publisher
+from api.stream_feed import Feed
+from api.stream_tickets import Tickets
 from infra.postgres import Pool, open_pool
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -40,8 +43,13 @@ class Components:
     limits: Limits
     suppressed: Suppressed
     eraser: Eraser
+    feed: Feed
+    streams: Room
+    """Of streams."""
+    tickets: Tickets
 
     async def close(self) -> None:
+        await self.feed.close()
         await self.suppressed.close()
         await self.eraser.close()
         await self.publisher.close()
@@ -95,6 +103,9 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         limits,
         suppressed,
         Eraser(settings, pool, cache, keyring),
+        Feed(settings, metrics),
+        Room(settings.streams_max, "streams", "open"),
+        Tickets(keyring, cache, memory.cache_guard),
     )
 
 

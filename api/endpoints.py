@@ -59,6 +59,8 @@ class Endpoint:
     """Of the largest body; None: the setting's."""
     streams: bool = False
     """Answers for as long as the client listens: no deadline, and none of the places in flight."""
+    ticket: bool = False
+    """A ticket (`api.stream_tickets`) will do in place of a token."""
     quiet: bool = False
     """Asked every few seconds by machines: answered also when all places are taken, and logged at
     DEBUG unless it fails."""

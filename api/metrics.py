@@ -9,6 +9,7 @@ from typing import Final
 
 from prometheus_client import (
     Counter,
+    Gauge,
     Histogram,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -63,18 +64,42 @@ class ApiMetrics:
             registry=self.registry,
         )
 
+        self._streams = Gauge(
+            "memory_api_streams_open", "Streams that are open", registry=self.registry
+        )
+        self._stream_events = Counter(
+            "memory_api_stream_events", "Events sent to streams", registry=self.registry
+        )
+        self._stream_resets = Counter(
+            "memory_api_stream_resets",
+            "Streams that were told to read again, by the reason",
+            ("reason",),
+            registry=self.registry,
+        )
+
+    def stream_opened(self, more: int) -> None:
+        self._streams.inc(more)
+
+    def stream_events(self, count: int) -> None:
+        self._stream_events.inc(count)
+
+    def stream_reset(self, reason: str) -> None:
+        self._stream_resets.labels(reason).inc()
+
     def webhook(self, platform: str, outcome: str, count: int) -> None:
         if count:
             self._webhooks.labels(platform, outcome).inc(count)
 
-    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
-        """An answer was given; status 0: none was, since nobody waited for it any more."""
+    def observe(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """An answer was given; status 0: none was, since nobody waited for it any more; without
+        `seconds` it took as long as its client wanted."""
         if method not in METHODS:
             method = "other"
         known = self._durations.get((route, method))
         if known is None:
             known = self._durations[route, method] = self._duration.labels(route, method)
-        known.observe(seconds)
+        if seconds is not None:
+            known.observe(seconds)
         counted = self._answers.get((route, method, status))
         if counted is None:
             counted = self._requests.labels(route, method, str(status))

@@ -25,6 +25,7 @@ _ID: Final = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX}
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 
 FAN_ID: Final = Parameter("fanId", "The fan.", schema=_ID, required=True)
+ONE_FAN: Final = Parameter("fanId", "Only this fan; all, if left out.", schema=_ID)
 CREATOR_ID: Final = Parameter("creatorId", "The token's creator.", schema=_ID, required=True)
 WHICH_CREATOR: Final = Parameter(
     "creatorId", "Which of the token's creators; needed if there are several.", schema=_ID
@@ -54,6 +55,13 @@ FIELD: Final = Parameter(
 FROM: Final = Parameter("from", "Only what happened after; ever, if left out.", schema=_MOMENT)
 TO: Final = Parameter("to", "Only what happened until then; now, if left out.", schema=_MOMENT)
 IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", "header")
+LAST_EVENT_ID: Final = Parameter(
+    "Last-Event-ID", "The `id` that came last: the stream goes on behind it.", "header"
+)
+LAST_EVENT_ID_IN_QUERY: Final = Parameter(
+    "lastEventId", "The same, for clients that can send no header."
+)
+TICKET: Final = Parameter("ticket", "In place of a token: what `POST stream/ticket` answered.")
 PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
 CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
 ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")

@@ -22,8 +22,11 @@ PUBLIC: Final = ""
 class Room:
     """Places of one kind."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, what: str = "requests", state: str = "in flight") -> None:
+        """`what` takes a place, for as long as it is in that `state`."""
         self._places = places
+        self._what = what
+        self._state = state
         self._share = max(places // SHARES, 1)
         self._taken = 0
         self._by: dict[str, int] = {}
@@ -37,11 +40,11 @@ class Room:
         theirs = self._by.get(who, 0)
         if theirs >= self._share:
             raise Overloaded(
-                "Too many requests of this creator are in flight.",
+                f"Too many {self._what} of this creator are {self._state}.",
                 hint="Ask again after the seconds in Retry-After, with fewer at once.",
             )
         if self.full:
-            raise Overloaded
+            raise Overloaded(f"Too many {self._what} are {self._state}.")
         self.put(who)
 
     def put(self, who: str) -> None:

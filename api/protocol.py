@@ -130,6 +130,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         def answered(scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
+            scope["abort"] = cycle.transport.abort
             return app(scope, receive, Answer(cycle))
 
         super()._start_asgi_task(cycle, answered)  # type: ignore[arg-type]

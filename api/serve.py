@@ -1,10 +1,12 @@
 """Serving the API: one uvicorn in this process, stopped cleanly by SIGTERM or SIGINT.
 
-A stop closes the listening socket first, lets requests in flight finish within their own deadline,
-then closes the pools. The process then ends with code 0: a stop that was asked for is no error.
+A stop ends the streams and closes the listening socket first, lets requests in flight finish within
+their own deadline, then closes the pools. The process then ends with code 0: a stop that was asked
+for is no error.
 """
 
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -34,14 +36,21 @@ KEEP_ALIVE_SECONDS: Final = 75
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._tell = started
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets=sockets)
 
 
 async def serve(settings: Settings, started: Callable[[str], None] = lambda url: None) -> None:
@@ -66,6 +75,7 @@ async def serve(settings: Settings, started: Callable[[str], None] = lambda url:
             timeout_graceful_shutdown=int(settings.request_seconds_max) + 1,
         ),
         lambda: started(url_of(listening)),
+        app.stop_streams,
     )
     # uvicorn raises the signal again once it has stopped; by then it shall do nothing.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -85,8 +95,16 @@ def run(settings: Settings) -> None:
     collection of it would stop all requests for tens of milliseconds, now and then.
     """
     failpoints.arm(settings.fail_at)
+    _allow_connections()
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     uvloop.run(serve(settings, lambda _url: _settle_memory()))
+
+
+def _allow_connections() -> None:
+    """As many open files as the system lets us have: 1,024 would be streams and nothing else."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _settle_memory() -> None:

@@ -190,6 +190,12 @@ class Settings(BaseSettings):
         description="requests served at once by one API process, and as many that wait for a"
         " minPosition; of each a quarter for one creator; more get 503",
     )
+    streams_max: int = Field(
+        1_000,
+        ge=1,
+        description="streams of updates open at once in one API process; of them a quarter for one"
+        " creator; more get 503",
+    )
     user_requests_per_minute: int = Field(
         1_200, ge=0, description="of one user (`sub`), over all API processes; more get 429; 0: any"
     )
