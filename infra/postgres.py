@@ -10,11 +10,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
 from asyncpg import (
+    InsufficientPrivilegeError,
     InvalidSchemaNameError,
     LockNotAvailableError,
     Record,
@@ -31,10 +32,12 @@ __all__ = [
     "UNAVAILABLE",
     "Connection",
     "Executor",
+    "InsufficientPrivilegeError",
     "InvalidSchemaNameError",
     "LockNotAvailableError",
     "Pool",
     "Record",
+    "Role",
     "SerializationError",
     "UndefinedTableError",
     "address",
@@ -44,6 +47,7 @@ __all__ = [
     "new_pool",
     "open_pool",
     "refusal",
+    "url_of",
 ]
 
 if TYPE_CHECKING:
@@ -53,6 +57,9 @@ if TYPE_CHECKING:
     """For one statement by itself: a pool will do."""
 else:
     Pool, Connection, Executor = asyncpg.Pool, asyncpg.Connection, object
+
+Role = Literal["owner", "writer", "reader"]
+"""As whom a connection is made: who may change tables, who writes rows, who reads a creator's."""
 
 PREFIX: Final = "FANMEMORY_POSTGRES"
 SERVER: Final = "PostgreSQL"
@@ -80,15 +87,26 @@ UNAVAILABLE: Final = (
 """Errors after which a retry can succeed: once somebody has mended the server, at the latest."""
 
 
-def address(settings: Settings) -> str:
-    """The URL with password and TLS in it; empty when none is set.
+def url_of(settings: Settings, role: Role) -> str:
+    """Where a role connects, by settings that have every URL: its own, else the one URL."""
+    own = {"owner": settings.postgres_owner_url, "reader": settings.postgres_reader_url}
+    return own.get(role) or settings.postgres_url
+
+
+def address(settings: Settings, role: Role = "writer") -> str:
+    """The URL of a role with password and TLS in it; empty when none is set.
 
     Raises `Misconfigured` for a file that can't be used. Done twice it changes nothing more.
     """
-    if not settings.postgres_url:
+    url, secret = {
+        "writer": (settings.postgres_url, settings.postgres_password),
+        "owner": (settings.postgres_owner_url, settings.postgres_owner_password),
+        "reader": (settings.postgres_reader_url, settings.postgres_reader_password),
+    }[role]
+    if not url:
         return ""
-    parts = urlsplit(settings.postgres_url)
-    password = settings.postgres_password.get_secret_value()
+    parts = urlsplit(url)
+    password = secret.get_secret_value()
     if password:
         credentials, _, hosts = parts.netloc.rpartition("@")
         user = credentials.partition(":")[0]

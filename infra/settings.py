@@ -28,6 +28,8 @@ from schemas.money import DEFAULT_CURRENCY, currency_code
 PREFIX: Final = "FANMEMORY_"
 SCHEMES: Final = {
     "postgres_url": ("postgresql://", "postgres://"),
+    "postgres_owner_url": ("postgresql://", "postgres://"),
+    "postgres_reader_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
     "jwt_jwks_url": ("https://", "http://"),
     "send_url": ("https://", "http://"),
@@ -74,7 +76,19 @@ class Settings(BaseSettings):
         Path(".fanmemory"), description="data directory of the embedded services, and their name"
     )
     kafka_url: str = Field("", description="host:port list of the brokers; empty: embedded")
-    postgres_url: str = Field("", description="postgresql:// URL; empty: embedded")
+    postgres_url: str = Field(
+        "", description="postgresql:// URL, as the role that writes; empty: embedded"
+    )
+    postgres_owner_url: str = Field(
+        "",
+        description="the same as the tables' owner, for `migrate` and `rebuild` only; empty: the"
+        " one URL",
+    )
+    postgres_reader_url: str = Field(
+        "",
+        description="the same as the role that may only read, a creator's rows in a request of that"
+        " creator: the API reads with it; empty: the one URL",
+    )
     redis_url: str = Field("", description="redis:// URL, rediss:// for TLS; empty: embedded")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the brokers are reached, in Kafka's own words; SSL is TLS"
@@ -93,6 +107,8 @@ class Settings(BaseSettings):
     postgres_password: SecretStr = Field(
         SecretStr(""), description="instead of one in the URL; SCRAM is what the server asks for"
     )
+    postgres_owner_password: SecretStr = Field(SecretStr(""), description="of the owner's URL")
+    postgres_reader_password: SecretStr = Field(SecretStr(""), description="of the reader's URL")
     postgres_tls: bool = Field(
         False, description="encrypt, and check certificate and host name (`verify-full`)"
     )
@@ -354,6 +370,12 @@ class Settings(BaseSettings):
     def _azure_is_whole(self) -> "Settings":
         if self.azure_api_key.get_secret_value() and not self.azure_endpoint:
             raise ValueError("azure_api_key needs azure_endpoint")
+        return self
+
+    @model_validator(mode="after")
+    def _roles_are_of_a_server(self) -> "Settings":
+        if not self.postgres_url and (self.postgres_owner_url or self.postgres_reader_url):
+            raise ValueError("postgres_owner_url and postgres_reader_url need postgres_url")
         return self
 
     @field_validator("currency")

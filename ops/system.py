@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from admin import topics
 from admin.preflight import preflight
 from api.auth import signing_key
+from infra.postgres import url_of
 from infra.settings import Settings
 from ops.secrets import make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
@@ -52,7 +53,18 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def program(name: str, command: str, data: Path, settings: Settings) -> Program:
-    """One of our own processes: `fanmemory COMMAND` with these settings."""
+    """One of our own processes: `fanmemory COMMAND` with these settings.
+
+    None may change tables, and only the API reads as the reader.
+    """
+    kept = settings.postgres_reader_url if command == "api" else ""
+    settings = settings.model_copy(
+        update={
+            "postgres_owner_url": "",
+            "postgres_owner_password": SecretStr(""),
+            "postgres_reader_url": kept,
+        }
+    )
     return Program(
         name=name,
         arguments=(sys.executable, "-m", "ops.cli", command),
@@ -90,7 +102,7 @@ async def running_services(
         )
         on_step("Preparing topics and schema")
         created, applied = await asyncio.gather(
-            topics.create(complete), migrate(complete.postgres_url)
+            topics.create(complete), migrate(url_of(complete, "owner"))
         )
         yield complete, services, created, applied
     finally:

@@ -24,6 +24,7 @@ relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one
 export       everything that is remembered of one fan, in parts
 retention    how long a creator keeps a fan of whom nothing is heard
+roles        who may do what in Postgres
 vacuum       cleans the tables' pages after erasures
 receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 from infra.postgres import Connection, Executor, Record
 from infra.sql import Queries, load_queries
 from schemas.errors import Misconfigured
+from stores import roles
 from views.state import VIEW_VERSION
 
 INTAKE_GENERATION: Final = 0
@@ -89,10 +90,11 @@ async def ensure_live(connection: Connection) -> None:
 
 
 async def create(connection: Connection, generation: int, status: Status) -> None:
-    """Make a generation's row and tables, within the caller's transaction."""
+    """Make a generation's row and tables, as their owner, within the caller's transaction."""
     queries = _queries(generation)
     await connection.execute(queries.create, generation, VIEW_VERSION, status)
     await connection.execute(queries.create_tables)
+    await roles.grant(connection)
 
 
 async def switch(connection: Connection, former: int, next: int) -> None:

@@ -115,7 +115,7 @@ async def settings(services: Endpoints, postgres_url: str, tmp_path: Path) -> Se
 @pytest.fixture(scope="module")
 def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
     """Services of a module's own, to be killed and restarted (1.3 s)."""
-    with EmbeddedServices(tmp_path_factory.mktemp("own")) as running:
+    with helpers.embedded(tmp_path_factory.mktemp("own")) as running:
         yield running
 
 

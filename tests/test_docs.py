@@ -238,7 +238,7 @@ def assert_runs_until_stopped(words: list[str], desk: Path, system: Running) -> 
                 desk,
                 system,
                 **kafka_variables(endpoints.reached_by(Settings())),
-                FANMEMORY_POSTGRES_URL=endpoints.postgres_url,
+                FANMEMORY_POSTGRES_URL=endpoints.postgres_owner_url,
                 FANMEMORY_REDIS_URL=endpoints.redis_url,
                 FANMEMORY_KEYRING=(system.data / "keyring").read_text().strip(),
                 FANMEMORY_JWT_SECRET=(system.data / "jwt_secret").read_text().strip(),

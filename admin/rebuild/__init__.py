@@ -39,7 +39,13 @@ from admin.rebuild.build import (
 )
 from admin.rebuild.differences import ViewChange, differences
 from admin.refold import HELD_BYTES_MAX
-from infra.postgres import Connection, LockNotAvailableError, connecting, database_errors
+from infra.postgres import (
+    Connection,
+    LockNotAvailableError,
+    connecting,
+    database_errors,
+    url_of,
+)
 from infra.retry import Backoff, retried
 from infra.settings import Settings
 from infra.sql import load_queries
@@ -174,7 +180,7 @@ async def diff(
 
 async def drop_former(settings: Settings) -> list[int]:
     """Drop every generation that was live once; returns their numbers."""
-    async with connecting(settings.postgres_url, command_timeout=600) as connection:
+    async with connecting(url_of(settings, "owner"), command_timeout=600) as connection:
         async with database_errors():
             await _lock(connection)
             former = [
@@ -206,8 +212,8 @@ async def _opened(settings: Settings, fresh: bool) -> AsyncIterator[_Build]:
         bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)
     async with database_errors():
-        await migrate(settings.postgres_url, for_rebuild=True)
-    async with connecting(settings.postgres_url, command_timeout=600) as connection:
+        await migrate(url_of(settings, "owner"), for_rebuild=True)
+    async with connecting(url_of(settings, "owner"), command_timeout=600) as connection:
         async with database_errors():
             check_whole(bounds, await log_breaks.accepted(connection, JOURNAL.name))
             await _lock(connection)

@@ -17,7 +17,13 @@ from typing import Any, Final
 from admin.journal import Raw, open_journal
 from admin.parallel import Progress
 from admin.refold import HELD_BYTES_MAX, Bucket, Refold
-from infra.postgres import Connection, SerializationError, connecting, database_errors
+from infra.postgres import (
+    Connection,
+    SerializationError,
+    connecting,
+    database_errors,
+    url_of,
+)
 from infra.retry import Backoff, retried
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -75,7 +81,7 @@ async def build_partition(task: PartitionTask, progress: Progress) -> Row:
     """
     keyring = Keyring.of(task.settings)
     async with (
-        connecting(task.settings.postgres_url, command_timeout=600) as connection,
+        connecting(url_of(task.settings, "owner"), command_timeout=600) as connection,
         database_errors(),
         open_journal(task.settings) as journal,
     ):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from infra.postgres import connect
+from infra.postgres import connect, url_of
 from lab.chaos.backwards import copy_database, restore_database
 from lab.chaos.fault import HEALED_SECONDS_MAX, Fault, Stage
 from schemas.topics import JOURNAL
@@ -33,7 +33,7 @@ class PostgresRestored(Fault):
         copy = self._copy(stage)
         await asyncio.to_thread(copy_database, stage.services, copy)
         copied_at = time.monotonic()
-        connection = await connect(stage.settings.postgres_url)
+        connection = await connect(url_of(stage.settings, "owner"))
         await connection.execute("CREATE TABLE public.after_the_copy ()")
         await connection.close()
         self._marked = await stage.folded_more(LOST_EVENTS)

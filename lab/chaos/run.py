@@ -75,6 +75,8 @@ async def run_chaos(
         update={
             "kafka_url": "",
             "postgres_url": "",
+            "postgres_owner_url": "",
+            "postgres_reader_url": "",
             "redis_url": "",
             "interactions_partitions": PARTITIONS,
             "journal_partitions": JOURNAL_PARTITIONS,

@@ -1,4 +1,4 @@
-"""The production processes: worker, api, llm, migrate."""
+"""The production processes: worker, api, llm; migrate, and the roles that it serves."""
 
 import asyncio
 from pathlib import Path
@@ -63,8 +63,20 @@ def migrate(data: Path) -> None:
     """Bring the database schema up to date; safe to run again."""
     from stores.migrate import migrate as run
 
-    applied = asyncio.run(run(discover.postgres_url(data, Settings())))
+    applied = asyncio.run(run(discover.postgres_url(data, Settings(), "owner")))
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("nothing to apply")
+
+
+@click.command()
+def roles() -> None:
+    """Print the SQL that makes the database's roles, and hands its tables to their owner.
+
+    For a superuser, in a database that holds nothing else. Give each role a password afterwards,
+    and run `fanmemory migrate`, which lets it do its work.
+    """
+    from stores.roles import CREATE
+
+    click.echo(CREATE, nl=False)

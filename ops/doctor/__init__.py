@@ -8,7 +8,7 @@ certificates  files that the settings name
 models        who drafts, and what that costs
 server        our own API
 broker        Kafka and our topics
-database      PostgreSQL, and what it says about keys, logs, the outbox and the time
+database      PostgreSQL, its roles, and what it says about keys, logs, the outbox and the time
 cache         Redis
 findings      what a check can say
 """
@@ -53,6 +53,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("topics", partial(broker.our_topics, reachable)),
         ("postgres", partial(database.server, reachable)),
         ("schema", partial(database.schema, reachable)),
+        ("roles", partial(database.roles, reachable)),
         ("logs", partial(database.logs, reachable)),
         ("keyring", partial(database.keyring, data, reachable)),
         ("outbox", partial(database.untold, reachable)),

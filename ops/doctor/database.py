@@ -3,9 +3,10 @@
 import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Final
 
 from admin import log_state
-from infra.postgres import Connection, UndefinedTableError, connecting
+from infra.postgres import Connection, Role, UndefinedTableError, connecting, url_of
 from infra.settings import Settings
 from infra.sql import load_queries
 from ops.doctor.directory import keyring_text
@@ -16,8 +17,10 @@ from privacy.binding import binding_state
 from privacy.keys import parse_ring
 from schemas.errors import Misconfigured
 from stores import migrate, outbox
+from stores.roles import powers
 
 SQL = load_queries(Path(__file__).with_name("database.sql"))
+DO: Final[dict[Role, str]] = {"writer": "write", "reader": "read"}
 OUTBOX_SECONDS_MAX = 60.0
 CLOCK_SECONDS_MAX = 2.0
 """Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
@@ -46,6 +49,38 @@ async def schema(settings: Settings) -> str:
     async with _connecting(settings) as connection:
         await migrate.check(connection)
     return "is what this code expects"
+
+
+async def roles(settings: Settings) -> str:
+    """Whether each connection's role can do what it needs, and no more."""
+    found = {}
+    for role in DO:
+        url = url_of(settings, role)
+        async with connecting(
+            url, timeout=ANSWER_SECONDS_MAX, command_timeout=ANSWER_SECONDS_MAX
+        ) as connection:
+            found[role] = await powers(connection)
+    for role, has in found.items():
+        can = [
+            what
+            for what, so in (
+                ("is a superuser", has.superuser),
+                ("passes row-level security", has.bypasses),
+                ("owns the tables", has.owner),
+            )
+            if so
+        ]
+        if can:
+            raise Note(
+                f"The role {has.name}, with which we {DO[role]}, {' and '.join(can)}.",
+                "Make roles of its own for each: docs/operations.md, `fanmemory roles`.",
+            )
+    if found["writer"].name == found["reader"].name:
+        raise Note(
+            f"The API reads as {found['reader'].name}, which writes, and sees all rows.",
+            "Set FANMEMORY_POSTGRES_READER_URL: docs/operations.md, `fanmemory roles`.",
+        )
+    return "write, read and change tables each as one of its own"
 
 
 async def keyring(data: Path, settings: Settings) -> str:

@@ -79,9 +79,12 @@ class EmbeddedServices:
     def endpoints(self) -> Endpoints:
         """Where the services listen; empty for one that is not ours to run."""
         urls = {name: service.url for name, service in self._services.items()}
+        writer, home = urls.get(postgres.NAME, ""), self.data / postgres.NAME
         return Endpoints(
             kafka=urls.get(kafka.NAME, ""),
-            postgres_url=urls.get(postgres.NAME, ""),
+            postgres_url=writer,
+            postgres_owner_url=postgres.url_as("owner", writer, home) if writer else "",
+            postgres_reader_url=postgres.url_as("reader", writer, home) if writer else "",
             redis_url=urls.get(valkey.NAME, ""),
             kafka_password=kafka.password(self.data) if kafka.NAME in urls else "",
         )

@@ -1,12 +1,15 @@
 """Find the running system of a data directory, so that every command needs only its name."""
 
 from pathlib import Path
+from typing import Final
 
-from infra.postgres import address
+from infra.postgres import Role, address, url_of
 from infra.settings import Settings
 from ops.services.endpoints import Endpoints, load
 from ops.services.lock import is_held
 from schemas.errors import NotRunning
+
+POSTGRES_URLS: Final = ("postgres_url", "postgres_owner_url", "postgres_reader_url")
 
 
 def endpoints(data: Path, settings: Settings) -> Endpoints:
@@ -27,10 +30,11 @@ def with_kafka(data: Path, settings: Settings) -> Settings:
     """For what needs Kafka alone: settings with the address they name, else what runs on `data`."""
     if settings.kafka_url:
         return settings
-    kept = {"postgres_url": settings.postgres_url, "redis_url": settings.redis_url}
+    kept = {name: getattr(settings, name) for name in ("redis_url", *POSTGRES_URLS)}
     return endpoints(data, settings).reached_by(settings).model_copy(update=kept)
 
 
-def postgres_url(data: Path, settings: Settings) -> str:
-    """The same of PostgreSQL."""
-    return address(settings) or endpoints(data, settings).postgres_url
+def postgres_url(data: Path, settings: Settings, role: Role = "writer") -> str:
+    """The same of PostgreSQL, for one of its roles."""
+    named = address(settings, role) or address(settings)
+    return named or url_of(endpoints(data, settings).reached_by(settings), role)

@@ -24,6 +24,8 @@ class Endpoints:
     postgres_url: str
     redis_url: str
     api_url: str = ""
+    postgres_owner_url: str = ""
+    postgres_reader_url: str = ""
     kafka_password: str = field(default="", repr=False)
     """Of `KAFKA_USER`, where the broker is an embedded one."""
 
@@ -37,6 +39,8 @@ class Endpoints:
         found: dict[str, object] = {
             "kafka_url": self.kafka,
             "postgres_url": self.postgres_url,
+            "postgres_owner_url": self.postgres_owner_url,
+            "postgres_reader_url": self.postgres_reader_url,
             "redis_url": self.redis_url,
         }
         if self.kafka_password:
@@ -54,9 +58,20 @@ class Endpoints:
             self,
             kafka=settings.kafka_url or self.kafka,
             kafka_password="" if settings.kafka_url else self.kafka_password,
-            postgres_url=address(settings) or self.postgres_url,
+            **self._postgres(settings),
             redis_url=settings.redis_url or self.redis_url,
         )
+
+    def _postgres(self, settings: Settings) -> dict[str, str]:
+        """A server that the settings name has no roles but those that they name."""
+        named = address(settings)
+        return {
+            "postgres_url": named or self.postgres_url,
+            "postgres_owner_url": address(settings, "owner")
+            or ("" if named else self.postgres_owner_url),
+            "postgres_reader_url": address(settings, "reader")
+            or ("" if named else self.postgres_reader_url),
+        }
 
 
 def without_password(url: str) -> str:

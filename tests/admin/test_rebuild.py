@@ -14,7 +14,7 @@ from admin.rebuild import diff, drop_former, rebuild
 from admin.rebuild.differences import state_changes
 from admin.verify import verify
 from infra.kafka import admin
-from infra.postgres import open_pool
+from infra.postgres import open_pool, url_of
 from infra.producer import BatchProducer
 from infra.settings import Settings
 from ops.services import Endpoints
@@ -64,7 +64,7 @@ async def quiet(services: Endpoints, original: Settings, tmp_path: Path) -> Asyn
     name = original.postgres_url.rpartition("/")[2]
     async with helpers.fresh_database(services, name) as url:
         await helpers.flush_redis(services)
-        yield Pipeline(original.model_copy(update={"postgres_url": url}), tmp_path)
+        yield Pipeline(helpers.on_database(original, url), tmp_path)
 
 
 async def _generations(pipeline: Pipeline) -> list[tuple[int, str]]:
@@ -309,7 +309,7 @@ async def test_a_switch_waits_for_a_claim_that_is_under_way(quiet: Pipeline) -> 
 
 async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pipeline) -> None:
     settings = quiet.settings
-    switching = await asyncpg.connect(settings.postgres_url)
+    switching = await asyncpg.connect(url_of(settings, "owner"))
     switch = switching.transaction()
     await switch.start()
     await switching.execute("UPDATE generation SET status = 'former'")
@@ -348,7 +348,7 @@ async def test_views_of_another_version_are_refused_with_the_command_to_run(
     quiet: Pipeline,
 ) -> None:
     await quiet.fetch("UPDATE generation SET view_version = 'older:1'")
-    for attempt in (migrate(quiet.settings.postgres_url), verify(quiet.settings, processes=1)):
+    for attempt in (migrate(url_of(quiet.settings, "owner")), verify(quiet.settings, processes=1)):
         with pytest.raises(Misconfigured) as refused:
             await attempt
         assert "older:1" in str(refused.value)
@@ -366,7 +366,7 @@ async def test_views_of_another_version_are_refused_with_the_command_to_run(
         quiet.stop_workers()
     done = await rebuild(quiet.settings, processes=1)
     assert done.view_version == VIEW_VERSION
-    assert await migrate(quiet.settings.postgres_url) == []
+    assert await migrate(url_of(quiet.settings, "owner")) == []
     assert (await verify(quiet.settings, processes=1)).found == 0
 
 

@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from infra.postgres import url_of
 from infra.settings import Settings
 from lab.bench.seed import seed
 from tests.api.client import CREATOR, FAN, PREFIX, Client, conversation, running_api
@@ -38,7 +39,7 @@ async def test_a_swapped_or_renamed_fan_opens_for_nobody(
     await seed(
         store_settings, {(CREATOR, FAN): conversation(6), ("victim", OTHER): conversation(8)}
     )
-    connection = await asyncpg.connect(store_settings.postgres_url)
+    connection = await asyncpg.connect(url_of(store_settings, "owner"))
     await connection.execute("ALTER TABLE subject DROP CONSTRAINT subject_creator_id_fan_id_key")
     await connection.execute(statement)
     await connection.close()

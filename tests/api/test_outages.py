@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from admin import topics
+from infra.postgres import url_of
 from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services import EmbeddedServices
@@ -40,7 +41,7 @@ async def api(
             "cache_overtaken_seconds": 0.0,
         }
     )
-    await migrate(settings.postgres_url)
+    await migrate(url_of(settings, "owner"))
     await topics.recreate(settings)
     await seed(settings, {(CREATOR, FAN): conversation(), (CREATOR, OTHER): conversation(4)})
     async with running_api(settings) as client:

@@ -104,7 +104,7 @@ async def leave_marks(endpoints: Endpoints, data: Path, mark: str) -> None:
     """Commit a row and have a record acknowledged."""
     settings = settings_of(endpoints, data)
     await topics.create(settings)
-    connection = await asyncpg.connect(endpoints.postgres_url)
+    connection = await asyncpg.connect(endpoints.postgres_owner_url)
     await connection.execute("CREATE TABLE IF NOT EXISTS mark (text text)")
     await connection.execute("INSERT INTO mark VALUES ($1)", mark)
     await connection.close()
@@ -116,7 +116,7 @@ async def leave_marks(endpoints: Endpoints, data: Path, mark: str) -> None:
 
 async def marks(endpoints: Endpoints, count: int) -> tuple[list[str], list[str]]:
     """What PostgreSQL and Kafka still know."""
-    connection = await asyncpg.connect(endpoints.postgres_url)
+    connection = await asyncpg.connect(endpoints.postgres_owner_url)
     rows = [row["text"] for row in await connection.fetch("SELECT text FROM mark")]
     await connection.close()
     options = client_options(endpoints.reached_by(Settings()))

@@ -273,6 +273,7 @@ def test_the_doctor_survives_addresses_that_make_no_sense(tmp_path: Path) -> Non
 async def test_up_runs_on_services_of_others_when_given_their_urls(
     services: Endpoints, settings: Settings, tmp_path: Path
 ) -> None:
+    settings = helpers.as_one_role(settings)
     urls = (settings.kafka_url, settings.postgres_url, settings.redis_url)
     given = helpers.kafka_variables(settings) | dict(zip(URLS, urls, strict=True))
     running = start_up(tmp_path, "--workers", "1", "--api-port", "0", **given)

@@ -13,6 +13,7 @@ from ops.services import Endpoints
 from schemas.errors import Misconfigured
 from stores import migrate as module
 from stores.migrate import check, migrate
+from tests import services as helpers
 from views.state import VIEW_VERSION
 
 SCHEMA = Path(module.__file__).parent / "schema.sql"
@@ -72,9 +73,9 @@ async def execute(url: str, *statements: str) -> None:
 async def empty_url(services: Endpoints) -> AsyncIterator[str]:
     """A database without anything."""
     name = f"empty_{secrets.token_hex(6)}"
-    await execute(services.postgres_url, f'CREATE DATABASE "{name}"')
-    yield urlunsplit(urlsplit(services.postgres_url)._replace(path=f"/{name}"))
-    await execute(services.postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await execute(helpers.owner_url(services), f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(helpers.owner_url(services))._replace(path=f"/{name}"))
+    await execute(helpers.owner_url(services), f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def test_migrations_end_at_exactly_the_documented_schema(

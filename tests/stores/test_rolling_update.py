@@ -1,13 +1,11 @@
 """A rolling update needs no downtime: migrations run first, the former release goes on."""
 
-import io
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import asyncpg
 import pytest
 
 from infra import migrations
+from infra.postgres import url_of
 from infra.settings import Settings
 from ops.services import Endpoints
 from schemas.errors import Misconfigured
@@ -23,6 +22,7 @@ from stores import migrate as module
 from stores.migrate import migrate
 from tests import services as helpers
 from tests.pipeline import Flow, Pipeline, known_to
+from tests.releases import unpacked
 
 ROOT = Path(__file__).parents[2]
 FORMER = "7a5c488"
@@ -31,36 +31,22 @@ FORMER_SESSION_SECONDS = 6
 FIRST_WITH_READERS = 7
 
 
-def archived(commit: str) -> bytes | None:
-    """A commit's files; None where there is no such history."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    ran = subprocess.run([git, "-C", ROOT, "archive", commit], capture_output=True, check=False)
-    return ran.stdout if ran.returncode == 0 else None
-
-
 @pytest.fixture(scope="module")
 def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The former release's code, for this environment's Python."""
-    packed = archived(FORMER)
-    if packed is None:
-        pytest.skip(f"the history does not reach back to {FORMER}")
-    folder = tmp_path_factory.mktemp("former")
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
+    return unpacked(FORMER, tmp_path_factory.mktemp("former"))
 
 
 @pytest.fixture
 async def system(services: Endpoints, tmp_path: Path) -> AsyncIterator[Settings]:
     """An empty database and fresh topics: nobody has migrated yet."""
     name = f"rolling_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(services.postgres_url)
+    connection = await asyncpg.connect(helpers.owner_url(services))
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')
-        url = helpers.with_database(services.postgres_url, name)
+        url = helpers.with_database(helpers.owner_url(services), name)
         settings = await helpers.fresh_settings(services, url, tmp_path, kafka=True)
+        settings = helpers.as_one_role(settings)  # the former release knows of no other
         # The suite's own session is shorter than what the former release accepts.
         yield settings.model_copy(update={"session_seconds": FORMER_SESSION_SECONDS})
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -91,7 +77,7 @@ async def test_the_former_releases_worker_goes_on_while_the_schema_comes_and_a_r
         await pipeline.claimed()
         async with Flow(pipeline, "rolling") as flow:
             await flow.more()
-            applied = await migrate(system.postgres_url, for_rebuild=True)
+            applied = await migrate(url_of(system, "owner"), for_rebuild=True)
             assert "0008_outbox_pack.sql" in applied
             await flow.more()
             assert old.alive

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from infra.postgres import open_pool
+from infra.postgres import open_pool, url_of
 from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services.ports import free_port
@@ -29,7 +29,7 @@ HISTORY = [*(message(NOON + i, event_id=f"e{i}") for i in range(60)), purchase(N
 
 @pytest.fixture
 async def pool(store_settings: Settings) -> AsyncIterator[Any]:
-    made = await open_pool(store_settings.postgres_url)
+    made = await open_pool(url_of(store_settings, "owner"))
     yield made
     await made.close()
 

@@ -8,6 +8,7 @@ from stores import erasure
 from stores.erasure import Names
 from stores.opened import open_stores
 from stores.vacuum import vacuum
+from tests import services as helpers
 from tests.api.client import conversation
 
 WHO = ("creator", "fan")
@@ -19,7 +20,7 @@ async def test_an_erasure_is_followed_by_a_vacuum_of_what_it_touched(
     settings = store_settings
     await seed(settings, {WHO: conversation(40), ("creator", "other"): conversation(5)})
     assert not await vacuum(settings, every_seconds=0), "nothing was erased"
-    async with open_stores(settings) as stores, connecting(settings.postgres_url) as db:
+    async with open_stores(settings) as stores, connecting(helpers.superuser_url(settings)) as db:
         names = Names(Keyring.of(settings))
         await erasure.erase(stores.pool, names, settings.journal_partitions, WHO)
 

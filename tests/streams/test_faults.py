@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio
 
 from admin import topics
+from infra.postgres import url_of
 from infra.settings import Settings
 from ops.services import EmbeddedServices
 from schemas.errors import DatabaseUnavailable
@@ -28,7 +29,7 @@ async def pipeline(
     data: Path = tmp_path_factory.mktemp("faults")
     settings = with_new_secrets(Settings(), data, own_services.endpoints)
     await topics.create(settings)
-    await migrate(settings.postgres_url)
+    await migrate(url_of(settings, "owner"))
     made = Pipeline(settings, data)
     made.start_worker()
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from admin import topics
+from infra.postgres import url_of
 from infra.settings import Settings
 from lab.chaos.full import SmallDisk, lacking, small_disk
 from ops.services import EmbeddedServices
@@ -27,7 +28,7 @@ async def filled(
     with small_disk(tmp_path / name) as disk, EmbeddedServices(tmp_path) as services:
         settings = with_new_secrets(Settings(), tmp_path, services.endpoints)
         await topics.create(settings)
-        await migrate(settings.postgres_url)
+        await migrate(url_of(settings, "owner"))
         pipeline = Pipeline(settings, tmp_path)
         pipeline.start_worker()
         try:

@@ -11,7 +11,7 @@ from admin.ledger import behind
 from admin.preflight import preflight
 from admin.rebuild import rebuild
 from admin.verify import verify
-from infra.postgres import connect, connecting
+from infra.postgres import connect, connecting, url_of
 from infra.settings import Settings
 from lab.chaos.backwards import copy_database, restore_database
 from ops.services import EmbeddedServices
@@ -29,7 +29,7 @@ async def pipeline(
     data: Path = tmp_path_factory.mktemp("restored")
     settings = with_new_secrets(Settings(), data, own_services.endpoints)
     await topics.create(settings)
-    await migrate(settings.postgres_url)
+    await migrate(url_of(settings, "owner"))
     made = Pipeline(settings, data)
     try:
         yield made

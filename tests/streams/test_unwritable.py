@@ -13,7 +13,7 @@ from admin import topics
 from admin.accounting import Account
 from admin.preflight import preflight
 from infra import kafka
-from infra.postgres import connect
+from infra.postgres import connect, url_of
 from infra.settings import Settings
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
@@ -49,7 +49,7 @@ async def test_a_read_only_database_is_waited_out(pipeline: Pipeline) -> None:
 
 async def _set_read_only(pipeline: Pipeline, value: str) -> None:
     """For every session of this test's database: the present ones are ended."""
-    connection = await asyncpg.connect(pipeline.settings.postgres_url)
+    connection = await asyncpg.connect(url_of(pipeline.settings, "owner"))
     try:
         await connection.execute("SET default_transaction_read_only = off")
         name = await connection.fetchval("SELECT current_database()")
