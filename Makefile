@@ -9,7 +9,7 @@ NODE_MODULES := clients/typescript/node_modules/.package-lock.json
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
-.PHONY: help install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
+.PHONY: help promtool install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -35,7 +35,7 @@ $(NODE_MODULES): clients/typescript/package-lock.json .venv/installed
 demo: .venv/installed ## Run everything on embedded services and show it.
 	@$(BIN)/fanmemory demo
 
-test: install ## Run the tests on embedded services, in JOBS processes, and measure as `coverage` does.
+test: install promtool ## Run the tests on embedded services, in JOBS processes, and measure as `coverage` does.
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
@@ -55,6 +55,9 @@ coverage-llm: install ## Measure the room `llm` by its own tests, branches too; 
 
 test-containers: install ## The image, compose.yml and the stores, on a container engine.
 	$(BIN)/python -m pytest -rs --containers tests/containers tests/stores
+
+promtool: install ## Fetch what tests the alert rules, if this machine knows where.
+	@deploy/prometheus/promtool.sh $(CURDIR)/$(BIN)/promtool || true
 
 chaos: install ## Kill everything while events flow; check every promise (about ten minutes).
 	@$(BIN)/fanmemory chaos

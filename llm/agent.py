@@ -19,7 +19,8 @@ from infra.postgres import UNAVAILABLE, connecting, new_pool
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from llm.adapters import Adapter, open_adapter
-from llm.composer import Composer
+from llm.composer import Composer, fingerprint
+from llm.metrics import AgentMetrics
 from llm.prices import Prices
 from llm.providers import open_providers
 from llm.routing import Routing
@@ -74,6 +75,7 @@ class Agent:
         self._composing = Composing(settings, self.pool, vault)
         self._accounts = Accounts(settings, self.pool)
         self._sending = Sending(self.pool, vault, self._adapter.name)
+        metrics = AgentMetrics(self._routing.providers)
         self._composer = Composer(
             settings,
             self.pool,
@@ -82,6 +84,10 @@ class Agent:
             self._memory,
             self._routing,
             prices,
+            metrics,
+        )
+        self.exposition = metrics.exposition(
+            settings, self.pool, self._queue, self._routing.breakers, fingerprint(settings)
         )
         subjects = Subjects(keyring, settings.subject_cache_max)
         # Of its own: workflows that wait for a connection don't keep from telling what is done.
@@ -100,6 +106,7 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`."""
+        await self.exposition.open()
         await self.pool
         await self._telling
         self._memory.start()
@@ -135,6 +142,7 @@ class Agent:
             self.stop()
 
     async def _close(self) -> None:
+        await self.exposition.close()
         await self._relay.stop()
         await self._memory.close()
         await self._routing.close()

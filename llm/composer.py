@@ -26,6 +26,7 @@ from infra.retry import outage, retried
 from infra.settings import Settings
 from llm.checks import Flag, check
 from llm.material import Material, Spend
+from llm.metrics import AgentMetrics
 from llm.outcomes import Answered, CutShort, Invalid, Refused, name_of, outcome
 from llm.prices import NOTHING, Cost, Prices, most
 from llm.prompts import Prompt, compose
@@ -132,6 +133,7 @@ class Composer:
         memory: FanMemory,
         routing: Routing,
         prices: Prices,
+        metrics: AgentMetrics,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._pool = pool
@@ -140,6 +142,7 @@ class Composer:
         self._memory = memory
         self._routing = routing
         self._prices = prices
+        self._metrics = metrics
         self._chance = chance
         self._flights: Flights[Completion | ProviderFailed] = Flights()
         self._fingerprint = fingerprint(settings)
@@ -189,7 +192,8 @@ class Composer:
                 current, attempts = name, 0
             prompt = await self._prompt(claimed, material)
             try:
-                asked = await self._call(claimed, begun, material, name, prompt)
+                again = attempts > 0
+                asked = await self._call(claimed, begun, material, name, prompt, again=again)
             except ProviderFailed as failure:
                 attempts += 1
                 if not await self._go_on(claimed, begun, failure, attempts, tried):
@@ -199,6 +203,8 @@ class Composer:
             found = outcome(material.type, asked.completion)
             spent = self._spent_on(asked, name, name_of(found))
             result = found.result if isinstance(found, Answered) else None
+            told = "shared" if asked.shared else name_of(found)
+            self._metrics.called(material.type, name, prompt.version, told, spent, again=again)
             await self._settle(
                 claimed,
                 asked.number,
@@ -258,6 +264,8 @@ class Composer:
         material: Material,
         name: ProviderName,
         prompt: Prompt,
+        *,
+        again: bool,
     ) -> "_Asked":
         """The answer. A failure is settled here. Equal calls under way are one, and one pays."""
         provider = self._routing.providers[name]
@@ -266,6 +274,7 @@ class Composer:
         try:
             number = await self._accounts.reserve(claimed, call, _event(name, "execution_started"))
         except BudgetExceeded:
+            self._metrics.refused(material.type)
             await self._composing.fail(claimed, "budget")
             raise _Ended from None
         fail_point("llm.before_call")
@@ -281,6 +290,8 @@ class Composer:
                 most(prompt) if cost.unknown else NO_USAGE
             )
             spent = _spent(usage, cost, provider.model, found.code, took)
+            told = "shared" if shared else found.code
+            self._metrics.called(material.type, name, prompt.version, told, spent, again=again)
             await self._accounts.settle(
                 claimed.workflow,
                 number,

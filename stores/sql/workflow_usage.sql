@@ -33,6 +33,17 @@ RETURNING b.scope, b.id, b.period, b.starts, b.warned,
 -- name: warned
 UPDATE budget SET warned = true WHERE scope = $1 AND id = $2 AND period = $3 AND starts = $4;
 
+-- How many of today's and this month's are spent to 80 %, of each kind.
+-- name: warned_budgets
+SELECT scope, period, count(*) FILTER (WHERE warned)::int
+FROM (VALUES ('user', 'day'), ('user', 'month'), ('creator', 'day'), ('creator', 'month'))
+    AS kind (scope, period)
+LEFT JOIN LATERAL (
+    SELECT warned FROM budget AS b WHERE b.scope = kind.scope AND b.period = kind.period
+        AND b.starts = date_trunc(kind.period, now() AT TIME ZONE 'UTC')::date
+) AS now ON true
+GROUP BY scope, period;
+
 -- A call that is to be made; its row of `workflow` is locked.
 -- name: add_call
 INSERT INTO usage (workflow, call, provider, model, type, creator_id, user_id, subject, trace_id,

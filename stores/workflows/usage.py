@@ -231,6 +231,20 @@ async def _settle(connection: Connection, workflow: bytes, number: int, spent: S
     return True
 
 
+class Warned(NamedTuple):
+    """Budgets of this day or month that are spent to `WARNED_SHARE`, of one scope."""
+
+    scope: str
+    period: str
+    budgets: int
+
+
+async def warned(pool: Pool) -> list[Warned]:
+    """By scope and period; also those of which there are none."""
+    async with database_errors():
+        return [Warned(*row) for row in await pool.fetch(_QUERIES.warned_budgets)]
+
+
 async def put_limit(
     connection: Connection, scope: str, id: str, period: str, money: Decimal, tokens: int
 ) -> None:

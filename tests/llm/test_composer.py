@@ -13,6 +13,7 @@ from infra.settings import Settings
 from lab.model_server import ANSWERS, KEY, ModelServer, running
 from llm import composer as composer_module
 from llm.composer import Composer
+from llm.metrics import AgentMetrics
 from llm.prices import Prices
 from llm.providers import open_providers
 from llm.routing import Routing
@@ -105,9 +106,15 @@ class Bench:
         prices = Prices(settings)
         self.routing = Routing(open_providers(settings), prices, settings, Clock())
         self.wrote = Remembering(intent)
+        self.metrics = AgentMetrics(("openai", "azure"))
         stores = cast("Any", self.wrote)
         self.composer = Composer(
-            settings, stores, stores, stores, stores, self.routing, prices, lambda: 0.0
+            settings,
+            *(stores, stores, stores, stores),
+            self.routing,
+            prices,
+            self.metrics,
+            lambda: 0.0,
         )
         self.claimed = cast("Workflow", _Claimed())
 

@@ -3,38 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from ops.services import Endpoints
 from ops.services.ports import free_port
+from tests.numbers import scrape
 from tests.pipeline import Pipeline, fresh_pipeline, message, mixed
-
-
-class Numbers:
-    """One scrape."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.families = list(text_string_to_metric_families(text))
-
-    def sum(self, name: str, **labels: str) -> float:
-        return sum(
-            sample.value
-            for family in self.families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
-
-
-async def scrape(port: int) -> Numbers:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}/metrics") as answer,
-    ):
-        assert answer.status == 200
-        return Numbers(await answer.text())
 
 
 @pytest.fixture(scope="module")
