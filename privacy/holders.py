@@ -54,7 +54,7 @@ HOLDERS: Final = (
     Holder(
         "table",
         "fan_state",
-        "scores and counts, never text; one table in each generation",
+        "scores and counts, never text, and a hash of the creator; one table in each generation",
         "random ids",
         "until the fan is erased",
         "the row is deleted in every generation, one that is being built included",

@@ -13,7 +13,8 @@ record       one opened record, and what its row of the history says; no I/O
 folding      from journal records to new states; no I/O
 refolding    one fan again, from the whole history with its corrections; no I/O
 corrections  reads that history, and lets its rows say what was corrected
-states       the one writer of `fan_state`
+states       the one writer of `fan_state`, and of the columns that fans are found by
+indexing     writes those columns where a former release wrote a state
 history      every applied interaction, sealed; finds duplicates
 conflicts    whether an event of a known identity is another one; no I/O
 quarantine   records that could not be opened or folded

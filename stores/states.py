@@ -1,27 +1,55 @@
 """States: the one writer of `fan_state`, for the live fold, rebuilds and tests alike.
 
+Beside each state stand the columns that fans are found by (`views.segments`), written by the same
+statement. Where a former release wrote a state, they are of another version, or of none, until
+`index_some` writes them.
+
 A column is added here, in `states.sql`, in `stores.generations`' tables, and nowhere else.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.postgres import Connection
 from infra.sql import Queries, load_queries
+from privacy.subjects import Subject
 from stores.generations import schema_name
+from views.segments import filters_of
+from views.state import FanState, decode
 
 _SQL: Final = Path(__file__).parent / "sql" / "states.sql"
 TABLE: Final = "fan_state"
 
 
 class StateRow(NamedTuple):
-    """One fan's state; the fields are the table's columns."""
+    """One fan's state; the fields are the table's columns, but for `indexed_version`, which is
+    `version`."""
 
     subject: bytes
     version: int
     state: bytes
+    creator_hash: int
+    rank: float
+    revenue: int
+    last_interaction: int
+    traits: int
+
+    @classmethod
+    def of(
+        cls, subject: bytes, creator_id: str, version: int, state: FanState, document: bytes
+    ) -> "StateRow":
+        """`document` is the state as it is stored."""
+        return cls(subject, version, document, creator_hash(creator_id), *filters_of(state))
+
+
+@lru_cache(maxsize=4096)
+def creator_hash(creator_id: str) -> int:
+    """What stands for a creator in the indexes, where an id would be long: 8 bytes of SHA-256, as a
+    signed number. Whoever finds fans by it looks at their subject, too."""
+    return int.from_bytes(sha256(creator_id.encode()).digest()[:8], "big", signed=True)
 
 
 @cache
@@ -63,7 +91,10 @@ async def cap_versions(
 async def copy(connection: Connection, generation: int, rows: Iterable[StateRow]) -> None:
     """Write states of fans who have none yet, in bulk."""
     await connection.copy_records_to_table(
-        TABLE, schema_name=schema_name(generation), columns=StateRow._fields, records=rows
+        TABLE,
+        schema_name=schema_name(generation),
+        columns=(*StateRow._fields, "indexed_version"),
+        records=((*row, row.version) for row in rows),
     )
 
 
@@ -76,6 +107,29 @@ async def count(connection: Connection, generation: int) -> int:
     return int(await connection.fetchval(_queries(generation).count))
 
 
-def state_rows(folded: Iterable[Any]) -> list[StateRow]:
+def state_rows(folded: Iterable[Any], subjects: Mapping[bytes, Subject]) -> list[StateRow]:
     """The rows of what `stores.folding` folded."""
-    return [StateRow(fan.subject, fan.version, fan.document) for fan in folded]
+    return [
+        StateRow.of(
+            fan.subject, subjects[fan.subject].creator_id, fan.version, fan.state, fan.document
+        )
+        for fan in folded
+    ]
+
+
+async def index_some(connection: Connection, generation: int, limit: int) -> int:
+    """Write the filter columns of up to so many states that a former release wrote; how many.
+
+    A transaction of its own: it holds nothing but these rows, and waits for none. Cut off, it is
+    begun again by whoever comes next.
+    """
+    queries = _queries(generation)
+    async with connection.transaction():
+        rows = await connection.fetch(queries.lock_unindexed, limit)
+        if rows:
+            columns = [
+                (row["subject"], creator_hash(row["creator_id"]), *filters_of(decode(row["state"])))
+                for row in rows
+            ]
+            await connection.execute(queries.index, *map(list, zip(*columns, strict=True)))
+    return len(rows)

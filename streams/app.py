@@ -28,6 +28,7 @@ from schemas.topics import (
 )
 from stores.cache import open_cache
 from stores.erasing import Eraser
+from stores.indexing import Indexer
 from stores.letters import Letters
 from stores.relay import Relay
 from stores.vacuum import Vacuum
@@ -122,7 +123,14 @@ def build_app(settings: Settings) -> Any:
 
     app.opening.append(open_resources)
     app.closing.append(close_resources)
-    tasks = (relay.run, eraser.run, Vacuum(settings).run, project.refresh_cache, watchdog.run)
+    tasks = (
+        relay.run,
+        eraser.run,
+        Vacuum(settings).run,
+        Indexer(pool).run,
+        project.refresh_cache,
+        watchdog.run,
+    )
     for run in (*(loop.run for loop in loops), *tasks):
         app.task(run)
     return app

@@ -205,7 +205,7 @@ class Projection(Positioned):
             folded = sorted([*folded, *again], key=lambda fan: fan.subject)
         await self._attempts.harmless()  # not of this transaction, which may never end
         fail_point("projection.after_fold")
-        await states.write(connection, generation, states.state_rows(folded))
+        await states.write(connection, generation, states.state_rows(folded, subjects))
         if framed.quarantined:
             log.error("records quarantined", extra={"count": len(framed.quarantined)})
             await quarantine.insert(connection, framed.quarantined)

@@ -11,10 +11,13 @@ nobody out who matches; they may let somebody in who does not, so whoever finds 
   "rank >= log2(-12 ln(1 - s)) + now / half-life". -infinity: no activity.
 - `revenue` in cents, all currencies, by the rough table: `engagement.worth`.
 - `last_interaction` in ms, 0: none.
-- `sentiment` 1, 0 or -1: it follows from the state alone.
-- `traits`, a set of bits. One for each pattern: those two that depend on the moment are there while
-  they can be true at some moment before the next event. Topics of interest, and content types that
-  are bought, share bits by their hash.
+- `traits`, a set of bits. One for each sentiment, which follows from the state alone, one for each
+  pattern: those two that depend on the moment are there while they can be true at some moment
+  before the next event. Topics of interest, and content types that are bought, share bits by their
+  hash.
+
+They are stored: whoever changes what one means raises the `VERSION` of a view, so that all are
+written again.
 
 A score before the newest event counts as of that event (clocks differ by minutes), so it can be
 smaller than the rank says. That is why the upper bound is reckoned for a later moment than `now`.
@@ -22,7 +25,7 @@ smaller than the rank says. That is why the upper bound is reckoned for a later 
 
 from functools import lru_cache
 from math import inf, log1p, log2, nextafter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 from zlib import crc32
 
 from schemas.context import EngagementLevel
@@ -31,6 +34,7 @@ from schemas.segments import BUYS, PATTERNS, FanSummary, Segment
 from schemas.text_features import Sentiment
 from schemas.times import MINUTE_MS, render_time
 from views import emotional_state, engagement, preferences
+from views.decay import reaches
 from views.engagement import HALF_LIFE_MS, HIGH, MEDIUM, SCALE
 from views.state import Fan, FanState
 
@@ -42,7 +46,6 @@ ROUNDING: Final = 1e-9
 REVENUE_MAX: Final = (1 << 62) - 1
 """Of what is kept, of either sign; a segment's bounds are far below it."""
 TIME_MAX: Final = (1 << 63) - 1
-SENTIMENTS: Final[dict[Sentiment, int]] = {"negative": -1, "neutral": 0, "positive": 1}
 
 _BIT: Final = {name: 1 << number for number, name in enumerate(PATTERNS)}
 _REPEAT: Final = _BIT["repeat_buyer"]
@@ -50,10 +53,16 @@ _FREQUENT: Final = _BIT["frequent_buyer"]
 _BIG: Final = _BIT["big_spender"]
 _SMALL: Final = _BIT["small_spender"]
 _TIPPER: Final = _BIT["tipper"]
+_EVENING: Final = _BIT["evening_buyer"]
+_NIGHT: Final = _BIT["night_buyer"]
+_WEEKEND: Final = _BIT["weekend_buyer"]
 _LAPSED: Final = _BIT["lapsed_buyer"]
 _REFUNDS: Final = _BIT["refunds"]
 _CHARGEBACKS: Final = _BIT["chargebacks"]
-_BUYS_FIRST: Final = len(PATTERNS)
+_FEELS: Final[dict[Sentiment, int]] = {
+    felt: 1 << len(PATTERNS) + number for number, felt in enumerate(get_args(Sentiment))
+}
+_BUYS_FIRST: Final = len(PATTERNS) + len(_FEELS)
 _BUYS_BITS: Final = 12
 _TOPIC_FIRST: Final = _BUYS_FIRST + _BUYS_BITS
 _TOPIC_BITS: Final = 63 - _TOPIC_FIRST
@@ -71,7 +80,6 @@ class Filters(NamedTuple):
     rank: float
     revenue: int
     last_interaction: int
-    sentiment: int
     traits: int
 
 
@@ -84,7 +92,6 @@ class Bounds(NamedTuple):
     revenue_max: int
     last_interaction_min: int
     last_interaction_max: int
-    sentiment: int | None
     traits: int
     """All of these bits."""
 
@@ -93,16 +100,18 @@ def filters_of(state: FanState) -> Filters:
     """The columns of a state. Called for each state that is written (`bench fold`)."""
     metrics = state.engagement
     activity = metrics.activity
+    paid = engagement.worth(metrics) if metrics.currencies else metrics.revenue
+    if not -REVENUE_MAX <= paid <= REVENUE_MAX:
+        paid = REVENUE_MAX if paid > 0 else -REVENUE_MAX
     return Filters(
         log2(activity) + metrics.as_of / HALF_LIFE_MS if activity > 0 else -inf,
-        max(-REVENUE_MAX, min(REVENUE_MAX, engagement.worth(metrics))),
+        paid,
         metrics.last_interaction,
-        SENTIMENTS[emotional_state.sentiment(state.emotional_state)],
-        _traits(state.preferences, metrics),
+        _FEELS[emotional_state.sentiment(state.emotional_state)] | _traits(state.preferences),
     )
 
 
-def _traits(state: preferences.State, metrics: engagement.State) -> int:
+def _traits(state: preferences.State) -> int:
     found = 0
     for topic, count in state.topics.items():
         if count > 0:
@@ -113,17 +122,36 @@ def _traits(state: preferences.State, metrics: engagement.State) -> int:
         found |= _REFUNDS
     if state.chargebacks:
         found |= _CHARGEBACKS
-    return found | _purchase_traits(state, metrics) if state.purchases else found
+    return found | _purchase_traits(state) if state.purchases else found
 
 
-def _purchase_traits(state: preferences.State, metrics: engagement.State) -> int:
-    # As early as it can be asked, when most is left of what decays, and as late as it can be.
-    newest = engagement.not_before_newest(metrics, 0)
+def _purchase_traits(state: preferences.State) -> int:
+    """As `preferences.purchase_patterns`, without the moment: 0.7 us instead of 2.8."""
     found = 0
-    for pattern in preferences.purchase_patterns(state, newest):
-        found |= _pattern(pattern)
-    if state.purchases >= preferences.LAPSED_PURCHASES_MIN:
-        found |= _LAPSED
+    count = state.purchases
+    if not state.big.median_below(preferences.BIG_TICKET):
+        found |= _BIG
+    if state.small.median_below(preferences.SMALL_TICKET):
+        found |= _SMALL
+    if count < preferences.LAPSED_PURCHASES_MIN:
+        return found
+    found |= _LAPSED
+    if count < preferences.REPEAT_MIN:
+        return found
+    found |= _REPEAT
+    # It is kept as of a time that is before the newest event: then there is less of it.
+    if reaches(state.recent_purchases, preferences.FREQUENT_MIN):
+        found |= _FREQUENT
+    least = preferences.HABIT_PERCENT_MIN * count
+    if 100 * state.evening >= least:
+        found |= _EVENING
+    if 100 * state.night >= least:
+        found |= _NIGHT
+    if 100 * state.weekend >= least:
+        found |= _WEEKEND
+    for content_type, part in state.bought.items():
+        if 100 * part >= preferences.TYPE_PERCENT_MIN * count:
+            found |= _bought(content_type)
     return found
 
 
@@ -133,11 +161,13 @@ def _topic(topic: str) -> int:
 
 
 @lru_cache(maxsize=4096)
+def _bought(content_type: str) -> int:
+    return 1 << _BUYS_FIRST + crc32(content_type.encode()) % _BUYS_BITS
+
+
 def _pattern(pattern: str) -> int:
     bit = _BIT.get(pattern)
-    if bit is not None:
-        return bit
-    return 1 << _BUYS_FIRST + crc32(pattern.removeprefix(BUYS).encode()) % _BUYS_BITS
+    return _bought(pattern.removeprefix(BUYS)) if bit is None else bit
 
 
 def bounds(segment: Segment, now: int, latest: int) -> Bounds:
@@ -146,7 +176,11 @@ def bounds(segment: Segment, now: int, latest: int) -> Bounds:
     least, most = _scores(segment)
     revenue_min, revenue_max = segment.min_revenue_cents, segment.max_revenue_cents
     active_since, silent_since = segment.active_since_ms, segment.silent_since_ms
-    traits = 0 if segment.topic is None else _topic(segment.topic)
+    traits = 0 if segment.sentiment is None else _FEELS[segment.sentiment]
+    if segment.topic is not None:
+        traits |= _topic(segment.topic)
+    if segment.pattern is not None:
+        traits |= _pattern(segment.pattern)
     return Bounds(
         rank_min=_rank(nextafter(nextafter(least, -1), -1), now) - ROUNDING,
         rank_max=_rank(nextafter(nextafter(most, 2), 2), latest + AHEAD_MS) + ROUNDING,
@@ -154,8 +188,7 @@ def bounds(segment: Segment, now: int, latest: int) -> Bounds:
         revenue_max=REVENUE_MAX if revenue_max is None else revenue_max,
         last_interaction_min=0 if active_since is None else max(1, active_since),
         last_interaction_max=TIME_MAX if silent_since is None else max(0, silent_since - 1),
-        sentiment=None if segment.sentiment is None else SENTIMENTS[segment.sentiment],
-        traits=traits if segment.pattern is None else traits | _pattern(segment.pattern),
+        traits=traits,
     )
 
 

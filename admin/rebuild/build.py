@@ -132,7 +132,8 @@ async def _bulk(
         quarantined = list(refold.quarantined)
         restored: set[bytes] = set()
         async for bucket in refold.buckets(subjects, connection):
-            await states.copy(connection, task.generation, states.state_rows(bucket.folded))
+            rows = states.state_rows(bucket.folded, bucket.subjects)
+            await states.copy(connection, task.generation, rows)
             if before:
                 restored |= await _release(connection, bucket, before)
             quarantined += bucket.quarantined
@@ -220,7 +221,7 @@ async def follow(
         connection, waiting, known, limits, framed, until=until
     )
     folded = sorted([*folded, *again], key=lambda fan: fan.subject)
-    await states.write(connection, generation, states.state_rows(folded))
+    await states.write(connection, generation, states.state_rows(folded, known))
     after = replace(before, next=until, sources=sources)
     await _move(connection, generation, before, after, tally, framed.quarantined)
     return after

@@ -106,6 +106,8 @@ class Report:
     """Fans that were reckoned by plain sums, too."""
     looked_again: int
     spilled: int
+    unindexed: int
+    """Fans whose filter columns a former release has left behind: a worker writes them."""
     applied: int
     duplicates: int
     repeats: int
@@ -193,6 +195,7 @@ async def verify(
         referenced=sum(result.referenced for result in results),
         looked_again=sum(result.looked_again for result in results),
         spilled=sum(result.spilled for result in results),
+        unindexed=sum(result.unindexed for result in results),
         **{name: sum(getattr(result.tally, name) for result in results) for name in COUNTERS},
         unprojected=sum(
             max(0, bound.end - look.folded[partition]["next"])

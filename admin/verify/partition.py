@@ -7,7 +7,7 @@ on. What the cache holds is held against it in `admin.verify.cached`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from admin.journal import Bounds, Journal, open_journal
 from admin.parallel import Progress
@@ -27,7 +27,7 @@ from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.keys import Keyring
-from privacy.subjects import Subjects, journal_partition
+from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.errors import SealBroken
 from schemas.journal import decode_record
 from stores.folding import Folded, OpenedRecord
@@ -36,7 +36,9 @@ from stores.opened import open_stores
 from stores.positions import sources_row
 from stores.record import Columns
 from stores.refolding import Limits
+from stores.states import StateRow
 from stores.tally import Tally
+from views.segments import Filters
 
 SQL: Final = Path(__file__).with_name("verify.sql")
 CHUNK_FANS: Final = 500
@@ -83,6 +85,8 @@ class PartitionResult:
     tally: Tally = field(default_factory=Tally)
     state_rows: int = 0
     """Rows of `fan_state` that belong to a refolded fan."""
+    unindexed: int = 0
+    """Of them, how many have filter columns of another version, or none."""
     history_rows: int = 0
     cache_lost: bool = False
     """The cache did not answer: fans from there on were not compared with it."""
@@ -102,6 +106,21 @@ class PartitionResult:
             self.found += 1
             if len(self.differences) < DIFFERENCES_MAX:
                 self.differences.append(difference)
+
+
+class _Stored(NamedTuple):
+    """A row of `fan_state`, as `states_of` reads it."""
+
+    subject: bytes
+    version: int
+    state: bytes
+    creator_hash: int | None
+    rank: float | None
+    revenue: int | None
+    last_interaction: int | None
+    traits: int | None
+    indexed: bool | None
+    """Whether the columns are of this version."""
 
 
 def fingerprint(subject: bytes) -> int:
@@ -253,7 +272,7 @@ class _Comparison:
         result = self._result
         ids = [subject.id for subject, _, _ in fans]
         states = {
-            row["subject"]: (row["version"], row["state"])
+            row["subject"]: _Stored(*row)
             for row in await self._connection.fetch(self._queries.states_of, ids)
         }
         rows = {
@@ -266,7 +285,10 @@ class _Comparison:
         result.fingerprints += map(fingerprint, ids)
         for subject, fan, history in fans:
             result.events += len(history)
-            result.add(self._compare_state(subject.id, fan, states.get(subject.id)))
+            stored = states.get(subject.id)
+            result.add(self._compare_state(subject.id, fan, stored))
+            if fan is not None and stored is not None:
+                result.add(self._compare_filters(subject, fan, stored))
             columns = decided.get(subject.id, {})
             result.add(self._compare_history(subject.id, history, columns, rows.get(subject.id)))
         result.add(await self._cached.compare(fans))
@@ -289,10 +311,10 @@ class _Comparison:
             )
 
     def _compare_state(
-        self, subject: bytes, fan: Folded | None, stored: tuple[int, bytes] | None
+        self, subject: bytes, fan: Folded | None, stored: _Stored | None
     ) -> list[Difference]:
         expected = 0 if fan is None else fan.version
-        actual = 0 if stored is None else stored[0]
+        actual = 0 if stored is None else stored.version
         if fan is None or stored is None:
             if fan is None and stored is None:
                 return []  # nothing of this fan could be folded
@@ -302,9 +324,21 @@ class _Comparison:
             found.append(self._difference("state", subject, "version", expected, actual))
         found += [
             self._difference("state", subject, path)
-            for path in differing_fields(fan.document, stored[1])
+            for path in differing_fields(fan.document, stored.state)
         ]
         return found
+
+    def _compare_filters(
+        self, subject: Subject, fan: Folded, stored: _Stored
+    ) -> Iterable[Difference]:
+        """Columns of another version are no difference: a worker is about to write them."""
+        if not stored.indexed:
+            self._result.unindexed += 1
+            return
+        expected = StateRow.of(subject.id, subject.creator_id, fan.version, fan.state, fan.document)
+        for column in ("creator_hash", *Filters._fields):
+            if getattr(expected, column) != getattr(stored, column):
+                yield self._difference("state", subject.id, column)
 
     def _compare_history(
         self,

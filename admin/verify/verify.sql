@@ -23,9 +23,11 @@ WHERE p.epoch < c.epoch ORDER BY p.topic, p.partition;
 -- name: sample_subjects
 SELECT subject FROM subject ORDER BY sha256(uuid_send(subject)) LIMIT $1;
 
--- The states of these fans.
+-- The states of these fans, and the columns that they are found by.
 -- name: states_of
-SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
+SELECT subject, version, state, creator_hash, rank, revenue, last_interaction, traits,
+    indexed_version = version AS indexed
+FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 
 -- Everything that stands in a fan's rows, as one digest.
 -- name: history_of

@@ -98,9 +98,10 @@ class _Bench:
             await history.insert(connection, history.history_rows([record]))
             stored = await states.read(connection, FIRST_GENERATION, [subject.id])
             folded, waiting = fold_new([record], stored, framed)
+            subjects = {subject.id: subject}
             again, changes = await corrections.fold_waiting(
-                connection, waiting, {subject.id: subject}, self._limits, framed
+                connection, waiting, subjects, self._limits, framed
             )
             await history.correct_columns(connection, changes)
-            rows = states.state_rows([*folded, *again])
+            rows = states.state_rows([*folded, *again], subjects)
             await states.write(connection, FIRST_GENERATION, rows)

@@ -86,7 +86,8 @@ async def _write(
             state = fold(state, entry, offset)
             offset += 1
         if state is not None:
-            fans.append(StateRow(subject.id, offset, encode(state)))
+            document = encode(state)
+            fans.append(StateRow.of(subject.id, subject.creator_id, offset, state, document))
     await history.insert(connection, sorted(events))
     await states.write(connection, FIRST_GENERATION, sorted(fans))
     batch = Batch(partition, journal.held[partition].next, offset, ())

@@ -37,8 +37,25 @@ CREATE TABLE {generation}.fan_state (
     subject uuid PRIMARY KEY,
     -- Journal offset + 1 of the newest folded record: larger is newer.
     version bigint NOT NULL,
-    state   bytea NOT NULL
+    state   bytea NOT NULL,
+    -- Of the state, to find fans by (views/segments.py). Null where code wrote that knew of none.
+    creator_hash     bigint,
+    rank             double precision,
+    revenue          bigint,
+    last_interaction bigint,
+    traits           bigint,
+    -- The version that these are of; a worker writes them again where it is another.
+    indexed_version  bigint
 ) WITH (fillfactor = 70);
+CREATE INDEX fan_state_rank ON {generation}.fan_state (creator_hash, rank, subject)
+    WHERE creator_hash IS NOT NULL;
+CREATE INDEX fan_state_revenue ON {generation}.fan_state (creator_hash, revenue, subject)
+    WHERE creator_hash IS NOT NULL;
+CREATE INDEX fan_state_last_interaction
+    ON {generation}.fan_state (creator_hash, last_interaction, subject)
+    WHERE creator_hash IS NOT NULL;
+CREATE INDEX fan_state_unindexed ON {generation}.fan_state (subject)
+    WHERE indexed_version IS DISTINCT FROM version;
 -- The same for people: the state as jsonb.
 CREATE VIEW {generation}.fan_state_readable AS
 SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM {generation}.fan_state;

@@ -6,9 +6,15 @@ SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY (
 
 -- New states of fans, sorted by subject, against deadlocks.
 -- name: write
-INSERT INTO {generation}.fan_state AS f (subject, version, state)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
-ON CONFLICT (subject) DO UPDATE SET version = excluded.version, state = excluded.state;
+INSERT INTO {generation}.fan_state AS f (subject, version, state, creator_hash, rank, revenue,
+    last_interaction, traits, indexed_version)
+SELECT x.*, x.version FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[],
+    $5::double precision[], $6::bigint[], $7::bigint[], $8::bigint[])
+    AS x (subject, version, state, creator_hash, rank, revenue, last_interaction, traits)
+ON CONFLICT (subject) DO UPDATE SET version = excluded.version, state = excluded.state,
+    creator_hash = excluded.creator_hash, rank = excluded.rank, revenue = excluded.revenue,
+    last_interaction = excluded.last_interaction, traits = excluded.traits,
+    indexed_version = excluded.indexed_version;
 
 -- States built from what an erasure has meanwhile deleted.
 -- name: forget_erased
@@ -25,4 +31,22 @@ DELETE FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 
 -- Versions of fans whose newest records the journal has lost.
 -- name: cap_versions
-UPDATE {generation}.fan_state SET version = least(version, $2) WHERE subject = ANY ($1::uuid[]);
+UPDATE {generation}.fan_state SET version = least(version, $2),
+    indexed_version = CASE WHEN indexed_version = version THEN least(version, $2) END
+WHERE subject = ANY ($1::uuid[]);
+
+-- Some states whose filter columns are of another version, which nobody else is mending.
+-- name: lock_unindexed
+SELECT f.subject, f.version, f.state, s.creator_id
+FROM {generation}.fan_state AS f JOIN subject AS s USING (subject)
+WHERE f.indexed_version IS DISTINCT FROM f.version
+ORDER BY f.subject LIMIT $1 FOR UPDATE OF f SKIP LOCKED;
+
+-- The filter columns of states that are locked.
+-- name: index
+UPDATE {generation}.fan_state AS f SET creator_hash = x.creator_hash, rank = x.rank,
+    revenue = x.revenue, last_interaction = x.last_interaction, traits = x.traits,
+    indexed_version = f.version
+FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::bigint[], $5::bigint[],
+    $6::bigint[]) AS x (subject, creator_hash, rank, revenue, last_interaction, traits)
+WHERE f.subject = x.subject;

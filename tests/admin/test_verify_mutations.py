@@ -160,6 +160,21 @@ MUTATIONS: Sequence[Mutation] = (
         "state",
         "other bytes",
     ),
+    *(
+        Mutation(
+            f"the column {column} of a state altered",
+            sql(f"UPDATE g1.fan_state SET {column} = {value} WHERE subject = $fan"),
+            "state",
+            column,
+        )
+        for column, value in (
+            ("creator_hash", "creator_hash + 1"),
+            ("rank", "rank + 1e-9"),
+            ("revenue", "revenue + 1"),
+            ("last_interaction", "0"),
+            ("traits", "traits # 1"),
+        )
+    ),
     Mutation("a state deleted", sql("DELETE FROM g1.fan_state WHERE subject = $fan"), "state", "v"),
     Mutation(
         "a state added",
@@ -297,6 +312,18 @@ async def test_a_mutation_is_named(quiet: Pipeline, mutation: Mutation) -> None:
         found,
         report.not_compared,
     )
+
+
+async def test_columns_that_a_former_release_left_behind_are_counted_and_no_fault(
+    quiet: Pipeline,
+) -> None:
+    async with kept(quiet):
+        await sql(
+            "UPDATE g1.fan_state SET indexed_version = indexed_version - 1, rank = 0"
+            " WHERE subject = $fan"
+        )(quiet)
+        report = await verify(quiet.settings, processes=1)
+    assert (report.unindexed, report.found) == (1, 0), report.differences
 
 
 async def test_everything_is_as_it_was_after_the_mutations(quiet: Pipeline) -> None:

@@ -68,7 +68,7 @@ class Fan:
                 connection, waiting, subjects, UNLIMITED, framed
             )
             await history.correct_columns(connection, changes)
-            await states.write(connection, 1, states.state_rows([*folded, *again]))
+            await states.write(connection, 1, states.state_rows([*folded, *again], subjects))
 
 
 @pytest.fixture

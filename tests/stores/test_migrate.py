@@ -154,3 +154,21 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(empty_url)
     assert ("column", "public.half.a") not in await catalog(empty_url)
+
+
+FORMER_GENERATION = """
+CREATE SCHEMA g1;
+CREATE TABLE g1.fan_state (subject uuid PRIMARY KEY, version bigint NOT NULL, state bytea NOT NULL)
+    WITH (fillfactor = 70);
+CREATE VIEW g1.fan_state_readable AS
+SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM g1.fan_state;
+"""
+
+
+async def test_generations_of_the_former_release_get_the_columns_of_ours(postgres_url: str) -> None:
+    documented = await catalog(postgres_url)
+    (added,) = module.MIGRATIONS.glob("0025_*.sql")
+    await execute(
+        postgres_url, "DROP SCHEMA g1 CASCADE", FORMER_GENERATION, added.read_text("utf-8")
+    )
+    assert await catalog(postgres_url) == documented
