@@ -10,7 +10,7 @@ it is just a slow client. A claim therefore terminates the sessions that block i
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,18 +128,26 @@ class Positions:
         return self.held is not held or found == known
 
     async def meet_erasures(
-        self, connection: Connection, batches: Sequence[Batch], subjects: Collection[bytes]
+        self,
+        connection: Connection,
+        batches: Sequence[Batch],
+        subjects: Collection[bytes],
+        held: Mapping[int, Held],
     ) -> dict[int, int]:
         """Hold the rows, and go on where somebody else than these `subjects` was erased meanwhile.
 
         First of all in the caller's transaction, before `advance`: the fence is for batches that
-        opened what may not be opened any more. Returns the erasures of the rows that have more than
-        we knew. Raises `Fenced` when one of the subjects is no more.
+        opened what may not be opened any more. `held` is what `self.held` was before the subjects
+        were looked up: claimed again since, the rows would be known with the erasures of today, and
+        the subjects not. Returns the erasures of the rows that have more than we knew. Raises
+        `Fenced` when one of the subjects is no more, or may not be.
         """
         partitions = sorted(batch.partition for batch in batches)
         rows = await connection.fetch(
             POSITION_SQL.hold_erasures, self.generation, self.topic, partitions
         )
+        if self.held is not held:
+            raise Fenced
         more = {
             row["partition"]: row["erasures"]
             for row in rows

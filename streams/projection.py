@@ -95,18 +95,18 @@ class Projection(Positioned):
             await self._cache_writer.start_over(self.positions)
 
     async def claim(self, partitions: Sequence[int]) -> None:
-        self._subjects.forget_all()
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             generation = await self._live_generation(connection)
             async with terminating_blockers(self._pool, connection):
                 await self.positions.claim(connection, generation, partitions)
+            # Not before: who was looked up meanwhile may have been erased before the claim.
+            self._subjects.forget_all()
             await self._attempts.claimed(connection)
             await outbox.adopt_former(connection, partitions)
         await self._cache_writer.doubt(self.positions)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         """Also notices that another generation went live: then its rows are claimed."""
-        self._subjects.forget_all()
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             generation = await self._live_generation(connection)
             if generation != self.positions.generation:
@@ -114,6 +114,7 @@ class Projection(Positioned):
                 ours = True
             else:
                 ours = await self.positions.reload(connection, partitions)
+            self._subjects.forget_all()  # as above: the relay looks up beside us
         await self._cache_writer.doubt(self.positions)
         return ours
 
@@ -140,6 +141,10 @@ class Projection(Positioned):
             )
             opened, later = distinct(open_records(framed, subjects, locked))
             async with connection.transaction():
+                erased = await self.positions.meet_erasures(
+                    connection, batches, subjects.keys(), held
+                )
+                self._cache_writer.know_erasures(erased)
                 folded = await self._write(connection, batches, framed, opened, later, subjects)
                 conflicting = self._letters.of_conflicts(framed, subjects)
                 told = [*map(_told, folded), *(one.outgoing for one in conflicting)]
@@ -181,8 +186,6 @@ class Projection(Positioned):
         subjects: Mapping[bytes, Subject],
     ) -> list[Folded]:
         generation = self.positions.generation
-        erased = await self.positions.meet_erasures(connection, batches, subjects.keys())
-        self._cache_writer.know_erasures(erased)
         await self.positions.advance(connection, batches)
         fail_point("projection.after_advance")
         fresh, firsts = await self._insert_history(connection, opened, subjects)
