@@ -1,5 +1,9 @@
 -- Intents become workflows.
 
+-- Nobody erases the fan from here to the commit: an erasure waits, and then finds the new row.
+-- name: keep_subject
+SELECT subject FROM subject WHERE subject = $1 FOR KEY SHARE;
+
 -- A new one; nothing comes back when it is there already, in whatever state.
 -- name: insert_intent
 INSERT INTO workflow (workflow, type, creator_id, user_id, subject, state, priority, due, send,

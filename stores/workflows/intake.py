@@ -62,6 +62,9 @@ class Intake:
         subject = None
         if intent.recipient_id is not None:
             subject = await self._vault.find(connection, intent.creator_id, intent.recipient_id)
+        if subject is not None:
+            kept = await connection.fetchval(_QUERIES.keep_subject, subject.id)
+            subject = subject if kept is not None else None
         owner = None if subject is None else subject.id
         if subject is not None:
             sealer = Sealer.of(subject)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from infra.clock import now_ms
@@ -11,13 +12,17 @@ from infra.postgres import open_pool
 from infra.settings import Settings
 from schemas.details import Details, Kind
 from schemas.errors import DraftStale, Fenced, InvalidInput, WorkflowConflict, WorkflowNotFound
+from schemas.intents import parse_intent
 from schemas.journal import JournalEntry
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from schemas.workflows import ENDED, STATES
+from stores import erasure
+from stores.erasure import Names
 from stores.workflows import holds
 from stores.workflows.approving import Named, distance
 from stores.workflows.composing import FAILURES_MAX, Draft
 from stores.workflows.erasing import erase
+from stores.workflows.intake import Intake, workflow_id
 from stores.workflows.rows import MOVES
 from stores.workflows.spending import Paid
 from tests.stores.workflows import CALL, OPERATOR, Desk, body, spent
@@ -356,3 +361,26 @@ def test_the_distance_of_an_edit_counts_characters() -> None:
     assert distance("abc", "abc") == 0
     assert distance("abc", "abXc") == 1
     assert distance("", "abc") == 3
+
+
+async def test_an_intent_that_is_written_while_its_fan_is_erased_leaves_nothing(
+    desk: Desk,
+) -> None:
+    """Its transaction is still open when the erasure has looked at everything it would delete."""
+    fan = await desk.fan()
+    asked = {"type": "message_generation", "userId": OPERATOR, "creatorId": "creator", "data": {}}
+    intent = parse_intent(
+        msgspec.json.encode(asked | {"recipientId": "fan", "intentId": "late"}), now_ms()
+    )
+    who = (fan.creator_id, fan.fan_id)
+    async with desk.pool.acquire() as connection:
+        async with connection.transaction():
+            await Intake(desk.settings, desk.vault).write(connection, [intent])
+            erasing = asyncio.create_task(erasure.erase(desk.pool, Names(desk.keyring), 4, who))
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            while not erasing.done() and not await desk.pool.fetchval(waits):
+                await asyncio.sleep(0.01)
+        await erasing
+    row = await desk.row(workflow_id("creator", "late"))
+    assert (row.state, row.subject) == ("cancelled", None)
+    assert await desk.pool.fetchval("SELECT count(*) FROM workflow WHERE intent IS NOT NULL") == 0
