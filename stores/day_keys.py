@@ -41,5 +41,10 @@ async def find(connection: Executor, keyring: Keyring, day: date) -> AESGCM:
     return AESGCM(keyring.open(row["kek"], row["wrapped_key"], _context(day)))
 
 
+def rewrapped(keyring: Keyring, day: date, kek: str, wrapped: bytes) -> tuple[str, bytes]:
+    """A day's key under the keyring's newest one. Raises `SealBroken`."""
+    return keyring.seal(keyring.open(kek, wrapped, _context(day)), _context(day))
+
+
 def _context(day: date) -> bytes:
     return b"day key\0" + day.isoformat().encode()

@@ -27,7 +27,8 @@ from privacy.creators import rewrapped_creator
 from privacy.keys import Keyring
 from privacy.suppression import reseal_suppression_key
 from schemas.errors import Misconfigured, SealBroken
-from stores import connections
+from stores import connections, day_keys
+from stores.erasure import Names
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "rotation.sql")
 _FIRST: Final = bytes(16)
@@ -81,6 +82,8 @@ async def rotate(
     done.connections = await _reseal_connections(connection, keyring)
     await _rewrap_creators(connection, keyring)
     await _reseal_suppression_key(connection, keyring)
+    await _rewrap_days(connection, keyring)
+    await _reseal_erasures(connection, keyring, batch)
     done.left = await to_rotate(connection, keyring) - len(done.broken)
     return done
 
@@ -146,6 +149,25 @@ async def _reseal_suppression_key(connection: Connection, keyring: Keyring) -> N
     if row is not None:
         kek, sealed = reseal_suppression_key(keyring, row["kek"], row["sealed"])
         await connection.execute(_QUERIES.reseal_suppression_key, kek, sealed, row["sealed"])
+
+
+async def _rewrap_days(connection: Connection, keyring: Keyring) -> None:
+    for row in await connection.fetch(_QUERIES.other_days, keyring.newest):
+        kek, wrapped_key = day_keys.rewrapped(keyring, row["day"], row["kek"], row["wrapped_key"])
+        await connection.execute(
+            _QUERIES.rewrap_day, row["day"], kek, wrapped_key, row["wrapped_key"]
+        )
+
+
+async def _reseal_erasures(connection: Connection, keyring: Keyring, batch: int) -> None:
+    names, after = Names(keyring), _FIRST
+    while rows := await connection.fetch(_QUERIES.other_erasures, after, keyring.newest, batch):
+        resealed = [
+            (id, known, names.seal(id, names.open(id, kek, known))[1]) for id, kek, known in rows
+        ]
+        columns = map(list, zip(*resealed, strict=True))
+        await connection.execute(_QUERIES.reseal_erasure, keyring.newest, *columns)
+        after = rows[-1]["erasure"]
 
 
 async def wrapped(connection: Connection) -> dict[str, dict[str, int]]:

@@ -46,6 +46,25 @@ SELECT kek, sealed FROM suppression_key WHERE kek <> $1;
 -- name: reseal_suppression_key
 UPDATE suppression_key SET kek = $1, sealed = $2 WHERE sealed = $3;
 
+-- Days' keys that are wrapped by another key.
+-- name: other_days
+SELECT day, kek, wrapped_key FROM day_key WHERE kek <> $1 ORDER BY day;
+
+-- The same key of a day under the newest one; one that was destroyed meanwhile stays so.
+-- name: rewrap_day
+UPDATE day_key SET kek = $2, wrapped_key = $3 WHERE day = $1 AND wrapped_key = $4;
+
+-- Erasures that are not complete and name their fan under another key, from one on, in order.
+-- name: other_erasures
+SELECT erasure, kek, sealed FROM erasure
+WHERE completed_at IS NULL AND erasure > $1 AND kek <> $2 ORDER BY erasure LIMIT $3;
+
+-- The same names under the newest key; one that was completed meanwhile names nobody any more.
+-- name: reseal_erasure
+UPDATE erasure AS e SET kek = $1, sealed = x.sealed
+FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS x (erasure, known, sealed)
+WHERE e.erasure = x.erasure AND e.sealed = x.known;
+
 -- Waits for transactions that wrap anything, and keeps others from it until the commit.
 -- name: hold
 LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure, day_key

@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -13,8 +14,9 @@ from privacy.keys import Keyring, parse_ring, without
 from privacy.subjects import Subject, Subjects
 from schemas.errors import DatabaseUnavailable, Misconfigured, SealBroken
 from schemas.relationship import Relationship
-from stores import connections, suppression
+from stores import connections, day_keys, erasure, suppression
 from stores.connections import Ways
+from stores.erasure import Names
 from stores.rotation import require_in_use, retire, rotate, to_rotate, wrapped
 
 OLD = "old:" + base64.b64encode(os.urandom(32)).decode()
@@ -73,6 +75,32 @@ async def test_everything_is_wrapped_again_and_stays_the_same(
     with pytest.raises(SealBroken):
         found.ways(FORMER)
     pool.terminate()
+
+
+async def test_days_and_erasures_under_way_are_wrapped_again_too(
+    connection: Connection, postgres_url: str
+) -> None:
+    await make(connection, PAIRS[:1])
+    async with connection.transaction():
+        day, cipher = await day_keys.today(connection, FORMER)
+    sealed = cipher.encrypt(bytes(12), b"a letter", None)
+    pool = await open_pool(postgres_url)
+    asked = [await erasure.erase(pool, Names(FORMER), 4, PAIRS[0]) for _ in range(3)]
+    pool.terminate()
+    left = {"days of dead letters": 1, "pending erasures": 3}
+    assert await retire(connection, "old") == left
+
+    await rotate(connection, BOTH, batch=2)
+
+    assert await wrapped(connection) == {"new": left}
+    assert await retire(connection, "old") == {}
+    found = await day_keys.find(connection, AFTER, date.fromisoformat(day))
+    assert found.decrypt(bytes(12), sealed, None) == b"a letter"
+    rows = await connection.fetch("SELECT erasure, kek, sealed FROM erasure")
+    assert {row["erasure"] for row in rows} == set(asked)
+    assert {Names(AFTER).open(*row) for row in rows} == {PAIRS[0][1]}
+    # The order that ingest comes to later is known by the same hash.
+    assert Names(AFTER).hashed(PAIRS[0]) == Names(FORMER).hashed(PAIRS[0])
 
 
 async def test_an_interrupted_rotation_is_finished_by_the_next(connection: Connection) -> None:
