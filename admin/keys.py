@@ -13,7 +13,7 @@ from admin.journal import open_journal
 from infra.postgres import Connection
 from infra.settings import Settings
 from schemas.dead_letters import DeadLetter, decode_dead_letter
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS
 from stores import outbox, rotation
 
 LETTERS = "dead letters"
@@ -51,15 +51,16 @@ async def retire(connection: Connection, settings: Settings, kek: str) -> dict[s
 async def _letters(connection: Connection, settings: Settings) -> Counter[str]:
     """How many dead letters are sealed under each key, published or not."""
     found: Counter[str] = Counter()
-    async with connection.transaction():
-        # First: a letter that is published meanwhile is found on the topic.
-        async for one in outbox.unpublished(connection, DEAD_LETTERS.name):
-            _count(found, one.value)
-    async with open_journal(settings, DEAD_LETTERS.name) as topic:
-        for partition, bounds in (await topic.bounds()).items():
-            async for raws in topic.read(partition, bounds.first, bounds.end):
-                for raw in raws:
-                    _count(found, raw.value)
+    for name in (DEAD_LETTERS.name, INTENT_DEAD_LETTERS.name):
+        async with connection.transaction():
+            # First: a letter that is published meanwhile is found on the topic.
+            async for one in outbox.unpublished(connection, name):
+                _count(found, one.value)
+        async with open_journal(settings, name) as topic:
+            for partition, bounds in (await topic.bounds()).items():
+                async for raws in topic.read(partition, bounds.first, bounds.end):
+                    for raw in raws:
+                        _count(found, raw.value)
     return found
 
 

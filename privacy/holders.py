@@ -248,10 +248,11 @@ HOLDERS: Final = (
     Holder(
         "topic",
         INTENT_DEAD_LETTERS.name,
-        "intents that were refused, whole, sealed under the keyring",
-        "clear",
+        "intents that were refused, whole; under the fan's key, or the day's where nobody known is"
+        " named",
+        "sealed",
         "14 days",
-        "retention removes it",
+        "nothing can open the fan's letters; a day's key is destroyed when its letters are gone",
     ),
     Holder(
         "topic",

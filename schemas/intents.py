@@ -14,7 +14,7 @@ from schemas.characters import has_control, has_visible
 from schemas.errors import InvalidInput
 from schemas.metadata import BYTES_MAX, encode_metadata
 from schemas.refusals import explain, refuse_duplicate_keys
-from schemas.relationship import check_event_id, check_id
+from schemas.relationship import Relationship, check_event_id, check_id
 from schemas.times import DAY_MS, from_datetime
 
 IntentType = Literal[
@@ -125,6 +125,23 @@ def parse_intent(value: bytes, arrived: int) -> Intent:
         raise InvalidInput("$", "must be valid UTF-8") from None
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply") from None
+
+
+class _Addressed(msgspec.Struct, rename="camel", gc=False):
+    creator_id: str
+    recipient_id: str
+
+
+_decode_addressed: Final = msgspec.json.Decoder(_Addressed).decode
+
+
+def recipient_in(value: bytes | None) -> Relationship | None:
+    """Whom an intent is about, whatever else is wrong with it; None where it names nobody."""
+    try:
+        named = _decode_addressed(value or b"")
+        return check_id("creatorId", named.creator_id), check_id("recipientId", named.recipient_id)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
+        return None
 
 
 def encode_intent(intent: Intent) -> bytes:

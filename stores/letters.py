@@ -31,6 +31,7 @@ from schemas.dead_letters import (
 )
 from schemas.errors import SealBroken
 from schemas.positions import Position
+from schemas.relationship import Relationship
 from schemas.rendered import render_interaction
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTIONS
@@ -77,7 +78,20 @@ class Letters:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._subjects = Subjects(keyring, 0)
         self._digests = keyring.derive(b"dead-letter")
+
+    async def sealings(
+        self, connection: Connection, whose: Sequence[Relationship | None]
+    ) -> list[Sealing]:
+        """Of each refused value, by whom it names: under that fan's key, or under the day's."""
+        if not whose:
+            return []
+        locked: dict[Relationship, SealBroken] = {}
+        pairs = {who for who in whose if who is not None}
+        known = await self._subjects.find(connection, pairs, locked)
+        day = Sealing.of_day(*await day_keys.today(connection, self._keyring))
+        return [Sealing.of_subject(known[who]) if who in known else day for who in whose]
 
     def letter(
         self,
@@ -86,26 +100,20 @@ class Letters:
         field: str,
         reason: str,
         time: int,
-        sealing: Sealing | None = None,
+        sealing: Sealing,
     ) -> Letter:
-        """`source` is the refused record's place, `time` Kafka's time of it in ms.
-
-        Without a `sealing` the copy is sealed under the keyring, as former versions did.
-        """
+        """`source` is the refused record's place, `time` Kafka's time of it in ms."""
         key, head = str(source).encode(), (value or b"")[:HEAD_BYTES_MAX]
-        kek, sealed = ("", b"") if sealing else self._keyring.seal(head, key)
-        if sealing is not None:
-            sealed = sealing.seal(head, key)
         letter = DeadLetter(
             source=str(source),
             field=field,
             reason=reason,
             refused_at=render_time(time),
-            kek=kek,
-            sealed=None if value is None else sealed,
+            kek="",
+            sealed=None if value is None else sealing.seal(head, key),
             length=None if value is None else len(value),
             digest=None if value is None else self._digest(value),
-            key=None if sealing is None else sealing.key,
+            key=sealing.key,
         )
         topic = INTENT_DEAD_LETTERS if source.topic == INTENTS.name else DEAD_LETTERS
         outgoing = Outgoing(topic.name, None, key, encode_dead_letter(letter), source.partition)

@@ -53,11 +53,11 @@ from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
-from stores import day_keys, erasure, history, letters, outbox, suppression
+from stores import erasure, history, letters, outbox, suppression
 from stores.attempts import REASON, Places
 from stores.erasing import Eraser
 from stores.generations import INTAKE_GENERATION, require_partitions
-from stores.letters import Letter, Letters, Sealing
+from stores.letters import Letter, Letters
 from stores.positions import (
     Acknowledged,
     Batch,
@@ -162,7 +162,6 @@ class Ingest(Positioned):
         ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
             await self._attempts.claimed(connection)
-            await suppression.forget_records(connection, 2 * INTERACTIONS.retention_ms)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()
@@ -558,20 +557,14 @@ class Ingest(Positioned):
     async def _letters_of(
         self, connection: Connection, refused: Sequence[_Refused]
     ) -> list[Letter]:
-        """Each sealed under the key of the fan whom it names, or under the day's."""
-        if not refused:
-            return []
-        whose = [named_in(one.raw.value) for one in refused]
-        locked: dict[Relationship, SealBroken] = {}
-        pairs = {who for who in whose if who is not None}
-        known = await self._subjects.find(connection, pairs, locked)
-        day = Sealing.of_day(*await day_keys.today(connection, self._keyring))
+        sealings = await self._letters.sealings(
+            connection, [named_in(one.raw.value) for one in refused]
+        )
         return [
             self._letters.letter(
-                *(one.source, one.raw.value, one.field, one.reason, one.raw.timestamp),
-                Sealing.of_subject(known[who]) if who in known else day,
+                one.source, one.raw.value, one.field, one.reason, one.raw.timestamp, sealing
             )
-            for one, who in zip(refused, whose, strict=True)
+            for one, sealing in zip(refused, sealings, strict=True)
         ]
 
     def _all_acknowledged(self) -> dict[int, dict[int, Acknowledged]]:

@@ -12,7 +12,7 @@ read again from where it still agrees.
 
 import time
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import InvalidInput, SealBroken
-from schemas.intents import Intent, parse_intent
+from schemas.intents import Intent, parse_intent, recipient_in
 from schemas.positions import Position, source_name
 from schemas.topics import INTENT_DEAD_LETTERS, INTENTS
 from stores import letters, outbox
@@ -78,20 +78,21 @@ class IntentIntake(Positioned):
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         accepted: list[tuple[Any, Intent]] = []
-        refused: list[Letter] = []
+        refused: list[_Refused] = []
         for batch in batches:
             for record in batch.records:
                 try:
                     accepted.append((record, self._intent(record, aside)))
                 except InvalidInput as refusal:
-                    refused.append(self._letter(record, refusal.field, refusal.reason))
+                    refused.append(_Refused(record, refusal.field, refusal.reason))
         fail_point("intake.before_commit")
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             await self.positions.advance(connection, batches)
             late = await self._write(connection, accepted)
             refused += late
-            await outbox.write(connection, [one.outgoing for one in refused])
-            reasons = [(one.source.partition, one.reason) for one in refused]
+            written = await self._letters_of(connection, refused)
+            await outbox.write(connection, [one.outgoing for one in written])
+            reasons = [(one.source.partition, one.reason) for one in written]
             await letters.count(connection, INTENTS.name, reasons)
             began = time.perf_counter()
         self.counts.commit.add(time.perf_counter() - began)
@@ -104,15 +105,15 @@ class IntentIntake(Positioned):
 
     async def _write(
         self, connection: Connection, accepted: Sequence[tuple[Any, Intent]]
-    ) -> list[Letter]:
-        """Letters of those whose fan's, or creator's, key does not open: they stop no other."""
+    ) -> list["_Refused"]:
+        """Those whose fan's, or creator's, key does not open: they stop no other."""
         refused = []
         for record, intent in accepted:
             try:
                 async with connection.transaction():
                     await self._intake.write(connection, [intent])
             except SealBroken as broken:
-                refused.append(self._letter(record, "$", f"{KEY_LACKING}: {broken}"))
+                refused.append(_Refused(record, "$", f"{KEY_LACKING}: {broken}"))
         return refused
 
     def _intent(self, record: Any, aside: Places) -> Intent:
@@ -126,6 +127,28 @@ class IntentIntake(Positioned):
         place = source_name(position, held.boundaries if held is not None else ())
         return msgspec.structs.replace(intent, intent_id=place)
 
-    def _letter(self, record: Any, field: str, reason: str) -> Letter:
-        source = Position(INTENTS.name, record.partition, record.offset)
-        return self._letters.letter(source, record.value, field, reason, record.timestamp)
+    async def _letters_of(
+        self, connection: Connection, refused: Sequence["_Refused"]
+    ) -> list[Letter]:
+        sealings = await self._letters.sealings(
+            connection, [recipient_in(one.raw.value) for one in refused]
+        )
+        return [
+            self._letters.letter(
+                Position(INTENTS.name, one.raw.partition, one.raw.offset),
+                one.raw.value,
+                one.field,
+                one.reason,
+                one.raw.timestamp,
+                sealing,
+            )
+            for one, sealing in zip(refused, sealings, strict=True)
+        ]
+
+
+class _Refused(NamedTuple):
+    """A record that is to be a dead letter."""
+
+    raw: Any
+    field: str
+    reason: str

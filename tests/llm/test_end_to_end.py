@@ -183,15 +183,23 @@ async def test_plans_and_judgements_are_results_that_nobody_has_to_approve(
 
 
 async def test_bad_intents_are_dead_letters_with_field_and_reason(pipeline: Pipeline) -> None:
+    """Sealed under the key of the fan whom they name, or the day's: erasing reaches them."""
+    await say(pipeline, "refused")
     await intend(
-        pipeline, b"{", intent("x", priority="huge"), intent("x", type="campaign_execution")
+        pipeline,
+        b"{",
+        intent("x", priority="huge"),
+        intent("x", type="campaign_execution"),
+        intent("refused", priority="urgent"),
     )
 
-    async def letters() -> list[str]:
+    async def letters() -> list[tuple[str, str]]:
         records = await pipeline.records(INTENT_DEAD_LETTERS.name)
-        return sorted(json.loads(record.value)["field"] for record in records)
+        found = [json.loads(record.value) for record in records]
+        return sorted((one["field"], one["key"].partition(":")[0]) for one in found)
 
-    await until(letters, ["$", "priority", "type"])
+    refused = [("$", "day"), ("priority", "day"), ("priority", "subject"), ("type", "day")]
+    await until(letters, refused)
 
 
 class Killed(BaseException):

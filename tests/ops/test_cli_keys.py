@@ -13,9 +13,10 @@ from ops.system import environment
 from privacy.binding import binding_state
 from privacy.keys import Keyring
 from privacy.subjects import Subjects
-from schemas.positions import Position
+from schemas.dead_letters import DeadLetter, encode_dead_letter
+from schemas.times import render_time
+from schemas.topics import DEAD_LETTERS
 from stores import outbox
-from stores.letters import Letters
 from tests.cli import fanmemory
 
 
@@ -78,10 +79,14 @@ async def test_a_key_is_made_rotated_to_and_the_former_one_retired(
     assert run("retire", id) == (1, {"retired": False, "wraps": {"fans": 1}})
     code, told = run("rotate")
     assert (code, told["rewrapped"], told["left"]) == (0, 1, 0)
-    letters = Letters(Keyring.of(settings))
-    refused = letters.letter(Position("interactions", 0, 0), b"what was refused", "$", "why", 0)
+    place = "interactions-0@0"
+    kek, sealed = Keyring.of(settings).seal(b"what was refused", place.encode())
+    # As former versions sealed them: under the ring itself.
+    letter = DeadLetter(place, "$", "why", render_time(0), kek, sealed, 16, "")
+    value = encode_dead_letter(letter)
     async with connection.transaction():
-        await outbox.write(connection, [refused.outgoing])
+        refused = outbox.Outgoing(DEAD_LETTERS.name, None, place.encode(), value, 0)
+        await outbox.write(connection, [refused])
     assert run("retire", id) == (1, {"retired": False, "wraps": {"dead letters": 1}})
     assert run("list")[1]["keys"] == [
         {"id": "second", "state": "newest", "wraps": {"fans": 1}},
