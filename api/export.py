@@ -5,12 +5,13 @@ after `SECONDS_MAX`, so that nobody holds one for good.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Final, Self
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from admin.export import as_json, as_page
 from api.components import components_of
@@ -38,37 +39,78 @@ async def get_export(request: Request) -> Response:
     off, since the fan was erased meanwhile or the database went away, ends without its end.
     """
     who = relationship_of(request, query_of(request))
-    if _running >= EXPORTS_MAX:
-        raise Overloaded("Too many exports are being made.")
     components = components_of(request)
     parts = exported(components.settings, components.pool, components.keyring, who, now_ms())
-    # What is refused is refused before the answer begins.
-    first = await anext(parts)
+    place = _Place()
+    try:
+        # What is refused is refused before the answer begins.
+        first = await anext(parts)
+    except BaseException:
+        await _ended(parts, place)
+        raise
     page = "text/html" in request.headers.get("accept", "")
-    return StreamingResponse(
+    return _Export(
         _chunks(first, parts, as_page if page else as_json),
         media_type="text/html" if page else "application/json",
         headers=_HEADERS,
-    )
+    ).ending(partial(_ended, parts, place))
+
+
+class _Place:
+    """One of the places for exports, taken at once and given back once.
+
+    Raises `Overloaded` when there is none: taken before anything is waited for, so that two who
+    come together can't both have the last one.
+    """
+
+    def __init__(self) -> None:
+        global _running
+        if _running >= EXPORTS_MAX:
+            raise Overloaded("Too many exports are being made.")
+        _running += 1
+        self._taken = True
+
+    def leave(self) -> None:
+        global _running
+        _running -= self._taken
+        self._taken = False
+
+
+class _Export(StreamingResponse):
+    """Gives back what it holds however it ends, also if not a byte of it was asked for."""
+
+    _end: Callable[[], Awaitable[None]]
+
+    def ending(self, end: Callable[[], Awaitable[None]]) -> Self:
+        self._end = end
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._end()
+
+
+async def _ended(parts: AsyncGenerator[Part], place: _Place) -> None:
+    try:
+        await parts.aclose()
+    finally:
+        place.leave()
 
 
 async def _chunks(
-    first: Part, parts: AsyncGenerator[Part], form: Callable[[AsyncIterator[Part]], Written]
+    first: Part, parts: AsyncIterator[Part], form: Callable[[AsyncIterator[Part]], Written]
 ) -> AsyncIterator[bytes]:
     """Of some size: an answer has a write for each."""
-    global _running
-    _running += 1
-    try:
-        async with asyncio.timeout(SECONDS_MAX), aclosing(parts):
-            held = bytearray()
-            async for piece in form(_joined(first, parts)):
-                held += piece
-                if len(held) >= CHUNK_BYTES:
-                    yield bytes(held)
-                    held.clear()
-            yield bytes(held)
-    finally:
-        _running -= 1
+    async with asyncio.timeout(SECONDS_MAX):
+        held = bytearray()
+        async for piece in form(_joined(first, parts)):
+            held += piece
+            if len(held) >= CHUNK_BYTES:
+                yield bytes(held)
+                held.clear()
+        yield bytes(held)
 
 
 async def _joined(first: Part, parts: AsyncIterator[Part]) -> AsyncIterator[Part]:

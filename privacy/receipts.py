@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -46,7 +47,8 @@ class Signer:
 
     @classmethod
     def of(cls, settings: Settings) -> "Signer":
-        return cls(settings.receipt_key.get_secret_value())
+        """Made once in a process: deriving the public keys costs more than a signature."""
+        return _made(settings.receipt_key.get_secret_value())
 
     @property
     def key_id(self) -> str:
@@ -56,6 +58,11 @@ class Signer:
     def sign(self, receipt: Receipt) -> SignedReceipt:
         signature = self._keys[0].sign(canonical(receipt))
         return SignedReceipt(receipt, base64.b64encode(signature).decode())
+
+
+@lru_cache(maxsize=4)
+def _made(text: str) -> Signer:
+    return Signer(text)
 
 
 def canonical(receipt: Receipt) -> bytes:

@@ -162,3 +162,8 @@ def test_what_is_no_receipt_is_refused() -> None:
     for text in (b"", b"\xff", b"[" * 100_000, b"{}", b"null"):
         with pytest.raises(InvalidInput):
             read_receipt(text)
+
+
+def test_a_process_derives_its_keys_once() -> None:
+    settings = Settings(receipt_key=new_seed())
+    assert Signer.of(settings) is Signer.of(settings)
