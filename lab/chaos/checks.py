@@ -58,7 +58,7 @@ async def check_all(
         await _check_topic(emitter, emitted),
         *check_account(emitted, account, went_back),
         *await _check_dead_letters(settings, emitted, account, went_back),
-        _check_totals(fans, totals(emitted)),
+        check_totals(fans, totals(emitted)),
         await _check_verify(settings),
         await _check_updates(settings, fans, untold, went_back),
         *_check_reads(reader),
@@ -150,7 +150,8 @@ async def _check_dead_letters(
     ]
 
 
-def _check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:
+def check_totals(fans: Mapping[Relationship, Row], wanted: Mapping[Relationship, Totals]) -> Check:
+    """Each fan's counts and revenue, against plain sums over what was emitted."""
     seen = {}
     for who, row in fans.items():
         sums = decode(row.state).engagement

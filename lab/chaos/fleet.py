@@ -22,6 +22,7 @@ LEAVE_SECONDS_MAX: Final = 20.0
 """How long a worker that was asked to leave may take; then it is killed, and counted as such."""
 ASLEEP_POLL_SECONDS: Final = 0.1
 """A worker that starts needs half a second until it claims."""
+CRASH_POLL_SECONDS: Final = 0.05
 CLAIMED: Final = b'"message":"claimed"'
 REFUSED: Final = b"error: "
 FENCED: Final = b'"message":"fenced"'
@@ -44,8 +45,11 @@ class Worker:
     end that the suite caused is told from any other.
     """
 
-    def __init__(self, name: str, settings: Settings, logs: Path, fleet: "Fleet") -> None:
+    def __init__(
+        self, name: str, settings: Settings, logs: Path, fleet: "Fleet", command: str = "worker"
+    ) -> None:
         self.name = name
+        self._command = command
         self.busy = False
         """Something is being done to it: leave it alone."""
         self.log = logs / f"{name}.0.log"
@@ -85,12 +89,15 @@ class Worker:
         return True
 
     async def fail_at(self, point: str, seconds_max: float) -> bool:
-        """Kill it, arm its next start, and wait until that one has killed itself."""
+        """Kill it if it runs, arm its next start, and wait until that one has killed itself."""
         self._crash_at = point
         self._crashed.clear()
-        self.send(signal.SIGKILL)
         try:
-            await asyncio.wait_for(self._crashed.wait(), seconds_max)
+            async with asyncio.timeout(seconds_max):
+                while not self._crashed.is_set():
+                    if self._armed != point:  # also one that was just being started
+                        self.send(signal.SIGKILL)
+                    await asyncio.sleep(CRASH_POLL_SECONDS)
         except TimeoutError:
             return False
         finally:
@@ -107,13 +114,13 @@ class Worker:
         self._starts += 1
         self._claimed = False
         settings = self._settings.model_copy(update={"fail_at": self._armed})
-        wanted = program(f"{self.name}.{self._starts}", "worker", self._logs.parent, settings)
+        wanted = program(f"{self.name}.{self._starts}", self._command, self._logs.parent, settings)
         self.log = wanted.log
         return wanted
 
     def _ended(self, pid: int, code: int, how: str) -> float:
         if code == -signal.SIGKILL and pid not in self._killed and self._armed:
-            self._crash_at = ""
+            self._crash_at = self._armed = ""
             self._crashed.set()
         elif pid not in self._killed:
             self._fleet.died(Death(self.name, how, last_error(self.log)))
@@ -134,12 +141,13 @@ class Fleet:
         self.deaths: list[Death] = []
         self.slow_leavers = 0
 
-    def join(self, **changes: object) -> Worker:
-        """One more; `changes` are settings of its own."""
+    def join(self, command: str = "worker", **changes: object) -> Worker:
+        """One more; `changes` are settings of its own. Another `command` is another process of ours
+        that is killed and armed in the same way."""
         self._numbers += 1
-        name = f"worker-{self._numbers}"
+        name = f"{command}-{self._numbers}"
         settings = self._settings.model_copy(update=changes)
-        worker = Worker(name, settings, self._logs, self)
+        worker = Worker(name, settings, self._logs, self, command)
         self.workers[name] = worker
         return worker
 

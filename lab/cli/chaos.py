@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.chaos.disks import MOUNTED
+from lab.chaos.erasing import plan as erasing_plan
+from lab.chaos.erasing.run import ErasingVerdict, run_erasing
 from lab.chaos.full import lacking
 from lab.chaos.plan import FULL, SHORT, Amounts
 from lab.chaos.run import Verdict, run_chaos
@@ -35,6 +37,8 @@ from ops.services.process import launcher
 @click.option("--runs", type=click.IntRange(1), default=1, help="In a row, the seed counted up.")
 @click.option("--load", type=click.IntRange(0, 64), default=0, help="Busy processes beside it.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
+@click.option("--erase", "erasing", is_flag=True, help="Erase fans in flight, and look for them.")
+@click.option("--rounds", type=click.IntRange(1), help="With --erase.  [default: 300]")
 @options.as_json
 def chaos(
     seed: int | None,
@@ -44,14 +48,24 @@ def chaos(
     runs: int,
     load: int,
     keep: bool,
+    erasing: bool,
+    rounds: int | None,
     as_json: bool,
 ) -> None:
     """Kill, pause, cut back and fill everything while events flow; then check every promise.
 
-    Runs on services and a data directory of its own. Exit code 1 when anything is not as it must
-    be, or when a fault was not injected.
+    With --erase fans are erased meanwhile, and nothing of them may be left. Runs on services and a
+    data directory of its own. Exit code 1 when anything is not as it must be, or when a fault was
+    not injected.
+
     """
     first = secrets.randbelow(1_000_000) if seed is None else seed
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
+    if rounds is not None and not erasing:
+        raise click.UsageError("--rounds is of --erase.")
+    if erasing:
+        planned = erasing_plan.SHORT if short else erasing_plan.whole(rounds or 300)
+        sys.exit(_erase(first, runs, planned, load, keep, as_json))
     amounts = SHORT if short else FULL
     if MOUNTED & amounts.services.keys() and (why := lacking()):
         click.echo(f"no disk is filled: {why}", err=True)
@@ -59,7 +73,6 @@ def chaos(
         amounts = replace(amounts, services=left)
     if events is not None:
         amounts = replace(amounts, events=events)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
     passed = 0
     with busy(load):
         for number in range(first, first + runs):
@@ -76,6 +89,32 @@ def chaos(
 
 def run_one(seed: int, amounts: Amounts, workers: int, keep: bool) -> Verdict:
     """One run in a directory of its own, told on stderr."""
+    with _told(seed, keep) as (data, on_step):
+        run = run_chaos(data, seed=seed, workers=workers, amounts=amounts, on_step=on_step)
+        return asyncio.run(run)
+
+
+def _erase(
+    first: int, runs: int, amounts: erasing_plan.Amounts, load: int, keep: bool, as_json: bool
+) -> int:
+    """How many runs did not pass."""
+    failed = 0
+    with busy(load):
+        for seed in range(first, first + runs):
+            with _told(seed, keep) as (data, on_step):
+                run = run_erasing(data, seed=seed, amounts=amounts, on_step=on_step)
+                verdict = asyncio.run(run)
+            failed += not verdict.passed
+            if as_json:
+                print_json(_described(verdict))
+            else:
+                _show(verdict, f"{verdict.faults['rounds']:,} rounds")
+    return failed
+
+
+@contextmanager
+def _told(seed: int, keep: bool) -> Iterator[tuple[Path, Callable[[str], None]]]:
+    """A directory for one run, and where its steps are told."""
     console = Console(stderr=True)
     console.print(f"seed {seed}")
     started = time.monotonic()
@@ -85,8 +124,7 @@ def run_one(seed: int, amounts: Amounts, workers: int, keep: bool) -> Verdict:
 
     data = Path(tempfile.mkdtemp(prefix="fanmemory-chaos-"))
     try:
-        run = run_chaos(data, seed=seed, workers=workers, amounts=amounts, on_step=on_step)
-        return asyncio.run(run)
+        yield data, on_step
     finally:
         if keep:
             console.print(f"data in {data}")
@@ -109,11 +147,14 @@ def busy(count: int) -> Iterator[None]:
 
 def describe(verdict: Verdict) -> dict[str, object]:
     """The verdict for machines."""
+    return _described(verdict) | {"emitted": dict(verdict.emitted)}
+
+
+def _described(verdict: Verdict | ErasingVerdict) -> dict[str, object]:
     return {
         "seed": verdict.seed,
         "passed": verdict.passed,
         "seconds": round(verdict.seconds, 1),
-        "emitted": dict(verdict.emitted),
         "faults": dict(verdict.faults),
         "deaths": [asdict(death) for death in verdict.deaths],
         "checks": [
@@ -125,6 +166,10 @@ def describe(verdict: Verdict) -> dict[str, object]:
 
 def show(verdict: Verdict) -> None:
     """The verdict for people."""
+    _show(verdict, f"{sum(verdict.emitted.values()):,} events")
+
+
+def _show(verdict: Verdict | ErasingVerdict, what: str) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -136,11 +181,10 @@ def show(verdict: Verdict) -> None:
     ends = Counter((death.how, death.said) for death in verdict.deaths)
     for (how, said), count in ends.most_common():
         console.print(
-            f"{count} workers ended by themselves ({how}): {said}", style="yellow", markup=False
+            f"{count} processes ended by themselves ({how}): {said}", style="yellow", markup=False
         )
-    total = sum(verdict.emitted.values())
     outcome = "[bold green]passed[/]" if verdict.passed else "[bold red]FAILED[/]"
     console.print(
-        f"{outcome}: {total:,} events in {verdict.seconds:.0f} s, seed {verdict.seed}",
+        f"{outcome}: {what} in {verdict.seconds:.0f} s, seed {verdict.seed}",
         highlight=False,
     )

@@ -1,0 +1,132 @@
+"""One erasing run: a fresh system, rounds and faults, then the checks."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from admin.accounting import account, wait_until_folded, wait_until_told
+from infra.postgres import connecting
+from infra.settings import Settings
+from infra.sql import load_queries
+from lab.chaos.checks import Check
+from lab.chaos.erasing.checks import SQL, check_all
+from lab.chaos.erasing.client import Client
+from lab.chaos.erasing.plan import Amounts
+from lab.chaos.erasing.rounds import Rounds
+from lab.chaos.erasing.traffic import Traffic
+from lab.chaos.fleet import Death, Fleet
+from lab.chaos.topic import topic_ends
+from lab.load import events
+from ops.services.ports import free_port
+from ops.system import answers_ready, running_services
+from schemas.errors import DeadlineExceeded, ServiceFailed
+from schemas.topics import INTERACTIONS
+from stores.opened import open_stores
+
+PARTITIONS: Final = 6
+JOURNAL_PARTITIONS: Final = 4
+WORKERS: Final = 2
+EVENTS_MAX: Final = 1_000_000
+"""Of bystanders: more than flow in any run."""
+STANDSTILL_SECONDS_MAX: Final = 90.0
+READY_SECONDS_MAX: Final = 60.0
+POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ErasingVerdict:
+    """What was done, what was seen, and whether all of it was as it must be."""
+
+    seed: int
+    seconds: float
+    faults: Counter[str]
+    """What was done, and how often: rounds, crashes by fail point, kills."""
+    deaths: list[Death]
+    """Processes that ended without having been told to."""
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+async def run_erasing(
+    data: Path,
+    *,
+    seed: int,
+    amounts: Amounts,
+    on_step: Callable[[str], Any] = lambda _step: None,
+) -> ErasingVerdict:
+    """Run all of it on a new system below `data`, which must be empty.
+
+    Raises `DeadlineExceeded` when something does not end, and `ServiceFailed`.
+    """
+    started = time.monotonic()
+    settings = Settings().model_copy(
+        update={
+            "kafka_url": "",
+            "postgres_url": "",
+            "redis_url": "",
+            "interactions_partitions": PARTITIONS,
+            "journal_partitions": JOURNAL_PARTITIONS,
+            "session_seconds": amounts.session_seconds,
+            "api_port": free_port(),
+            "user_requests_per_minute": 0,
+            "creator_requests_per_minute": 0,
+        }
+    )
+    async with running_services(settings, data, on_step) as (complete, services, _, _):
+        fleet = Fleet(complete, services.data, on_step)
+        async with Client(complete) as client, Traffic(complete) as traffic:
+            rounds = Rounds(amounts, seed, services, fleet, client, traffic, on_step)
+            try:
+                for _ in range(WORKERS):
+                    fleet.join()
+                api = fleet.join("api")
+                flowing = asyncio.create_task(
+                    traffic.flow(
+                        events(seed, EVENTS_MAX, amounts.bystanders), amounts.events_per_second
+                    )
+                )
+                try:
+                    await rounds.run(api)
+                finally:
+                    flowing.cancel()
+                    await asyncio.gather(flowing, return_exceptions=True)
+                on_step(f"{rounds.begun} rounds are done; draining")
+                await _wait_for_api(complete)
+                await _quiet(complete)
+                on_step("all is quiet; checking")
+                async with open_stores(complete) as stores:
+                    counted = await account(stores.store)
+                checks = await check_all(complete, traffic.sent, rounds, amounts, client, counted)
+            finally:
+                await fleet.stop()
+    return ErasingVerdict(seed, time.monotonic() - started, rounds.done, fleet.deaths, checks)
+
+
+async def _wait_for_api(settings: Settings) -> None:
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while not await answers_ready(settings.api_host, settings.api_port):
+        if time.monotonic() > deadline:
+            raise ServiceFailed("The API is not ready.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _quiet(settings: Settings) -> None:
+    """No erasure is pending, all that was sent is in the views, and all is told."""
+    pending = load_queries(SQL, table="x").pending
+    deadline = time.monotonic() + STANDSTILL_SECONDS_MAX
+    async with connecting(settings.postgres_url) as connection:
+        while left := await connection.fetchval(pending):
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{left} erasures are not completed.")
+            await asyncio.sleep(POLL_SECONDS)
+    records = sum((await topic_ends(settings, [INTERACTIONS.name])).values())
+    async with open_stores(settings) as stores:
+        await wait_until_folded(stores.store, settings, records, STANDSTILL_SECONDS_MAX)
+        await wait_until_told(stores.store, STANDSTILL_SECONDS_MAX)
