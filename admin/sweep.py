@@ -17,8 +17,7 @@ from privacy.receipts import Signer
 from schemas.errors import FanMemoryError
 from schemas.receipts import SignedReceipt
 from schemas.times import DAY_MS
-from schemas.topics import INTERACTIONS
-from stores import receipts, retention, suppression
+from stores import receipts, retention
 from stores.erasing import Eraser
 from stores.opened import Stores, open_stores
 
@@ -59,7 +58,6 @@ async def sweep(
         if not await retention.lock(connection):
             done.busy = True
             return done
-        await suppression.forget_records(connection, 2 * INTERACTIONS.retention_ms)
         eraser = Eraser(settings, stores.pool, stores.cache, stores.keyring)
         try:
             for rule in await retention.rules(stores.pool):

@@ -162,6 +162,7 @@ class Ingest(Positioned):
         ):
             await self.positions.claim(connection, INTAKE_GENERATION, partitions)
             await self._attempts.claimed(connection)
+            await suppression.forget_records(connection, 2 * INTERACTIONS.retention_ms)
 
     async def reload(self, partitions: Sequence[int]) -> bool:
         self._subjects.forget_all()

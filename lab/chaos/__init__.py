@@ -9,4 +9,5 @@ fault     what a fault of a service is: `inject`, `seen`, `heal`; and what it ma
 registry  every such fault by name: kills, cache, records, side, logs, restored, disks
 checks    what must be true afterwards
 run       one run: system, faults, checks, verdict
+erasing   the same for erasing: rounds of their own, and what they may leave
 """
