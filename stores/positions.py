@@ -133,14 +133,17 @@ class Positions:
         batches: Sequence[Batch],
         subjects: Collection[bytes],
         held: Mapping[int, Held],
+        *,
+        certain: bool = True,
     ) -> dict[int, int]:
         """Hold the rows, and go on where somebody else than these `subjects` was erased meanwhile.
 
         First of all in the caller's transaction, before `advance`: the fence is for batches that
         opened what may not be opened any more. `held` is what `self.held` was before the subjects
         were looked up: claimed again since, the rows would be known with the erasures of today, and
-        the subjects not. Returns the erasures of the rows that have more than we knew. Raises
-        `Fenced` when one of the subjects is no more, or may not be.
+        the subjects not. Not `certain` is who kept subjects from before an erasure that was met
+        like this: any of them may be the erased one. Returns the erasures of the rows that have
+        more than we knew. Raises `Fenced` when one of the subjects is no more, or may not be.
         """
         partitions = sorted(batch.partition for batch in batches)
         rows = await connection.fetch(
@@ -154,7 +157,7 @@ class Positions:
             if (one := self.held.get(row["partition"])) is not None
             and one.erasures != row["erasures"]
         }
-        if more:
+        if more or not certain:
             count = await connection.fetchval(POSITION_SQL.count_subjects, list(subjects))
             if count != len(subjects):
                 raise Fenced

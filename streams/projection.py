@@ -23,7 +23,7 @@ A lost reply to COMMIT is a crash after 2 or in it: the positions are read again
 import asyncio
 import logging
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from infra.failpoints import fail_point
 from infra.postgres import Connection, Pool, database_errors
@@ -48,7 +48,7 @@ from stores.folding import (
     read_frames,
 )
 from stores.letters import Letters
-from stores.positions import Batch, count_folded, terminating_blockers
+from stores.positions import Batch, Held, count_folded, terminating_blockers
 from stores.refolding import Limits
 from stores.relay import Relay
 from stores.tally import COUNTERS
@@ -82,6 +82,9 @@ class Projection(Positioned):
         self._relay = relay
         self._cache_writer = CacheWriter(pool, cache)
         self._healer = ProjectionHealer(settings, pool, self.positions, subjects)
+        self._met = False
+        """Whether somebody was erased since the subjects were forgotten: we may still keep one who
+        was not in the batch that met it, and look at each batch's subjects again."""
 
     @property
     def stopped(self) -> Container[int]:
@@ -100,7 +103,7 @@ class Projection(Positioned):
             async with terminating_blockers(self._pool, connection):
                 await self.positions.claim(connection, generation, partitions)
             # Not before: who was looked up meanwhile may have been erased before the claim.
-            self._subjects.forget_all()
+            self._forget_subjects()
             await self._attempts.claimed(connection)
             await outbox.adopt_former(connection, partitions)
         await self._cache_writer.doubt(self.positions)
@@ -114,9 +117,13 @@ class Projection(Positioned):
                 ours = True
             else:
                 ours = await self.positions.reload(connection, partitions)
-            self._subjects.forget_all()  # as above: the relay looks up beside us
+            self._forget_subjects()  # as above: the relay looks up beside us
         await self._cache_writer.doubt(self.positions)
         return ours
+
+    def _forget_subjects(self) -> None:
+        self._subjects.forget_all()
+        self._met = False
 
     @property
     def in_doubt(self) -> bool:
@@ -141,10 +148,7 @@ class Projection(Positioned):
             )
             opened, later = distinct(open_records(framed, subjects, locked))
             async with connection.transaction():
-                erased = await self.positions.meet_erasures(
-                    connection, batches, subjects.keys(), held
-                )
-                self._cache_writer.know_erasures(erased)
+                await self._meet_erasures(connection, batches, subjects.keys(), held)
                 folded = await self._write(connection, batches, framed, opened, later, subjects)
                 conflicting = self._letters.of_conflicts(framed, subjects)
                 told = [*map(_told, folded), *(one.outgoing for one in conflicting)]
@@ -161,6 +165,19 @@ class Projection(Positioned):
         self._relay.wake(MEMORY_UPDATES.name)
         if conflicting:
             self._relay.wake(DEAD_LETTERS.name)
+
+    async def _meet_erasures(
+        self,
+        connection: Connection,
+        batches: Sequence[Batch],
+        subjects: Collection[bytes],
+        held: Mapping[int, Held],
+    ) -> None:
+        erased = await self.positions.meet_erasures(
+            connection, batches, subjects, held, certain=not self._met
+        )
+        self._cache_writer.know_erasures(erased)
+        self._met = self._met or bool(erased)
 
     async def refresh_cache(self) -> None:
         """Once a second: bring Redis back when it was away, keep our positions known to it."""

@@ -43,6 +43,8 @@ async def test_who_was_erased_since_the_look_up_is_met_although_we_claimed_again
             with pytest.raises(Fenced):
                 await positions.meet_erasures(connection, batch, [erased], held)
             now = positions.held
+            with pytest.raises(Fenced):  # of whoever keeps subjects from before
+                await positions.meet_erasures(connection, batch, [erased], now, certain=False)
             assert await positions.meet_erasures(connection, batch, [another], now) == {}
             await positions.advance(connection, batch)
     await pool.close()

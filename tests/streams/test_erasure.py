@@ -16,16 +16,20 @@ from admin.topics import trim
 from admin.verify import verify
 from infra.failpoints import ERASING
 from infra.kafka import relationship_key
-from infra.postgres import connecting
+from infra.postgres import connecting, open_pool
 from lab.chaos.backwards import recreate_topic
 from ops.services.ports import free_port
 from ops.system import environment
 from privacy.control import ControlSigner, is_control
+from privacy.seal import event_key, seal_entry
+from privacy.subjects import Subjects, journal_partition
 from schemas.control import Erase, encode_control
 from schemas.erased import decode_erased
 from schemas.errors import SealBroken
+from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
+from stores import erasure
 from stores.erasing import id_text
 from stores.erasure import Status
 from stores.letters import keys_of
@@ -165,6 +169,44 @@ async def test_who_was_on_the_way_is_erased_and_who_comes_back_is_new(
     report = await verify(running.settings, processes=1)
     assert (report.differences, report.not_compared) == ((), ())
     assert report.intake.forgotten >= 6
+
+
+async def test_who_was_known_before_is_not_taken_for_alive_behind_another_batch(
+    running: Pipeline, fan: str
+) -> None:
+    """The batch that meets the erasure is of others, and goes on; the next one is of the erased."""
+    others = [f"{fan}-{number}" for number in range(12)]
+    await running.publish(message(fan, 1), *(message(one, 1) for one in others))
+    await running.drained()
+    async with connecting(running.settings.postgres_url) as connection:
+        who = (CREATOR, fan)
+        subject = (await Subjects(running.keyring, 1).find(connection, [who]))[who]
+    pool = await open_pool(running.settings.postgres_url)
+    partitions = running.settings.journal_partitions
+    await erasure.erase(pool, erasure.Names(running.keyring), partitions, who)
+    await pool.close()
+    await running.publish(*(message(one, 2) for one in others))  # in each partition
+
+    async def folded() -> bool:
+        history = await running.history()
+        return all(history.get(one) == 2 for one in others)
+
+    await running.wait_for(folded)
+    before = await running.accounting()
+    key = event_key(subject.key, "late", "message")
+    entry = JournalEntry("late", "message", 1_795_000_000_000, content="on its way")
+    sealed = seal_entry(subject.cipher, subject.id, key, entry)
+    late = encode_record(JournalRecord(FORMAT, 0, 10**6, key, sealed))
+    async with running.producer() as producer:
+        place = journal_partition(subject.id, partitions)
+        await producer.send_and_wait(JOURNAL.name, late, key=subject.id, partition=place)
+
+    async def forgotten() -> bool:
+        return (await running.accounting()).forgotten == before.forgotten + 1
+
+    await running.wait_for(forgotten, instead=running.accounting)
+    assert await held(running, fan) == NOTHING
+    running.sent += 1  # the order, which a worker gives
 
 
 async def test_without_redis_or_kafka_a_worker_goes_on_with_it(running: Pipeline, fan: str) -> None:
