@@ -13,6 +13,8 @@ memory        GET context, engagement-score, explain
 places        how many requests are served at once, of all and of one creator
 limits        how many a minute
 remarks       headers about what an answer lacks
+changes       GET changes: what happened since, and what the views' fields were
+what_if       POST what-if: the context after events that have not happened
 bulk          POST bulk: the contexts of several fans
 conditional   ETag and 304
 stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;

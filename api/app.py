@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import (
     bulk,
+    changes,
     connections,
     contract,
     erasures,
@@ -20,6 +21,7 @@ from api import (
     stream,
     suppression,
     webhooks,
+    what_if,
     workflows,
 )
 from api.auth import Authenticator
@@ -45,6 +47,7 @@ from api.parameters import (
     MIN_POSITION,
     ONE_FAN,
     PLATFORM,
+    SINCE,
     STATE,
     STRICT,
     TICKET,
@@ -89,6 +92,7 @@ from schemas.intents import IntentWire
 from schemas.published_event import Batch, InteractionEvent
 from schemas.receipts import ReceiptKeys, SignedReceipt
 from schemas.workflows import WorkflowSummary
+from views.changes import Changes
 from views.explain import Explanation
 
 PREFIX = "/api/of-memory"
@@ -128,6 +132,26 @@ ENDPOINTS = (
         parameters=(*_OF_FAN, FIELD, FROM, TO),
         response=Data[Explanation],
         raises=(FanNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        f"{PREFIX}/changes",
+        "GET",
+        changes.get_changes,
+        "getChanges",
+        scope="memory:read",
+        parameters=(*_OF_FAN, SINCE),
+        response=Data[Changes],
+        raises=(FanNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
+        f"{PREFIX}/what-if",
+        "POST",
+        what_if.get_context_after,
+        "whatIf",
+        scope="memory:read",
+        request=what_if.WhatIf,
+        response=Data[MemoryContext],
+        raises=(FanNotFound, FanSuppressed, DatabaseUnavailable),
     ),
     Endpoint(
         f"{PREFIX}/bulk",

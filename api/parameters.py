@@ -54,6 +54,12 @@ FIELD: Final = Parameter(
 )
 FROM: Final = Parameter("from", "Only what happened after; ever, if left out.", schema=_MOMENT)
 TO: Final = Parameter("to", "Only what happened until then; now, if left out.", schema=_MOMENT)
+SINCE: Final = Parameter(
+    "since",
+    "A position, as a write or a version tells it: what arrived later. Or a time: what happened"
+    " later.",
+    required=True,
+)
 IF_NONE_MATCH: Final = Parameter("If-None-Match", "The ETag of what you have.", "header")
 LAST_EVENT_ID: Final = Parameter(
     "Last-Event-ID", "The `id` that came last: the stream goes on behind it.", "header"

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.details import Details
 from schemas.errors import SealBroken
-from schemas.events import Author, Kind, Sender
+from schemas.events import Author, Interaction, Kind, Sender
 from schemas.text_features import TextFeatures
 
 FORMAT: Final = 1
@@ -59,6 +59,34 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     details: Details | None = None
     """What most events lack: origin, attachments, currency, price and the like; none in entries of
     earlier releases."""
+
+
+def entry_of(
+    event: Interaction,
+    event_id: str,
+    text: TextFeatures | None,
+    model: str = "",
+    source: tuple[int, int] = (-1, -1),
+) -> JournalEntry:
+    """What is remembered of an event, under this id; `source` is its partition and offset."""
+    # By name: swapped texts would pass the type checker, and the journal is kept for good.
+    return JournalEntry(
+        event_id=event_id,
+        kind=event.kind,
+        time=event.time,
+        sender=event.sender,
+        author=event.author,
+        content=event.content,
+        amount=event.amount,
+        content_type=event.content_type,
+        gif=event.gif,
+        metadata=event.metadata,
+        text=text,
+        model=model,
+        source_partition=source[0],
+        source_offset=source[1],
+        details=event.details,
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()

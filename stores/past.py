@@ -84,7 +84,14 @@ class Past:
         Raises `FanNotFound`, `InvalidInput` for a fan of too long a history, `Overloaded` when too
         many of this creator's wait already, `DatabaseUnavailable`.
         """
+        return await self.fold_as_it_came(
+            creator_id, fan_id, lambda history: _corrected(history, compute)
+        )
 
+    async def fold_as_it_came(
+        self, creator_id: str, fan_id: str, compute: Callable[[History], T]
+    ) -> T:
+        """The same of what is not corrected yet, and may be nothing."""
         async with contextlib.AsyncExitStack() as turns:
             await turns.enter_async_context(self._turn(creator_id))
             await turns.enter_async_context(self._turns)
@@ -102,7 +109,7 @@ class Past:
     ) -> T:
         async with turns:
             history = await self.guard.call(lambda: self._read(creator_id, fan_id))
-            return await asyncio.to_thread(_corrected, history, compute)
+            return await asyncio.to_thread(compute, history)
 
     async def _read(self, creator_id: str, fan_id: str) -> History:
         settings = self._settings

@@ -48,10 +48,9 @@ from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.control import UNPROVEN, Erase, decode_control
 from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
-from schemas.journal import FORMAT, JournalEntry, JournalRecord, encode_record
+from schemas.journal import FORMAT, JournalRecord, encode_record, entry_of
 from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
-from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import erasure, history, letters, outbox, suppression
 from stores.attempts import REASON, Places
@@ -444,7 +443,13 @@ class Ingest(Positioned):
             position = Position(INTERACTIONS.name, raw.partition, raw.offset)
             subject = subjects[event.creator_id, event.fan_id]
             text = next(features) if event.content is not None else None
-            entry = _entry(position, event, text)
+            entry = entry_of(
+                event,
+                str(position) if event.event_id is None else event.event_id,
+                text,
+                "" if text is None else MODEL,
+                (position.partition, position.offset),
+            )
             key = self._identity(subject.key, position, event)
             record = JournalRecord(
                 FORMAT,
@@ -610,24 +615,3 @@ def arrived(record: Any) -> int:
     """
     vouched = record.timestamp_type == LOG_APPEND_TIME
     return int(record.timestamp) if vouched else now_ms()
-
-
-def _entry(position: Position, event: Interaction, text: TextFeatures | None) -> JournalEntry:
-    # By name: swapped texts would pass the type checker, and the journal is kept for good.
-    return JournalEntry(
-        event_id=event.event_id if event.event_id is not None else str(position),
-        kind=event.kind,
-        time=event.time,
-        sender=event.sender,
-        author=event.author,
-        content=event.content,
-        amount=event.amount,
-        content_type=event.content_type,
-        gif=event.gif,
-        metadata=event.metadata,
-        text=text,
-        model=MODEL if text is not None else "",
-        source_partition=position.partition,
-        source_offset=position.offset,
-        details=event.details,
-    )

@@ -149,3 +149,34 @@ async def test_a_process_that_never_missed_follows_a_switch_and_a_drop(pipeline:
         await rebuild(pipeline.settings, processes=1)
         assert await drop_former(pipeline.settings)
         await read_back(api, 3)
+
+
+async def test_what_if_says_what_then_is_and_changes_what_was(pipeline: Pipeline) -> None:
+    async with running_api(pipeline.settings) as api:
+        await save(api, message("asked", 0))
+        before = (await get(api, "context", "asked")).body["data"]
+        events = [
+            message("asked", 1, content="I want to buy that video, it is so good 😍"),
+            message("asked", 2, replaces="e0", content="Hello!"),
+            message("asked", 3, type="tip", amount=12.5),
+        ]
+        body = {"creatorId": "creator", "fanId": "asked", "events": events}
+        answer = await api.until(lambda: ask(api, "POST", "what-if", json=body), 200)
+        assert (await get(api, "context", "asked")).body["data"]["version"] == before["version"]
+        written = [await save(api, event) for event in events]
+        read = await get(api, "context", "asked", minPosition=written[-1])
+        would, then = answer.body["data"], read.body["data"]
+        for document in ("recentMessages", "personalityProfile", "emotionalState"):
+            assert would[document] == then[document]
+        for name in ("totalMessages", "totalRevenue", "lastInteraction"):
+            assert would["engagementMetrics"][name] == then["engagementMetrics"][name]
+
+        since = [before["version"], written[0]]
+        found = [(await get(api, "changes", "asked", since=one)).body["data"] for one in since]
+        assert [[one["event"]["eventId"] for one in each["events"]] for each in found] == [
+            ["e1", "e2", "e3"],
+            ["e2", "e3"],
+        ]
+        assert {each["until"] for each in found} == {then["version"]}
+        revenue = found[0]["views"]["engagementMetrics"]["totalRevenue"]
+        assert revenue == {"was": 0.0, "is": 12.5}

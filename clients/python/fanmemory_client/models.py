@@ -41,7 +41,7 @@ class ApproveSeveral(Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
 
 class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    type: Literal["audio", "file", "gif", "photo", "sticker", "video", "voice"]
+    type: str
     id: str | int | None = None
     price: float | None = None
 
@@ -51,6 +51,22 @@ class BulkRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
     fan_ids: list[str]
     creator_id: str
+
+
+class Changed(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One field."""
+
+    was: Any
+    is_: Any = named(name="is")
+
+
+class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What happened since."""
+
+    events: list[Happened]
+    views: dict[str, dict[str, Changed]]
+    until: str
+    more: bool
 
 
 class Circuit(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -295,6 +311,13 @@ class Halt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
     halt: bool
 
 
+class Happened(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One event."""
+
+    position: str
+    event: InteractionEvent
+
+
 class Hold(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     fan_id: str
     hold: bool
@@ -305,24 +328,24 @@ class InteractionEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, re
 
     fan_id: str
     creator_id: str
-    type: Literal["delete", "like", "message", "purchase", "refund", "subscription", "tip", "view"]
+    type: str
     timestamp: datetime
     content: str | None = None
     amount: float | None = None
     metadata: dict[str, Any] | None = None
     event_id: str | None = None
-    sender: Literal["creator", "fan"] | None = "fan"
-    author: Literal["ai", "chatter", "creator"] | None = None
+    sender: str | None = "fan"
+    author: str | None = None
     schema_version: int | str | None = None
-    origin: Literal["broadcast", "direct", "system"] | None = "direct"
+    origin: str | None = "direct"
     attachments: list[Attachment] | None = None
-    format: Literal["html", "text"] | None = "text"
+    format: str | None = "text"
     price: float | None = None
     refers_to: Reference | None = None
     currency: str | None = None
     sequence: int | None = None
     replaces: str | None = None
-    reason: Literal["chargeback", "refund"] | None = None
+    reason: str | None = None
 
 
 class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -458,10 +481,7 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="c
     """Another event of the same relationship."""
 
     event_id: str
-    type: (
-        Literal["delete", "like", "message", "purchase", "refund", "subscription", "tip", "view"]
-        | None
-    ) = None
+    type: str | None = None
 
 
 class Reject(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -513,6 +533,13 @@ class SignedReceipt(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     signature: str
 
 
+class StreamTicket(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Opens one stream, once."""
+
+    ticket: str
+    expires: datetime
+
+
 class SubscriptionState(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     status: str
     since: datetime
@@ -537,6 +564,13 @@ class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel
     position: str | None = None
 
 
+class TicketRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a stream is to be opened for."""
+
+    creator_id: str
+    fan_id: str | None = None
+
+
 class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Where this work belongs among its caller's. Ids only, of at most 128 characters."""
 
@@ -544,6 +578,14 @@ class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel
     user_id: str
     span_id: str | None = None
     workflow_id: str | None = None
+
+
+class WhatIf(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Events of one fan that have not happened."""
+
+    creator_id: str
+    fan_id: str
+    events: list[InteractionEvent]
 
 
 class WholeWorkflow(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -583,6 +625,7 @@ class Written(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     position: str
 
 
+DataOfChanges = Enveloped[Changes]
 DataOfCircuits = Enveloped[Circuits]
 DataOfConnection = Enveloped[Connection]
 DataOfConnections = Enveloped[Connections]
@@ -596,6 +639,7 @@ DataOfJudgedList = Enveloped[list[Judged]]
 DataOfMemoryContext = Enveloped[MemoryContext]
 DataOfPage = Enveloped[Page]
 DataOfRetention = Enveloped[Retention]
+DataOfStreamTicket = Enveloped[StreamTicket]
 DataOfSuppression = Enveloped[Suppression]
 DataOfWholeWorkflow = Enveloped[WholeWorkflow]
 DataOfWorkflowSummary = Enveloped[WorkflowSummary]
