@@ -12,6 +12,7 @@ from ops import supervisor
 from ops.services import EmbeddedServices, Endpoints
 from tests import cli, forked, measuring
 from tests import services as helpers
+from tests.live import Live, live_system
 
 DEMONSTRATED = "demonstrated"
 FIRST = (
@@ -117,6 +118,15 @@ def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
     """Services of a module's own, to be killed and restarted (1.3 s)."""
     with helpers.embedded(tmp_path_factory.mktemp("own")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def live(
+    services: Endpoints, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Live]:
+    """A whole small system with an API in a process of its own: what clients are pointed to."""
+    async with live_system(services, template_database, tmp_path_factory.mktemp("live")) as made:
+        yield made
 
 
 @pytest.fixture

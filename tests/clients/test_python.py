@@ -38,7 +38,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.contracts.published import MODELS, client_models
-from tests.clients.live import CREATOR, Live
+from tests.live import CREATOR, Live
 
 PROJECT = Path(__file__).parents[2] / "clients" / "python"
 README = (PROJECT / "README.md").read_text("utf-8")

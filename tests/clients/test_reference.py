@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.clients import node
-from tests.clients.live import CREATOR, Live
+from tests.live import CREATOR, Live
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "reference" / "memory-api.md"
 pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="the API's document is not here")

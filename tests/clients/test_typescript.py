@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import node
-from tests.clients.live import CREATOR, Live
+from tests.live import CREATOR, Live
 
 README = (node.CLIENT / "README.md").read_text("utf-8")
 EXAMPLE = re.compile(r"^```ts\n(.*?)^```$", re.DOTALL | re.MULTILINE)
