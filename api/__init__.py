@@ -16,6 +16,7 @@ remarks       headers about what an answer lacks
 changes       GET changes: what happened since, and what the views' fields were
 what_if       POST what-if: the context after events that have not happened
 bulk          POST bulk: the contexts of several fans
+fans          GET fans: those of a segment, page by page
 conditional   ETag and 304
 stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;
               `stream_ring` knows what a client has missed, `stream_tickets` are for browsers

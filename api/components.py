@@ -14,11 +14,13 @@ from api.stream_feed import Feed
 from api.stream_tickets import Tickets
 from infra.postgres import Pool, open_pool
 from infra.settings import Settings
+from privacy.cursors import Cursors
 from privacy.keys import Keyring
 from stores.cache import Cache, open_cache
 from stores.erasing import Eraser
 from stores.past import Past, open_past
 from stores.reader import FanMemory
+from stores.segments import Segments
 from stores.store import Store
 from stores.suppression import Suppressed
 
@@ -47,6 +49,8 @@ class Components:
     streams: Room
     """Of streams."""
     tickets: Tickets
+    segments: Segments
+    cursors: Cursors
 
     async def close(self) -> None:
         await self.feed.close()
@@ -76,6 +80,14 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     origins = Origins(settings)
     suppressed = Suppressed(pool, keyring)
     lag = LagReader(settings, store, cache)
+    segments = Segments(
+        pool,
+        store,
+        keyring,
+        settings.journal_partitions,
+        settings.currency,
+        guard=memory.store_guard,
+    )
     limits = Limits(settings, cache.take, memory.cache_guard.breaker)
     breakers = [
         memory.cache_guard.breaker,
@@ -106,6 +118,8 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         Feed(settings, metrics),
         Room(settings.streams_max, "streams", "open"),
         Tickets(keyring, cache, memory.cache_guard),
+        segments,
+        Cursors(keyring),
     )
 
 

@@ -248,6 +248,15 @@ class DatabaseUnavailable(FanMemoryError):
     hint = "Try again; check Postgres."
 
 
+class FansUnindexed(FanMemoryError):
+    """Fans can't be found yet: they are still being indexed."""
+
+    status = 503
+    type = "DATABASE_ERROR"
+    retryable = True
+    hint = "Try again in a minute: after an update the workers of the new release index all fans."
+
+
 class BrokerUnavailable(FanMemoryError):
     """The broker did not acknowledge."""
 

@@ -24,6 +24,7 @@ day_keys     keys of a day, for dead letters of nobody who is known
 relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one
 export       everything that is remembered of one fan, in parts
+segments     the members of a segment, page by page
 retention    how long a creator keeps a fan of whom nothing is heard
 roles        who may do what in Postgres
 vacuum       cleans the tables' pages after erasures

@@ -90,7 +90,7 @@ class Store:
         """
         async with database_errors():
             for _ in range(3):
-                generation = self._generation or await self._choose_generation()
+                generation = await self.generation()
                 dropped = False
                 rows: list[Record] = []
                 try:
@@ -113,7 +113,7 @@ class Store:
                         if not is_nobody(row["state"])
                     }
                 # A rebuild has switched generations: read from the new one.
-                if await self._choose_generation() == generation and not rows and not dropped:
+                if await self.choose_generation() == generation and not rows and not dropped:
                     return {}
         raise DatabaseUnavailable("The generation changed while reading.")
 
@@ -128,8 +128,12 @@ class Store:
         async with database_errors():
             return generations.require_live(await generations.live(self._pool)).number
 
-    async def _choose_generation(self) -> int:
-        """The generation that this code can read."""
+    async def generation(self) -> int:
+        """The generation that was read last; whoever reads it asks whether it is still readable."""
+        return self._generation or await self.choose_generation()
+
+    async def choose_generation(self) -> int:
+        """The generation that this code can read, now."""
         found = await generations.readable(self._pool, VIEW_VERSION)
         if found.status != "live":
             log.error(
@@ -153,7 +157,7 @@ class Store:
             return []
         async with database_errors():
             for _ in range(3):
-                generation = self._generation or await self._choose_generation()
+                generation = await self.generation()
                 rows = await self._pool.fetch(
                     memory_queries(generation).read_sources,
                     creator_id,
@@ -170,7 +174,7 @@ class Store:
                         if _contain(row["sources"] or (), wanted[row["fan_id"]])
                     ]
                 # A rebuild has switched generations: the positions of the former one stand still.
-                await self._choose_generation()
+                await self.choose_generation()
         raise DatabaseUnavailable("The generation changed while reading.")
 
     async def positions(self) -> list[PartitionStatus]:

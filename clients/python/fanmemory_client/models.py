@@ -307,6 +307,32 @@ class FanPreferences(Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     subscription: SubscriptionState | None = None
 
 
+class FanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One fan of a page: fields of the public documents, by their names there, and `revenue`."""
+
+    fan_id: str
+    engagement_score: float
+    engagement_level: str
+    current_sentiment: str
+    dominant_emotions: list[str]
+    revenue: float
+    total_revenue: float
+    total_messages: int
+    total_purchases: int
+    purchase_patterns: list[str]
+    last_interaction: datetime | None
+    version: str
+    revenue_by_currency: dict[str, float] | None = None
+
+
+class FansPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Some of the fans who were asked for, in order."""
+
+    fans: list[FanSummary]
+    next_cursor: str | None
+    as_of: datetime
+
+
 class Halt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     halt: bool
 
@@ -633,6 +659,7 @@ DataOfCostReport = Enveloped[CostReport]
 DataOfEngagementScore = Enveloped[EngagementScore]
 DataOfErasure = Enveloped[Erasure]
 DataOfExplanation = Enveloped[Explanation]
+DataOfFansPage = Enveloped[FansPage]
 DataOfHalt = Enveloped[Halt]
 DataOfHold = Enveloped[Hold]
 DataOfJudgedList = Enveloped[list[Judged]]

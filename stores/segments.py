@@ -1,0 +1,252 @@
+"""The members of a segment, page by page: found by columns, judged by what the views render.
+
+A page is one statement, and so one snapshot. It goes along an index from where the page before
+ended, looks at `LOOKS_MAX` rows at most, and reads the states of those whose columns are within the
+segment's bounds; who is a member, and what is shown of them, is rendered from the state. So what a
+page costs has a bound, whatever it is asked for; one of a rare kind can be short, or empty, and say
+where to go on.
+
+Pages go on from a place in the order, not from a number. A fan whose key stands still is met
+exactly once, whatever is written meanwhile; one who moves is met where they stand when that part is
+read. The ids stand still, so `members`, in their order, meets everybody once. The moment is frozen:
+what decays is as of the first page in all of them.
+
+Each fan's key is opened with the ids that are shown: a mapping that was swapped shows nobody.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from infra.breaker import Guard
+from infra.clock import now_ms
+from infra.postgres import (
+    InvalidSchemaNameError,
+    Pool,
+    Record,
+    UndefinedTableError,
+    database_errors,
+)
+from infra.sql import Queries, load_queries
+from privacy.keys import Keyring
+from privacy.subjects import journal_partition
+from schemas.errors import DatabaseUnavailable, FansUnindexed, SealBroken
+from schemas.relationship import Relationship
+from schemas.segments import FanSummary, Segment, Sort
+from schemas.topics import JOURNAL
+from stores.generations import schema_name
+from stores.states import creator_hash
+from stores.store import Store
+from views.segments import Bounds, bounds, matches, summarize
+from views.state import VIEW_VERSION, Fan, decode, is_nobody
+
+LOOKS_MAX: Final = 2_000
+"""Rows that one page looks at."""
+TURN: Final = 32
+"""Fans rendered before other requests get the loop: 15 us each."""
+PAGE_MAX: Final = 200
+LAST: Final = b"\xff" * 16
+"""A subject behind which every other one stands."""
+
+_SQL: Final = Path(__file__).parent / "sql" / "segments.sql"
+_KEYS: Final[dict[Sort, tuple[str, str]]] = {
+    "score": ("rank", "double precision"),
+    "revenue": ("revenue", "bigint"),
+    "lastInteraction": ("last_interaction", "bigint"),
+}
+"""What it is ordered by -> column and its type."""
+
+log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """Where a page has ended: the next one begins behind it."""
+
+    key: float
+    """`rank`, `revenue` in cents or `last_interaction` in ms, by what the pages are ordered by."""
+    subject: bytes
+
+
+class Page(NamedTuple):
+    """Some members, in order."""
+
+    fans: list[FanSummary]
+    end: Place | None
+    """None: nobody is left."""
+
+
+class _Found(NamedTuple):
+    """What a statement gave."""
+
+    rows: list[Record]
+    more: bool
+
+
+@cache
+def _queries(generation: int, sort: Sort) -> Queries:
+    key, type = _KEYS[sort]
+    return load_queries(_SQL, generation=schema_name(generation), key=key, type=type)
+
+
+def _page(sort: Sort, generation: int) -> str:
+    return _queries(generation, sort).page
+
+
+def _by_id(generation: int) -> str:
+    return _queries(generation, "score").by_id
+
+
+class Segments:
+    """Reads of a creator's fans. Every method raises `DatabaseUnavailable` when Postgres does not
+    answer, and `FansUnindexed` while the columns of some state are not written yet."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        store: Store,
+        keyring: Keyring,
+        journal_partitions: int,
+        currency: str,
+        *,
+        guard: Guard | None = None,
+        looks_max: int = LOOKS_MAX,
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._keyring = keyring
+        self._partitions = journal_partitions
+        self._currency = currency
+        self._guard = guard
+        self._looks_max = looks_max
+
+    async def page(
+        self,
+        creator_id: str,
+        segment: Segment,
+        sort: Sort,
+        moment: int,
+        limit: int,
+        after: Place | None = None,
+    ) -> Page:
+        """Up to `limit` members at `moment` (ms), the largest or newest first, from behind `after`.
+
+        It can have fewer, or none, although there are more: `end` says it.
+        """
+        within = bounds(segment, moment, max(moment, now_ms()))
+        least, most = _range(sort, within)
+        place = Place(most, LAST) if after is None else after
+        asked = (
+            creator_id,
+            *place,
+            least,
+            VIEW_VERSION,
+            self._looks_max,
+            limit + 1,
+            *within,
+            creator_hash(creator_id),
+        )
+        found = await self._find(partial(_page, sort), limit, asked)
+        fans = await self._members(creator_id, segment, moment, found)
+        if not found.more:
+            return Page(fans, None)
+        return Page(fans, Place(found.rows[-1]["key"], found.rows[-1]["subject"]))
+
+    async def members(
+        self, creator_id: str, segment: Segment, moment: int, *, page: int = PAGE_MAX
+    ) -> AsyncIterator[list[FanSummary]]:
+        """All members at `moment` (ms), each once, in the order of their ids, `page` at a time.
+
+        The clock stands at the moment, memory does not: who writes meanwhile is judged by what is
+        remembered when their page is read.
+        """
+        within = bounds(segment, moment, max(moment, now_ms()))
+        after, more = "", True
+        while more:
+            asked = (creator_id, after, VIEW_VERSION, self._looks_max, page + 1, *within)
+            found = await self._find(_by_id, page, asked)
+            fans = await self._members(creator_id, segment, moment, found)
+            if fans:
+                yield fans
+            more = found.more
+            if more:
+                after = found.rows[-1]["key"]
+
+    async def _find(
+        self, queries: Callable[[int], str], limit: int, asked: tuple[Any, ...]
+    ) -> _Found:
+        """The rows that fit, and the last one looked at, which may not."""
+
+        async def read() -> list[Record]:
+            return await self._read(queries, asked)
+
+        rows = await (read() if self._guard is None else self._guard.call(read))
+        if rows[0]["unindexed"]:
+            raise FansUnindexed
+        if rows[0]["subject"] is None:
+            return _Found([], False)
+        # One more than was asked for says that there is one; it is the next page's.
+        more = len(rows) > limit or rows[-1]["place"] == self._looks_max
+        return _Found(rows[:limit], more)
+
+    async def _read(self, query: Callable[[int], str], asked: tuple[Any, ...]) -> list[Record]:
+        async with database_errors():
+            for _ in range(3):
+                generation = await self._store.generation()
+                rows: list[Record] = []
+                # The former generation may be dropped meanwhile.
+                with contextlib.suppress(UndefinedTableError, InvalidSchemaNameError):
+                    rows = await self._pool.fetch(query(generation), *asked)
+                if rows and rows[0]["readable"] == generation:
+                    return rows
+                # A rebuild has switched generations: read from the new one.
+                await self._store.choose_generation()
+        raise DatabaseUnavailable("The generation changed while reading.")
+
+    async def _members(
+        self, creator_id: str, segment: Segment, moment: int, found: _Found
+    ) -> list[FanSummary]:
+        fans = []
+        for number, row in enumerate(found.rows, 1):
+            fan = self._member((creator_id, row["fan_id"]), segment, moment, row)
+            if fan is not None:
+                fans.append(fan)
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        return fans
+
+    def _member(
+        self, who: Relationship, segment: Segment, moment: int, row: Record
+    ) -> FanSummary | None:
+        if not row["fits"] or row["fan_id"] is None or is_nobody(row["state"]):
+            return None
+        state = decode(row["state"])
+        if not matches(segment, state, moment):
+            return None
+        subject = row["subject"]
+        try:
+            self._keyring.unwrap(
+                subject,
+                who,
+                row["kek"],
+                row["wrapped_key"],
+                unbound_opens=bool(row["unbound_opens"]),
+            )
+        except SealBroken:
+            log.exception("a fan's key is not of their name", extra={"operation": "readFans"})
+            return None
+        partition = journal_partition(subject, self._partitions)
+        version = f"{JOURNAL.name}-{partition}:{row['version'] - 1}"
+        return summarize(Fan(state, (), self._currency), who, moment, version)
+
+
+def _range(sort: Sort, within: Bounds) -> tuple[float, float]:
+    """The smallest and the largest key of a member."""
+    if sort == "score":
+        return within.rank_min, within.rank_max
+    if sort == "revenue":
+        return within.revenue_min, within.revenue_max
+    return within.last_interaction_min, within.last_interaction_max
