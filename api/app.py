@@ -60,6 +60,7 @@ from api.watched import exposition_of
 from infra.exposition import Exposition
 from infra.settings import Settings
 from privacy.keys import Keyring
+from privacy.log_ids import LogIds
 from schemas.answers import (
     Cleared,
     Contexts,
@@ -526,7 +527,9 @@ class App:
         self._keyring = Keyring.of(settings)
         self._metrics = ApiMetrics()
         self._auth = Authenticator(settings)
-        self._dispatch = Dispatch(endpoints, self._auth, settings, self._metrics)
+        self._dispatch = Dispatch(
+            endpoints, self._auth, settings, self._metrics, LogIds(self._keyring)
+        )
         self._contract = contract.Contract(endpoints)
         self._components: Components | None = None
         self.exposition: Exposition | None = None

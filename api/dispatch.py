@@ -36,6 +36,7 @@ from api.routes import Methods, Routes
 from infra import logs
 from infra.deadlines import Deadlines
 from infra.settings import Settings
+from privacy.log_ids import LogIds, fan
 from schemas.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -61,7 +62,9 @@ class Dispatch:
         auth: Authenticator,
         settings: Settings,
         metrics: ApiMetrics,
+        log_ids: LogIds,
     ) -> None:
+        self._log_ids = log_ids
         self._routes = Routes(endpoints)
         self._auth = auth
         self._metrics = metrics
@@ -91,6 +94,7 @@ class Dispatch:
         except Exception as raised:  # the boundary: nothing may pass it unanswered
             error = raised if isinstance(raised, FanMemoryError) else FanMemoryError()
             self._metrics.error(route, error)
+            scope["error"] = error.type or type(error).__name__
             if error.status >= 500 and not error.retryable:
                 log.exception("request failed")
             if not scope["status"]:
@@ -181,6 +185,10 @@ class Dispatch:
         self._metrics.observe(route, method, status, None if listened else seconds)
         quiet = endpoint is not None and endpoint.quiet and status < 400
         level = logging.DEBUG if quiet else logging.INFO
+        if status >= 500:
+            level = logging.WARNING
+        principal, subject = scope.get("principal"), scope.get("subject")
+        creator_id = principal.creator_id if principal is not None else None
         logs.tell(
             log,
             level,
@@ -191,6 +199,9 @@ class Dispatch:
                 "route": route,
                 "status": status,
                 "duration": round(seconds * 1000, 3),
+                "creatorId": self._log_ids.creator(creator_id) if creator_id else None,
+                "fanId": fan(subject) if subject is not None else None,
+                "error": scope.get("error"),
             },
         )
 

@@ -49,6 +49,7 @@ async def get_context(request: Request) -> Response:
                 raise
             remarks.degraded = "minimal"
             return not_kept(request, minimal)
+        request.scope["subject"] = found.subject
         return answer(request, found, lambda: memory.to_send(creator_id, fan_id, found))
     if at_least is not None:
         async with _waiting(request, who, at_least):
@@ -81,6 +82,7 @@ async def get_score(request: Request) -> Response:
             own_writes=own_writes(query),
             remarks=remarks_of(request.scope),
         )
+    request.scope["subject"] = found.subject
     return answer(request, found, lambda: memory.score_of(creator_id, fan_id, found))
 
 

@@ -1,11 +1,14 @@
 """Logs: JSON lines on stderr, the same fields from every process.
 
     {"timestamp": …, "level": "info|warn|error", "service": …, "operation": …, "message": …,
-     "correlationId": …, "duration": ms, "error": class, "stack": ["file:line function", …]}
+     "correlationId": …, "creatorId": …, "fanId": …, "duration": ms, "error": class,
+     "stack": ["file:line function", …]}
 
-A log never holds what a fan or a creator wrote, their ids, a token or a key. Our own lines keep to
-that by what they are given. Lines of other libraries are rebuilt from their template: arguments
-that may carry anything (texts of errors, objects, bytes) are replaced by the name of their type.
+`creatorId` is a keyed hash and `fanId` the subject (`privacy.log_ids`): what has another form does
+not get in. A log never holds what a fan or a creator wrote, their ids, a token or a key. Our own
+lines keep to that by what they are given. Lines of other libraries are rebuilt from their template:
+arguments that may carry anything (texts of errors, objects, bytes) are replaced by the name of
+their type.
 For the same reason an error is logged as its class and the places it passed, never its text.
 """
 
@@ -42,10 +45,13 @@ ROOMS: Final = (
 """Roots of our logger names (`logging.getLogger(__name__)`); everything else is a third party."""
 FIELDS: Final = (
     "operation", "method", "route", "status", "duration", "reason", "topic",
-    "partition", "count", "attempt", "breaker", "subject", "port",
+    "partition", "count", "attempt", "breaker", "port", "creatorId", "fanId", "error",
 )  # fmt: skip
 """What `extra` may add to a line. Anything else is left out, so that no id gets in by accident; a
 house test keeps this list equal to what our lines use."""
+
+PERSONS: Final = frozenset(("creatorId", "fanId"))
+_HEXADECIMAL: Final = str.maketrans("", "", "0123456789abcdef-")
 
 CORRELATION: Final[ContextVar[str | None]] = ContextVar("correlation", default=None)
 """The id of the request that is being answered, for every line written meanwhile."""
@@ -152,8 +158,13 @@ def _add(line: dict[str, Any], said: Mapping[str, Any]) -> None:
     """The fields that a line may have, and nothing else of what is given."""
     for field in FIELDS:
         value = said.get(field)
-        if value is not None:
+        if value is not None and (field not in PERSONS or _stands_for(value)):
             line[field] = value
+
+
+def _stands_for(value: object) -> bool:
+    """Whether it has the form of what stands for a person, and is not the person's own id."""
+    return isinstance(value, str) and len(value) in (16, 36) and not value.translate(_HEXADECIMAL)
 
 
 class Repeats(logging.Filter):

@@ -7,6 +7,7 @@ wrappers  what seals a key under another one: AES-GCM here, or a key service
 seal      sealing bytes to the place where they belong
 suppression  the keyed hash of who is to be remembered no more
 cursors   where a list goes on, sealed to that list
+log_ids   what stands for a person in logs
 control   signs orders, so that whoever may write events can't give any
 binding   binds the keys of a former release to their relationships, once
 receipts  signed proofs of erasures, checked offline

@@ -8,7 +8,6 @@ been erased meanwhile: then the export breaks off.
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 from infra.postgres import Connection, Pool, Record, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
+from privacy import log_ids
 from privacy.keys import Keyring
 from privacy.seal import open_entry
 from privacy.subjects import Subject
@@ -68,7 +68,7 @@ async def exported(
         if row is None:
             return
         subject = _opened(keyring, row)
-        log.info("a fan is exported", extra={"subject": str(uuid.UUID(bytes=subject.id))})
+        log.info("a fan is exported", extra={"fanId": log_ids.fan(subject.id)})
         async for part in _memory(settings, connection, keyring, subject, now):
             yield part
         async for part in _interactions(pool, connection, subject):

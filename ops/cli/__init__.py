@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),
     "keys": ("ops.cli.keys:keys", "Look after the keys of fans."),
     "llm": ("ops.cli.processes:llm", "Run one process of the LLM agent."),
+    "log-id": ("ops.cli.log_id:log_id", "Find a creator or a fan in the logs."),
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
     "receipt": ("ops.cli.receipt:receipt", "Prove what was erased."),

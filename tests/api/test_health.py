@@ -7,6 +7,9 @@ import json
 import redis.asyncio
 
 from infra.postgres import connect
+from infra.settings import Settings
+from privacy.keys import Keyring
+from privacy.log_ids import LogIds
 from schemas.topics import DEAD_LETTERS, JOURNAL
 from stores import letters, log_breaks, outbox
 from stores.log_breaks import Lost
@@ -164,9 +167,30 @@ async def test_neither_metrics_nor_logs_name_a_fan_a_creator_or_a_token(
     assert line["route"] == f"{PREFIX}/context"
     assert line["status"] == 200
     assert line["duration"] > 0
+    ids = LogIds(Keyring.of(api.settings))
+    assert line["creatorId"] == ids.creator(CREATOR)
+    subject = await _subject(api.settings)
+    assert line["fanId"] == subject
+    refused = next(one for one in lines if one.get("status") == 404)
+    assert refused["error"] == "NOT_FOUND"
+    assert "fanId" not in refused  # there is none
+    assert {one["correlationId"] for one in lines if one["logger"].startswith("api.")} >= {
+        answer.body["correlationId"]
+    }
     for secret in (FAN, CREATOR, "nobody_at_all", api.token().rsplit(".", 1)[0], "Bearer"):
         assert secret not in text
         assert secret not in metrics
+
+
+async def _subject(settings: Settings) -> str:
+    connection = await connect(settings.postgres_url)
+    try:
+        found: str = await connection.fetchval(
+            "SELECT subject::text FROM subject WHERE creator_id = $1 AND fan_id = $2", CREATOR, FAN
+        )
+        return found
+    finally:
+        await connection.close()
 
 
 async def test_metrics_say_what_became_of_the_events_and_why_letters_were_written(

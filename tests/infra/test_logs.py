@@ -53,6 +53,16 @@ def test_fields_that_are_not_known_are_left_out(lines: Lines) -> None:
     assert SECRET not in json.dumps(line)
 
 
+def test_only_what_stands_for_a_person_gets_in_where_a_person_is_named(lines: Lines) -> None:
+    subject = "6b1f0f0e-6f0d-4a57-9f43-3a0f6a9d5d11"
+    for creator, fan in (("0123456789abcdef", subject), ("creator_456", "fan_123"), (7, b"x" * 16)):
+        logging.getLogger("api.test").info("x", extra={"creatorId": creator, "fanId": fan})
+    first, *others = lines()
+    assert (first["creatorId"], first["fanId"]) == ("0123456789abcdef", subject)
+    for line in others:
+        assert not {"creatorId", "fanId"} & line.keys()
+
+
 def test_an_error_is_logged_by_class_and_place_never_by_text(lines: Lines) -> None:
     try:
         try:
