@@ -78,15 +78,16 @@ def dlq(
     def wanted(letter: DeadLetter) -> bool:
         return reason is None or reason in f"{letter.field}: {letter.reason}"
 
-    if retry_them:
-        asyncio.run(_retry(kafka, data, wanted, as_new, dry_run, as_json))
+    settings = with_secrets(Settings(), data)
+    keyring = Keyring.of(settings) if retry_them or open_them else None
+    if retry_them and keyring is not None:
+        asyncio.run(_retry(kafka, settings, keyring, wanted, as_new, dry_run, as_json))
         return
     letters, total = asyncio.run(read_newest(kafka, limit))
     letters = [letter for letter in letters if wanted(letter)]
     keys = None
-    if open_them:
-        settings = with_secrets(Settings(), data)
-        keys = asyncio.run(_keys(settings, Keyring.of(settings), letters))
+    if keyring is not None:
+        keys = asyncio.run(_keys(settings, keyring, letters))
     if as_json:
         print_json({"total": total, "deadLetters": [describe(letter, keys) for letter in letters]})
     else:
@@ -95,19 +96,19 @@ def dlq(
 
 async def _retry(
     kafka: Settings,
-    data: Path,
+    settings: Settings,
+    keyring: Keyring,
     wanted: Callable[[DeadLetter], bool],
     as_new: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    settings = with_secrets(Settings(), data)
     total = await held(kafka)
     with Bar("reading" if dry_run else "publishing", hidden=as_json) as bar:
         bar.begin(total)
         async with aclosing(pages(kafka, PAGE_LETTERS)) as letters:
             retried = await retry(
-                *(settings, letters, Keyring.of(settings), reread),
+                *(settings, letters, keyring, reread),
                 wanted=wanted,
                 as_new=as_new,
                 dry_run=dry_run,

@@ -109,7 +109,7 @@ class Approvals:
             raise WorkflowConflict(
                 f"The AI is silent for this fan ({silence.cause}) until {silence.until:%H:%M} UTC."
             )
-        fresh = await holds.messages(connection, subject, sent, found["memory"] or -1)
+        fresh = await holds.messages(connection, subject, sent, found["memory"])
         if fresh:
             raise DraftStale([one.event_id for one in fresh])
 
@@ -167,9 +167,9 @@ class Approvals:
             if memory is not None:
                 known = await holds.newest(connection, row.subject) if row.subject else -1
                 memory = min(memory, known)
-            seen = max(memory if memory is not None else -1, found["memory"] or -1)
+            seen = max((at for at in (memory, found["memory"]) if at is not None), default=None)
             steps = distance("\n".join(before.messages), "\n".join(after))
-            edited = Draft(body, ("edited",), None if seen < 0 else seen)
+            edited = Draft(body, ("edited",), seen)
             changed = await add_draft(connection, self._vault, row, edited, user_id, steps)
             await decide(connection, changed, "edit", user_id, None, None)
             await telling.trace(

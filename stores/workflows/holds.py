@@ -50,10 +50,11 @@ class Silence(NamedTuple):
 
 
 async def messages(
-    connection: Connection, subject: Subject, sent: Sequence[str], after: int = -1
+    connection: Connection, subject: Subject, sent: Sequence[str], after: int | None = None
 ) -> list[News]:
     """The newest messages of a fan or a person behind a journal offset, the newest first."""
     ours = set(sent)
+    after = -1 if after is None else after
     found = []
     for row in await connection.fetch(_QUERIES.newest_messages, subject.id, after, LOOK_BACK_MAX):
         entry = open_if_intact(subject.cipher, subject.id, row["event_key"], row["body"])

@@ -120,7 +120,7 @@ class Sending:
         body = open_body(sealer, row.workflow, row.approved, found["body"])
         sent = await holds.sent_texts(connection, subject)
         why = "silent" if await holds.silence(connection, subject, sent, now) else None
-        if await holds.messages(connection, subject, sent, found["memory"] or -1):
+        if await holds.messages(connection, subject, sent, found["memory"]):
             why = "stale"
         if why is not None:
             await telling.trace(connection, row, "draft_returned", reason=why)

@@ -151,6 +151,7 @@ def test_a_data_directory_of_the_former_release_goes_on_with_roles(tmp_path: Pat
 async def _look(services: EmbeddedServices) -> None:
     found = services.endpoints
     owner = await connect(found.postgres_owner_url)
+    await migrate(found.postgres_owner_url)
     assert await migrate(found.postgres_owner_url) == []
     assert (
         await owner.fetchval(
