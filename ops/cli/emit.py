@@ -10,15 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from admin.accounting import wait_until_folded
 from admin.emit import Emitted, Judge, shifted, to_now_ms
 from admin.emit import emit as publish
 from admin.reading import read_values
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
+from ops.secrets import with_secrets
 from ops.services import discover
+from stores.opened import open_stores
 
 STDIN: Final = Path("/dev/stdin")
+STANDSTILL_SECONDS_MAX: Final = 30.0
+"""With --wait: how long nothing may move before it is an error."""
 
 
 @click.command()
@@ -31,9 +36,10 @@ STDIN: Final = Path("/dev/stdin")
     help="Events per second [default: as fast as possible].",
 )
 @click.option("--now", is_flag=True, help="Shift the times so that the newest one is now.")
+@click.option("--wait", is_flag=True, help="Return when all of it is in the views.")
 @options.data
 @options.as_json
-def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -> None:
+def emit(file: Path, rate: float | None, now: bool, wait: bool, data: Path, as_json: bool) -> None:
     """Publish the InteractionEvents of FILE: JSON lines, an array, or any JSON; - reads stdin.
 
     FILE may be compressed by gzip or zstd, and be UTF-8 or UTF-16. What will be refused is
@@ -53,8 +59,15 @@ def emit(file: Path, rate: float | None, now: bool, data: Path, as_json: bool) -
     with Bar("publishing", hidden=as_json) as bar:
         bar.begin(total)
         result = asyncio.run(publish(settings, judge.watch(lines), rate=rate, progress=bar.advance))
+    if wait:
+        asyncio.run(_visible(with_secrets(Settings(), data)))
     _report(result, judge, as_json)
     sys.exit(bool(judge.refused or result.too_long))
+
+
+async def _visible(settings: Settings) -> None:
+    async with open_stores(settings) as stores:
+        await wait_until_folded(stores.store, settings, 0, STANDSTILL_SECONDS_MAX)
 
 
 def _report(result: Emitted, judge: Judge, as_json: bool) -> None:

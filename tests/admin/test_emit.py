@@ -197,6 +197,14 @@ async def test_what_was_refused_is_shown_by_its_reason_and_is_a_dead_letter(
     assert [json.loads(one["value"])["type"] for one in letters] == ["[wink]"] * 2
 
 
+async def test_waiting_is_until_all_of_it_is_in_the_views(demonstrated: Running) -> None:
+    many = "\n".join(json.dumps(event("waited", number)) for number in range(400))
+    assert demonstrated.json("emit", "-", "--wait", stdin=many)["sent"] == 400
+    context = await demonstrated.context("emitter", "waited")
+    assert context is not None
+    assert await interactions(demonstrated, "waited") == 400
+
+
 def test_a_pipe_is_read_once_and_wholly(demonstrated: Running) -> None:
     events = "\n".join(json.dumps(event("pipe", number)) for number in range(5))
     assert demonstrated.json("emit", "-", stdin=events)["sent"] == 5
