@@ -5,7 +5,8 @@ as old. So every subject that is erased goes to the topic `erasures` as well, by
 process compares at its start: what the topic has beyond `ledger_position` was not applied to this
 database. Whoever of it still exists is erased again, in one transaction each, before anything is
 folded; the position moves last. [a crash in between costs reading and deleting again, which changes
-nothing]
+nothing] So is whoever some events were forgotten of: these leave the views, and the order is given
+again (`stores.forgetting`).
 
 A worker compares before it claims (`streams.app`), however long Kafka is away. The API compares
 when it starts, and goes on without an answer when Kafka does not give one: reads have to survive
@@ -21,11 +22,13 @@ from admin.journal import open_journal
 from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.erased import decode_erased
+from schemas.erased import EVENTS, Erased, decode_erased
 from schemas.errors import InvalidInput
 from schemas.topics import ERASURES
 from stores import erasure
 from stores.erasure import Names
+from stores.forgetting import hide
+from stores.refolding import Limits
 
 ASKED_MAX: Final = 10_000
 """Subjects in one question to Postgres."""
@@ -39,6 +42,8 @@ class Behind:
     """Records of the ledger that were looked at."""
     subjects: list[bytes]
     """Whom it says to be erased, and the database still knows."""
+    forgetting: list[Erased]
+    """Of whom it says some events to be forgotten, and the database still knows the subject."""
     nexts: Mapping[int, int]
     """Partition of the ledger -> where to read on."""
 
@@ -51,6 +56,7 @@ async def behind(settings: Settings, connection: Connection, *, whole: bool = Fa
     async with database_errors():
         known = {} if whole else await erasure.ledger_positions(connection)
     erased: set[bytes] = set()
+    moved: dict[bytes, Erased] = {}
     read, nexts = 0, {}
     async with open_journal(settings, ERASURES.name) as ledger:
         for partition, (first, end) in (await ledger.bounds()).items():
@@ -62,24 +68,33 @@ async def behind(settings: Settings, connection: Connection, *, whole: bool = Fa
                 read += len(raws)
                 for raw in raws:
                     try:
-                        erased.add(UUID(decode_erased(raw.value).subject).bytes)
+                        found = decode_erased(raw.value)
+                        subject = UUID(found.subject).bytes
                     except (InvalidInput, ValueError):
                         continue  # nothing of ours
-    asked = sorted(erased)
+                    if found.kind == EVENTS:
+                        moved[subject] = found
+                    else:
+                        erased.add(subject)
+    asked = sorted({*erased, *moved})
     subjects: list[bytes] = []
     async with database_errors():
         for start in range(0, len(asked), ASKED_MAX):
             subjects += await erasure.existing(connection, asked[start : start + ASKED_MAX])
-    return Behind(read, subjects, nexts)
+    forgetting = [moved[one] for one in subjects if one not in erased]
+    return Behind(read, [one for one in subjects if one in erased], forgetting, nexts)
 
 
 async def catch_up(settings: Settings) -> int:
-    """Erase again what this database lacks; returns how many subjects that were."""
+    """Erase and forget again what this database lacks; returns of how many subjects."""
     async with connecting(settings.postgres_url, command_timeout=60) as connection:
         found = await behind(settings, connection)
-        names = Names(Keyring.of(settings))
+        keyring = Keyring.of(settings)
+        names, partitions = Names(keyring), settings.journal_partitions
         async with database_errors():
             for subject in found.subjects:
-                await erasure.erase_again(connection, names, settings.journal_partitions, subject)
+                await erasure.erase_again(connection, names, partitions, subject)
+            for one in found.forgetting:
+                await hide(connection, keyring, partitions, Limits.of(settings), one)
             await erasure.move_ledger(connection, found.nexts)
-    return len(found.subjects)
+    return len(found.subjects) + len(found.forgetting)

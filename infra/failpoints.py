@@ -30,6 +30,12 @@ ERASING: Final = (
     "ingest.after_erase",
 )
 """Only passed where somebody is erased."""
+FORGETTING: Final = (
+    "ingest.before_forget",
+    "projection.after_forget",
+    "ingest.after_forget",
+)
+"""Only passed where events are forgotten."""
 AGENT: Final = (
     "intake.before_commit",
     "intake.after_commit",
@@ -44,6 +50,7 @@ AGENT: Final = (
     "send.before_finish",
 )
 """Only passed where there are intents."""
+ALL: Final = (*POINTS, *ERASING, *FORGETTING, *AGENT)
 
 _armed = ""
 
@@ -51,8 +58,8 @@ _armed = ""
 def arm(name: str) -> None:
     """Choose the point; the empty name disarms. Raises `ValueError` for an unknown one."""
     global _armed
-    if name and name not in (*POINTS, *ERASING, *AGENT):
-        raise ValueError("unknown fail point: one of " + ", ".join((*POINTS, *ERASING, *AGENT)))
+    if name and name not in ALL:
+        raise ValueError("unknown fail point: one of " + ", ".join(ALL))
     _armed = name
 
 

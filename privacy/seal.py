@@ -7,9 +7,9 @@ moved to another fan, another event or another topic. Layout: 12-byte random non
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from privacy.wrappers import NONCE_BYTES
 from schemas.details import Kind
 from schemas.errors import SealBroken
-from schemas.journal import JournalEntry, decode_entry, encode_entry
+from schemas.journal import JournalEntry, decode_entry, encode_entry, is_forgotten
 from schemas.topics import INTERACTIONS, JOURNAL
 
 EVENT_KEY_BYTES = 16
@@ -58,6 +58,32 @@ def other_key(key: bytes, event_id: str, kind: Kind, event: bytes) -> bytes | No
     if _like_source(event_id) and event != event_key(key, event_id, kind):
         return None
     return former
+
+
+def message_keys(key: bytes, event_id: str) -> tuple[bytes, ...]:
+    """Under which a message may be known that is shown with this id: its producer's, or its place.
+
+    Of the place only as long as `interactions` has not been made again."""
+    return event_key(key, event_id), source_key(key, event_id)
+
+
+def moved_key(
+    old: bytes, new: bytes, event: bytes, entry: JournalEntry, sources: Iterable[str]
+) -> bytes:
+    """What stands under the key `new` for an event that had the key `event` under `old`.
+
+    `sources` are the names that its place may have had. An event whose identity can't be found out
+    gets another one, which is only its own.
+    """
+    kind = cast(Kind, entry.content_type) if is_forgotten(entry) else entry.kind
+    if event == event_key(old, entry.event_id, kind):
+        return event_key(new, entry.event_id, kind)
+    if event == former_event_key(old, entry.event_id):
+        return former_event_key(new, entry.event_id)
+    for source in sources:
+        if event == source_key(old, source):
+            return source_key(new, source)
+    return _identity(new, event.hex(), b"event-moved")
 
 
 def source_key(key: bytes, source: str) -> bytes:

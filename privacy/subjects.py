@@ -198,6 +198,27 @@ class Subjects:
         return Subject(id, creator_id, fan_id, kek, wrapped, key)
 
 
+async def replace(connection: Connection, keyring: Keyring, old: Subject, new: Subject) -> bool:
+    """Let `new` stand for the relationship of `old`, whose key is gone with its row; False when
+    there is no such row. In the caller's transaction."""
+    if await connection.fetchval(_SQL.delete, old.id) is None:
+        return False
+    _, unbound = keyring.wrap_unbound(new.id, new.key)
+    row = [new.id], [new.creator_id], [new.fan_id], [new.kek], [new.wrapped_key], [unbound]
+    return bool(await connection.fetch(_SQL.create, *row))
+
+
+def successor(keyring: Keyring, old: Subject, partitions: int) -> Subject:
+    """A subject for the same relationship in the same partition of the journal, not stored yet."""
+    id = bytearray(uuid.uuid4().bytes)
+    first = int.from_bytes(id[:4], "big")
+    first += journal_partition(old.id, partitions) - first % partitions
+    id[:4] = (first if first < 1 << 32 else first - partitions).to_bytes(4, "big")
+    key = new_key()
+    kek, wrapped = keyring.wrap(bytes(id), (old.creator_id, old.fan_id), key)
+    return Subject(bytes(id), old.creator_id, old.fan_id, kek, wrapped, key)
+
+
 def _tell(closed: dict[Key, SealBroken], locked: dict[Key, SealBroken] | None) -> None:
     if closed and locked is None:
         raise next(iter(closed.values()))

@@ -14,6 +14,8 @@ from schemas.relationship import Relationship
 
 HEADER: Final = "fanmemory-control"
 """Of each control record: its signature, 64 hexadecimal digits."""
+EVENTS_MAX: Final = 100
+"""Messages of one order to forget."""
 UNPROVEN: Final = "is an order that this system has not given"
 
 
@@ -38,13 +40,42 @@ class Erase(
         return self.creator_id, self.fan_id
 
 
+class Forget(
+    msgspec.Struct,
+    frozen=True,
+    rename="camel",
+    tag_field="control",
+    tag="forget",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
+    """Forget some events of this relationship, of those that were sent before."""
+
+    creator_id: str
+    fan_id: str
+    forgetting_id: str
+    """A UUID: an order counts once."""
+    event_ids: tuple[str, ...] = ()
+    """Messages, with what they were edited to."""
+    before: int | None = None
+    """Whatever happened before this time, ms since the epoch."""
+
+    @property
+    def who(self) -> Relationship:
+        return self.creator_id, self.fan_id
+
+
+Order = Erase | Forget
+
 encode_control = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Erase).decode
+_decode = msgspec.json.Decoder(Erase | Forget).decode
 
 
-def decode_control(value: bytes) -> Erase:
+def decode_control(value: bytes) -> Order:
     """Raises `InvalidInput` for what is no order."""
     try:
-        return _decode(value)
+        order: Order = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidInput("$", "is no order that is known") from None
+    return order

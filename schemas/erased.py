@@ -8,17 +8,23 @@ from schemas.errors import InvalidInput
 from schemas.times import Time
 
 KIND: Final = "fan"
+EVENTS: Final = "events"
 
 
-class Erased(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class Erased(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """Value of a record on `erasures`; its key is the erasure's id. Names nobody."""
 
     erasure: str
     subject: str
     """The random id that stood for a relationship: a UUID, like the erasure's."""
     kind: str
-    """`fan`: everything of the subject."""
+    """`fan`: everything of the subject; `events`: some events, and the relationship stands under
+    another subject since."""
     erased_at: Time
+    events: tuple[str, ...] = ()
+    """The forgotten events' keys, in hexadecimal: keyed hashes, whose key was destroyed."""
+    before: int | None = None
+    """Whatever happened before this time, ms since the epoch, was forgotten."""
 
 
 encode_erased = msgspec.json.Encoder().encode

@@ -89,6 +89,25 @@ def entry_of(
     )
 
 
+def forgotten(entry: JournalEntry) -> JournalEntry:
+    """What stands in the place of a forgotten event, so that it does not come back: a delete that
+    names nothing, which no view is moved by. Of the event it keeps the id, its type (in
+    `content_type`) and the place that it came from."""
+    return JournalEntry(
+        event_id=entry.event_id,
+        kind="delete",
+        time=0,
+        content_type=entry.kind,
+        source_partition=entry.source_partition,
+        source_offset=entry.source_offset,
+    )
+
+
+def is_forgotten(entry: JournalEntry) -> bool:
+    """Whether this stands for a forgotten event: a delete that was sent always names something."""
+    return entry.kind == "delete" and entry.details is None
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decode_record = msgspec.msgpack.Decoder(JournalRecord).decode
 _decode_entry = msgspec.msgpack.Decoder(JournalEntry).decode

@@ -15,7 +15,7 @@ import msgspec
 
 from schemas.details import NO_DETAILS, Details
 from schemas.events import Interaction
-from schemas.journal import JournalEntry
+from schemas.journal import JournalEntry, is_forgotten
 from schemas.money import DEFAULT_CURRENCY
 from schemas.times import DAY_MS
 
@@ -24,7 +24,10 @@ STAMPED_MS_MAX: Final = DAY_MS
 
 
 def differs(first: JournalEntry | Interaction, later: JournalEntry | Interaction) -> bool:
-    """Whether `later`, of the same identity, is another event."""
+    """Whether `later`, of the same identity, is another event. Of a forgotten one nobody can tell,
+    and no copy is to be made of what comes after it."""
+    if isinstance(first, JournalEntry) and is_forgotten(first):
+        return False
     return (
         first.kind != later.kind
         or abs(first.time - later.time) > STAMPED_MS_MAX

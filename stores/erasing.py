@@ -19,6 +19,7 @@ forget what it has not confirmed before it vouches for the cache (`drop_left`).
 import asyncio
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -28,9 +29,10 @@ from infra.kafka import partition_of, relationship_key
 from infra.postgres import Connection, Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
+from infra.sql import Queries
 from privacy.control import ControlSigner
 from privacy.keys import Keyring
-from schemas.control import Erase, encode_control
+from schemas.control import Erase, Order, encode_control
 from schemas.erased import KIND, Erased, encode_erased
 from schemas.errors import (
     BrokerUnavailable,
@@ -56,7 +58,6 @@ DROP_SECONDS_MAX: Final = 1.0
 """Postgres may hang: the cache must not run out with it."""
 BROKER_SECONDS_MAX: Final = 3.0
 """Of one round; the next one tries again."""
-_LOCK: Final = 0x66616E6572  # "faner": one worker at a time finishes what is left
 
 
 class _Unfinished(NamedTuple):
@@ -67,7 +68,9 @@ class _Unfinished(NamedTuple):
     unordered: bool
     drops: int
     dropped: int
-    unnoted: Sequence[bytes]
+    unnoted: Sequence[tuple[bytes, bytes | None]]
+    """(subject, what the ledger is to have of it, if that is known)"""
+    order: Order
 
 
 class _Done(NamedTuple):
@@ -78,8 +81,12 @@ class _Done(NamedTuple):
     dropped: list[tuple[bytes, int]]
 
 
-class Eraser:
-    """Belongs to one event loop. Whoever is asked to erase uses `erase`; workers `run` it."""
+class Requests(ABC):
+    """Carries on requests of one kind, erasures or forgettings. Belongs to one event loop."""
+
+    _sql: Queries
+    _lock: int
+    """One worker at a time finishes what is left."""
 
     def __init__(self, settings: Settings, pool: Pool, cache: Cache, keyring: Keyring) -> None:
         self._settings = settings
@@ -100,20 +107,16 @@ class Eraser:
 
     # Whoever was asked.
 
-    async def erase(self, who: Relationship, seconds: float) -> Status:
-        """Erase what is held of a relationship; how far that has got when it is complete, or after
-        so many seconds. Raises `DatabaseUnavailable`: then it may have begun, or not."""
-        id = await erasure.erase(self._pool, self.names, self._settings.journal_partitions, who)
-        fail_point("erase.after_delete")
+    async def _carry_on(self, id: bytes, seconds: float) -> Status:
+        """Do at once what can be done for a request, and say how far it has got."""
         self._asked.add(id)
         if self._going_on is None or self._going_on.done():
             self._going_on = asyncio.create_task(self._go_on())
         return await self._until_complete(id, seconds)
 
+    @abstractmethod
     async def status(self, id: bytes) -> Status | None:
-        """Raises `DatabaseUnavailable`."""
-        async with database_errors():
-            return await erasure.status(self._pool, id)
+        """How far one has got. Raises `DatabaseUnavailable`."""
 
     async def _until_complete(self, id: bytes, seconds: float) -> Status:
         clock = asyncio.get_running_loop().time
@@ -132,7 +135,7 @@ class Eraser:
             asked, self._asked = list(self._asked)[:ROUND_MAX], set(list(self._asked)[ROUND_MAX:])
             try:
                 async with database_errors():
-                    rows = await self._pool.fetch(ERASURE_SQL.unfinished_of, asked)
+                    rows = await self._pool.fetch(self._sql.unfinished_of, asked)
                     done = await self._do(self._opened(rows))
                     async with self._pool.acquire() as connection, connection.transaction():
                         await self._remember(connection, asked, done)
@@ -162,9 +165,9 @@ class Eraser:
     async def finish(self) -> int:
         """One round for whatever is left; how many that were. Raises `DatabaseUnavailable`."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
-            if not await connection.fetchval(ERASURE_SQL.lock, _LOCK):
+            if not await connection.fetchval(self._sql.lock, self._lock):
                 return 0
-            rows = await connection.fetch(ERASURE_SQL.unfinished, ROUND_MAX)
+            rows = await connection.fetch(self._sql.unfinished, ROUND_MAX)
             if rows:
                 done = await self._do(self._opened(rows))
                 await self._remember(connection, [row["erasure"] for row in rows], done)
@@ -175,7 +178,7 @@ class Eraser:
         is done by the next round."""
         try:
             async with asyncio.timeout(DROP_SECONDS_MAX), database_errors():
-                rows = await self._pool.fetch(ERASURE_SQL.undropped, ROUND_MAX)
+                rows = await self._pool.fetch(self._sql.undropped, ROUND_MAX)
                 if rows:
                     done = _Done([], [], [])
                     await self._drop(self._opened(rows), done)
@@ -190,21 +193,27 @@ class Eraser:
         found = []
         for row in rows:
             try:
-                fan_id = self.names.open(row["erasure"], row["kek"], row["sealed"])
+                sealed = self.names.open(row["erasure"], row["kek"], row["sealed"])
             except SealBroken as broken:
                 log.error("an erasure can't go on: %s", broken)  # noqa: TRY400 # no trace needed
                 continue
+            order, unnoted = self._meant(row, sealed)
             found.append(
                 _Unfinished(
                     row["erasure"],
-                    (row["creator_id"], fan_id),
+                    order.who,
                     row["unordered"],
                     row["drops"],
                     row["dropped"],
-                    row["unnoted"],
+                    unnoted,
+                    order,
                 )
             )
         return found
+
+    @abstractmethod
+    def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
+        """The order of a request, and what of it the ledger lacks; `sealed` is opened by now."""
 
     async def _do(self, left: Sequence[_Unfinished]) -> _Done:
         done = _Done([], [], [])
@@ -230,17 +239,17 @@ class Eraser:
             raise BrokerUnavailable from None
 
     async def _note_and_order(self, left: Sequence[_Unfinished], done: _Done) -> None:
-        unnoted = [(one.id, subject) for one in left for subject in one.unnoted]
+        unnoted = [(one.id, *subject) for one in left for subject in one.unnoted]
         if unnoted:
             now = render_time(now_ms())
             records: dict[int, list[Keyed]] = {}
             partitions = await self._producer.partitions(ERASURES.name)
-            for id, subject in unnoted:
+            for id, subject, told in unnoted:
                 key = id_text(id).encode()
-                value = encode_erased(Erased(id_text(id), id_text(subject), KIND, now))
+                value = told or encode_erased(Erased(id_text(id), id_text(subject), KIND, now))
                 records.setdefault(partition_of(key, partitions), []).append((key, value))
             await self._producer.send(ERASURES.name, records)
-            done.noted.extend(subject for _, subject in unnoted)
+            done.noted.extend(subject for _, subject, _ in unnoted)
         unordered = [one for one in left if one.unordered]
         if not unordered:
             return
@@ -266,7 +275,7 @@ class Eraser:
 
     def _order(self, one: _Unfinished) -> Keyed:
         key = relationship_key(*one.who)
-        value = encode_control(Erase(*one.who, id_text(one.id)))
+        value = encode_control(one.order)
         return key, value, [self._signer.header(key, value)]
 
     async def _drop(self, left: Sequence[_Unfinished], done: _Done) -> None:
@@ -279,14 +288,37 @@ class Eraser:
     async def _remember(self, connection: Connection, ids: Sequence[bytes], done: _Done) -> None:
         """In the caller's transaction."""
         if done.noted:
-            await connection.execute(ERASURE_SQL.noted, done.noted)
+            await connection.execute(self._sql.noted, done.noted)
         if done.ordered:
             columns = map(list, zip(*done.ordered, strict=True))
-            await connection.execute(ERASURE_SQL.ordered, *columns)
+            await connection.execute(self._sql.ordered, *columns)
         if done.dropped:
             columns = map(list, zip(*done.dropped, strict=True))
-            await connection.execute(ERASURE_SQL.dropped, *columns)
-        await connection.execute(ERASURE_SQL.complete, ids)
+            await connection.execute(self._sql.dropped, *columns)
+        await connection.execute(self._sql.complete, ids)
+
+
+class Eraser(Requests):
+    """Whoever is asked to erase uses `erase`; workers `run` it."""
+
+    _sql = ERASURE_SQL
+    _lock = 0x66616E6572  # "faner"
+
+    async def erase(self, who: Relationship, seconds: float) -> Status:
+        """Erase what is held of a relationship; how far that has got when it is complete, or after
+        so many seconds. Raises `DatabaseUnavailable`: then it may have begun, or not."""
+        id = await erasure.erase(self._pool, self.names, self._settings.journal_partitions, who)
+        fail_point("erase.after_delete")
+        return await self._carry_on(id, seconds)
+
+    async def status(self, id: bytes) -> Status | None:
+        """Raises `DatabaseUnavailable`."""
+        async with database_errors():
+            return await erasure.status(self._pool, id)
+
+    def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
+        order = Erase(row["creator_id"], sealed, id_text(row["erasure"]))
+        return order, [(subject, None) for subject in row["unnoted"]]
 
 
 def id_text(id: bytes) -> str:

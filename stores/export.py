@@ -25,7 +25,7 @@ from privacy.subjects import Subject
 from schemas.details import Kind
 from schemas.errors import FanNotFound
 from schemas.export import VERSION, Begin, End, Item, Part, Section
-from schemas.journal import JournalEntry
+from schemas.journal import JournalEntry, is_forgotten
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.rendered import render_interaction
@@ -158,6 +158,8 @@ def _events(
     for key in order:
         row = by_key[key]
         entry = open_entry(subject.cipher, subject.id, key, row["body"])
+        if is_forgotten(entry):
+            continue
         source = Position(INTERACTIONS.name, entry.source_partition, entry.source_offset)
         yield {
             "event": msgspec.Raw(render_interaction(who, entry)),

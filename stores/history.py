@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.postgres import Connection
+from infra.postgres import Connection, Executor
 from infra.sql import load_queries
 from privacy.seal import open_if_intact
 from privacy.subjects import Subject
@@ -120,6 +120,23 @@ async def remove_later(connection: Connection, opened: Sequence[OpenedRecord]) -
     rows = [(one.subject, one.other_key, one.offset) for one in opened if one.other_key is not None]
     if rows:
         await connection.execute(_QUERIES.remove_later, *_columns(sorted(rows)))
+
+
+async def bury(connection: Connection, rows: Sequence[HistoryRow]) -> None:
+    """Put these in place of what stands under their keys, which is gone then."""
+    if rows:
+        await connection.execute(_QUERIES.bury, *_columns(rows))
+
+
+async def holds(connection: Executor, subject: bytes, event_keys: Sequence[bytes]) -> set[bytes]:
+    """Those of these event keys that a fan's history has."""
+    rows = await connection.fetch(_QUERIES.holds, subject, event_keys)
+    return {row["event_key"] for row in rows}
+
+
+async def remove(connection: Connection, subject: bytes, event_keys: Sequence[bytes]) -> None:
+    """Remove these of a fan's events."""
+    await connection.execute(_QUERIES.remove, subject, event_keys)
 
 
 async def delete(connection: Connection, subject: bytes) -> int:

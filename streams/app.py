@@ -28,6 +28,7 @@ from schemas.topics import (
 )
 from stores.cache import open_cache
 from stores.erasing import Eraser
+from stores.forgetting import Forgetter
 from stores.indexing import Indexer
 from stores.letters import Letters
 from stores.relay import Relay
@@ -86,8 +87,10 @@ def build_app(settings: Settings) -> Any:
     subjects = Subjects(keyring, settings.subject_cache_max)
     relay = Relay(settings, pool, subjects, (DEAD_LETTERS, INTENT_DEAD_LETTERS, MEMORY_UPDATES))
     eraser = Eraser(settings, pool, cache, keyring)
-    ingest = Ingest(settings, pool, keyring, producer, relay, eraser)
-    project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), eraser)
+    forgetter = Forgetter(settings, pool, cache, keyring)
+    requests = (eraser, forgetter)
+    ingest = Ingest(settings, pool, keyring, producer, relay, *requests)
+    project = Projection(settings, pool, cache, relay, subjects, Letters(keyring), requests)
     intake = IntentIntake(settings, pool, keyring, relay)
 
     app = _faust_app(settings)
@@ -117,7 +120,8 @@ def build_app(settings: Settings) -> Any:
                     await step.leave()
         await producer.stop()
         await relay.stop()
-        await eraser.close()
+        for each in requests:
+            await each.close()
         await cache.close()
         await pool.close()
 
@@ -125,7 +129,7 @@ def build_app(settings: Settings) -> Any:
     app.closing.append(close_resources)
     tasks = (
         relay.run,
-        eraser.run,
+        *(each.run for each in requests),
         Vacuum(settings).run,
         Indexer(pool).run,
         project.refresh_cache,

@@ -18,6 +18,8 @@ harmless.
 
 Orders (`schemas.control`) stand among the events: each is a unit by itself, in one transaction with
 the move past it, so that what is before it is in the journal, and what is behind it is not begun.
+An order to forget some events needs the live views to have what is before it, too
+(`stores.forgetting`): ingest waits a moment for them, else it goes on and the order is given again.
 
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
 to a fan whose key does not open, becomes a dead letter, sealed and with its reason; so does what
@@ -27,6 +29,7 @@ What comes of a suppressed fan is counted and leaves no copy: not in the journal
 either, whether or not it was acceptable.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -39,22 +42,23 @@ from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import Link
 from infra.postgres import Connection, Pool, database_errors
-from infra.producer import BatchProducer, Delivery
+from infra.producer import BATCH_BYTES, BatchProducer, Delivery
 from infra.settings import Settings
 from privacy.control import ControlSigner, is_control
 from privacy.keys import Keyring
 from privacy.seal import event_key, nonces, seal_entry, source_key
 from privacy.subjects import Subject, Subjects, journal_partition
-from schemas.control import UNPROVEN, Erase, decode_control
+from schemas.control import UNPROVEN, Erase, Forget, Order, decode_control
 from schemas.errors import Fenced, InvalidInput, SealBroken
 from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalRecord, encode_record, entry_of
 from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
-from stores import erasure, history, letters, outbox, suppression
+from stores import erasure, forgetting, history, letters, outbox, suppression
 from stores.attempts import REASON, Places
 from stores.erasing import Eraser
+from stores.forgetting import Forgetter, Mover, NotNow
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.letters import Letter, Letters
 from stores.positions import (
@@ -75,6 +79,11 @@ log = logging.getLogger(__name__)
 
 LOG_APPEND_TIME: Final = 1
 """`timestamp_type` of a record whose time the broker gave."""
+FOLD_SECONDS_MAX: Final = 1.0
+"""Ingest waits so long for the views, before an order to forget is put off."""
+FOLD_LOOK_SECONDS: Final = 0.01
+RECORD_OVERHEAD: Final = 64
+"""Bytes of a record of the journal besides its value, at most."""
 KEY_LACKING = "this fan's key does not open"
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
 
@@ -122,11 +131,13 @@ class Ingest(Positioned):
         producer: BatchProducer,
         relay: Relay,
         eraser: Eraser,
+        forgetter: Forgetter,
     ) -> None:
         super().__init__(pool, INTERACTIONS.name)
         self._producer = producer
         self._relay = relay
         self._eraser = eraser
+        self._forgetter = forgetter
         self._signer = ControlSigner(keyring)
         self._subjects = Subjects(keyring, settings.subject_cache_max)
         self._journal_partitions = settings.journal_partitions
@@ -148,6 +159,9 @@ class Ingest(Positioned):
         self._healer = IntakeHealer(settings, pool, self.positions)
         self._keyring = keyring
         self._letters = Letters(keyring)
+        self._mover = Mover(
+            keyring, eraser.names, self._journal_partitions, self._limits, self._append
+        )
 
     async def claim(self, partitions: Sequence[int]) -> None:
         found = await self._producer.partitions(JOURNAL.name)
@@ -224,13 +238,15 @@ class Ingest(Positioned):
             for unit, order in self._units(part, aside):
                 if order is None:
                     await self._apply(unit, aside)
+                elif isinstance(order, Erase):
+                    await self._erase(unit[0], order)
                 else:
-                    await self._obey(unit[0], order)
+                    await self._forget(unit[0], order)
                 self.positions.moved(unit)
 
     def _units(
         self, batches: Sequence[Batch], aside: Places
-    ) -> Iterator[tuple[list[Batch], Erase | None]]:
+    ) -> Iterator[tuple[list[Batch], Order | None]]:
         """Events together, each order by itself, in the order of each partition."""
         left = list(batches)
         while left:
@@ -255,7 +271,7 @@ class Ingest(Positioned):
                 yield [one], order
             left = later
 
-    def _first_order(self, batch: Batch, aside: Places) -> tuple[int, Erase | None]:
+    def _first_order(self, batch: Batch, aside: Places) -> tuple[int, Order | None]:
         for at, record in enumerate(batch.records):
             if record.headers and is_control(record.headers):
                 key, value = record.key or b"", record.value or b""
@@ -264,11 +280,9 @@ class Ingest(Positioned):
                     return at, decode_control(value)
         return len(batch.records), None
 
-    async def _obey(self, batch: Batch, order: Erase) -> None:
+    async def _erase(self, batch: Batch, order: Erase) -> None:
         """Erase, and move past the order, in one transaction."""
-        record, who = batch.records[0], order.who
-        place = Position(INTERACTIONS.name, record.partition, record.offset)
-        held = self.positions.held.get(batch.partition)
+        who, place = order.who, _place(batch)
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             await self.positions.advance(connection, [batch])
             taken = await erasure.take(
@@ -279,10 +293,7 @@ class Ingest(Positioned):
                 who,
                 place,
             )
-            if held is None or place.offset >= held.counted:
-                await count_control(
-                    connection, INTAKE_GENERATION, INTERACTIONS.name, batch.partition
-                )
+            await self._count_order(connection, place)
             if taken.fresh and taken.held:
                 await outbox.write(connection, [outbox.erased(who, place, now_ms())])
         self.counts.became([("control", 1)])
@@ -290,6 +301,64 @@ class Ingest(Positioned):
         self._subjects.forget(who)
         self._eraser.wake()
         self._relay.wake(MEMORY_UPDATES.name)
+
+    async def _forget(self, batch: Batch, order: Forget) -> None:
+        """Move the fan to a new subject, without what is to be forgotten, and past the order, in
+        one transaction; past the order only, when the views are too far behind."""
+        place = _place(batch)
+        ready = await self._folded(order.who)
+        while True:
+            try:
+                async with (
+                    database_errors(),
+                    self._pool.acquire() as connection,
+                    connection.transaction(),
+                ):
+                    await self.positions.advance(connection, [batch])
+                    await self._count_order(connection, place)
+                    if ready:
+                        logs = {p: one.boundaries for p, one in self.positions.held.items()}
+                        await self._mover.take(connection, order, place, logs)
+                    else:
+                        await forgetting.postpone(connection, self._eraser.names, order, place)
+                break
+            except NotNow:
+                ready = False
+        fail_point("ingest.after_forget")
+        self._subjects.forget(order.who)
+        self._forgetter.wake()
+        self._relay.wake(MEMORY_UPDATES.name)
+
+    async def _folded(self, who: Relationship) -> bool:
+        """Wait, a moment at most, for the live views to have what stands before an order."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + FOLD_SECONDS_MAX
+        while True:
+            async with database_errors(), self._pool.acquire() as connection:
+                partition = await forgetting.partition_of(connection, who, self._journal_partitions)
+                if partition is None or await forgetting.is_folded(connection, partition):
+                    return True
+            if clock() >= until:
+                return False
+            await asyncio.sleep(FOLD_LOOK_SECONDS)
+
+    async def _append(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> list[int]:
+        """Append to a partition of the journal; the offset of each. Raises `BrokerUnavailable`,
+        and `NotNow` when the broker will never take one."""
+        offsets: list[int] = []
+        for batch in _batches(records):
+            delivery = Delivery()
+            await self._producer.send(JOURNAL.name, {partition: batch}, delivery)
+            last = delivery.last.get(partition)
+            if delivery.refused or last is None:
+                raise NotNow
+            offsets += range(last + 1 - len(batch), last + 1)
+        return offsets
+
+    async def _count_order(self, connection: Connection, place: Position) -> None:
+        held = self.positions.held.get(place.partition)
+        if held is None or place.offset >= held.counted:
+            await count_control(connection, INTAKE_GENERATION, INTERACTIONS.name, place.partition)
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         intake = self._validate(batches, aside)
@@ -605,6 +674,25 @@ class Ingest(Positioned):
             held = self.positions.held.get(partition)
             if held is None or offset >= held.counted:
                 yield partition, one.reason
+
+
+def _place(batch: Batch) -> Position:
+    record = batch.records[0]
+    return Position(INTERACTIONS.name, record.partition, record.offset)
+
+
+def _batches(records: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Each so small that the broker gives its records offsets without a gap."""
+    batch: list[tuple[bytes, bytes]] = []
+    size = 0
+    for key, value in records:
+        size += len(value) + RECORD_OVERHEAD
+        if batch and size > BATCH_BYTES // 2:
+            yield batch
+            batch, size = [], len(value) + RECORD_OVERHEAD
+        batch.append((key, value))
+    if batch:
+        yield batch
 
 
 def arrived(record: Any) -> int:

@@ -37,7 +37,7 @@ from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import corrections, generations, history, letters, outbox, quarantine, states
 from stores.attempts import REASON, Places
 from stores.cache import Cache
-from stores.erasing import Eraser
+from stores.erasing import Requests
 from stores.folding import (
     Folded,
     FramedBatch,
@@ -72,11 +72,11 @@ class Projection(Positioned):
         relay: Relay,
         subjects: Subjects,
         letters: Letters,
-        eraser: Eraser,
+        requests: Sequence[Requests],
     ) -> None:
         super().__init__(pool, JOURNAL.name)
         self._letters = letters
-        self._eraser = eraser
+        self._requests = requests
         self._subjects = subjects
         self._limits = Limits.of(settings)
         self._relay = relay
@@ -183,7 +183,8 @@ class Projection(Positioned):
         """Once a second: bring Redis back when it was away, keep our positions known to it."""
         while True:
             await asyncio.sleep(CACHE_PAUSE_SECONDS)
-            await self._eraser.drop_left()
+            for one in self._requests:
+                await one.drop_left()
             await self._cache_writer.refresh()
 
     async def _live_generation(self, connection: Connection) -> int:

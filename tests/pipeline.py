@@ -40,6 +40,7 @@ from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
 from stores.cache import Cache, open_cache
 from stores.cached import Remembered, remembered
 from stores.erasing import Eraser
+from stores.forgetting import Forgetter
 from stores.letters import keys_of
 from stores.snapshot import open_snapshot
 from stores.store import Store
@@ -510,6 +511,20 @@ async def eraser_of(pipeline: Pipeline, **changes: object) -> AsyncIterator[Eras
             yield eraser
         finally:
             await eraser.close()
+            await pool.close()
+
+
+@asynccontextmanager
+async def forgetter_of(pipeline: Pipeline, **changes: object) -> AsyncIterator[Forgetter]:
+    """The same for events."""
+    settings = pipeline.settings.model_copy(update=changes)
+    pool = await open_pool(settings.postgres_url)
+    async with Pipeline(settings, pipeline.logs).stores() as (cache, _):
+        forgetter = Forgetter(settings, pool, cache, pipeline.keyring)
+        try:
+            yield forgetter
+        finally:
+            await forgetter.close()
             await pool.close()
 
 

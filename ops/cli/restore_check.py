@@ -25,12 +25,12 @@ def restore_check(data: Path, as_json: bool) -> None:
     settings = discover.with_kafka(data, Settings())
     settings = settings.model_copy(update={"postgres_url": discover.postgres_url(data, settings)})
     found = asyncio.run(_compare(settings))
-    left = len(found.subjects)
+    left = len(found.subjects) + len(found.forgetting)
     if as_json:
         print_json({"ledger": found.read, "toForget": left})
     else:
         click.echo(
-            f"{found.read:,} records of the ledger; {left:,} fans have to be forgotten again"
+            f"{found.read:,} records of the ledger; {left:,} fans have to be forgotten again, or a part of"
         )
     sys.exit(bool(left))
 

@@ -25,6 +25,10 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::byt
 ON CONFLICT (creator_id, fan_id) DO NOTHING
 RETURNING subject, kek, wrapped_key;
 
+-- A subject with its key.
+-- name: delete
+DELETE FROM subject WHERE subject = $1 RETURNING subject;
+
 -- A key-encryption key that subjects are wrapped under and that is not among these.
 -- name: find_other_kek
 SELECT kek FROM subject WHERE kek <> ALL ($1::text[]) LIMIT 1;

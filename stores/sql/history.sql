@@ -34,6 +34,23 @@ USING unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS w (subject, event_key, "o
 WHERE i.subject = w.subject AND i.event_key = w.event_key AND i."offset" > w."offset"
     AND NOT i.message AND NOT i.indirect;
 
+-- What stands for forgotten events, in their place.
+-- name: bury
+INSERT INTO interaction AS i
+    (subject, event_key, partition, "offset", time, message, body, indirect)
+SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
+    $6::boolean[], $7::bytea[], $8::boolean[])
+ON CONFLICT (subject, event_key) DO UPDATE SET time = excluded.time, message = excluded.message,
+    body = excluded.body, indirect = excluded.indirect, edited_by = NULL;
+
+-- Which of these events a fan has.
+-- name: holds
+SELECT event_key FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
+
+-- Some events of a fan.
+-- name: remove
+DELETE FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
+
 -- Everything of a subject.
 -- name: delete
 WITH gone AS (DELETE FROM interaction WHERE subject = $1 RETURNING 1) SELECT count(*) FROM gone;

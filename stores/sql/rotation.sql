@@ -4,6 +4,7 @@
 -- name: keks
 SELECT kek FROM subject UNION SELECT kek FROM platform_connection UNION SELECT kek FROM suppression_key
 UNION SELECT kek FROM creator_key UNION SELECT kek FROM erasure WHERE kek IS NOT NULL
+UNION SELECT kek FROM forgetting WHERE kek IS NOT NULL
 UNION SELECT kek FROM day_key;
 
 -- How many subjects are wrapped by another key.
@@ -67,7 +68,8 @@ WHERE e.erasure = x.erasure AND e.sealed = x.known;
 
 -- Waits for transactions that wrap anything, and keeps others from it until the commit.
 -- name: hold
-LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure, day_key
+LOCK TABLE subject, creator_key, platform_connection, suppression_key, erasure, forgetting,
+    day_key
     IN SHARE ROW EXCLUSIVE MODE;
 
 -- What each key wraps in these tables.
@@ -81,6 +83,8 @@ UNION ALL
 SELECT kek, 'suppressions', count(*) FROM suppression_key GROUP BY kek
 UNION ALL
 SELECT kek, 'pending erasures', count(*) FROM erasure WHERE kek IS NOT NULL GROUP BY kek
+UNION ALL
+SELECT kek, 'pending forgettings', count(*) FROM forgetting WHERE kek IS NOT NULL GROUP BY kek
 UNION ALL
 SELECT kek, 'days of dead letters', count(*) FROM day_key GROUP BY kek;
 

@@ -33,3 +33,15 @@ DELETE FROM hold WHERE subject = $1;
 -- The intents, and the last trace of whom they were about.
 -- name: scrub_workflows_of
 UPDATE workflow SET intent = NULL, subject = NULL, epoch = epoch + 1 WHERE subject = $1;
+
+-- The fan stands under another subject since.
+-- name: move_slot_of
+UPDATE send_slot SET subject = $2 WHERE subject = $1;
+
+-- The same of the AI's silence.
+-- name: move_hold_of
+UPDATE hold SET subject = $2 WHERE subject = $1;
+
+-- The same of costs.
+-- name: move_usage_of
+UPDATE usage SET subject = $2 WHERE subject = $1;

@@ -29,3 +29,12 @@ async def erase(connection: Connection, subject: bytes) -> int:
     await connection.execute(_QUERIES.drop_hold_of, subject)
     await connection.execute(_QUERIES.scrub_workflows_of, subject)
     return ended
+
+
+async def move(connection: Connection, old: bytes, new: bytes) -> int:
+    """Let what names no event go on for the fan's new subject: the AI's silence, when the last
+    message was sent, and costs. The rest may quote what was forgotten, and is scrubbed."""
+    await connection.execute(_QUERIES.move_slot_of, old, new)
+    await connection.execute(_QUERIES.move_hold_of, old, new)
+    await connection.execute(_QUERIES.move_usage_of, old, new)
+    return await erase(connection, old)
