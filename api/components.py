@@ -18,6 +18,7 @@ from privacy.cursors import Cursors
 from privacy.keys import Keyring
 from stores.cache import Cache, open_cache
 from stores.erasing import Eraser
+from stores.forgetting import Forgetter
 from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.segments import Segments
@@ -45,6 +46,7 @@ class Components:
     limits: Limits
     suppressed: Suppressed
     eraser: Eraser
+    forgetter: Forgetter
     feed: Feed
     streams: Room
     """Of streams."""
@@ -56,6 +58,7 @@ class Components:
         await self.feed.close()
         await self.suppressed.close()
         await self.eraser.close()
+        await self.forgetter.close()
         await self.publisher.close()
         await self.origins.close()
         await self.lag.close()
@@ -115,6 +118,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         limits,
         suppressed,
         Eraser(settings, pool, cache, keyring),
+        Forgetter(settings, pool, cache, keyring),
         Feed(settings, metrics),
         Room(settings.streams_max, "streams", "open"),
         Tickets(keyring, cache, memory.cache_guard),

@@ -71,6 +71,8 @@ TICKET: Final = Parameter("ticket", "In place of a token: what `POST stream/tick
 PLATFORM: Final = Parameter("platform", "The platform that delivers.", "path")
 CONNECTION: Final = Parameter("connection", "The id of the creator's connection to it.", "path")
 ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")
+FORGETTING: Final = Parameter("forgetting", "The id of the forgetting.", "path")
+EVENT_ID: Final = Parameter("eventId", "The id of the message.", "path")
 WORKFLOW: Final = Parameter("workflow", "The id of the workflow.", "path")
 STATE: Final = Parameter("state", "Only those in this state.", schema={"type": "string"})
 CURSOR: Final = Parameter("cursor", "`nextCursor` of the page before.")

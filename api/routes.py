@@ -18,7 +18,8 @@ class Routes:
     """The endpoints by path and method. What answers GET answers HEAD too.
 
     A path may have parts in braces (`/things/{id}`); each matches one part of an asked path, never
-    an empty one. Whole paths are looked up first, then those with braces in the table's order.
+    an empty one; `{eventId}`, the last one, whatever is left, as a platform's id may have a slash.
+    Whole paths are looked up first, then those with braces in the table's order.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
@@ -30,7 +31,9 @@ class Routes:
                 methods["HEAD"] = endpoint
         self._whole = {path: methods for path, methods in by_path.items() if "{" not in path}
         self._patterns: list[tuple[re.Pattern[str], Methods]] = [
-            (compile_path(path)[0], methods) for path, methods in by_path.items() if "{" in path
+            (compile_path(path.replace("{eventId}", "{eventId:path}"))[0], methods)
+            for path, methods in by_path.items()
+            if "{" in path
         ]
 
     def find(self, path: str) -> tuple[Methods, dict[str, Any]]:

@@ -134,10 +134,16 @@ def topics_table() -> str:
 
 def holders_table() -> str:
     """Every place that holds something of a fan."""
-    lines = ["| Where | What | Form | How long | What erasing does |", "|---|---|---|---|---|"]
+    lines = [
+        "| Where | What | Form | How long | What erasing does | What forgetting an event does |",
+        "|---|---|---|---|---|---|",
+    ]
     for one in HOLDERS:
         where = f"{one.kind} `{one.name}`"
-        lines.append(f"| {where} | {one.holds} | {one.form} | {one.kept} | {one.erasure} |")
+        lines.append(
+            f"| {where} | {one.holds} | {one.form} | {one.kept} | {one.erasure} |"
+            f" {one.forgetting} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Holders: every place that holds something of a fan, named once, and what erasure does to it.
+"""Holders: every place that holds something of a fan, named once, and what erasing the fan, or
+forgetting some of its events, does to it.
 
 A table, a kind of cache key, a topic or a folder that is not named here fails the build
 (`tests/privacy/test_holders.py`): what nobody lists, nobody erases. `WITHOUT_FANS` are the places
@@ -40,6 +41,8 @@ class Holder:
     """How long, if nobody erases."""
     erasure: str
     """What erasing a fan does to it."""
+    forgetting: str
+    """What forgetting some of a fan's events does to it."""
 
 
 HOLDERS: Final = (
@@ -50,6 +53,8 @@ HOLDERS: Final = (
         "clear",
         "until the fan is erased",
         "the row is deleted, and with it the key of everything that is sealed",
+        "the fan gets a new random id and key; the old row is deleted, and with it the key of all"
+        " that was sealed before",
     ),
     Holder(
         "table",
@@ -58,6 +63,7 @@ HOLDERS: Final = (
         "random ids",
         "until the fan is erased",
         "the row is deleted in every generation, one that is being built included",
+        "the row is deleted, and made anew from what is left",
     ),
     Holder(
         "table",
@@ -66,6 +72,8 @@ HOLDERS: Final = (
         "sealed",
         "until the fan is erased",
         "the rows are deleted",
+        "what is left is sealed again; of a forgotten event its id stays, sealed, so that it does"
+        " not come back",
     ),
     Holder(
         "table",
@@ -74,6 +82,7 @@ HOLDERS: Final = (
         "sealed",
         "until the fan is erased",
         "the fan's rows are deleted",
+        "the fan's rows are deleted; what still can't be folded is set aside again",
     ),
     Holder(
         "table",
@@ -83,6 +92,16 @@ HOLDERS: Final = (
         "keyed hash",
         "without limit",
         "it is the record of it",
+        "nothing",
+    ),
+    Holder(
+        "table",
+        "forgetting",
+        "each forgetting: its creator; the fan and the events' ids, sealed, until it is completed",
+        "clear",
+        "without limit",
+        "nothing: what is not completed yet finds nothing any more",
+        "it is the record of it",
     ),
     Holder(
         "table",
@@ -91,6 +110,7 @@ HOLDERS: Final = (
         "random ids",
         "without limit",
         "it is the record of it",
+        "the old random id, and keyed hashes of the forgotten events' ids, whose key is gone",
     ),
     Holder(
         "table",
@@ -98,6 +118,7 @@ HOLDERS: Final = (
         "what a worker of the first release has not published yet: which views moved",
         "random ids",
         "until it is published",
+        "nothing: the relay drops what belongs to no subject",
         "nothing: the relay drops what belongs to no subject",
     ),
     Holder(
@@ -108,6 +129,7 @@ HOLDERS: Final = (
         "clear",
         "until it is published, at most as long as its topic keeps it",
         "the relay drops what belongs to no subject; that a fan was erased is told with both ids",
+        "the relay drops what belongs to the old random id; that the views moved is told",
     ),
     Holder(
         "table",
@@ -115,6 +137,7 @@ HOLDERS: Final = (
         "the same, of what the broker refuses",
         "random ids",
         "at most as long as its topic keeps it",
+        "the fan's rows are deleted",
         "the fan's rows are deleted",
     ),
     Holder(
@@ -124,6 +147,7 @@ HOLDERS: Final = (
         "keyed hash",
         "until it is lifted",
         "nothing: it has to outlive the fan's memory",
+        "nothing",
     ),
     Holder(
         "table",
@@ -132,6 +156,7 @@ HOLDERS: Final = (
         "sealed",
         "without limit",
         "what is under way ends; the row loses subject and text, and keeps its id and state",
+        "the same as erasing: what is under way could quote the event, and ends",
     ),
     Holder(
         "table",
@@ -140,6 +165,7 @@ HOLDERS: Final = (
         "sealed",
         "without limit",
         "the text is deleted",
+        "the same as erasing: the text could quote the event, and is deleted",
     ),
     Holder(
         "table",
@@ -148,6 +174,7 @@ HOLDERS: Final = (
         "sealed",
         "without limit",
         "what they wrote is deleted",
+        "the same as erasing: what they wrote could quote the event, and is deleted",
     ),
     Holder(
         "table",
@@ -156,6 +183,7 @@ HOLDERS: Final = (
         "random ids",
         "without limit",
         "the row loses its subject",
+        "the row gets the new random id",
     ),
     Holder(
         "table",
@@ -164,6 +192,7 @@ HOLDERS: Final = (
         "random ids",
         "until the fan is erased",
         "the row is deleted",
+        "the row gets the new random id",
     ),
     Holder(
         "table",
@@ -172,6 +201,7 @@ HOLDERS: Final = (
         "random ids",
         "until the fan is erased",
         "the row is deleted",
+        "the row gets the new random id: the AI stays silent",
     ),
     Holder(
         "cache",
@@ -179,6 +209,7 @@ HOLDERS: Final = (
         "a fan's state, newest messages (sealed) and wrapped key, or the lease of who fills it",
         "sealed",
         "FANMEMORY_CACHE_TTL_SECONDS after it was last moved",
+        "the entry is dropped, with every lease",
         "the entry is dropped, with every lease",
     ),
     Holder(
@@ -188,6 +219,7 @@ HOLDERS: Final = (
         "keyed hash",
         "some seconds",
         "nothing: it expires",
+        "nothing: it expires",
     ),
     Holder(
         "cache",
@@ -196,6 +228,7 @@ HOLDERS: Final = (
         "keyed hash",
         "a minute",
         "nothing: no fan is named or asks",
+        "nothing",
     ),
     Holder(
         "topic",
@@ -204,6 +237,7 @@ HOLDERS: Final = (
         "clear",
         "3 days",
         "retention removes it; `fanmemory topics trim` removes what ingest has read at once",
+        "retention removes the event; `fanmemory topics trim` removes what ingest has read at once",
     ),
     Holder(
         "topic",
@@ -212,6 +246,7 @@ HOLDERS: Final = (
         "sealed",
         "14 days",
         "nothing can open the fan's letters; a day's key is destroyed when its letters are gone",
+        "nothing can open the fan's letters of before any more, whatever they hold",
     ),
     Holder(
         "topic",
@@ -220,6 +255,7 @@ HOLDERS: Final = (
         "sealed",
         "without limit",
         "nothing can open it once the key is gone",
+        "nothing can open what stands there; what is left is written again, sealed anew",
     ),
     Holder(
         "topic",
@@ -228,6 +264,7 @@ HOLDERS: Final = (
         "clear",
         "1 day",
         "one more record tells those who copied something; retention removes it and all others",
+        "one more record says that every view moved",
     ),
     Holder(
         "topic",
@@ -236,6 +273,7 @@ HOLDERS: Final = (
         "random ids",
         "without limit",
         "it is the record of it, outside the database",
+        "the old random id, and keyed hashes of the forgotten events' ids, whose key is gone",
     ),
     Holder(
         "topic",
@@ -243,6 +281,7 @@ HOLDERS: Final = (
         "what the LLM agent is asked to do, with both ids",
         "clear",
         "3 days",
+        "retention removes it",
         "retention removes it",
     ),
     Holder(
@@ -253,6 +292,7 @@ HOLDERS: Final = (
         "sealed",
         "14 days",
         "nothing can open the fan's letters; a day's key is destroyed when its letters are gone",
+        "nothing can open the fan's letters of before any more, whatever they hold",
     ),
     Holder(
         "topic",
@@ -260,6 +300,7 @@ HOLDERS: Final = (
         "what was composed or sent, by the workflow's id, without the fan's",
         "clear",
         "14 days",
+        "retention removes it",
         "retention removes it",
     ),
     Holder(
@@ -269,6 +310,7 @@ HOLDERS: Final = (
         "clear",
         "as each topic",
         "as each topic; a segment goes when its newest record is old enough",
+        "as each topic",
     ),
     Holder(
         "folder",
@@ -276,6 +318,7 @@ HOLDERS: Final = (
         "the tables, their dead rows until vacuum, and the write-ahead log until it is recycled",
         "clear",
         "as each table",
+        "as each table; vacuum and checkpoints overwrite what was deleted",
         "as each table; vacuum and checkpoints overwrite what was deleted",
     ),
     Holder(
@@ -285,6 +328,7 @@ HOLDERS: Final = (
         "clear",
         "until the import ends",
         "nothing: erase after the import",
+        "nothing: forget after the import",
     ),
     Holder(
         "folder",
@@ -293,6 +337,7 @@ HOLDERS: Final = (
         "sealed",
         "until the rebuild ends",
         "nothing can open it once the key is gone",
+        "nothing can open what it holds of before",
     ),
     Holder(
         "folder",
@@ -301,6 +346,7 @@ HOLDERS: Final = (
         "sealed",
         "until the verify ends",
         "nothing can open it once the key is gone",
+        "nothing can open what it holds of before",
     ),
 )
 

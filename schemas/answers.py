@@ -76,6 +76,31 @@ class Cleared(Body, frozen=True, gc=False):
     """The same: `GET erasures/{erasure}/receipt`."""
 
 
+class Forgetting(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """How far a forgetting of some events has got."""
+
+    forgetting_id: str
+    requested: Time
+    ordered: Time | None
+    """When the order was given, behind what was on its way; null: not yet."""
+    completed: Time | None
+    """When the views were those of a world without the events, their key was destroyed, and every
+    copy confirmed; null: not yet."""
+    events: int
+    """How many were forgotten, as far as that is known: a message, and what it was edited to."""
+    waits_for: list[Waiting]
+    """What has not confirmed yet."""
+
+
+class Forgotten(Body, frozen=True, gc=False):
+    """The message is not held any more."""
+
+    success: Literal[True]
+    message: str
+    timestamp: Time
+    forgetting_id: str
+
+
 class Taken(Body, frozen=True, gc=False):
     """The brokers have what a platform delivered."""
 

@@ -170,6 +170,22 @@ class ErasureNotFound(FanMemoryError):
     hint = "Use the id that DELETE /api/of-memory/clear answered to this creator."
 
 
+class ForgettingNotFound(FanMemoryError):
+    """Forgetting not found"""
+
+    status = 404
+    type = "NOT_FOUND"
+    hint = "Use the id that DELETE /api/of-memory/messages/{eventId} answered to this creator."
+
+
+class MessageNotFound(FanMemoryError):
+    """Message not found"""
+
+    status = 404
+    type = "NOT_FOUND"
+    hint = "No message with this id is remembered of this fan with this creator."
+
+
 class RouteNotFound(FanMemoryError):
     """No such route"""
 

@@ -32,6 +32,7 @@ receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash
 erasure      deletes what is held of a fan, at once and in order; how far each has got
 erasing      carries an erasure on outside Postgres: ledger, order, cache
+forgetting   moves a fan to a new subject without some events; carries that on; `moving` is pure
 workflows    intents, drafts, approvals, sends, budgets
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL

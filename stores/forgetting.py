@@ -32,7 +32,8 @@ from typing import Any, Final, NamedTuple
 
 from infra.clock import now_ms
 from infra.failpoints import fail_point
-from infra.postgres import Connection, Executor, database_errors
+from infra.postgres import Connection, Executor, Pool, database_errors
+from infra.settings import Settings
 from infra.sql import load_queries
 from privacy import subjects as mapping
 from privacy.keys import Keyring
@@ -47,6 +48,7 @@ from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import corrections, generations, history, outbox, quarantine, states
+from stores.cache import Cache
 from stores.erasing import Requests, id_text
 from stores.erasure import ERASURE_SQL, Names, Status
 from stores.folding import FramedBatch, fold_whole
@@ -274,17 +276,15 @@ def _buried(one: OpenedRecord, fan: Subject) -> OpenedRecord:
     return one._replace(entry=entry, body=body)
 
 
-async def knows(connection: Executor, fan: Subject, event_ids: Iterable[str]) -> set[str]:
-    """Those of these messages that a fan's history has, or had before they were forgotten."""
-    keys = {key: id for id in event_ids for key in message_keys(fan.key, id)}
-    return {keys[key] for key in await history.holds(connection, fan.id, list(keys))}
-
-
 class Forgetter(Requests):
     """Whoever is asked to forget uses `forget`; workers `run` it."""
 
     _sql = FORGETTING_SQL
     _lock = 0x66616E666F  # "fanfo"
+
+    def __init__(self, settings: Settings, pool: Pool, cache: Cache, keyring: Keyring) -> None:
+        super().__init__(settings, pool, cache, keyring)
+        self._subjects = Subjects(keyring, 1)
 
     async def forget(
         self,
@@ -303,6 +303,18 @@ class Forgetter(Requests):
         async with database_errors():
             await self._pool.execute(FORGETTING_SQL.begin, *_request(self.names, order))
         return await self._carry_on(_id(order), seconds)
+
+    async def knows(self, who: Relationship, event_ids: Iterable[str]) -> set[str]:
+        """Those of these messages that a fan's history has, or had before they were forgotten.
+
+        Raises `DatabaseUnavailable`, and `SealBroken` for a fan whose key does not open.
+        """
+        async with database_errors(), self._pool.acquire() as connection:
+            fan = (await self._subjects.find(connection, [who])).get(who)
+            if fan is None:
+                return set()
+            keys = {key: id for id in event_ids for key in message_keys(fan.key, id)}
+            return {keys[key] for key in await history.holds(connection, fan.id, list(keys))}
 
     async def status(self, id: bytes) -> Status | None:
         """Raises `DatabaseUnavailable`."""

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "doctor": ("ops.cli.services:doctor", "Say what is wrong and what to do."),
     "emit": ("ops.cli.emit:emit", "Publish InteractionEvents from a file."),
     "erase": ("ops.cli.erase:erase", "Erase everything that is held of a fan."),
+    "forget": ("ops.cli.forget:forget", "Forget some messages of a fan."),
     "evaluate": ("ops.cli.analysis:evaluate", "Judge a model on labelled texts."),
     "export": ("ops.cli.export:export", "Write everything that is remembered of a fan."),
     "import": ("ops.cli.imports:import_", "Bring in what a platform exports."),

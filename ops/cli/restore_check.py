@@ -30,8 +30,9 @@ def restore_check(data: Path, as_json: bool) -> None:
         print_json({"ledger": found.read, "toForget": left})
     else:
         click.echo(
-            f"{found.read:,} records of the ledger; {left:,} fans have to be forgotten again, or a part of"
+            f"{found.read:,} records of the ledger; {left:,} fans have to be forgotten again,"
         )
+        click.echo("whole or in part")
     sys.exit(bool(left))
 
 

@@ -11,15 +11,19 @@ INSERT INTO forgetting (erasure, creator_id, kek, sealed, hidden) VALUES ($1, $2
 ON CONFLICT (erasure) DO UPDATE SET hidden = true, taken_at = NULL, completed_at = NULL,
     kek = excluded.kek, sealed = excluded.sealed, drops = forgetting.drops + 1;
 
--- Ingest has come to the order, which counts once; whether its events are out of the views already.
+-- Ingest has come to the order, which counts once: a copy of it changes nothing. The record itself counts
+-- again when it is read again, since the journal had lost what was made of it. Whether the events were out
+-- of the views already.
 -- name: take
 INSERT INTO forgetting AS f
     (erasure, creator_id, kek, sealed, ordered_at, partition, "offset", taken_at)
 VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, clock_timestamp())
 ON CONFLICT (erasure) DO UPDATE SET ordered_at = coalesce(f.ordered_at, clock_timestamp()),
-    partition = excluded.partition, "offset" = excluded."offset", taken_at = clock_timestamp()
+    partition = excluded.partition, "offset" = excluded."offset", taken_at = clock_timestamp(),
+    completed_at = NULL, kek = excluded.kek, sealed = excluded.sealed, hidden = false
 WHERE f.taken_at IS NULL
-RETURNING hidden;
+    OR f.partition = excluded.partition AND f."offset" = excluded."offset"
+RETURNING coalesce((SELECT hidden FROM forgetting WHERE erasure = $1), false);
 
 -- Ingest has come to it, and can't do it yet: it is given again.
 -- name: postpone

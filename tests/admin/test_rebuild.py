@@ -23,6 +23,7 @@ from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import generations
 from stores.erasing import Eraser
+from stores.forgetting import Forgetter
 from stores.letters import Letters
 from stores.migrate import migrate
 from stores.positions import POSITION_SQL
@@ -328,7 +329,7 @@ async def test_a_claim_waits_for_a_switch_and_takes_the_new_generation(quiet: Pi
         relay = Relay(settings, pool, subjects, [MEMORY_UPDATES])
         eraser = Eraser(settings, pool, cache, quiet.keyring)
         letters = Letters(quiet.keyring)
-        project = Projection(settings, pool, cache, relay, subjects, letters, eraser)
+        project = Projection(settings, pool, cache, relay, subjects, letters, [eraser])
         claim = asyncio.create_task(project.claim([0]))
         await quiet.wait_for(waiting)
         await switch.commit()
@@ -396,7 +397,8 @@ async def test_ingest_refuses_a_journal_that_has_grown(quiet: Pipeline) -> None:
             relay = Relay(settings, pool, Subjects(quiet.keyring, 1), [DEAD_LETTERS])
             async with quiet.stores() as (cache, _):
                 eraser = Eraser(settings, pool, cache, quiet.keyring)
-                ingest = Ingest(settings, pool, quiet.keyring, producer, relay, eraser)
+                forgetter = Forgetter(settings, pool, cache, quiet.keyring)
+                ingest = Ingest(settings, pool, quiet.keyring, producer, relay, eraser, forgetter)
                 await ingest.claim([0])
     finally:
         await producer.stop()

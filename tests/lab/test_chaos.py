@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from admin.accounting import Account, wait_until_folded, wait_until_told
-from infra.failpoints import AGENT, ERASING, POINTS
+from infra.failpoints import ALL, POINTS
 from infra.kafka import client_options
 from infra.postgres import connect, connecting, open_pool
 from infra.settings import Settings
@@ -89,7 +89,7 @@ def test_every_named_crash_point_stands_in_the_code_once() -> None:
     found = [
         name for path in sources for name in re.findall(r'fail_point\("(.+?)"\)', path.read_text())
     ]
-    assert sorted(found) == sorted((*POINTS, *ERASING, *AGENT))
+    assert sorted(found) == sorted(ALL)
 
 
 def test_a_run_without_one_of_the_faults_fails() -> None:

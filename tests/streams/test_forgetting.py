@@ -1,14 +1,57 @@
-"""Forgetting a message: the views are those of a world without it, and nothing opens it any more."""
+"""Forgetting messages: the views are those of a world without them, and nothing opens them."""
 
+import asyncio
+import random
 import secrets
+import signal
+import uuid
+from functools import partial
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from admin.accounting import wait_until_told
+from admin.rebuild import drop_former, rebuild
 from admin.verify import verify
+from infra.failpoints import FORGETTING
+from infra.kafka import relationship_key
+from infra.postgres import connecting
+from ops.services.ports import free_port
+from ops.system import environment
+from privacy.control import ControlSigner
+from privacy.seal import open_if_intact
+from privacy.subjects import Subjects
+from schemas.control import Forget, encode_control
+from schemas.dead_letters import decode_dead_letter
+from schemas.erased import EVENTS, decode_erased
+from schemas.errors import FanNotFound, SealBroken
+from schemas.journal import decode_record, is_forgotten
+from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL
+from stores.erasing import id_text
 from stores.erasure import Status
-from tests.pipeline import Pipeline, forgetter_of, message, purchase
+from stores.letters import keys_of
+from stores.past import open_past
+from tests.api.client import running_api
+from tests.cli import fanmemory
+from tests.pipeline import Event, Pipeline, eraser_of, fill, forgetter_of
+from tests.streams.test_corrections import (
+    NOW,
+    START,
+    bought,
+    edit,
+    of,
+    randomly,
+    refund,
+    rendered,
+    said,
+    shown,
+    unsent,
+)
+from views.explain import context_as_of
 
 CREATOR = "creator"
+FANS = 6
 
 
 @pytest.fixture
@@ -18,32 +61,349 @@ def fan() -> str:
 
 
 async def forget(
-    pipeline: Pipeline, fan: str, *ids: str, seconds: float = 20.0, before: int | None = None
+    pipeline: Pipeline, fan: str, *ids: str, seconds: float = 20.0, **changes: object
 ) -> Status:
-    async with forgetter_of(pipeline) as forgetter:
-        status = await forgetter.forget((CREATOR, fan), ids, seconds, before=before)
+    async with forgetter_of(pipeline, **changes) as forgetter:
+        status = await forgetter.forget((CREATOR, fan), ids, seconds)
     pipeline.sent += 1
     return status
 
 
-async def test_the_views_are_those_of_a_world_without_it(running: Pipeline, fan: str) -> None:
-    events = [message(fan, n) for n in range(5)] + [purchase(fan, 7, 20.0)]
-    twin = [event | {"fanId": f"{fan}-twin"} for event in events if event["eventId"] != "e2"]
-    await running.publish(*events, *twin)
+async def completed(pipeline: Pipeline, status: Status) -> Status:
+    async with forgetter_of(pipeline) as forgetter:
+
+        async def done() -> Status | None:
+            found = await forgetter.status(status.erasure)
+            return found if found is not None and found.completed_at is not None else None
+
+        found: Status = await pipeline.wait_for(done)
+        return found
+
+
+async def remembered(pipeline: Pipeline, fan: str) -> list[str]:
+    """The ids of what is in a fan's history, in order."""
+    async with pipeline.stores() as (_, store):
+        history = await store.history(CREATOR, fan, 2_000)
+    return [entry.event_id for _, entry in history if not is_forgotten(entry)]
+
+
+async def opened_everywhere(pipeline: Pipeline) -> list[bytes]:
+    """All that every key which there is opens of journal, history, quarantine and letters."""
+    found = []
+    async with connecting(pipeline.settings.postgres_url) as connection:
+        ids = [row["subject"] for row in await connection.fetch("SELECT subject FROM subject")]
+        keys = await Subjects(pipeline.keyring, 1 << 20).lookup(connection, ids)
+        bodies = [
+            (record.event_key, record.sealed)
+            for raw in await pipeline.records(JOURNAL.name)
+            for record in [decode_record(raw.value)]
+        ]
+        rows = await connection.fetch("SELECT event_key, body FROM interaction")
+        bodies += [(row["event_key"], row["body"]) for row in rows]
+        for one in keys.values():
+            for key, body in bodies:
+                entry = open_if_intact(one.cipher, one.id, key, body)
+                if entry is not None and entry.content is not None:
+                    found.append(entry.content.encode())
+        async with pipeline.stores() as (_, store):
+            await wait_until_told(store, 20.0)
+        records = await pipeline.records(DEAD_LETTERS.name)
+        letters = [decode_dead_letter(one.value) for one in records]
+        known = await keys_of(connection, pipeline.keyring, letters)
+        for letter in letters:
+            try:
+                found.append(known.open(letter) or b"")
+            except SealBroken:
+                continue
+    return found
+
+
+async def test_the_context_is_that_of_a_world_without_them(running: Pipeline) -> None:
+    """Live, as of any time, and built again; of histories with edits, refunds and unsent messages,
+    and of events that come later, once more or with another text."""
+    rng = random.Random(12)
+    names = [f"without {secrets.token_hex(3)} {number}" for number in range(FANS)]
+    gone: dict[str, set[str]] = {}
+    worlds: dict[str, tuple[list[Event], list[Event]]] = {}
+    for name in names:
+        events = [*randomly(rng), *randomly(rng)[:3]]
+        messages = sorted({one["eventId"] for one in events if one["type"] == "message"})
+        chosen = set(rng.sample(messages, 3))
+        gone[name] = set(chosen)
+        for _ in events:
+            chosen |= {
+                one["eventId"]
+                for one in events
+                if one["type"] == "message" and one.get("replaces") in chosen
+            }
+        clean = [one for one in events if one["type"] != "message" or one["eventId"] not in chosen]
+        worlds[name] = events, clean
+        await running.publish(*of(name, events), *of(f"clean {name}", clean))
     await running.drained()
+    for name in names:
+        status = await forget(running, name, *gone[name])
+        assert (status.waits_for, status.subjects) == ([], 1)
+    for name, (events, _) in worlds.items():
+        more = [said(900), refund(901, "p9", 4)]
+        again = [one for one in events if one["eventId"] in gone[name]]
+        changed = [one | {"content": "something else"} for one in again if "content" in one]
+        await running.publish(*of(name, [*again, *changed, *more]), *of(f"clean {name}", more))
+    await running.drained()
+
+    async def compare() -> None:
+        past = await open_past(running.settings, running.keyring)
+        try:
+            async with running.stores() as (_, store):
+                for name in names:
+                    live = await shown(store, name)
+                    assert live == await shown(store, f"clean {name}"), worlds[name]
+                    for time in (START + 3000, START + 9000, START + 22_000, NOW):
+                        seen = []
+                        for fan in (name, f"clean {name}"):
+                            at = partial(as_of, (CREATOR, fan), time)
+                            context = await past.fold(CREATOR, fan, at)
+                            seen.append(None if context is None else rendered(context, fan))
+                        assert seen[0] == seen[1]
+        finally:
+            await past.close()
+        report = await verify(running.settings, processes=1)
+        assert (report.differences, report.not_compared) == ((), ())
+
+    await compare()
+    await rebuild(running.settings, processes=1)
+    await drop_former(running.settings)
+    await running.publish(*of("after the switch", [said(1)]))
+    await running.drained()
+    await compare()
+
+
+def as_of(who: tuple[str, str], time: int, known: Any) -> Any:
+    return context_as_of(*who, known, time)
+
+
+async def test_no_key_that_is_left_opens_it_anywhere(running: Pipeline, fan: str) -> None:
+    secret, stays = secrets.token_hex(16), secrets.token_hex(16)
+    conflict = said(2, content=f"another {secret}")
+    await running.publish(
+        *of(fan, [said(1, content=stays), said(2, content=secret), edit(3, "e2", f"as {secret}")])
+    )
+    await running.publish(*of(fan, [conflict]))
+    await running.drained()
+    before = b"\n".join(await opened_everywhere(running))
+    assert before.count(secret.encode()) >= 5  # journal, history, and the conflict's letter
+    (old,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
 
     status = await forget(running, fan, "e2")
 
-    assert (status.waits_for, status.subjects, status.events) == ([], 1, 1)
+    assert (status.completed_at is not None, status.events) == (True, 2)
+    after = b"\n".join(await opened_everywhere(running))
+    assert secret.encode() not in after
+    assert after.count(stays.encode()) == 2  # history and journal
+    (new,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    assert new["subject"] != old["subject"]
+    assert await remembered(running, fan) == ["e1"]
+    noted = [decode_erased(one.value) for one in await running.records(ERASURES.name)]
+    (ledger,) = [one for one in noted if one.subject == str(old["subject"])]
+    assert (ledger.kind, len(ledger.events), ledger.before) == (EVENTS, 2, None)
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.forgettings.WAIT_SECONDS", 20.0)  # on a busy machine
+    settings = running.settings.model_copy(update={"request_seconds_max": 30.0})
+    odd = "m/1?x=ü &"
+    events = [said(1), said(2, eventId=odd), said(3), {**said(4), "eventId": None}, bought(5)]
+    await running.publish(*of(fan, events), *of(f"{fan}-other", [said(9)]))
     await running.drained()
-    report = await verify(running.settings, processes=1)
-    assert (report.differences, report.not_compared) == ((), ())
+    (place,) = [one for one in await remembered(running, fan) if one.startswith("interactions-")]
+    async with running.stores() as (cache, store), running_api(settings) as api:
+        query = {"fanId": fan, "creatorId": CREATOR}
+        headers = {"Authorization": f"Bearer {api.token(CREATOR)}"}
+
+        async def ask(event_id: str, **changes: Any) -> Any:
+            path = f"/api/of-memory/messages/{quote(event_id, safe='')}"
+            given = {"params": query, "headers": headers} | changes
+            return await api.ask("DELETE", path, **given)
+
+        for wrong in ("e9", "p5", "e77"):  # another fan's, a purchase's, nobody's
+            answer = await ask(wrong)
+            assert (answer.status, answer.body["error"]) == (404, "Message not found")
+        assert (await ask("e1", params=query | {"fanId": "nobody"})).status == 404
+        theirs = {"Authorization": f"Bearer {api.token('somebody')}"}
+        assert (await ask("e1", headers=theirs)).status == 403
+        assert (await ask("e1", params=query | {"creatorId": "somebody"})).status == 403
+        mine = query | {"creatorId": "somebody"}
+        assert (await ask("e1", params=mine, headers=theirs)).status == 404
+        assert (await ask("%00")).status == 404
+        assert (await ask("x" * 256)).status == 400
+        assert await remembered(running, fan) == ["e1", odd, "e3", place, "p5"]
+
+        async def warm() -> bool:
+            await fill(cache, store, CREATOR, fan)
+            return await cache.read(CREATOR, fan) is not None
+
+        await running.wait_for(warm)
+        for event_id in (odd, place, "e1", "e1"):
+            answer = await ask(event_id)
+            running.sent += 1
+            assert (answer.status, answer.body["success"]) == (200, True)
+            assert answer.body["message"] == "Message forgotten successfully"
+            path = f"/api/of-memory/forgettings/{answer.body['forgettingId']}"
+            status = (await api.ask("GET", path, headers=headers)).body["data"]
+            assert status["waitsFor"] == []
+            assert status["requested"] <= status["ordered"] <= status["completed"]
+            assert (await api.ask("GET", path, headers=theirs)).status == 404
+        assert status["events"] == 0  # once more, and nothing was there
+        for nothing in (uuid.uuid4(), "no-id"):
+            path = f"/api/of-memory/forgettings/{nothing}"
+            assert (await api.ask("GET", path, headers=headers)).status == 404
+        found = await api.ask("GET", "/api/of-memory/context", params=query, headers=headers)
+        assert [one["id"] for one in found.body["data"]["recentMessages"]] == ["e3"]
+        assert found.body["data"]["engagementMetrics"]["totalPurchases"] == 1
+    assert await remembered(running, fan) == ["e3", "p5"]
+    await running.drained()
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_an_order_that_is_forged_altered_or_repeated_changes_nothing(
+    running: Pipeline, fan: str
+) -> None:
+    await running.publish(*of(fan, [said(1), said(2)]))
+    before = await running.drained()
+    key, signer = relationship_key(CREATOR, fan), ControlSigner(running.keyring)
+    value = encode_control(Forget(CREATOR, fan, str(uuid.uuid4()), ("e1",)))
+    more = encode_control(Forget(CREATOR, fan, str(uuid.uuid4()), ("e1", "e2")))
+    forged = [
+        (key, value, []),
+        (key, value, [signer.header(relationship_key(CREATOR, "another"), value)]),
+        (key, more, [signer.header(key, value)]),
+    ]
+    async with running.producer() as producer:
+        for record in forged:
+            await producer.send_and_wait(
+                INTERACTIONS.name, record[1], key=record[0], headers=record[2]
+            )
+    running.sent += len(forged)
+    after = await running.drained()
+    assert after.dead_letters - before.dead_letters == len(forged)
+    assert await remembered(running, fan) == ["e1", "e2"]
+
+    status = await forget(running, fan, "e1")
+    (order,) = [
+        one
+        for one in await running.records(INTERACTIONS.name)
+        if id_text(status.erasure).encode() in one.value
+    ]
+    (mapped,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    async with running.producer() as producer:
+        await producer.send_and_wait(
+            INTERACTIONS.name, order.value, key=order.key, headers=list(order.headers)
+        )
+    running.sent += 1
+    await running.drained()
+    (same,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
+    assert same["subject"] == mapped["subject"]
+    assert (await completed(running, status)).events == 1
+
+
+async def test_after_an_erasure_there_is_nothing_to_forget(running: Pipeline, fan: str) -> None:
+    await running.publish(*of(fan, [said(1)]))
+    await running.drained()
+    async with eraser_of(running) as eraser:
+        assert (await eraser.erase((CREATOR, fan), 20.0)).completed_at is not None
+    running.sent += 1
+
+    status = await forget(running, fan, "e1")
+
+    assert (status.waits_for, status.subjects, status.events) == ([], 0, 0)
+    await running.publish(*of(fan, [said(2), said(3)]))
+    await running.drained()
+    assert (await forget(running, fan, "e3")).events == 1
+    async with eraser_of(running) as eraser:
+        assert (await eraser.erase((CREATOR, fan), 20.0)).subjects == 1
+    running.sent += 1
+    await running.drained()
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_nothing_is_left_of_who_said_one_thing(running: Pipeline, fan: str) -> None:
+    await running.publish(*of(fan, [said(1)]))
+    await running.drained()
+    assert (await forget(running, fan, "e1")).events == 1
     async with running.stores() as (_, store):
-        history = await store.history(CREATOR, fan, 20)
-        assert [entry.event_id for _, entry in history if entry.kind != "delete"] == [
-            "e0",
-            "e1",
-            "e3",
-            "e4",
-            "e7",
-        ]
+        assert await store.read(CREATOR, fan) is None
+    past = await open_past(running.settings, running.keyring)
+    try:
+        with pytest.raises(FanNotFound):
+            await past.fold(CREATOR, fan, partial(as_of, (CREATOR, fan), NOW))
+    finally:
+        await past.close()
+    await running.publish(*of(fan, [said(1), unsent(2, "e1"), said(3)]))
+    await running.drained()
+    assert await remembered(running, fan) == ["e2", "e3"]
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_what_is_on_its_way_is_neither_lost_nor_forgotten_by_halves(
+    running: Pipeline, fan: str
+) -> None:
+    """The worker sleeps meanwhile, so the message is not known yet when it is to be forgotten; and
+    whoever was asked reaches neither Redis nor Kafka."""
+    await running.publish(*of(fan, [said(1)]))
+    await running.drained()
+    (worker,) = running.workers
+    worker.signal(signal.SIGSTOP)
+    try:
+        await running.publish(*of(fan, [said(2), said(3)]))
+        status = await forget(running, fan, "e2", seconds=0.3)
+        assert status.completed_at is None
+        assert "ingest" in status.waits_for
+        away = {
+            "redis_url": f"redis://127.0.0.1:{free_port()}",
+            "kafka_url": f"127.0.0.1:{free_port()}",
+        }
+        other = await forget(running, fan, "e1", seconds=0.0, **away)
+        assert {"order", "cache"} <= set(other.waits_for)
+        await running.publish(*of(fan, [said(4)]))
+    finally:
+        worker.signal(signal.SIGCONT)
+    assert (await completed(running, status)).events == 1
+    assert (await completed(running, other)).events == 1
+    await running.drained()
+    assert await remembered(running, fan) == ["e3", "e4"]
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_a_worker_that_dies_in_the_middle_leaves_nothing_half_done(
+    running: Pipeline, fan: str
+) -> None:
+    """At each point in turn, as by kill -9: the one behind the commit is passed last."""
+    await running.publish(*of(fan, [said(1), said(2)]))
+    await running.drained()
+    running.stop_workers()
+    status = await forget(running, fan, "e1", seconds=0.0)
+    await running.publish(*of(fan, [said(3)]))
+    for point in FORGETTING:
+        crashing = running.start_worker(fail_at=point)
+        assert await asyncio.to_thread(crashing.process.wait, 30) == -signal.SIGKILL, point
+        running.workers.clear()
+        await running.forget_dead_workers()
+    running.start_worker()
+    assert (await completed(running, status)).events == 1
+    await running.drained()
+    assert await remembered(running, fan) == ["e2", "e3"]
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_by_the_command(running: Pipeline, fan: str) -> None:
+    await running.publish(*of(fan, [said(1), said(2), said(3)]))
+    await running.drained()
+    words = ("forget", "--creator", CREATOR, "--fan", fan)
+    asked: Any = environment(running.settings)
+    unknown = await asyncio.to_thread(partial(fanmemory, *words, "e1", "e9", **asked))
+    assert unknown.returncode != 0
+    assert "Message not found" in unknown.stderr
+    ran = await asyncio.to_thread(partial(fanmemory, *words, "e1", "e2", **asked))
+    running.sent += 1
+    assert (ran.returncode, "forgot 2 events" in ran.stdout) == (0, True), ran.stderr
+    assert await remembered(running, fan) == ["e3"]
