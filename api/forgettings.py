@@ -35,9 +35,10 @@ async def forget_message(request: Request) -> Response:
     event_id = request.path_params["eventId"]
     check_event_id("eventId", event_id)
     components = components_of(request)
-    await _require(components, who, event_id)
-    seconds = min(WAIT_SECONDS, WAIT_SHARE * components.settings.request_seconds_max)
-    found = await components.forgetter.forget(who, [event_id], seconds)
+    clock = asyncio.get_running_loop().time
+    until = clock() + min(WAIT_SECONDS, WAIT_SHARE * components.settings.request_seconds_max)
+    await _require(components, who, event_id, min(clock() + KNOW_SECONDS, until))
+    found = await components.forgetter.forget(who, [event_id], until - clock())
     components.origins.forget(who)
     return answer(request, found)
 
@@ -54,11 +55,10 @@ async def get_forgetting(request: Request) -> Response:
     return data(request.scope, described(found))
 
 
-async def _require(components: Components, who: Relationship, event_id: str) -> None:
-    """Raise `MessageNotFound` for a message that the fan's history does not have, unless something
-    is on its way: then the order stands behind it."""
+async def _require(components: Components, who: Relationship, event_id: str, until: float) -> None:
+    """Raise `MessageNotFound` for a message that the fan's history does not have then, unless
+    something is on its way: then the order stands behind it."""
     clock = asyncio.get_running_loop().time
-    until = clock() + KNOW_SECONDS
     while not await components.forgetter.knows(who, [event_id]):
         if clock() < until:
             await asyncio.sleep(LOOK_SECONDS)

@@ -13,7 +13,7 @@ MONITORING = (PAGES / "monitoring.md").read_text("utf-8")
 
 def test_every_route_is_in_the_docs_and_every_route_of_the_docs_exists() -> None:
     (block,) = re.findall(r"```\n(GET .*?)```", DOCS, re.S)
-    named = set(re.findall(r"(?<= )/[a-z/{}.-]+", block))
+    named = set(re.findall(r"(?<= )/[A-Za-z/{}.-]+", block))
     assert named == {endpoint.path for endpoint in ENDPOINTS}
 
 
