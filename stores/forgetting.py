@@ -172,7 +172,7 @@ class Mover:
         await history.insert(connection, history.history_rows(opened))
         framed = FramedBatch(tallies={opened[0].partition: Tally()})
         folded = await asyncio.to_thread(fold_whole, opened, self.limits, framed)
-        await _write(connection, generation, framed, folded, [new.id])
+        await _write(connection, generation, framed, folded, new)
         await outbox.write(
             connection,
             [
@@ -194,13 +194,14 @@ async def _write(
     generation: int,
     framed: FramedBatch,
     folded: Sequence[Any],
-    subjects: Sequence[bytes],
+    fan: Subject,
 ) -> None:
     """Write what a whole history was folded to, and what its rows must say."""
-    await states.write(connection, generation, states.state_rows(folded))
+    rows = states.state_rows(folded, {fan.id: fan})
+    await states.write(connection, generation, rows)
     if framed.columns:
-        rows = await history.read(connection, subjects)
-        changes = corrections.changed(rows, framed.columns)
+        known = await history.read(connection, [fan.id])
+        changes = corrections.changed(known, framed.columns)
         await history.correct_columns(connection, changes)
     await quarantine.insert(connection, framed.quarantined)
 
@@ -258,7 +259,7 @@ async def hide(
         folded = await asyncio.to_thread(fold_whole, left, limits, framed)
         if not left:
             await states.delete(connection, live.number, [id])
-        await _write(connection, live.number, framed, folded, [id])
+        await _write(connection, live.number, framed, folded, fan)
         order = Forget(fan.creator_id, fan.fan_id, erased.erasure, before=erased.before)
         row = _request(Names(keyring), order)
         await connection.execute(FORGETTING_SQL.begin_again, *row)

@@ -333,6 +333,27 @@ class FansPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="ca
     as_of: datetime
 
 
+class Forgetting(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """How far a forgetting of some events has got."""
+
+    forgetting_id: str
+    requested: datetime
+    ordered: datetime | None
+    completed: datetime | None
+    events: int
+    waits_for: list[str]
+
+
+class Forgotten(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The message is not held any more."""
+
+    correlation_id: str
+    success: bool
+    message: str
+    timestamp: datetime
+    forgetting_id: str
+
+
 class Halt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     halt: bool
 
@@ -660,6 +681,7 @@ DataOfEngagementScore = Enveloped[EngagementScore]
 DataOfErasure = Enveloped[Erasure]
 DataOfExplanation = Enveloped[Explanation]
 DataOfFansPage = Enveloped[FansPage]
+DataOfForgetting = Enveloped[Forgetting]
 DataOfHalt = Enveloped[Halt]
 DataOfHold = Enveloped[Hold]
 DataOfJudgedList = Enveloped[list[Judged]]
