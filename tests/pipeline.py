@@ -448,6 +448,16 @@ class Pipeline:
                 raise AssertionError(f"waited {seconds_max} s in vain; saw {saw}; logs {tails}")
             await asyncio.sleep(POLL_SECONDS)
 
+    async def without_lag(self) -> Account:
+        """Wait until no lag is left, for when fans move: what is folded then is more than what was
+        accepted, and an order may be given twice."""
+
+        async def settled() -> bool:
+            return not sum((await self.lag()).values())
+
+        await self.wait_for(settled, instead=self.lag)
+        return await self.accounting()
+
     async def caught_up(self, seconds_max: float = WAIT_SECONDS_MAX) -> Account:
         """Wait until no lag is left; for when it is unknown how often a record was sent."""
 
