@@ -63,6 +63,13 @@ class Principal(NamedTuple):
         """Whether it is any creator's."""
         return self.creator_id is not None or bool(self.creator_ids)
 
+    @property
+    def creators(self) -> frozenset[str]:
+        """All that the token is of, in NFC: beyond them the stores show nothing (`stores.wall`)."""
+        if self.creator_ids or self.creator_id is None:
+            return self.creator_ids
+        return frozenset({normalize("NFC", self.creator_id)})
+
     def about(self, creator_id: str | None) -> "Principal":
         """The same, for a request that names this creator, if it is one of an agency's."""
         return self._replace(creator_id=creator_id if creator_id in self.creator_ids else None)

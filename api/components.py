@@ -1,6 +1,7 @@
 """The components of a running API: made once, opened and closed by the app's lifespan."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import Request
 
@@ -12,10 +13,11 @@ from api.places import Room
 from api.publisher import Publisher
 from api.stream_feed import Feed
 from api.stream_tickets import Tickets
-from infra.postgres import Pool, open_pool
+from infra.postgres import Pool, Role, open_pool, url_of
 from infra.settings import Settings
 from privacy.cursors import Cursors
 from privacy.keys import Keyring
+from stores import wall
 from stores.cache import Cache, open_cache
 from stores.erasing import Eraser
 from stores.forgetting import Forgetter
@@ -26,7 +28,8 @@ from stores.store import Store
 from stores.suppression import Suppressed
 
 POOL_SIZE_MAX = 8
-"""Postgres connections of one API process: a miss holds one for about 0.3 ms."""
+"""Postgres connections of one API process in each role: a miss holds one for about 0.3 ms."""
+ROLES: Final[tuple[Role, Role]] = ("writer", "reader")
 
 
 @dataclass(slots=True)
@@ -37,6 +40,9 @@ class Components:
     keyring: Keyring
     metrics: ApiMetrics
     pool: Pool
+    """As the role that writes: of a route, by `writing_for`."""
+    reading: Pool
+    """As the role that reads a creator's rows."""
     cache: Cache
     memory: FanMemory
     past: Past
@@ -66,24 +72,35 @@ class Components:
         await self.past.close()
         await self.cache.close()
         self.pool.terminate()
+        self.reading.terminate()
+
+    def writing_for(self, creator_id: str) -> Pool:
+        """Where something of this creator's is written. Raises `Forbidden` unless the token is
+        theirs: the second look, for a route that forgets the first."""
+        wall.require(creator_id)
+        return self.pool
 
 
 async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetrics) -> Components:
     """Open everything. Needs none of the services up: each is connected when it is there."""
-    pool = await open_pool(
-        settings.postgres_url,
-        size_max=POOL_SIZE_MAX,
-        command_timeout=settings.database_seconds_max,
-    )
+    pool, reading = [
+        await open_pool(
+            url_of(settings, role),
+            size_max=POOL_SIZE_MAX,
+            command_timeout=settings.database_seconds_max,
+        )
+        for role in ROLES
+    ]
     cache = open_cache(settings, keyring, timeout=settings.cache_seconds_max)
-    store = Store(pool, keyring, settings.journal_partitions)
+    store = Store(reading, keyring, settings.journal_partitions)
     memory = FanMemory(cache, store, keyring, settings)
     past = await open_past(settings, keyring)
     publisher = Publisher(settings)
     origins = Origins(settings)
-    suppressed = Suppressed(pool, keyring)
+    suppressed = Suppressed(reading, keyring)
     lag = LagReader(settings, store, cache)
     segments = Segments(
+        reading,
         pool,
         store,
         keyring,
@@ -109,6 +126,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         keyring,
         metrics,
         pool,
+        reading,
         cache,
         memory,
         past,

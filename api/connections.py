@@ -69,13 +69,13 @@ class Connections(msgspec.Struct, frozen=True):
 async def list_connections(request: Request) -> Response:
     """The creator's own, oldest first."""
     async with database_errors():
-        found = await connections.list_own(components_of(request).pool, creator_of(request))
+        found = await connections.list_own(components_of(request).reading, creator_of(request))
     return data(request.scope, Connections([_shown(one) for one in found]))
 
 
 async def get_connection(request: Request) -> Response:
     """Raises `RouteNotFound` for another creator's as for none."""
-    pool, creator, id = components_of(request).pool, creator_of(request), _asked(request)
+    pool, creator, id = components_of(request).reading, creator_of(request), _asked(request)
     async with database_errors():
         found = await connections.find_own(pool, creator, id)
     if found is None:
@@ -93,7 +93,7 @@ async def put_connection(request: Request) -> Response:
     ways = _ways(given)
     async with database_errors():
         found = await connections.put(
-            components.pool, components.keyring, id, given.platform, creator, ways
+            components.writing_for(creator), components.keyring, id, given.platform, creator, ways
         )
     if found is None:
         raise ConnectionTaken
@@ -102,7 +102,8 @@ async def put_connection(request: Request) -> Response:
 
 async def delete_connection(request: Request) -> Response:
     """Take no more of its deliveries; what it delivered stays."""
-    pool, creator, id = components_of(request).pool, creator_of(request), _asked(request)
+    creator, id = creator_of(request), _asked(request)
+    pool = components_of(request).writing_for(creator)
     async with database_errors():
         if not await connections.remove_own(pool, creator, id):
             raise RouteNotFound

@@ -4,8 +4,9 @@ One pass, the same for every row of the table of endpoints, and nothing is answe
 
 1. the correlation id; the endpoint of the path and method, or 404, or 405;
 2. the size that the body announces, the deadline;
-3. the token, unless the endpoint is public; a place among the requests in flight, of all and of
-   this creator; what the user and the creator may ask in a minute;
+3. the token, unless the endpoint is public, and with it whose rows the stores show; a place among
+   the requests in flight, of all and of this creator; what the user and the creator may ask in a
+   minute;
 4. the handler; its answer is sent within the same deadline;
 5. whatever was raised becomes the error body of its kind. The access log and the metrics tell of
    the request, and never hold its query or an id.
@@ -47,6 +48,7 @@ from schemas.errors import (
     RateLimited,
     RouteNotFound,
 )
+from stores import wall
 
 _METHOD_LENGTH_MAX: Final = 16
 
@@ -83,6 +85,7 @@ class Dispatch:
         headers = scope["headers_by_name"] = dict(scope["headers"][::-1])
         correlation = scope["correlation_id"] = correlation_of(headers)
         logs.CORRELATION.set(correlation)
+        wall.letting_in(wall.NOBODY)
         scope["status"] = 0
         methods, scope["path_params"] = self._routes.find(scope["path"])
         endpoint = methods.get(scope["method"])
@@ -175,6 +178,7 @@ class Dispatch:
             named = read_query(scope["query_string"]).get("creatorId")
             principal = principal.about(named and normalize("NFC", named))
         scope["principal"] = principal
+        wall.letting_in(principal.creators)
         # No id holds a NUL: whoever asks for several creators at once is nobody else.
         return principal.creator_id or f"\0{principal.user_id}"
 

@@ -15,6 +15,7 @@ from schemas.errors import ErasureNotFound
 from schemas.times import from_datetime, render_time
 from stores.erasing import id_text
 from stores.erasure import Status
+from stores.wall import require, sees
 
 WAIT_SECONDS: Final = 2.0
 """For the erasure to be complete, before it is said to go on."""
@@ -32,6 +33,7 @@ async def clear(request: Request) -> Response:
     """
     who = relationship_of(request, query_of(request))
     components = components_of(request)
+    require(who[0])
     seconds = min(WAIT_SECONDS, WAIT_SHARE * components.settings.request_seconds_max)
     found = await components.eraser.erase(who, seconds)
     components.origins.forget(who)
@@ -41,7 +43,8 @@ async def clear(request: Request) -> Response:
 async def get_erasure(request: Request) -> Response:
     """How far an erasure has got, and what it waits for."""
     found = await components_of(request).eraser.status(asked_erasure(request))
-    if found is None or not principal_of(request).speaks_for(found.creator_id):
+    creator = "" if found is None else found.creator_id
+    if found is None or not principal_of(request).speaks_for(creator) or not sees(creator):
         raise ErasureNotFound
     return data(request.scope, described(found))
 

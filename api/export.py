@@ -40,7 +40,7 @@ async def get_export(request: Request) -> Response:
     """
     who = relationship_of(request, query_of(request))
     components = components_of(request)
-    parts = exported(components.settings, components.pool, components.keyring, who, now_ms())
+    parts = exported(components.settings, components.reading, components.keyring, who, now_ms())
     place = _Place()
     try:
         # What is refused is refused before the answer begins.

@@ -18,6 +18,7 @@ from schemas.relationship import Relationship, check_event_id
 from schemas.times import from_datetime, render_time
 from stores.erasing import id_text
 from stores.erasure import Status
+from stores.wall import require, sees
 
 KNOW_SECONDS: Final = 1.0
 """A message that is not known may be on its way for so long, before that is looked at."""
@@ -32,6 +33,7 @@ async def forget_message(request: Request) -> Response:
     has confirmed to have forgotten. Else `Location` names what says how far it has got.
     """
     who = relationship_of(request, query_of(request))
+    require(who[0])
     event_id = request.path_params["eventId"]
     check_event_id("eventId", event_id)
     components = components_of(request)
@@ -50,7 +52,8 @@ async def get_forgetting(request: Request) -> Response:
     except ValueError:
         raise ForgettingNotFound from None
     found = await components_of(request).forgetter.status(id)
-    if found is None or not principal_of(request).speaks_for(found.creator_id):
+    creator = "" if found is None else found.creator_id
+    if found is None or not principal_of(request).speaks_for(creator) or not sees(creator):
         raise ForgettingNotFound
     return data(request.scope, described(found))
 

@@ -18,6 +18,7 @@ from schemas.errors import FanMemoryError, FanSuppressed, Forbidden, InvalidInpu
 from schemas.events import Interaction, parse_interaction
 from schemas.positions import Position
 from schemas.relationship import Relationship
+from stores import wall
 
 POSITION_HEADER: Final = "x-position"
 EVENTS_MAX: Final = 500
@@ -114,6 +115,7 @@ def _accept(
     """Raises `InvalidInput`, `Forbidden` for another creator's event, and `FanSuppressed`."""
     interaction: Interaction = parse_interaction(value, arrived, components.settings.currency)
     principal.require(interaction.creator_id)
+    wall.require(interaction.creator_id)
     if (interaction.creator_id, interaction.fan_id) in components.suppressed:
         raise FanSuppressed
     if key is not None:

@@ -11,6 +11,7 @@ from infra.clock import now_ms
 from privacy.receipts import Signer
 from schemas.errors import ErasureNotFound
 from stores import receipts
+from stores.wall import sees
 
 
 async def get_receipt(request: Request) -> Response:
@@ -18,7 +19,7 @@ async def get_receipt(request: Request) -> Response:
     components, erasure = components_of(request), asked_erasure(request)
     signer = Signer.of(components.settings)
     found = await receipts.made_of(components.pool, erasure, now_ms(), signer.key_id)
-    if found is None or not principal_of(request).speaks_for(found[0]):
+    if found is None or not principal_of(request).speaks_for(found[0]) or not sees(found[0]):
         raise ErasureNotFound
     return plain(signer.sign(found[1]))
 

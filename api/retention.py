@@ -24,7 +24,7 @@ class Retention(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
 async def get_retention(request: Request) -> Response:
     """How long this creator keeps a silent fan."""
-    days = await retention.find(components_of(request).pool, _creator(request))
+    days = await retention.find(components_of(request).reading, _creator(request))
     return data(request.scope, Retention(days))
 
 
@@ -35,7 +35,8 @@ async def put_retention(request: Request) -> Response:
         given = _decode(await request.body())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("silentDays", f"must be null, or 1 to {DAYS_MAX} days") from None
-    await retention.put(components_of(request).pool, creator_id, given.silent_days)
+    pool = components_of(request).writing_for(creator_id)
+    await retention.put(pool, creator_id, given.silent_days)
     return data(request.scope, given)
 
 

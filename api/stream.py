@@ -29,6 +29,7 @@ from api.stream_ring import Place, parse_place
 from schemas.errors import Forbidden, InvalidInput
 from schemas.relationship import check_id
 from schemas.times import Time, render_time
+from stores import wall
 
 STREAM_SECONDS_MAX: Final = 86_400.0
 """Whatever a token says: a stream begins again each day."""
@@ -76,6 +77,7 @@ async def create_ticket(request: Request) -> Response:
     fan_id = None if asked.fan_id is None else check_id("fanId", asked.fan_id)
     principal = principal_of(request)
     principal.require(creator_id)
+    wall.require(creator_id)
     ticket, expires = components_of(request).tickets.issue(principal, creator_id, fan_id)
     response = data(request.scope, StreamTicket(ticket, render_time(int(expires * 1000))))
     response.raw_headers.append((b"cache-control", b"no-store"))
@@ -94,6 +96,7 @@ async def get_stream(request: Request) -> Response:
     fan_id = identifier(query, "fanId") if "fanId" in query else None
     principal = principal_of(request)
     principal.require(creator_id)
+    wall.require(creator_id)
     if "ticket_fan" in request.scope and request.scope["ticket_fan"] != fan_id:
         raise Forbidden("The ticket is for another stream.")
     last = _last(request, optional(query, "lastEventId"))

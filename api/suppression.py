@@ -21,14 +21,14 @@ from stores import suppression
 async def get_suppression(request: Request) -> Response:
     """Whether the fan is suppressed, and since when."""
     components, who = components_of(request), _asked(request)
-    since = await suppression.since(components.pool, components.keyring, who)
+    since = await suppression.since(components.writing_for(who[0]), components.keyring, who)
     return data(request.scope, _shown(since))
 
 
 async def put_suppression(request: Request) -> Response:
     """Take nothing more of the fan. What is remembered stays, until it is erased."""
     components, who = components_of(request), _asked(request)
-    since = await suppression.put(components.pool, components.keyring, who)
+    since = await suppression.put(components.writing_for(who[0]), components.keyring, who)
     await components.suppressed.look()
     return data(request.scope, _shown(since))
 
@@ -36,7 +36,7 @@ async def put_suppression(request: Request) -> Response:
 async def delete_suppression(request: Request) -> Response:
     """Take the fan's events again. Those that came meanwhile are gone."""
     components, who = components_of(request), _asked(request)
-    await suppression.lift(components.pool, components.keyring, who)
+    await suppression.lift(components.writing_for(who[0]), components.keyring, who)
     await components.suppressed.look()
     return data(request.scope, _shown(None))
 

@@ -17,6 +17,7 @@ from schemas.events import Interaction, parse_interaction
 from schemas.journal import JournalEntry, entry_of
 from schemas.published_event import InteractionEvent
 from schemas.relationship import Relationship, check_id
+from stores import wall
 from views.corrections import History
 from views.what_if import context_after
 
@@ -53,6 +54,7 @@ async def get_context_after(request: Request) -> Response:
     principal, components = principal_of(request), components_of(request)
     who = check_id("creatorId", asked.creator_id), check_id("fanId", asked.fan_id)
     principal.require(who[0])
+    wall.require(who[0])
     if who in components.suppressed:
         raise FanSuppressed(
             hint="Nothing would be remembered of this fan. DELETE suppression lifts it."

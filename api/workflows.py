@@ -30,6 +30,7 @@ from schemas.sending import PARTS_MAX
 from schemas.times import Time, from_datetime, render_time, to_datetime
 from schemas.topics import INTENTS
 from schemas.workflows import STATES, RejectReason, State, WorkflowSummary
+from stores import wall
 from stores.workflows import holds
 from stores.workflows.approving import TOGETHER_MAX, Approvals, Named
 from stores.workflows.intake import workflow_id
@@ -194,6 +195,7 @@ async def create_workflow(request: Request) -> Response:
     principal, components = principal_of(request), components_of(request)
     intent = parse_intent(value, arrived)
     principal.require(intent.creator_id)
+    wall.require(intent.creator_id)
     if intent.user_id != principal.user_id:
         raise Forbidden("userId must be the token's sub", hint="Ask in your own name.")
     intent_id = intent.intent_id
@@ -314,12 +316,10 @@ async def retry_workflow(request: Request) -> Response:
 async def resolve_workflow(request: Request) -> Response:
     """Say what became of a message of which nobody knew whether it was sent."""
     given = await _given(request, Resolve)
-    components = components_of(request)
-    sending = Sending(components.pool, Vault(components.keyring), "person")
+    components, creator = components_of(request), creator_of(request)
+    sending = Sending(components.writing_for(creator), Vault(components.keyring), "person")
     user = principal_of(request).user_id
-    row = await sending.resolve(
-        creator_of(request), _asked(request), user, sent=given.sent, text=given.text
-    )
+    row = await sending.resolve(creator, _asked(request), user, sent=given.sent, text=given.text)
     return _moved(request, row)
 
 
@@ -329,7 +329,7 @@ async def hold_fan(request: Request) -> Response:
     components, creator = components_of(request), creator_of(request)
     vault, user = Vault(components.keyring), principal_of(request).user_id
     fan_id = check_id("fanId", given.fan_id)
-    async with database_errors(), components.pool.acquire() as connection:
+    async with database_errors(), components.writing_for(creator).acquire() as connection:
         subject = await vault.find(connection, creator, fan_id)
         if subject is None:
             raise WorkflowNotFound("Fan not found")
@@ -344,7 +344,7 @@ async def halt_sends(request: Request) -> Response:
     """Stop all sends of the creator, or let them go on."""
     given = await _given(request, Halt)
     components, creator = components_of(request), creator_of(request)
-    async with database_errors(), components.pool.acquire() as connection:
+    async with database_errors(), components.writing_for(creator).acquire() as connection:
         if given.halt:
             await holds.halt(connection, creator, principal_of(request).user_id)
         else:
@@ -358,10 +358,10 @@ async def get_costs(request: Request) -> Response:
     since, until = moment(query, "from"), moment(query, "to")
     last = datetime.now(UTC) if until is None else to_datetime(until)
     first = last - timedelta(days=30) if since is None else to_datetime(since)
-    found = await Accounts(components.settings, components.pool).costs(
-        creator_of(request), first, last
-    )
-    fans = await _reading(request).fan_of([bytes.fromhex(one.name) for one in found["fan"]])
+    creator = creator_of(request)
+    found = await Accounts(components.settings, components.reading).costs(creator, first, last)
+    subjects = [bytes.fromhex(one.name) for one in found["fan"]]
+    fans = await _reading(request).fan_of(creator, subjects)
     names = {subject.hex(): fan for subject, fan in fans.items()}
 
     def shown(kind: str) -> list[Cost]:
@@ -392,12 +392,12 @@ def _asked(request: Request) -> bytes:
 
 def _approvals(request: Request) -> Approvals:
     components = components_of(request)
-    return Approvals(components.pool, Vault(components.keyring))
+    return Approvals(components.writing_for(creator_of(request)), Vault(components.keyring))
 
 
 def _reading(request: Request) -> Reading:
     components = components_of(request)
-    return Reading(components.pool, Vault(components.keyring))
+    return Reading(components.reading, Vault(components.keyring))
 
 
 async def _given(request: Request, kind: type[T]) -> T:

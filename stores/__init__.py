@@ -27,6 +27,7 @@ export       everything that is remembered of one fan, in parts
 segments     the members of a segment, page by page
 retention    how long a creator keeps a fan of whom nothing is heard
 roles        who may do what in Postgres
+wall         whose rows a statement may see
 vacuum       cleans the tables' pages after erasures
 receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash

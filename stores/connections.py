@@ -15,6 +15,7 @@ import msgspec
 from infra.postgres import Executor, Record
 from infra.sql import load_queries
 from privacy.keys import Keyring
+from stores import wall
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "connections.sql")
 ID_BYTES: Final = 16
@@ -82,13 +83,13 @@ async def put(
 
 
 async def find_own(connection: Executor, creator_id: str, id: str) -> PlatformConnection | None:
-    row = await connection.fetchrow(_QUERIES.find_own, id, creator_id)
+    row = await wall.fetchrow(connection, _QUERIES.find_own, creator_id, id, creator_id)
     return None if row is None else _of(row)
 
 
 async def list_own(connection: Executor, creator_id: str) -> list[PlatformConnection]:
     """A creator's, oldest first."""
-    rows = await connection.fetch(_QUERIES.list_own, creator_id, LISTED_MAX)
+    rows = await wall.fetch(connection, _QUERIES.list_own, creator_id, creator_id, LISTED_MAX)
     return [_of(row) for row in rows]
 
 

@@ -31,7 +31,7 @@ from schemas.relationship import Relationship
 from schemas.rendered import render_interaction
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import retention, suppression
+from stores import retention, suppression, wall
 from stores.store import Store
 from stores.workflows.reading import Reading, Whole
 from stores.workflows.sealed import Vault
@@ -58,7 +58,8 @@ async def exported(
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        row = await connection.fetchrow(_QUERIES.subject, *who)
+        # Sets the creator for the whole transaction.
+        row = await wall.fetchrow(connection, _QUERIES.subject, who[0], *who)
         since = await suppression.since(connection, keyring, who)
         if row is None and since is None:
             raise FanNotFound
@@ -142,7 +143,8 @@ async def _interactions(
     keys = [row["event_key"] for row in rows]
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
-        if not await pool.fetchval(_QUERIES.remembered, subject.id):
+        still = await wall.fetchrow(pool, _QUERIES.remembered, subject.creator_id, subject.id)
+        if still is None or not still["remembered"]:
             raise FanNotFound("The fan was erased while the export was made.")
         found = await connection.fetch(_QUERIES.events, subject.id, batch)
         for item in await asyncio.to_thread(list, _events(subject, batch, found)):

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from infra.postgres import Connection, Executor, Record
 from infra.sql import Queries, load_queries
 from schemas.errors import Misconfigured
-from stores import roles
+from stores import roles, wall
 from views.state import VIEW_VERSION
 
 INTAKE_GENERATION: Final = 0
@@ -95,6 +95,7 @@ async def create(connection: Connection, generation: int, status: Status) -> Non
     await connection.execute(queries.create, generation, VIEW_VERSION, status)
     await connection.execute(queries.create_tables)
     await roles.grant(connection)
+    await wall.build(connection)
 
 
 async def switch(connection: Connection, former: int, next: int) -> None:

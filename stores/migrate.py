@@ -10,7 +10,7 @@ from typing import Final
 from infra import migrations
 from infra.postgres import Connection, InsufficientPrivilegeError, connecting, database_errors
 from schemas.errors import Misconfigured
-from stores import generations, roles
+from stores import generations, roles, wall
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x66616E6D656D  # "fanmem": one migration at a time in a database
@@ -33,6 +33,7 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
             if not for_rebuild:
                 await generations.ensure_live(connection)
             await roles.grant(connection)
+            await wall.build(connection)
         except InsufficientPrivilegeError:
             raise Misconfigured(
                 "The role of this connection may not change the database's tables.",

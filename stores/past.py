@@ -13,11 +13,12 @@ from typing import Any, Final, TypeVar
 
 from infra.background import Background
 from infra.breaker import Breaker, Guard, watching
-from infra.postgres import Pool, open_pool
+from infra.postgres import Pool, open_pool, url_of
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.errors import DatabaseUnavailable, FanNotFound, Overloaded
 from schemas.journal import JournalEntry
+from stores import wall
 from stores.store import Store
 from views.corrections import as_corrected
 
@@ -35,7 +36,7 @@ async def open_past(settings: Settings, keyring: Keyring) -> "Past":
     """With a pool of its own; needs no Postgres yet."""
     seconds = settings.history_seconds_max
     pool = await open_pool(
-        settings.postgres_url,
+        url_of(settings, "reader"),
         size_max=TURNS,
         command_timeout=seconds,
         # The budget ends the wait for a statement; this ends the statement itself.
@@ -92,6 +93,8 @@ class Past:
         self, creator_id: str, fan_id: str, compute: Callable[[History], T]
     ) -> T:
         """The same of what is not corrected yet, and may be nothing."""
+        if not wall.sees(creator_id):
+            raise FanNotFound
         async with contextlib.AsyncExitStack() as turns:
             await turns.enter_async_context(self._turn(creator_id))
             await turns.enter_async_context(self._turns)

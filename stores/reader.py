@@ -46,6 +46,7 @@ from schemas.errors import (
 )
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
+from stores import wall
 from stores.cache import Cache, Lease
 from stores.cached import Remembered, remembered
 from stores.overtaking import Overtaking
@@ -281,6 +282,8 @@ class FanMemory:
         what to wait for, what was written lately is waited for, if `own_writes`; if that took too
         long the `remarks` say so.
         """
+        if not wall.sees(creator_id):
+            raise FanNotFound
         source: Source = "cache"
         share = at_least is None
         if at_least is not None:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from infra.postgres import Connection, Executor, database_errors
 from infra.sql import load_queries
+from stores import wall
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "retention.sql")
 _LOCK: Final = 0x66616E7377  # "fansw": one sweep at a time in a database
@@ -22,8 +23,8 @@ class Rule(NamedTuple):
 async def find(executor: Executor, creator_id: str) -> int | None:
     """`silentDays` of a creator; None: everything is kept."""
     async with database_errors():
-        days: int | None = await executor.fetchval(_QUERIES.find, creator_id)
-        return days
+        row = await wall.fetchrow(executor, _QUERIES.find, creator_id, creator_id)
+        return None if row is None else int(row["silent_days"])
 
 
 async def put(executor: Executor, creator_id: str, silent_days: int | None) -> None:

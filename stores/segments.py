@@ -11,6 +11,10 @@ exactly once, whatever is written meanwhile; one who moves is met where they sta
 read. The ids stand still, so `members`, in their order, meets everybody once. The moment is frozen:
 what decays is as of the first page in all of them.
 
+Whether columns are still to be written is asked before the page is read: a state that is written
+without them in between is found where it stood before, as by a page that was read then. That is
+asked of all fans at once, as a role that sees them, for behind the wall each would be looked up.
+
 Each fan's key is opened with the ids that are shown: a mapping that was swapped shows nobody.
 """
 
@@ -38,6 +42,7 @@ from schemas.errors import DatabaseUnavailable, FansUnindexed, SealBroken
 from schemas.relationship import Relationship
 from schemas.segments import FanSummary, Segment, Sort
 from schemas.topics import JOURNAL
+from stores import wall
 from stores.generations import schema_name
 from stores.states import creator_hash
 from stores.store import Store
@@ -107,6 +112,7 @@ class Segments:
     def __init__(
         self,
         pool: Pool,
+        whole: Pool,
         store: Store,
         keyring: Keyring,
         journal_partitions: int,
@@ -115,7 +121,9 @@ class Segments:
         guard: Guard | None = None,
         looks_max: int = LOOKS_MAX,
     ) -> None:
+        """`whole`: as a role that sees the rows of all creators, of which it tells nothing."""
         self._pool = pool
+        self._whole = whole
         self._store = store
         self._keyring = keyring
         self._partitions = journal_partitions
@@ -184,7 +192,7 @@ class Segments:
             return await self._read(queries, asked)
 
         rows = await (read() if self._guard is None else self._guard.call(read))
-        if rows[0]["unindexed"]:
+        if not rows:
             raise FansUnindexed
         if rows[0]["subject"] is None:
             return _Found([], False)
@@ -193,15 +201,17 @@ class Segments:
         return _Found(rows[:limit], more)
 
     async def _read(self, query: Callable[[int], str], asked: tuple[Any, ...]) -> list[Record]:
+        """None at all while some are not indexed."""
         async with database_errors():
             for _ in range(3):
                 generation = await self._store.generation()
                 rows: list[Record] = []
                 # The former generation may be dropped meanwhile.
                 with contextlib.suppress(UndefinedTableError, InvalidSchemaNameError):
-                    rows = await self._pool.fetch(query(generation), *asked)
+                    unindexed = await self._whole.fetchval(_queries(generation, "score").unindexed)
+                    rows = await wall.fetch(self._pool, query(generation), asked[0], *asked)
                 if rows and rows[0]["readable"] == generation:
-                    return rows
+                    return [] if unindexed else rows
                 # A rebuild has switched generations: read from the new one.
                 await self._store.choose_generation()
         raise DatabaseUnavailable("The generation changed while reading.")

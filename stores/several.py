@@ -18,6 +18,7 @@ from infra.breaker import Guard
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable, DatabaseUnavailable, FanMemoryError, SealBroken
 from schemas.positions import Position
+from stores import wall
 from stores.cache import Cache, Lease, Looked
 from stores.cached import Remembered, remembered
 from stores.overtaking import Overtaking
@@ -85,6 +86,8 @@ class SeveralReader:
     ) -> Several:
         """Fans who are neither in `found` nor in `errors` are not known. `fan_ids`: each once."""
         read = Several()
+        if not wall.sees(creator_id):
+            return read
         looked = await self._overtaking.soon(lambda: self._look(creator_id, fan_ids))
         if looked is None:
             await self._overtaken(read, creator_id, fan_ids)

@@ -24,7 +24,7 @@ from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations, letters, log_breaks, outbox
+from stores import generations, letters, log_breaks, outbox, wall
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.snapshot import (
@@ -94,8 +94,10 @@ class Store:
                 dropped = False
                 rows: list[Record] = []
                 try:
-                    rows = await self._pool.fetch(
+                    rows = await wall.fetch(
+                        self._pool,
                         memory_queries(generation).read_fans,
+                        creator_id,
                         creator_id,
                         fan_ids,
                         MESSAGES_MAX,
@@ -158,8 +160,10 @@ class Store:
         async with database_errors():
             for _ in range(3):
                 generation = await self.generation()
-                rows = await self._pool.fetch(
+                rows = await wall.fetch(
+                    self._pool,
                     memory_queries(generation).read_sources,
+                    creator_id,
                     creator_id,
                     list(wanted),
                     JOURNAL.name,
@@ -210,7 +214,10 @@ class Store:
         who = (creator_id, fan_id)
         queries = memory_queries(self._generation)
         async with database_errors(), self._pool.acquire() as connection:
-            fan = await connection.fetchrow(queries.weigh_history, *who, entries_max + 1)
+            weighed = await wall.fetch(
+                connection, queries.weigh_history, creator_id, *who, entries_max + 1
+            )
+            fan = weighed[0] if weighed else None
             if fan is None:
                 return []
             if fan["entries"] > entries_max:
@@ -218,7 +225,9 @@ class Store:
             if fan["bytes"] > bytes_max:
                 raise InvalidInput("fanId", f"has more than {bytes_max} bytes of interactions")
             key = self._unwrap(fan, who)
-            rows = await connection.fetch(queries.read_history, fan["subject"], entries_max + 1)
+            rows = await wall.fetch(
+                connection, queries.read_history, creator_id, fan["subject"], entries_max + 1
+            )
         # In a thread: thousands of entries take tens of milliseconds.
         return await asyncio.to_thread(_opened, key, fan["subject"], rows)
 

@@ -133,7 +133,7 @@ async def _bulk(
         restored: set[bytes] = set()
         async for bucket in refold.buckets(subjects, connection):
             rows = states.state_rows(bucket.folded, bucket.subjects)
-            await states.copy(connection, task.generation, rows)
+            await states.write_all(connection, task.generation, rows)
             if before:
                 restored |= await _release(connection, bucket, before)
             quarantined += bucket.quarantined

@@ -16,7 +16,7 @@ from ops.services.endpoints import without_password
 from privacy.binding import binding_state
 from privacy.keys import parse_ring
 from schemas.errors import Misconfigured
-from stores import migrate, outbox
+from stores import migrate, outbox, wall
 from stores.roles import powers
 
 SQL = load_queries(Path(__file__).with_name("database.sql"))
@@ -53,13 +53,15 @@ async def schema(settings: Settings) -> str:
 
 async def roles(settings: Settings) -> str:
     """Whether each connection's role can do what it needs, and no more."""
-    found = {}
+    found, unwalled = {}, []
     for role in DO:
         url = url_of(settings, role)
         async with connecting(
             url, timeout=ANSWER_SECONDS_MAX, command_timeout=ANSWER_SECONDS_MAX
         ) as connection:
             found[role] = await powers(connection)
+            if role == "reader":
+                unwalled = await wall.unwalled(connection)
     for role, has in found.items():
         can = [
             what
@@ -79,6 +81,11 @@ async def roles(settings: Settings) -> str:
         raise Note(
             f"The API reads as {found['reader'].name}, which writes, and sees all rows.",
             "Set FANMEMORY_POSTGRES_READER_URL: docs/operations.md, `fanmemory roles`.",
+        )
+    if unwalled:
+        raise Problem(
+            f"The API could read all creators' rows at once in {', '.join(unwalled)}.",
+            "Run `fanmemory migrate` of this release: a rebuild of the former one makes no walls.",
         )
     return "write, read and change tables each as one of its own"
 

@@ -21,7 +21,7 @@ FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
 
 -- Whether they are remembered still.
 -- name: remembered
-SELECT EXISTS (SELECT FROM subject WHERE subject = $1);
+SELECT EXISTS (SELECT FROM subject WHERE subject = $1) AS remembered;
 
 -- Journal records that could not be folded.
 -- name: quarantined

@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from infra.postgres import Connection, Pool, database_errors
+from infra.postgres import Connection, Executor, Pool, Record, database_errors
 from infra.sql import load_queries
 from privacy.creators import Sealer
 from schemas.errors import InvalidInput, SealBroken, WorkflowNotFound
 from schemas.intents import PRIORITIES, Intent
 from schemas.times import from_datetime, render_time
 from schemas.workflows import State, WorkflowSummary
+from stores import wall
 from stores.workflows.ending import intent_of
 from stores.workflows.rows import Workflow, row_of
 from stores.workflows.sealed import Body, Vault, open_body, open_text
@@ -82,8 +83,14 @@ class Reading:
         before = (None, None) if cursor is None else _cursor(cursor)
         count = min(count, PAGE_MAX)
         async with database_errors(), self._pool.acquire() as connection:
-            rows = await connection.fetch(
-                _QUERIES.list_workflows, creator_id, list(states) or None, *before, count + 1
+            rows = await _fetch(
+                connection,
+                _QUERIES.list_workflows,
+                creator_id,
+                creator_id,
+                list(states) or None,
+                *before,
+                count + 1,
             )
             found = rows[:count]
             shown = [await self._summary(connection, row) for row in found]
@@ -98,11 +105,17 @@ class Reading:
 
     async def whole(self, creator_id: str | None, workflow: bytes) -> Whole:
         """Raises `WorkflowNotFound`, also for another creator's."""
-        async with database_errors(), self._pool.acquire() as connection:
-            record = await connection.fetchrow(_QUERIES.one_workflow, workflow, creator_id)
-            if record is None:
+        async with (
+            database_errors(),
+            self._pool.acquire() as connection,
+            connection.transaction(),  # in which the first statement sets the creator
+        ):
+            found = await _fetch(
+                connection, _QUERIES.one_workflow, creator_id, workflow, creator_id
+            )
+            if not found:
                 raise WorkflowNotFound
-            row = row_of(record)
+            row = row_of(found[0])
             try:
                 sealer = await self._vault.sealer(connection, row.creator_id, row.subject)
             except SealBroken:
@@ -123,17 +136,27 @@ class Reading:
         except WorkflowNotFound:
             return None
 
-    async def fan_of(self, subjects: Sequence[bytes]) -> dict[bytes, str]:
+    async def fan_of(self, creator_id: str, subjects: Sequence[bytes]) -> dict[bytes, str]:
         """The fans' own ids, of those that still exist."""
         async with database_errors():
-            rows = await self._pool.fetch(_QUERIES.fans_of, list(subjects))
+            rows = await wall.fetch(self._pool, _QUERIES.fans_of, creator_id, list(subjects))
         return {row["subject"]: row["fan_id"] for row in rows}
 
     async def counts(self, creator_id: str | None) -> dict[str, int]:
         """How many workflows there are in each state."""
         async with database_errors():
-            rows = await self._pool.fetch(_QUERIES.count_states, creator_id)
+            rows = await _fetch(self._pool, _QUERIES.count_states, creator_id, creator_id)
         return {row["state"]: row["workflows"] for row in rows}
+
+
+async def _fetch(
+    connection: Executor, statement: str, creator_id: str | None, *arguments: Any
+) -> list[Record]:
+    """Of an operator, who names no creator, not walled."""
+    if creator_id is not None:
+        return await wall.fetch(connection, statement, creator_id, *arguments)
+    rows: list[Record] = await connection.fetch(statement, *arguments)
+    return rows
 
 
 def summary_of(row: Workflow, fan_id: str | None, flags: tuple[str, ...]) -> WorkflowSummary:

@@ -19,6 +19,7 @@ from infra.sql import load_queries
 from schemas.errors import BudgetExceeded
 from schemas.usage import Usage
 from schemas.workflows import TraceEvent
+from stores import wall
 from stores.workflows import telling
 from stores.workflows.rows import Workflow, lock, own
 
@@ -174,7 +175,9 @@ class Accounts:
     ) -> dict[str, list[Costs]]:
         """A creator's costs: in all, by type, by provider, and by fan (their subjects, in hex)."""
         async with database_errors():
-            rows = await self._pool.fetch(_QUERIES.costs, creator_id, since, until)
+            rows = await wall.fetch(
+                self._pool, _QUERIES.costs, creator_id, creator_id, since, until
+            )
         found: dict[str, list[Costs]] = {"total": [], "type": [], "provider": [], "fan": []}
         for kind, *rest in rows:
             found[kind].append(Costs(*rest))

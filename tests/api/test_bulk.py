@@ -90,7 +90,8 @@ async def test_without_the_database_what_is_cached_is_answered_and_the_rest_is_a
     while await hits_of(crowd, FANS[:3]) < 3:
         pass  # each miss is filled a moment after its answer
     gone = f"postgres://nobody@127.0.0.1:{free_port()}/nothing"
-    settings = crowd.settings.model_copy(update={"postgres_url": gone})
+    urls = {"postgres_url": gone, "postgres_reader_url": gone}
+    settings = crowd.settings.model_copy(update=urls)
     async with running_api(settings) as alone:
         body = (await bulk(alone, FANS[:4])).body
     assert set(body["data"]) == set(FANS[:3])

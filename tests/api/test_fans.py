@@ -222,7 +222,8 @@ async def test_while_fans_are_being_indexed_it_is_503_and_the_circuit_stays_clos
 
 
 async def test_without_the_database_there_is_no_list(many: Client) -> None:
-    away = {"postgres_url": "postgresql://nobody@127.0.0.1:1/nothing"}
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    away = {"postgres_url": nowhere, "postgres_reader_url": nowhere}
     async with running_api(many.settings.model_copy(update=away)) as api:
         for _ in range(8):  # until its circuit is open, and then
             answer = await ask(api)

@@ -18,7 +18,7 @@ from ops.doctor import database
 from ops.doctor.findings import Note
 from ops.services import EmbeddedServices, postgres
 from schemas.errors import Misconfigured
-from stores import generations
+from stores import generations, wall
 from stores.migrate import migrate
 from stores.roles import CREATE, powers
 from tests import services as helpers
@@ -163,6 +163,7 @@ async def _look(services: EmbeddedServices) -> None:
     await owner.close()
     for url in (found.postgres_url, found.postgres_reader_url):
         connection = await connect(url)
-        assert await connection.fetchval("SELECT fan_id FROM subject") == "f"
+        statement = "SELECT fan_id FROM subject"
+        assert (await wall.fetch(connection, statement, "c"))[0]["fan_id"] == "f"
         assert not any((await powers(connection))[1:])
         await connection.close()

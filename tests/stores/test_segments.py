@@ -70,6 +70,7 @@ class Known:
         self.contexts: dict[str, tuple[MemoryContext, float]] | None = None
         self.segments = Segments(
             stores.pool,
+            stores.pool,
             stores.store,
             stores.keyring,
             settings.journal_partitions,
