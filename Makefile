@@ -9,6 +9,11 @@ NODE_MODULES := clients/typescript/node_modules/.package-lock.json
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
+# Compiled modules are kept, also where the environment says that none be written: a test run starts a
+# thousand processes, and compiling what each imports took as long as the tests.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
+
 .PHONY: help promtool install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
 
 help: ## Say what can be made.
