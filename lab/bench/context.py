@@ -10,12 +10,7 @@ messages, and asks it over HTTP on this machine:
 - **short**: the cache at three quarters of its need, each answer compared (`lab.bench.short`).
 """
 
-import asyncio
-import os
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +18,11 @@ from api.tokens import issue_token
 from infra.redis import open_redis
 from infra.settings import Settings
 from lab.bench.fold import interactions
-from lab.bench.http import Load, closed_loop, connect, get_request, open_loop
+from lab.bench.http import closed_loop, connect, get_request, open_loop
 from lab.bench.seed import seed
+from lab.bench.serving import api_process, check, cpu_seconds
 from lab.bench.short import answers_with_short_memory, true_answers, used_memory
-from ops.services.ports import free_port
 from ops.system import running_services
-from schemas.errors import ServiceFailed
 
 CREATOR: Final = "bench"
 FANS: Final = 500
@@ -36,10 +30,6 @@ CONNECTIONS: Final = 32
 """Of the open loops: enough that none waits for a free one."""
 CONNECTIONS_MOST: Final = 8
 MISSES_PER_SECOND: Final = 100.0
-START_SECONDS_MAX: Final = 20.0
-LIMITS: Final = ("FANMEMORY_USER_REQUESTS_PER_MINUTE", "FANMEMORY_CREATOR_REQUESTS_PER_MINUTE")
-REQUESTS_PER_MINUTE: Final = 10_000_000
-"""Out of reach, and not 0: that a request is counted belongs to what it costs."""
 
 
 async def measure(rate: float, seconds: float, short_answers: int) -> dict[str, Any]:
@@ -49,7 +39,7 @@ async def measure(rate: float, seconds: float, short_answers: int) -> dict[str, 
             events = await seed(
                 settings, {(CREATOR, f"fan-{n}"): interactions(80, n) for n in range(FANS)}
             )
-            async with _api(settings, Path(folder)) as (port, pid):
+            async with api_process(settings, Path(folder)) as (port, pid):
                 return {"fans": FANS, "events": events} | await _measure(
                     settings, port, pid, rate, seconds, short_answers
                 )
@@ -78,9 +68,9 @@ async def _measure(
         missed = await open_loop(connections, contexts, MISSES_PER_SECOND)
         cached = await open_loop(connections, many(contexts), rate)
         scored = await open_loop(connections, many(scores), rate)
-        before = _cpu_seconds(pid)
+        before = cpu_seconds(pid)
         most = await closed_loop(connections[:CONNECTIONS_MOST], contexts, seconds)
-        cpu = _cpu_seconds(pid) - before
+        cpu = cpu_seconds(pid) - before
         truth = await true_answers(connections[0], contexts)
         short = await answers_with_short_memory(
             client, empty, connections[:CONNECTIONS_MOST], contexts, truth, short_answers
@@ -90,7 +80,7 @@ async def _measure(
         for connection in connections:
             connection.close()
     for load in (missed, cached, scored, most):
-        _check(load)
+        check(load)
     return {
         "contextBytes": most.body_bytes,
         "miss": missed.summary(),
@@ -103,48 +93,3 @@ async def _measure(
         },
         "short": short,
     }
-
-
-def _check(load: Load) -> None:
-    if set(load.statuses) != {200}:
-        raise ServiceFailed(f"The API answered {load.statuses}.")
-
-
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process, from the kernel's own counters."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@asynccontextmanager
-async def _api(settings: Settings, data: Path) -> AsyncIterator[tuple[int, int]]:
-    """(port, pid) of an API process of its own, as `fanmemory api` runs it."""
-    port = free_port()
-    with (data / "api.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *("env", *(f"{name}={REQUESTS_PER_MINUTE}" for name in LIMITS)),
-            *(sys.executable, "-m", "ops.cli", "api", "--data", str(data), "--port", str(port)),
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        await _wait_for(settings.api_host, port, process)
-        yield port, process.pid
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-async def _wait_for(host: str, port: int, process: asyncio.subprocess.Process) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + START_SECONDS_MAX
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            return
-        except OSError:
-            if process.returncode is not None or loop.time() > deadline:
-                raise ServiceFailed("The API did not start.") from None
-            await asyncio.sleep(0.05)

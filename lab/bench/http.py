@@ -19,6 +19,12 @@ def get_request(path: str, token: str, host: str) -> bytes:
     return "\r\n".join(lines).encode() + _HEAD_END
 
 
+def post_request(path: str, token: str, host: str, media: str, body: bytes) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {token}")
+    about = (f"Content-Type: {media}", f"Content-Length: {len(body)}")
+    return "\r\n".join((*lines, *about)).encode() + _HEAD_END + body
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection, one request at a time."""
 

@@ -15,6 +15,7 @@ from ops.cli import options, print_json
 from ops.cli.lazy import LazyGroup
 
 COMMANDS: Final = {
+    "api": ("lab.cli.bench:api", "What each call of the API costs, and how fast it answers."),
     "backlog": ("lab.cli.bench:backlog", "Memory of a worker with a backlog and a slow Postgres."),
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
     "corrections": ("lab.cli.bench:corrections", "What it costs to fold a fan again."),
@@ -23,6 +24,7 @@ COMMANDS: Final = {
     "llm": ("lab.cli.bench:llm", "What our side of a model's call costs."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
+    "stream": ("lab.cli.bench:stream", "From an event to the clients of its creator's streams."),
     "webhooks": ("lab.cli.bench:webhooks", "Whether each delivery counts once, under kills."),
 }
 
@@ -30,6 +32,51 @@ COMMANDS: Final = {
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def bench() -> None:
     """Measure, and print figures. On embedded services of its own, removed afterwards."""
+
+
+@click.command()
+@click.option("--rate", default=500.0, show_default=True, help="Requests a second, open loop.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of each part.")
+@click.option(
+    "--feast",
+    is_flag=True,
+    help="Also Feast's Python server, which is installed below the bench's folder (470 MB).",
+)
+@options.as_json
+def api(rate: float, seconds: float, feast: bool, as_json: bool) -> None:
+    """What reads, bulk reads and writes over HTTP cost, and their latency at a rate."""
+    import uvloop
+
+    from lab.bench.api import measure
+
+    figures = uvloop.run(measure(rate, seconds, feast))
+    if as_json:
+        print_json(figures)
+        return
+    console = Console()
+    table = Table(title=f"{figures['fans']} fans, at a rate")
+    for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms"):
+        table.add_column(column, justify="right")
+    for name, load in figures["steady"].items():
+        table.add_row(name, *_row(load))
+    console.print(table)
+    table = Table(title="as fast as it answers")
+    for column in ("", "per second", "p99 ms", "CPU us each", "of a core"):
+        table.add_column(column, justify="right")
+    for name, load in figures["most"].items():
+        table.add_row(name, *_cost(load), f"{load['apiCores']:.2f}")
+    for name in ("one", "hundred") if feast else ():
+        table.add_row(f"Feast, {name}", *_cost(figures["feast"][name]), "")
+    console.print(table)
+    console.print(f"[dim]{figures['most']['batch']['eventsPerSecond']:,} events a second[/]")
+
+
+def _cost(load: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{load['perSecond']:,.0f}",
+        f"{load['p99Ms']:.2f}",
+        f"{load['cpuMicrosPerRequest']:,.0f}",
+    )
 
 
 @click.command()
@@ -252,6 +299,37 @@ def fold(seconds: float, as_json: bool) -> None:
     table = Table("what", "figure", title="The pure core, per event or call")
     for name, value in figures.items():
         table.add_row(name, f"{value:g}")
+    Console().print(table)
+
+
+@click.command()
+@click.option("--streams", default=1_000, show_default=True, help="Open at once.")
+@click.option("--creators", default=100, show_default=True, help="Whose streams they are.")
+@click.option("--rate", default=200.0, show_default=True, help="Updates a second, of all creators.")
+@click.option("--seconds", default=20.0, show_default=True, help="Length.")
+@options.as_json
+def stream(streams: int, creators: int, rate: float, seconds: float, as_json: bool) -> None:
+    """From an event to the clients of all streams of its creator, through the whole pipeline.
+
+    One creator may have a quarter of the streams: with 4 creators there is most to tell.
+    """
+    import uvloop
+
+    from lab.bench.stream import measure
+
+    figures = uvloop.run(measure(streams, creators, rate, seconds))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{streams:,} streams of {creators:,} creators", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name in ("updates", "told", "lost", "resets", "toldPerSecond"):
+        table.add_row(name, f"{figures[name]:,}")
+    for name in ("p50Ms", "p99Ms", "maxMs", "feedP50Ms", "feedP99Ms"):
+        table.add_row(name, f"{figures[name]:,}")
+    for name in ("apiCpuMicrosPerTold", "apiCpuShare", "workerCpuShare", "listenersCpuShare"):
+        table.add_row(name, f"{figures[name]}")
     Console().print(table)
 
 
