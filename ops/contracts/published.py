@@ -14,10 +14,12 @@ import msgspec
 
 from api.app import ENDPOINTS
 from api.contract import Contract
+from api.openapi import REFERENCE
 from ops.contracts import asyncapi, python_models
 from schemas.context import MemoryContext
 from schemas.described import described, public_name
 from schemas.records import RECORDS
+from schemas.updates import MemoryUpdate
 
 ROOT: Final = Path(__file__).parents[2]
 PUBLISHED: Final = ROOT / "schemas" / "published"
@@ -39,7 +41,8 @@ def files() -> dict[str, bytes]:
 
 def client_models() -> bytes:
     """The source of `MODELS`; needs ruff, which formats it."""
-    source = python_models.models(Contract(ENDPOINTS).document)
+    _, records = described([MemoryUpdate], REFERENCE)
+    source = python_models.models(Contract(ENDPOINTS).document, records)
     words = ("-m", "ruff", "format", "--stdin-filename", MODELS.name, "-")
     ran = subprocess.run(
         [sys.executable, *words], cwd=ROOT, input=source.encode(), capture_output=True, check=True

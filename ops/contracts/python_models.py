@@ -45,18 +45,19 @@ _SIMPLE: Final[dict[str | None, str]] = {
 _WIDTH: Final = 100
 
 
-def models(document: Mapping[str, Any]) -> str:
-    """The module's source; long lines are the formatter's."""
-    schemas = document["components"]["schemas"]
+def models(document: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    """The module's source; long lines are the formatter's. `told` are schemas beside those of the
+    document: of what a stream says."""
+    schemas = {**document["components"]["schemas"], **told}
     sent = _reached(schemas, _bodies(document, "requestBody"))
-    told = _reached(schemas, _bodies(document, "responses"))
+    answered = _reached(schemas, _bodies(document, "responses"))
     parts, aliases = [HEAD], []
     for name in sorted(schemas):
         if matched := _ENVELOPE(name):
             inner = f"list[{matched[1]}]" if matched[2] else matched[1]
             aliases.append(f"{name} = Enveloped[{inner}]")
         else:
-            parts.append(_struct(name, schemas[name], strict=name in sent and name not in told))
+            parts.append(_struct(name, schemas[name], strict=name in sent and name not in answered))
     return "\n\n".join(parts) + "\n\n" + "\n".join(aliases) + "\n"
 
 

@@ -201,6 +201,113 @@ async def test_the_deadline_ends_a_call_that_is_never_answered() -> None:
             await asyncio.to_thread(waiting.stats)
 
 
+async def test_what_happened_since_and_what_would_be(memory: AsyncFanMemory) -> None:
+    who = CREATOR, "py-changes"
+    first = await memory.save(tip("py-changes"))
+    await memory.context(*who, min_position=first)
+    would = await memory.what_if(*who, [tip("py-changes", 7)])
+    assert would.engagement_metrics.total_revenue == 12
+    before = (await memory.context(*who)).data
+    assert before.engagement_metrics.total_revenue == 5
+    assert before.version is not None
+    second = await memory.save(tip("py-changes", 7))
+    await memory.context(*who, min_position=second)
+    changes = await memory.changes(*who, before.version)
+    assert len(changes.events) == 1
+    moved = changes.views["engagementMetrics"]["totalRevenue"]
+    assert (moved.was, moved.is_) == (5, 12)
+    everything = await memory.changes(*who, datetime.now(UTC) - timedelta(days=400))
+    assert len(everything.events) == 2
+
+
+class Cut(httpx2.AsyncBaseTransport):
+    """Real connections, the body of which is lost when `cut` is called."""
+
+    def __init__(self) -> None:
+        self.opened: list[httpx2.Request] = []
+        self.cut = asyncio.Event()
+        self._real = httpx2.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self._real.handle_async_request(request)
+        if request.url.path.endswith("/stream"):
+            self.opened.append(request)
+            self.cut.clear()
+            answer.stream = CutStream(answer.stream, self.cut)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+class CutStream(httpx2.AsyncByteStream):
+    def __init__(self, real: Any, cut: asyncio.Event) -> None:
+        self._real = real
+        self._cut = cut
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        parts = self._real.__aiter__()
+        while True:
+            part = asyncio.ensure_future(anext(parts))
+            cut = asyncio.ensure_future(self._cut.wait())
+            await asyncio.wait((part, cut), return_when=asyncio.FIRST_COMPLETED)
+            cut.cancel()
+            if not part.done():
+                part.cancel()
+                raise httpx2.ReadError("the connection was cut")
+            yield part.result()
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+async def test_a_stream_tells_what_moves_and_goes_on_behind_a_lost_connection(
+    live: Live, memory: AsyncFanMemory
+) -> None:
+    transport, versions = Cut(), []
+    client = AsyncFanMemory(live.url, live.token(), policy=PATIENT, transport=transport)
+
+    async def save_when_it_listens() -> None:
+        while not transport.opened:
+            await asyncio.sleep(0.01)
+        await memory.save(tip("py-stream"))
+
+    async with client, asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(save_when_it_listens())
+        async for told in client.stream(CREATOR, "py-stream"):
+            assert told.kind == "update"
+            assert told.update is not None
+            assert told.update.fan_id == "py-stream"
+            versions.append(told.update.version)
+            if len(versions) == 3:
+                break
+            transport.cut.set()
+            await memory.save(tip("py-stream"))
+    assert len(set(versions)) == 3
+    assert len(transport.opened) >= 3
+    assert transport.opened[-1].headers["last-event-id"]
+    assert (await memory.stream_ticket(CREATOR)).ticket
+    async with AsyncFanMemory(live.url, "none") as stranger:
+        with pytest.raises(Unauthorized):
+            await anext(stranger.stream(CREATOR))
+
+
+async def test_a_stream_that_can_not_be_had_ends(live: Live) -> None:
+    def waits() -> None:
+        with FanMemory("http://127.0.0.1:9", "token") as nowhere, pytest.raises(NoAnswer):
+            next(nowhere.stream(CREATOR))
+        with FanMemory(live.url, live.token(), policy=PATIENT) as client:
+            stream = client.stream(CREATOR, last="nonsense")
+            told = next(stream)
+            stream.close()
+            assert (told.kind, told.reason, told.update) == ("reset", "unknown", None)
+
+    await asyncio.to_thread(waits)
+    async with AsyncFanMemory("http://127.0.0.1:9", "token") as nowhere:
+        with pytest.raises(NoAnswer):
+            await anext(nowhere.stream(CREATOR))
+
+
 async def test_a_fan_has_rights(memory: AsyncFanMemory) -> None:
     who = CREATOR, "py-rights"
     await memory.save(tip("py-rights"))

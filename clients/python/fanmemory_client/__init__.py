@@ -8,7 +8,7 @@ errors    what is raised
 """
 
 from fanmemory_client import models
-from fanmemory_client.calls import Call, Read
+from fanmemory_client.calls import Call, Read, Told
 from fanmemory_client.client import AsyncFanMemory, FanMemory
 from fanmemory_client.errors import (
     BadRequest,
@@ -38,6 +38,7 @@ __all__ = [
     "RateLimited",
     "Read",
     "ServerFailed",
+    "Told",
     "Unauthorized",
     "Unavailable",
     "models",

@@ -94,6 +94,18 @@ class Read(Generic[T]):
     """Less than what it should be: cached while the database is away, or nothing but a form."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a stream said: a fan's memory moved, or was erased, or something was not told."""
+
+    kind: Literal["update", "erased", "reset"]
+    id: str
+    """Where in the stream that is: as `last` the stream goes on behind it."""
+    update: models.MemoryUpdate | None = None
+    reason: str | None = None
+    """Of a `reset`, after which all that is shown must be read again."""
+
+
 @dataclass(slots=True)
 class Contexts:
     """The memories of several fans."""
@@ -201,6 +213,28 @@ def contexts(
         found.not_found.extend(answered.not_found)
         found.errors.update(answered.errors)
     return found
+
+
+def changes(creator_id: str, fan_id: str, since: str | datetime) -> Call[models.Changes]:
+    """What happened since a position or a time, and what each field was and is."""
+    query = _query(creatorId=creator_id, fanId=fan_id, since=since)
+    return Call("GET", f"{MEMORY}/changes", _data(models.DataOfChanges), query=query)
+
+
+def what_if(
+    creator_id: str, fan_id: str, events: Iterable[models.InteractionEvent]
+) -> Call[models.MemoryContext]:
+    """The context as it would be after up to 50 events; nothing is stored."""
+    body = models.WhatIf(creator_id=creator_id, fan_id=fan_id, events=list(events))
+    read = _data(models.DataOfMemoryContext)
+    return Call("POST", f"{MEMORY}/what-if", read, body=_encode(body), counts_once=True)
+
+
+def stream_ticket(creator_id: str, fan_id: str | None = None) -> Call[models.StreamTicket]:
+    """Opens one stream, where no header can be sent: for a browser."""
+    body = _encode(models.TicketRequest(creator_id=creator_id, fan_id=fan_id))
+    read = _data(models.DataOfStreamTicket)
+    return Call("POST", f"{MEMORY}/stream/ticket", read, body=body, counts_once=True)
 
 
 # Writes.

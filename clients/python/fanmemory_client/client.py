@@ -2,16 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from functools import update_wrapper
-from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypeVar, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, overload
 
 import httpx2
+import msgspec
 
 from fanmemory_client import calls, models
-from fanmemory_client.calls import Answer, Call, Steps
-from fanmemory_client.errors import NoAnswer, error_of
+from fanmemory_client.calls import Answer, Call, Steps, Told
+from fanmemory_client.errors import FanMemoryError, NoAnswer, RateLimited, Unavailable, error_of
 from fanmemory_client.retrying import Attempts, Policy
 
 P = ParamSpec("P")
@@ -22,6 +31,8 @@ Token: TypeAlias = str | Callable[[], str]
 
 LOST: Final = (httpx2.TransportError, TimeoutError)
 JSON: Final = "application/json"
+SILENT_SECONDS_MAX: Final = 45.0
+"""Of a stream, which says every 15 s that it is there."""
 
 
 class Blocking(Generic[P, T]):
@@ -93,6 +104,26 @@ class _Settings:
 def _export(creator_id: str, fan_id: str) -> Call[None]:
     query = {"creatorId": creator_id, "fanId": fan_id}
     return Call("GET", f"{calls.MEMORY}/export", lambda answer: None, query=query)
+
+
+def _stream(creator_id: str, fan_id: str | None, last: str | None) -> Call[None]:
+    query = {"creatorId": creator_id} | ({} if fan_id is None else {"fanId": fan_id})
+    headers = {} if last is None else {"last-event-id": last}
+    return Call("GET", f"{calls.MEMORY}/stream", lambda answer: None, query=query, headers=headers)
+
+
+def _told(event: httpx2.ServerSentEvent) -> Told | None:
+    """None for what only says that the stream is alive, and for what a newer service may say."""
+    if event.event == "reset":
+        return Told("reset", event.id, reason=decode_reset(event.data)["reason"])
+    if event.event in ("update", "erased"):
+        kind: Literal["update", "erased"] = "update" if event.event == "update" else "erased"
+        return Told(kind, event.id, update=decode_update(event.data))
+    return None
+
+
+decode_update = msgspec.json.Decoder(models.MemoryUpdate).decode
+decode_reset = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def _headers(response: httpx2.Response) -> Mapping[str, str]:
@@ -179,6 +210,38 @@ class FanMemory(_Settings):
         except LOST as error:
             raise _no_answer() from error
 
+    def stream(
+        self, creator_id: str, fan_id: str | None = None, *, last: str | None = None
+    ) -> Generator[Told, None, None]:
+        """What moves in the memory of a creator's fans, or of one, as it does.
+
+        Goes on when a connection ends, behind what it told `last`. Ends by raising
+        `FanMemoryError`: when the token is no longer good, or nothing can be had
+        `Policy.attempts` times in a row.
+        """
+        failed = 0
+        while True:
+            request = self._request(_stream(creator_id, fan_id, last), SILENT_SECONDS_MAX)
+            error: FanMemoryError = _no_answer()
+            try:
+                with self._http.stream(**request) as response:
+                    if response.status_code != 200:
+                        body = response.read()
+                        raise error_of(response.status_code, _headers(response), body)
+                    for event in httpx2.EventSource(response):
+                        failed = 0
+                        last = event.id or last
+                        told = _told(event)
+                        if told is not None:
+                            yield told
+            except LOST:
+                failed += 1
+            except (Unavailable, RateLimited) as refused:
+                error, failed = refused, failed + 1
+            if failed >= self._policy.attempts:
+                raise error
+            time.sleep(self._policy.pause_after(max(failed, 1)))
+
     def all_workflows(
         self, *, creator_id: str | None = None, state: str | None = None
     ) -> Iterator[models.WorkflowSummary]:
@@ -195,6 +258,9 @@ class FanMemory(_Settings):
     engagement_score = Blocking(calls.engagement_score)
     explain = Blocking(calls.explain)
     contexts = Blocking(calls.contexts)
+    changes = Blocking(calls.changes)
+    what_if = Blocking(calls.what_if)
+    stream_ticket = Blocking(calls.stream_ticket)
     save = Blocking(calls.save)
     save_all = Blocking(calls.save_all)
     clear = Blocking(calls.clear)
@@ -299,6 +365,38 @@ class AsyncFanMemory(_Settings):
         except LOST as error:
             raise _no_answer() from error
 
+    async def stream(
+        self, creator_id: str, fan_id: str | None = None, *, last: str | None = None
+    ) -> AsyncGenerator[Told, None]:
+        """What moves in the memory of a creator's fans, or of one, as it does.
+
+        Goes on when a connection ends, behind what it told `last`. Ends by raising
+        `FanMemoryError`: when the token is no longer good, or nothing can be had
+        `Policy.attempts` times in a row.
+        """
+        failed = 0
+        while True:
+            request = self._request(_stream(creator_id, fan_id, last), SILENT_SECONDS_MAX)
+            error: FanMemoryError = _no_answer()
+            try:
+                async with self._http.stream(**request) as response:
+                    if response.status_code != 200:
+                        body = await response.aread()
+                        raise error_of(response.status_code, _headers(response), body)
+                    async for event in httpx2.EventSource(response):
+                        failed = 0
+                        last = event.id or last
+                        told = _told(event)
+                        if told is not None:
+                            yield told
+            except LOST:
+                failed += 1
+            except (Unavailable, RateLimited) as refused:
+                error, failed = refused, failed + 1
+            if failed >= self._policy.attempts:
+                raise error
+            await asyncio.sleep(self._policy.pause_after(max(failed, 1)))
+
     async def all_workflows(
         self, *, creator_id: str | None = None, state: str | None = None
     ) -> AsyncIterator[models.WorkflowSummary]:
@@ -316,6 +414,9 @@ class AsyncFanMemory(_Settings):
     engagement_score = Awaited(calls.engagement_score)
     explain = Awaited(calls.explain)
     contexts = Awaited(calls.contexts)
+    changes = Awaited(calls.changes)
+    what_if = Awaited(calls.what_if)
+    stream_ticket = Awaited(calls.stream_ticket)
     save = Awaited(calls.save)
     save_all = Awaited(calls.save_all)
     clear = Awaited(calls.clear)

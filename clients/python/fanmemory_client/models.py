@@ -416,6 +416,20 @@ class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     degraded: str | None = None
 
 
+class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Value of a record on `memory-updates`; its key is `creatorId:fanId`. Delivered at least
+    once; of two with the same fan the larger version is newer.
+    """
+
+    creator_id: str
+    fan_id: str
+    views: list[str]
+    version: str
+    engagement_score: float
+    timestamp: datetime
+    erased: bool | None = None
+
+
 class NamedDraft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     workflow_id: str
     version: int

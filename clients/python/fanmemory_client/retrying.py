@@ -26,6 +26,11 @@ class Policy:
     deadline: float = 10.0
     """Seconds of a request with all of its attempts and pauses."""
 
+    def pause_after(self, attempt: int) -> float:
+        """Seconds, spread, behind the attempt of that number; the first is 1."""
+        pause = min(self.pause * 2.0 ** (attempt - 1), self.pause_max)
+        return pause * (1 - SPREAD + 2 * SPREAD * random.random())
+
 
 class Attempts:
     """Of one request."""
@@ -48,9 +53,7 @@ class Attempts:
         again = status == 429 or (self._repeatable and (status is None or status in NOT_NOW))
         if not again or self._made >= self._policy.attempts:
             return None
-        pause = min(self._policy.pause * 2 ** (self._made - 1), self._policy.pause_max)
-        pause *= 1 - SPREAD + 2 * SPREAD * random.random()
-        pause = max(pause, _seconds(retry_after))
+        pause = max(self._policy.pause_after(self._made), _seconds(retry_after))
         return pause if now + pause < self._end else None
 
 

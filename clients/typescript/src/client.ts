@@ -2,9 +2,10 @@
 
 import createClient, { type Client } from 'openapi-fetch';
 
-import { errorOf } from './errors.js';
+import { FanMemoryError, errorOf } from './errors.js';
 import { type Fetch, POLICY, type Policy, retrying } from './retrying.js';
 import type { components, operations, paths } from './schema.js';
+import { Silence, type Told, events, toldOf } from './stream.js';
 
 type Schemas = components['schemas'];
 type Query<Name extends keyof operations> = NonNullable<operations[Name]['parameters']['query']>;
@@ -122,6 +123,62 @@ export class FanMemory {
       all.notFound.push(...notFound);
     }
     return all;
+  }
+
+  /** What happened since a position or a time, and what each field was and is. */
+  async changes(fan: Fan, since: string): Promise<Schemas['Changes']> {
+    const params = { query: { ...fan, since } };
+    return (await this.#answer(this.calls.GET('/api/of-memory/changes', { params }))).data;
+  }
+
+  /** The context as it would be after up to 50 events; nothing is stored. */
+  async whatIf(
+    fan: Fan,
+    events: readonly Schemas['InteractionEvent'][],
+  ): Promise<Schemas['MemoryContext']> {
+    const body = { ...fan, events: [...events] };
+    return (await this.#answer(this.calls.POST('/api/of-memory/what-if', { body }))).data;
+  }
+
+  /** Opens one stream, where no header can be sent: for a browser's `EventSource`. */
+  async streamTicket(body: Schemas['TicketRequest']): Promise<Schemas['StreamTicket']> {
+    const asked = this.calls.POST('/api/of-memory/stream/ticket', { body, fetch: this.#repeating });
+    return (await this.#answer(asked)).data;
+  }
+
+  /**
+   * What moves in the memory of a creator's fans, or of one, as it does.
+   *
+   * Goes on when a connection ends, behind what it told last. Ends by throwing: when the token is no longer good,
+   * when nothing can be had, or when `signal` says so.
+   */
+  async *stream(
+    who: { readonly creatorId: string; readonly fanId?: string },
+    { last, signal }: { readonly last?: string; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<Told, void, undefined> {
+    let at = last;
+    for (;;) {
+      const silence = new Silence(signal);
+      try {
+        const { data, error, response } = await this.calls.GET('/api/of-memory/stream', {
+          params: { query: who, header: at === undefined ? {} : { 'Last-Event-ID': at } },
+          parseAs: 'stream',
+          signal: silence.signal,
+        });
+        if (error !== undefined || !data) throw errorOf(response, error);
+        for await (const event of events(data, silence)) {
+          at = event.id === '' ? at : event.id;
+          const told = toldOf(event);
+          if (told !== undefined) yield told;
+        }
+      } catch (error) {
+        // A connection that was had and is lost is had again; what could not be had is thrown.
+        if (signal?.aborted || error instanceof FanMemoryError) throw error;
+      } finally {
+        silence.end();
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLICY.pauseMs));
+    }
   }
 
   // Writes.

@@ -158,6 +158,61 @@ test('attempts, pauses and the deadline are bounded', async () => {
   await assert.rejects(client().context(fan, {}, { signal: stopped }), /enough/);
 });
 
+test('a stream tells what moves, and goes on behind a lost connection', async () => {
+  const fan = { creatorId, fanId: 'ts-stream' };
+  let cut: (() => void) | undefined;
+  const opened: Request[] = [];
+  const cutting = async (request: Request): Promise<Response> => {
+    if (!request.url.includes('/stream?')) return fetch(request);
+    const cutter = new AbortController();
+    cut = () => cutter.abort(new Error('the connection was cut'));
+    const signal = AbortSignal.any([request.signal, cutter.signal]);
+    const response = await fetch(new Request(request, { signal }));
+    opened.push(request);
+    return response;
+  };
+  const memory = client({ fetch: cutting });
+  const enough = new AbortController();
+  const stream = memory.stream(fan, { signal: enough.signal });
+  const versions: string[] = [];
+  const saving = (async () => {
+    while (opened.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await memory.save({ ...fan, type: 'tip', amount: 1, timestamp });
+  })();
+  for await (const told of stream) {
+    assert.equal(told.kind, 'update');
+    assert.ok(told.kind === 'update' && told.update.fanId === fan.fanId);
+    versions.push(told.update.version);
+    if (versions.length === 3) break;
+    cut?.();
+    await memory.save({ ...fan, type: 'tip', amount: 1, timestamp });
+  }
+  await saving;
+  assert.equal(new Set(versions).size, 3);
+  assert.ok(opened.length >= 3);
+  assert.ok(opened.at(-1)?.headers.get('Last-Event-ID'));
+  assert.ok((await memory.streamTicket({ creatorId })).ticket);
+  await assert.rejects(client({ token: 'none' }).stream({ creatorId }).next(), Unauthorized);
+  enough.abort(new Error('enough'));
+  await assert.rejects(memory.stream(fan, { signal: enough.signal }).next(), /enough/);
+});
+
+test('what happened since, and what would be', async () => {
+  const fan = { creatorId, fanId: 'ts-changes' };
+  const memory = client();
+  const first = await memory.save({ ...fan, type: 'tip', amount: 5, timestamp });
+  await memory.context(fan, { minPosition: first });
+  const tip = { ...fan, type: 'tip' as const, amount: 7, timestamp };
+  const would = await memory.whatIf(fan, [tip]);
+  assert.equal(would.engagementMetrics.totalRevenue, 12);
+  const { data } = await memory.context(fan);
+  assert.equal(data.engagementMetrics.totalRevenue, 5);
+  await memory.context(fan, { minPosition: await memory.save(tip) });
+  const changes = await memory.changes(fan, data.version ?? '');
+  assert.equal(changes.events.length, 1);
+  assert.deepEqual(changes.views['engagementMetrics']?.['totalRevenue'], { was: 5, is: 12 });
+});
+
 test('a fan has rights', async () => {
   const memory = client();
   const fan = { creatorId, fanId: 'ts-rights' };
