@@ -1,6 +1,7 @@
 """POST /api/of-memory/what-if: the context after events that have not happened."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from api.auth import principal_of
 from api.components import Components, components_of
 from api.conditional import not_kept
+from api.remarks import remarks_of
 from infra.clock import now_ms
 from schemas.context import MemoryContext
 from schemas.errors import FanNotFound, FanSuppressed, InvalidInput
@@ -62,6 +64,8 @@ async def get_context_after(request: Request) -> Response:
     now = now_ms()
     events = _events(asked.events, who, now, components)
     currency = components.settings.currency
+    with suppress(FanNotFound):  # only to wait for what was written a moment ago
+        await components.memory.recall(*who, messages=False, remarks=remarks_of(request.scope))
 
     def after(history: History) -> MemoryContext | None:
         return context_after(who, history, _entries(events), now, currency)

@@ -59,11 +59,22 @@ async def test_whoever_saves_and_then_asks_gets_the_new_memory_without_knowing_h
             versions.append(answer.body["data"]["version"])
             context = (await get(api, "context", "fan")).body["data"]
             assert context["engagementMetrics"]["totalMessages"] == number + 1
+            if number % 4 == 2:
+                await what_would_be_stands_on_what_was_just_written(api, number)
             if number == 3:
                 await until_cached(api)
         assert scores == sorted(set(scores)), "each message moves the score"
         assert len(set(versions)) == len(versions)
         await several_at_once(api)
+
+
+async def what_would_be_stands_on_what_was_just_written(api: Client, number: int) -> None:
+    fan = f"asked-of-{number}"
+    body = {"creatorId": "creator", "fanId": fan, "events": [message(fan, 1)]}
+    await save(api, message(fan, 0))
+    answer = await ask(api, "POST", "what-if", json=body)
+    assert answer.status == 200, answer.body
+    assert answer.body["data"]["engagementMetrics"]["totalMessages"] == 2
 
 
 async def until_cached(api: Client) -> None:
