@@ -103,7 +103,7 @@ async def proofs(
             while True:
                 made = await receipts.made_of(stores.pool, id, now_ms(), signer.key_id)
                 if made is not None:
-                    found.append(signer.sign(made[1]))
+                    found.append(signer.sign(made.receipt))
                     break
                 if asyncio.get_running_loop().time() >= until:
                     break

@@ -30,7 +30,7 @@ erasures      DELETE clear, and how far an erasure has got
 forgettings   DELETE messages, and how far a forgetting has got
 workflows     /api/workflows: intents, drafts, decisions, holds, costs
 connections   GET, PUT and DELETE a creator's connections to platforms
-receipts      GET the proof of an erasure, and the keys to check it
+receipts      GET the proof of an erasure or forgetting, and the keys to check it
 export        GET everything that is remembered of a fan, streamed
 retention     PUT, GET how long a creator keeps a silent fan
 suppression   PUT, GET, DELETE: whether anything more is remembered of a fan

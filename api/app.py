@@ -342,6 +342,16 @@ ENDPOINTS = (
         raises=(ForgettingNotFound, DatabaseUnavailable),
     ),
     Endpoint(
+        f"{PREFIX}/forgettings/{{forgetting}}/receipt",
+        "GET",
+        receipts.get_forgetting_receipt,
+        "getForgettingReceipt",
+        scope="memory:erase",
+        parameters=(FORGETTING,),
+        response=SignedReceipt,
+        raises=(ForgettingNotFound, DatabaseUnavailable),
+    ),
+    Endpoint(
         "/.well-known/fanmemory-receipt-keys",
         "GET",
         receipts.get_keys,

@@ -47,15 +47,19 @@ async def forget_message(request: Request) -> Response:
 
 async def get_forgetting(request: Request) -> Response:
     """How far a forgetting has got, and what it waits for."""
-    try:
-        id = uuid.UUID(request.path_params["forgetting"]).bytes
-    except ValueError:
-        raise ForgettingNotFound from None
-    found = await components_of(request).forgetter.status(id)
+    found = await components_of(request).forgetter.status(asked_forgetting(request))
     creator = "" if found is None else found.creator_id
     if found is None or not principal_of(request).speaks_for(creator) or not sees(creator):
         raise ForgettingNotFound
     return data(request.scope, described(found))
+
+
+def asked_forgetting(request: Request) -> bytes:
+    """Which forgetting the path names; raises `ForgettingNotFound` for what is no id."""
+    try:
+        return uuid.UUID(request.path_params["forgetting"]).bytes
+    except ValueError:
+        raise ForgettingNotFound from None
 
 
 async def _require(components: Components, who: Relationship, event_id: str, until: float) -> None:

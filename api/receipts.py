@@ -1,4 +1,4 @@
-"""GET erasures/{id}/receipt, and the public keys that receipts are checked with."""
+"""GET erasures/{id}/receipt and forgettings/{id}/receipt, and the public keys to check one with."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,21 +7,40 @@ from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import plain
 from api.erasures import asked_erasure
+from api.forgettings import asked_forgetting
 from infra.clock import now_ms
 from privacy.receipts import Signer
-from schemas.errors import ErasureNotFound
+from schemas.errors import ErasureNotFound, ForgettingNotFound
 from stores import receipts
 from stores.wall import sees
 
 
 async def get_receipt(request: Request) -> Response:
     """The signed receipt of a completed erasure. 404 until it is complete."""
-    components, erasure = components_of(request), asked_erasure(request)
-    signer = Signer.of(components.settings)
-    found = await receipts.made_of(components.pool, erasure, now_ms(), signer.key_id)
-    if found is None or not principal_of(request).speaks_for(found[0]) or not sees(found[0]):
+    response = await _signed(request, asked_erasure(request), "erase")
+    if response is None:
         raise ErasureNotFound
-    return plain(signer.sign(found[1]))
+    return response
+
+
+async def get_forgetting_receipt(request: Request) -> Response:
+    """The signed receipt of a completed forgetting. 404 until it is complete."""
+    response = await _signed(request, asked_forgetting(request), "forget")
+    if response is None:
+        raise ForgettingNotFound
+    return response
+
+
+async def _signed(request: Request, id: bytes, kind: str) -> Response | None:
+    components = components_of(request)
+    signer = Signer.of(components.settings)
+    found = await receipts.made_of(components.pool, id, now_ms(), signer.key_id)
+    if found is None or found.receipt.kind != kind:
+        return None
+    creator = found.creator_id
+    if not principal_of(request).speaks_for(creator) or not sees(creator):
+        return None
+    return plain(signer.sign(found.receipt))
 
 
 async def get_keys(request: Request) -> Response:

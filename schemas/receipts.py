@@ -1,4 +1,4 @@
-"""A receipt: what was erased, what a look afterwards found, and what remains where until when.
+"""A receipt: what was erased or forgotten, what a look afterwards found, and what remains where.
 
 It names nobody: subjects are random ids, which stood for a fan and stand for no one now. Whoever
 has the creator's own record of the request (`receiptId`) knows whose receipt it is.
@@ -24,7 +24,7 @@ class Emptied(_Part, frozen=True):
     kind: Literal["table", "cache"]
     name: str
     deleted: int | None
-    """Rows; null where there is nothing to be counted."""
+    """Rows; null where none were counted."""
     found: int | None
     """By a look at it when the receipt was made: 0. Null for the cache, which has confirmed to have
     forgotten, and can't be asked for somebody whose name is no longer known."""
@@ -48,14 +48,16 @@ class Receipt(_Part, frozen=True):
 
     version: Literal[1]
     receipt_id: str
-    """The erasure's."""
-    kind: Literal["erase"]
+    """The erasure's, or the forgetting's."""
+    kind: Literal["erase", "forget"]
+    """`forget`: of some events; the fan stands under another random id since, with what is left."""
     subjects: list[str]
-    """Random ids that stood for the fan: none if nothing was held, two if events were on their
-    way."""
+    """Random ids that stood for the fan, and whose keys are destroyed: none if nothing was held,
+    two if events were on their way."""
     requested: Time
     erased: Time
-    """When what was held then was deleted: with the request, in one transaction."""
+    """When what was held then was deleted: of an erasure with the request, in one transaction; of a
+    forgetting when ingest had come to its order."""
     completed: Time
     """When everything that was on its way had been erased, too."""
     emptied: list[Emptied]
@@ -64,6 +66,8 @@ class Receipt(_Part, frozen=True):
     """When the read back was made, and the receipt."""
     key_id: str
     algorithm: Literal["Ed25519"]
+    events: int | msgspec.UnsetType = msgspec.UNSET
+    """Of a forgetting: how many events were forgotten, a message with what it was edited to."""
 
 
 class SignedReceipt(_Part, frozen=True):

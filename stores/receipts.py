@@ -1,11 +1,13 @@
-"""What a receipt tells of a completed erasure: what it took, and what a look now finds.
+"""What a receipt tells of a completed erasure or forgetting: what it took, what a look now finds.
 
 The look is made each time that the receipt is asked for, in one snapshot of the database.
 """
 
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from msgspec import UNSET
 
 from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
@@ -32,15 +34,22 @@ _FORMS: Final[dict[str, Form]] = {
 }
 
 
-async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> tuple[str, Receipt] | None:
-    """(creatorId, receipt) of a completed erasure; None for another. `now` in ms."""
+class Made(NamedTuple):
+    """A receipt, and whose it is."""
+
+    creator_id: str
+    receipt: Receipt
+
+
+async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
+    """Of a completed erasure or forgetting; None for another. `now` in ms."""
     async with (
         database_errors(),
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        erasure = await connection.fetchrow(_QUERIES.completed, id)
-        if erasure is None:
+        done = await connection.fetchrow(_QUERIES.completed, id)
+        if done is None:
             return None
         rows = await connection.fetch(_QUERIES.subjects, id)
         subjects = [row["subject"] for row in rows]
@@ -52,24 +61,28 @@ async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> tuple[str, Re
         "interaction": sum(row["events"] for row in rows),
         "quarantine": sum(row["quarantined"] for row in rows),
     }
-    completed = from_datetime(erasure["completed_at"])
-    requested = _time(erasure["requested_at"])
+    forgot = done["kind"] == "forget"
+    if forgot:
+        # The rows of what was left behind are counted; those of the rest were written again.
+        events = deleted.pop("interaction")
+    completed = from_datetime(done["completed_at"])
     emptied = [Emptied("table", name, deleted.get(name), found) for name, found in left.items()]
     receipt = Receipt(
         version=1,
         receipt_id=id_text(id),
-        kind="erase",
+        kind=done["kind"],
         subjects=[id_text(subject) for subject in subjects],
-        requested=requested,
-        erased=requested,
+        requested=_time(done["requested_at"]),
+        erased=_time(done["erased_at"]),
         completed=render_time(completed),
         emptied=[*sorted(emptied, key=lambda one: one.name), Emptied("cache", "c:", None, None)],
         remains=_remains(completed),
         looked=render_time(now),
         key_id=key_id,
         algorithm=ALGORITHM,
+        events=events if forgot else UNSET,
     )
-    return erasure["creator_id"], receipt
+    return Made(done["creator_id"], receipt)
 
 
 async def _states_left(connection: Connection, subjects: list[bytes]) -> int:

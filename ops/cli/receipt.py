@@ -1,4 +1,4 @@
-"""`fanmemory receipt`: proofs of erasures, and whether one is genuine."""
+"""`fanmemory receipt`: proofs of erasures and forgettings, and whether one is genuine."""
 
 import asyncio
 import sys
@@ -25,7 +25,7 @@ FAILED_SHOWN_MAX = 20
 
 @click.group()
 def receipt() -> None:
-    """Prove what was erased."""
+    """Prove what was erased or forgotten."""
 
 
 @receipt.command("verify")
@@ -67,21 +67,21 @@ def keys(data: Path) -> None:
 
 
 @receipt.command()
-@click.argument("erasure", type=click.UUID)
+@click.argument("id", type=click.UUID)
 @options.data
-def show(erasure: uuid.UUID, data: Path) -> None:
-    """Print the signed receipt of a completed ERASURE."""
+def show(id: uuid.UUID, data: Path) -> None:
+    """Print the signed receipt of a completed erasure or forgetting, which ID names."""
     settings = with_receipt_key(with_secrets(Settings(), data), data)
-    click.echo(msgspec.json.encode(asyncio.run(_signed(settings, erasure))))
+    click.echo(msgspec.json.encode(asyncio.run(_signed(settings, id))))
 
 
-async def _signed(settings: Settings, erasure: uuid.UUID) -> SignedReceipt:
+async def _signed(settings: Settings, id: uuid.UUID) -> SignedReceipt:
     signer = Signer.of(settings)
     async with open_stores(settings) as stores:
-        found = await receipts.made_of(stores.pool, erasure.bytes, now_ms(), signer.key_id)
+        found = await receipts.made_of(stores.pool, id.bytes, now_ms(), signer.key_id)
     if found is None:
         raise ErasureNotFound
-    return signer.sign(found[1])
+    return signer.sign(found.receipt)
 
 
 def _keys(file: Any, data: Path) -> list[ReceiptKey]:

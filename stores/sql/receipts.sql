@@ -1,8 +1,11 @@
--- Receipts: what an erasure has taken, and whether anything of it is left.
+-- Receipts: what an erasure or a forgetting has taken, and whether anything of it is left.
 
 -- One that is completed.
 -- name: completed
-SELECT erasure, creator_id, requested_at, completed_at FROM erasure
+SELECT 'erase' AS kind, creator_id, requested_at, requested_at AS erased_at, completed_at FROM erasure
+WHERE erasure = $1 AND completed_at IS NOT NULL
+UNION ALL
+SELECT 'forget', creator_id, requested_at, taken_at, completed_at FROM forgetting
 WHERE erasure = $1 AND completed_at IS NOT NULL;
 
 -- Whom it took, and how much.

@@ -79,8 +79,9 @@ def alterations(value: Any) -> list[Any]:
     return [[], {}, None]
 
 
-def test_a_receipt_that_was_altered_in_any_place_fails() -> None:
-    document = json.loads(written(SIGNER.sign(receipt())))
+@pytest.mark.parametrize("changes", [{}, {"kind": "forget", "events": 2}], ids=["erase", "forget"])
+def test_a_receipt_that_was_altered_in_any_place_fails(changes: dict[str, Any]) -> None:
+    document = json.loads(written(SIGNER.sign(msgspec.structs.replace(receipt(), **changes))))
     assert genuine(json.dumps(document).encode())
     assert genuine(json.dumps(document, indent=2, sort_keys=True).encode()), "form counts nothing"
     tried = 0
@@ -108,6 +109,9 @@ def test_a_receipt_that_was_altered_in_any_place_fails() -> None:
                 inside["more"] = "than there was"
             assert not genuine(json.dumps(more).encode()), path
     assert tried > 100
+    for events in (None, 0, 3):
+        document["receipt"]["events"] = events
+        assert not genuine(json.dumps(document).encode()), events
 
 
 def test_a_thousand_receipts_are_checked_offline() -> None:

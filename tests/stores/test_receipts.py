@@ -4,6 +4,8 @@ import json
 import uuid
 from pathlib import Path
 
+from msgspec import UNSET
+
 from infra.postgres import connecting
 from infra.settings import Settings
 from lab.bench.seed import seed
@@ -37,6 +39,7 @@ async def test_a_receipt_counts_what_was_erased_and_what_a_look_finds(
         found = await receipts.made_of(stores.pool, id, NOW, "key")
         assert found is not None
         creator, receipt = found
+        assert (receipt.kind, receipt.events) == ("erase", UNSET)
         subjects = await db.fetch("SELECT subject FROM erased_subject")
         assert receipt.subjects == [str(uuid.UUID(bytes=row["subject"])) for row in subjects]
         emptied = {one.name: (one.deleted, one.found) for one in receipt.emptied}

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from admin.accounting import wait_until_told
@@ -20,6 +21,8 @@ from infra.postgres import connecting
 from ops.services.ports import free_port
 from ops.system import environment
 from privacy.control import ControlSigner
+from privacy.receipts import Signer
+from privacy.receipts import verify as prove
 from privacy.seal import open_if_intact
 from privacy.subjects import Subjects
 from schemas.control import Forget, encode_control
@@ -27,6 +30,7 @@ from schemas.dead_letters import decode_dead_letter
 from schemas.erased import EVENTS, decode_erased
 from schemas.errors import FanNotFound, SealBroken
 from schemas.journal import decode_record, is_forgotten
+from schemas.receipts import SignedReceipt
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL
 from stores.erasing import id_text
 from stores.erasure import Status
@@ -250,10 +254,21 @@ async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.Monkey
             assert status["waitsFor"] == []
             assert status["requested"] <= status["ordered"] <= status["completed"]
             assert (await api.ask("GET", path, headers=theirs)).status == 404
+            told = await api.ask("GET", f"{path}/receipt", headers=headers)
+            assert (await api.ask("GET", f"{path}/receipt", headers=theirs)).status == 404
+            other = path.replace("forgettings", "erasures")
+            assert (await api.ask("GET", f"{other}/receipt", headers=headers)).status == 404
+            signed = msgspec.convert(told.body, SignedReceipt)
+            assert prove(signed, Signer.of(settings).public.keys)
+            proof = signed.receipt
+            assert (proof.kind, proof.events) == ("forget", status["events"])
+            assert len(proof.subjects) == min(status["events"], 1)
+            assert all(one.found in (0, None) for one in proof.emptied)
         assert status["events"] == 0  # once more, and nothing was there
         for nothing in (uuid.uuid4(), "no-id"):
             path = f"/api/of-memory/forgettings/{nothing}"
             assert (await api.ask("GET", path, headers=headers)).status == 404
+            assert (await api.ask("GET", f"{path}/receipt", headers=headers)).status == 404
         found = await api.ask("GET", "/api/of-memory/context", params=query, headers=headers)
         assert [one["id"] for one in found.body["data"]["recentMessages"]] == ["e3"]
         assert found.body["data"]["engagementMetrics"]["totalPurchases"] == 1

@@ -522,6 +522,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     looked: datetime
     key_id: str
     algorithm: str
+    events: int | None = None
 
 
 class ReceiptKey(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
