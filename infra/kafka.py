@@ -43,6 +43,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.record.memory_records import MemoryRecords
 
 from infra import tls
 from infra.settings import Settings
@@ -61,6 +62,7 @@ __all__ = [
     "KafkaConnectionError",
     "KafkaError",
     "Link",
+    "MemoryRecords",
     "MessageSizeTooLargeError",
     "NewTopic",
     "OffsetOutOfRangeError",

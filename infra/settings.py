@@ -193,6 +193,13 @@ class Settings(BaseSettings):
         description="start without keys of some fans: their new events become dead letters",
     )
 
+    rewritten_megabytes_max: int = Field(
+        64,
+        ge=0,
+        le=1_048_576,
+        description="after erasures the tables with fans' ids and keys are written anew, and"
+        " stand still meanwhile (about 1 s for 64), if they are not larger together; 0: never",
+    )
     cache_ttl_seconds: int = Field(86_400, ge=1, description="of cached documents")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
     api_port: int = Field(8080, ge=0, le=65535, description="0: any free port")

@@ -315,11 +315,13 @@ HOLDERS: Final = (
     Holder(
         "folder",
         "postgres",
-        "the tables, their dead rows until vacuum, and the write-ahead log until it is recycled",
+        "the tables, what was deleted from them until it is cleaned away, and the write-ahead log"
+        " until a checkpoint removes its files",
         "clear",
         "as each table",
-        "as each table; vacuum and checkpoints overwrite what was deleted",
-        "as each table; vacuum and checkpoints overwrite what was deleted",
+        "as each table; within 10 minutes the tables with ids and keys are written into new files,"
+        " half an hour later the log has none of them: the receipt says when",
+        "the same: the key of before is among what is cleaned away",
     ),
     Holder(
         "folder",
@@ -358,6 +360,7 @@ WITHOUT_FANS: Final = {
         "claim": "epochs of partitions",
         "unit_attempt": "offsets of partitions",
         "log_break": "offsets of partitions",
+        "cleaning": "times, and places in the write-ahead log",
         "dead_letter_count": "counters",
         "dead_letter_retried": "places in a topic, and times",
         "day_key": "a key for each day",

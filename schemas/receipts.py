@@ -34,13 +34,16 @@ Form = Literal["sealed, its key is gone", "sealed under the keyring", "clear", "
 
 
 class Remains(_Part, frozen=True):
-    """A place that is written once and not changed: what of the fan may still stand there."""
+    """A place that is written once, or overwritten later: what of the fan may still stand there.
+
+    The folders are those of a Postgres cluster: `base` has the tables' files, `pg_wal` the log.
+    """
 
     kind: Literal["topic", "folder"]
     name: str
     form: Form
     until: Time | None
-    """When it is gone at the latest; null: it stays."""
+    """When it is gone at the latest; null: it stays, or nobody knows yet: a later receipt does."""
 
 
 class Receipt(_Part, frozen=True):

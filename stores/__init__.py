@@ -28,7 +28,8 @@ segments     the members of a segment, page by page
 retention    how long a creator keeps a fan of whom nothing is heard
 roles        who may do what in Postgres
 wall         whose rows a statement may see
-vacuum       cleans the tables' pages after erasures
+vacuum       frees what was erased from the tables' pages
+cleaning     writes anew what holds names and keys, so that no file has them any more
 receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash
 erasure      deletes what is held of a fan, at once and in order; how far each has got

@@ -22,7 +22,8 @@ from schemas.topics import (
     Topic,
     gone_after_ms,
 )
-from stores import generations
+from stores import cleaning, generations
+from stores.cleaning import Clean
 from stores.erasing import id_text
 
 _SQL: Final = Path(__file__).parent / "sql" / "receipts.sql"
@@ -55,6 +56,7 @@ async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
         subjects = [row["subject"] for row in rows]
         left = dict(await connection.fetchrow(_QUERIES.left, subjects) or {})
         left["fan_state"] = await _states_left(connection, subjects)
+        clean = await cleaning.clean(connection)
     deleted = {
         "subject": len(rows),
         "fan_state": sum(row["states"] for row in rows),
@@ -76,7 +78,7 @@ async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
         erased=_time(done["erased_at"]),
         completed=render_time(completed),
         emptied=[*sorted(emptied, key=lambda one: one.name), Emptied("cache", "c:", None, None)],
-        remains=_remains(completed),
+        remains=_remains(completed, clean),
         looked=render_time(now),
         key_id=key_id,
         algorithm=ALGORITHM,
@@ -93,15 +95,23 @@ async def _states_left(connection: Connection, subjects: list[bytes]) -> int:
     return count
 
 
-def _remains(completed: int) -> list[Remains]:
-    """In the logs, which are not rewritten; what came last came before the erasure's completion."""
+def _remains(completed: int, clean: Clean) -> list[Remains]:
+    """In logs and files that are not rewritten at once; what came last came before the erasure's
+    completion."""
     topics = {topic.name: topic for topic in TOPICS}
     found = [
         _left_in(topics[one.name], _FORMS[one.form], completed)
         for one in HOLDERS
         if one.kind == "topic"
     ]
-    return [*found, Remains("folder", "postgres", "sealed, its key is gone", None)]
+    files = {"postgres/base": clean.tables, "postgres/pg_wal": clean.log}
+    return [*found, *(_left_in_files(*each, completed) for each in files.items())]
+
+
+def _left_in_files(name: str, clean_up_to: datetime | None, completed: int) -> Remains:
+    if clean_up_to is not None and from_datetime(clean_up_to) > completed:
+        return Remains("folder", name, "sealed, its key is gone", None)
+    return Remains("folder", name, "clear", None)
 
 
 def _left_in(topic: Topic, form: Form, completed: int) -> Remains:

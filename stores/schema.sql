@@ -120,6 +120,8 @@ CREATE TABLE subject (
     created_at  timestamptz NOT NULL DEFAULT now(),
     UNIQUE (creator_id, fan_id)
 );
+-- The planner's statistics would keep values, whoever they were about.
+ALTER TABLE subject ALTER COLUMN fan_id SET STATISTICS 0, ALTER COLUMN wrapped_key SET STATISTICS 0;
 
 -- How subjects' keys are wrapped; one row. A bound wrapping names the relationship that the subject
 -- stands for, so a swapped or renamed mapping opens nothing.
@@ -173,7 +175,7 @@ CREATE TABLE outbox_pack (
     PRIMARY KEY (topic, id)
 );
 -- Compressing what is deleted within milliseconds would be wasted.
-ALTER TABLE outbox_pack ALTER COLUMN value SET STORAGE EXTERNAL;
+ALTER TABLE outbox_pack ALTER COLUMN value SET STORAGE EXTERNAL, ALTER COLUMN value SET STATISTICS 0;
 -- The same, one record to a row: what the broker refuses, and what a worker of the former release
 -- has written.
 CREATE TABLE outbox_record (
@@ -190,6 +192,7 @@ CREATE TABLE outbox_record (
     refused    text,
     PRIMARY KEY (topic, id)
 );
+ALTER TABLE outbox_record ALTER COLUMN key SET STATISTICS 0, ALTER COLUMN value SET STATISTICS 0;
 -- How often the unit of work at a partition's position was begun, and its first record alone.
 CREATE TABLE unit_attempt (
     generation integer NOT NULL,
@@ -266,6 +269,7 @@ CREATE TABLE erasure (
 );
 CREATE INDEX erasure_pending ON erasure (requested_at) WHERE completed_at IS NULL;
 CREATE INDEX erasure_relationship ON erasure (relationship);
+ALTER TABLE erasure ALTER COLUMN sealed SET STATISTICS 0;
 
 -- Whom they erased: random ids that stand for nobody any more. An order can find another subject
 -- than the request did, made of events that were on their way.
@@ -306,6 +310,14 @@ CREATE TABLE forgetting (
     hidden       boolean NOT NULL DEFAULT false
 );
 CREATE INDEX forgetting_pending ON forgetting (requested_at) WHERE completed_at IS NULL;
+ALTER TABLE forgetting ALTER COLUMN sealed SET STATISTICS 0;
+
+-- Rounds of cleaning after erasures: what was deleted before `up_to` is in no table's file any more,
+-- and in no file of the write-ahead log once that begins behind `lsn`.
+CREATE TABLE cleaning (
+    up_to timestamptz PRIMARY KEY,
+    lsn   pg_lsn NOT NULL
+);
 
 -- Keys of a day: for dead letters of nobody who is known. Destroyed when their topic has let go of them.
 CREATE TABLE day_key (

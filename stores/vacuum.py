@@ -5,8 +5,8 @@ erased in the last `AFTER_SECONDS`, one worker vacuums the touched tables every 
 each erasure is followed by several, since the first may come while an older transaction still sees
 the row. Pages that nothing was deleted from are passed over.
 
-What a page held is overwritten by what comes there next, and what the write-ahead log holds goes
-with it: until then the former bytes may stand there, sealed, and their key, wrapped by the keyring.
+What a page held is overwritten by what comes there next. Until then the former bytes stand there:
+sealed, without a key. Where they are not sealed, `cleaning` writes the tables anew behind it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from schemas.errors import DatabaseUnavailable
-from stores import generations
+from stores import cleaning, generations
 
 AFTER_SECONDS: Final = 1200.0
 EVERY_SECONDS: Final = 240.0
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 async def vacuum(settings: Settings, *, every_seconds: float = EVERY_SECONDS) -> bool:
-    """Vacuum if it is due; whether it was. Raises `DatabaseUnavailable`."""
+    """Vacuum and clean if it is due; whether it was. Raises `DatabaseUnavailable`."""
     queries = load_queries(_SQL, generation="g")
     async with (
         database_errors(),
@@ -45,6 +45,7 @@ async def vacuum(settings: Settings, *, every_seconds: float = EVERY_SECONDS) ->
             state_queries = load_queries(_SQL, generation=generations.schema_name(each.number))
             await connection.execute(state_queries.vacuum_states)
         await connection.execute(queries.vacuum)
+        await cleaning.rewrite(connection, settings.rewritten_megabytes_max << 20)
     return True
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from ops.services import ports as port_numbers
 from ops.services.endpoints import KAFKA_USER, create_private, write_private
+from ops.services.extra import extra
 from ops.services.jars import jars, kafka_home
 from ops.services.ports import HOST
 from ops.services.process import Command, run, spawn, stop, tail, wait_until
@@ -137,18 +138,22 @@ def _write_configuration(home: Path, ports: Mapping[str, int]) -> None:
         f'{PLAIN_LOGIN} required username="{KAFKA_USER}" password="{password}"'
         f' user_{KAFKA_USER}="{password}";'
     )
-    lines = PROPERTIES | {
-        "controller.quorum.voters": f"1@{HOST}:{controller}",
-        "listeners": f"CLIENT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": f"CLIENT://{HOST}:{broker}",
-        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
-        "inter.broker.listener.name": "CLIENT",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "sasl.mechanism.controller.protocol": "PLAIN",
-        "listener.name.client.plain.sasl.jaas.config": login,
-        "listener.name.controller.plain.sasl.jaas.config": login,
-    }
+    lines = (
+        PROPERTIES
+        | extra(home)
+        | {
+            "controller.quorum.voters": f"1@{HOST}:{controller}",
+            "listeners": f"CLIENT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"CLIENT://{HOST}:{broker}",
+            "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            "inter.broker.listener.name": "CLIENT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.mechanism.inter.broker.protocol": "PLAIN",
+            "sasl.mechanism.controller.protocol": "PLAIN",
+            "listener.name.client.plain.sasl.jaas.config": login,
+            "listener.name.controller.plain.sasl.jaas.config": login,
+        }
+    )
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
     write_private(home / "server.properties", text)
     (home / "log4j2.properties").write_text(LOG4J, "ascii")

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from infra.postgres import Role
 from ops.services.endpoints import write_private
+from ops.services.extra import extra
 from ops.services.launch import UNPRIVILEGED
 from ops.services.ports import HOST
 from ops.services.process import Command, launcher, run, tail
@@ -57,6 +58,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "wal_level": "minimal",  # one node: only recovery reads the log
     "max_wal_senders": "0",
+    "wal_recycle": "off",  # a file that is used again keeps what it held, of erased fans too
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",
     "max_wal_size": "2GB",
@@ -218,7 +220,8 @@ def _make_roles(home: Path, who: str, inherited: int) -> None:
 
 def command(home: Path, ports: Mapping[str, int]) -> Command:
     """The server in the foreground."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    chosen = SETTINGS | extra(home)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
     return Command(
         arguments=(str(binary("postgres")), "-D", "cluster", "-p", str(ports[NAME]), *options),
         home=home,

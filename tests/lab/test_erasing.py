@@ -8,11 +8,13 @@ import pytest
 
 from infra.failpoints import ERASING
 from lab.chaos.checks import Check
-from lab.chaos.erasing.checks import check_faults
+from lab.chaos.erasing.checks import check_faults, check_scans
 from lab.chaos.erasing.log import left_by
 from lab.chaos.erasing.plan import SHORT, Amounts, make_plan, whole
 from lab.chaos.erasing.rounds import RECOVERED_SECONDS_MAX
 from lab.chaos.erasing.run import run_erasing
+from lab.chaos.erasing.scan import KEY, OPENED, PLACES, words_in
+from lab.chaos.erasing.sentinels import MARK, Planted, sentinel
 from schemas.control import Erase, encode_control
 
 SEED = 7
@@ -79,3 +81,39 @@ def test_the_log_tells_who_is_to_be_remembered() -> None:
     assert left.events == {WHO: ["between", "behind"], ("creator", "nobody"): []}
     assert (left.records, left.orders, left.ordered) == (7, 2, {"first"})
     assert left_by([*records, order("second")], {WHO}).events == {WHO: []}
+
+
+def planted() -> Planted:
+    made = Planted(WHO)
+    for what in ("a message", "a draft"):
+        made.word(what)
+    return made
+
+
+@pytest.mark.parametrize("control", [None, *range(1, 9)])
+def test_a_word_is_found_plain_and_as_postgres_compresses_it(control: int | None) -> None:
+    made = planted()
+    words = {word.encode(): what for word, what in made.words.items()}
+    (word, what), other = next(iter(words.items())), sentinel().encode()
+    if control is not None:
+        pieces = [word[:control], *(word[at : at + 8] for at in range(control, len(word), 8))]
+        word = b"\x00".join(pieces)
+    noise = bytes(range(256)) + MARK.encode() + b"Z"
+    assert list(words_in(noise + word + noise, words)) == [what]
+    assert list(words_in(noise + other + word[:-1] + noise, words)) == []
+
+
+def test_a_scan_that_found_less_before_or_anything_after_fails() -> None:
+    made = planted()
+    everything = {what: set(PLACES) for what in (*made.words.values(), KEY, OPENED)}
+    assert all(check.passed for check in check_scans(made, everything, {}))
+    for what in everything:
+        found = {one: where for one, where in everything.items() if one != what}
+        assert [one.passed for one in check_scans(made, found, {})] == [False, True]
+        assert [one.passed for one in check_scans(made, everything, {what: {"kafka"}})] == [
+            True,
+            False,
+        ]
+    for place in PLACES:
+        found = {what: where - {place} for what, where in everything.items()}
+        assert [one.passed for one in check_scans(made, found, {})] == [False, True]

@@ -21,7 +21,7 @@ SCHEMA = Path(module.__file__).parent / "schema.sql"
 CATALOG = """
 SELECT 'column' AS what, format('%s.%s.%s', n.nspname, c.relname, a.attname) AS name,
     concat_ws(' ', a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attstorage,
-        pg_get_expr(d.adbin, d.adrelid)) AS definition
+        a.attstattarget, pg_get_expr(d.adbin, d.adrelid)) AS definition
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

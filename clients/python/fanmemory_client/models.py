@@ -555,7 +555,10 @@ class Reject(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="came
 
 
 class Remains(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A place that is written once and not changed: what of the fan may still stand there."""
+    """A place that is written once, or overwritten later: what of the fan may still stand there.
+    The folders are those of a Postgres cluster: `base` has the tables' files, `pg_wal` the
+    log.
+    """
 
     kind: str
     name: str

@@ -6,5 +6,8 @@ client   asks the API to erase and to show, as often as it takes
 rounds   one fan after the other is erased in flight, faults beside them
 log      who must be remembered, told by `interactions` alone
 checks   what must be true when all is quiet
+sentinels words that stand nowhere else, in everything that can be said of one fan
+scan     looks for them wherever bytes lie
+past     brings what lasts only for a time to its end
 run      one run: system, rounds, checks, verdict
 """

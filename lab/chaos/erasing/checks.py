@@ -18,12 +18,15 @@ from lab.chaos.erasing.client import AWAY, Client
 from lab.chaos.erasing.log import Left, left_by
 from lab.chaos.erasing.plan import API_POINTS, INGEST_POINTS, Amounts
 from lab.chaos.erasing.rounds import RECOVERED_SECONDS_MAX, Rounds
+from lab.chaos.erasing.scan import KEY, OPENED, PLACES, Found
+from lab.chaos.erasing.sentinels import Planted
 from lab.chaos.fans import read_fans
 from lab.chaos.topic import read_topic
 from lab.load import Event, totals
 from privacy.control import is_control
 from schemas.erased import decode_erased
 from schemas.journal import decode_record
+from schemas.receipts import Receipt
 from schemas.relationship import Relationship
 from schemas.topics import ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
@@ -189,6 +192,31 @@ async def _check_told(settings: Settings, left: Left) -> Check:
             told.add((update.creator_id, update.fan_id))
     lacking = left.events.keys() - told
     return _of("every erasure of somebody was told", not lacking, f"{len(told):,} fans")
+
+
+def check_scans(planted: Planted, before: Found, after: Found) -> list[Check]:
+    """A scanner that has not found everything before proves nothing by finding nothing after."""
+    wanted = {*planted.words.values(), KEY, OPENED}
+    places = {place for where in before.values() for place in where}
+    unseen = sorted((wanted - before.keys()) | (PLACES - places))
+    left = ", ".join(f"{what} in {', '.join(sorted(where))}" for what, where in after.items())
+    return [
+        _of(
+            "the scanner finds everything that was said of a fan, and the key",
+            not unseen,
+            f"{len(wanted)} in {', '.join(sorted(places))} {unseen or ''}".rstrip(),
+        ),
+        _of("and nothing of it once the fan is erased", not after, left or "nothing"),
+    ]
+
+
+def check_receipt(receipt: Receipt) -> Check:
+    """What the scanner has found to be gone is what the receipt says."""
+    found = [one.name for one in receipt.emptied if one.found]
+    files = {one.name: one.form for one in receipt.remains if one.kind == "folder"}
+    said = ", ".join(f"{name}: {form}" for name, form in files.items())
+    gone = files and set(files.values()) == {"sealed, its key is gone"}
+    return _of("the receipt says so, too", bool(gone and not found), f"{found or ''}{said}")
 
 
 def check_answers(client: Client) -> Check:

@@ -31,3 +31,12 @@ SELECT erasure, completed_at IS NOT NULL AND sealed IS NULL AND kek IS NULL AS d
 -- Erasures that are not complete.
 -- name: pending
 SELECT count(*) FROM erasure WHERE completed_at IS NULL;
+
+-- A fan's random id and wrapped key.
+-- name: keys
+SELECT subject, wrapped_key FROM subject WHERE creator_id = $1 AND fan_id = $2;
+
+-- What workflows hold, sealed: the intent, and each version of the draft.
+-- name: texts
+SELECT w.workflow, w.creator_id, w.subject, w.intent, d.version, d.body
+FROM workflow AS w LEFT JOIN draft AS d USING (workflow);

@@ -21,6 +21,7 @@ from schemas.relationship import Relationship
 ANSWER_SECONDS_MAX: Final = 15.0
 REPEAT_SECONDS: Final = 0.05
 PATIENCE_SECONDS_MAX: Final = 120.0
+SEEN_SECONDS_MAX: Final = 10.0
 TOKEN_SECONDS: Final = 6 * 3600
 AWAY: Final = frozenset({0, 503, 504})
 
@@ -70,9 +71,14 @@ class Client:
         status, body = await self._until("GET", "context", who, {200, 404}, strict="true")
         return body["data"] if status == 200 else None
 
-    async def context_once(self, who: Relationship) -> int:
-        """The status of one read, whatever it is."""
-        return (await self._ask("GET", "context", who, strict="true"))[0]
+    async def seen(self, who: Relationship, seconds: float = SEEN_SECONDS_MAX) -> bool:
+        """Wait until something is shown of a fan: then the cache holds it. False: not in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if await self.context(who) is not None:
+                return True
+            await asyncio.sleep(REPEAT_SECONDS)
+        return False
 
     async def _until(
         self, method: str, path: str, who: Relationship, wanted: set[int], **query: str

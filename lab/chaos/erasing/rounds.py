@@ -35,7 +35,6 @@ from schemas.times import render_time
 LANES: Final = 4
 POLL_SECONDS: Final = 0.05
 CREATORS: Final = 5
-SEEN_SECONDS_MAX: Final = 10.0
 CRASH_SECONDS_MAX: Final = 45.0
 DOWN_SECONDS_MAX: Final = 2.0
 RECOVERED_SECONDS_MAX: Final = 10.0
@@ -102,7 +101,7 @@ class Rounds:
         before = self._made(who, self._rng.randint(1, 6))
         await self._traffic.send(before)
         if self._rng.random() < 0.5:
-            await self._seen(who)
+            await self._client.seen(who)
         during = self._made(who, self._rng.randint(0, 6))
         self.erased.add(who)
         asked = [self._erase(who) for _ in range(2 if self._rng.random() < 0.2 else 1)]
@@ -148,14 +147,6 @@ class Rounds:
         for event in events:
             await asyncio.sleep(self._rng.uniform(0.0, 0.02))
             await self._traffic.send([event])
-
-    async def _seen(self, who: Relationship) -> None:
-        """Wait until something is shown of the fan: then the cache holds it."""
-        deadline = time.monotonic() + SEEN_SECONDS_MAX
-        while time.monotonic() < deadline:
-            if await self._client.context(who) is not None:
-                return
-            await asyncio.sleep(POLL_SECONDS)
 
     async def _erase(self, who: Relationship) -> str:
         await asyncio.sleep(self._rng.uniform(0.0, 0.05))

@@ -2,30 +2,41 @@
 
 import asyncio
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from admin.accounting import account, wait_until_folded, wait_until_told
+from infra.clock import now_ms
 from infra.postgres import connecting
 from infra.settings import Settings
 from infra.sql import load_queries
 from lab.chaos.checks import Check
-from lab.chaos.erasing.checks import SQL, check_all
+from lab.chaos.erasing import past
+from lab.chaos.erasing.checks import SQL, check_all, check_receipt, check_scans
 from lab.chaos.erasing.client import Client
 from lab.chaos.erasing.plan import Amounts
 from lab.chaos.erasing.rounds import Rounds
+from lab.chaos.erasing.scan import Found, scan, scan_log, together
+from lab.chaos.erasing.sentinels import Planted, plant
 from lab.chaos.erasing.traffic import Traffic
 from lab.chaos.fleet import Death, Fleet
 from lab.chaos.topic import topic_ends
 from lab.load import events
+from llm.agent import TOLD
+from ops.services import EmbeddedServices
 from ops.services.ports import free_port
 from ops.system import answers_ready, running_services
+from privacy.subjects import Subjects
 from schemas.errors import DeadlineExceeded, ServiceFailed
 from schemas.topics import INTERACTIONS
+from stores import receipts
 from stores.opened import open_stores
+from stores.relay import Relay
 
 PARTITIONS: Final = 6
 JOURNAL_PARTITIONS: Final = 4
@@ -77,16 +88,20 @@ async def run_erasing(
             "api_port": free_port(),
             "user_requests_per_minute": 0,
             "creator_requests_per_minute": 0,
+            "reply_quiet_seconds": 0.0,  # what is asked for is composed at once
         }
     )
+    past.prepare(data)
     async with running_services(settings, data, on_step) as (complete, services, _, _):
         fleet = Fleet(complete, services.data, on_step)
-        async with Client(complete) as client, Traffic(complete) as traffic:
+        async with Client(complete) as client, Traffic(complete) as traffic, _telling(complete):
             rounds = Rounds(amounts, seed, services, fleet, client, traffic, on_step)
             try:
                 for _ in range(WORKERS):
                     fleet.join()
                 api = fleet.join("api")
+                planted = await plant(complete, client, traffic)
+                logged = await asyncio.to_thread(scan_log, services.data, planted)
                 flowing = asyncio.create_task(
                     traffic.flow(
                         events(seed, EVENTS_MAX, amounts.bystanders), amounts.events_per_second
@@ -104,9 +119,48 @@ async def run_erasing(
                 async with open_stores(complete) as stores:
                     counted = await account(stores.store)
                 checks = await check_all(complete, traffic.sent, rounds, amounts, client, counted)
+                on_step("looking for what was said of one fan")
+                checks += await _scanned(complete, services, client, planted, logged)
             finally:
                 await fleet.stop()
     return ErasingVerdict(seed, time.monotonic() - started, rounds.done, fleet.deaths, checks)
+
+
+@asynccontextmanager
+async def _telling(settings: Settings) -> AsyncIterator[None]:
+    """Publish what the agent would: none runs, so that a draft of ours stays as it is."""
+    async with open_stores(settings, connections_max=len(TOLD)) as stores:
+        relay = Relay(settings, stores.pool, Subjects(stores.keyring, 10), TOLD)
+        running = asyncio.create_task(relay.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await relay.stop()
+
+
+async def _scanned(
+    settings: Settings,
+    services: EmbeddedServices,
+    client: Client,
+    planted: Planted,
+    logged: Found,
+) -> list[Check]:
+    """Everything is found, the fan is erased, nothing is found, and the receipt says so."""
+    await client.seen(planted.who)
+    await past.written_out(settings, services)
+    before = together(logged, await scan(settings, services.data, planted))
+    erasure = await client.erase(planted.who)
+    await client.completed(planted.who[0], erasure)
+    await _quiet(settings)
+    await past.move_past(settings, services)
+    after = await scan(settings, services.data, planted)
+    async with open_stores(settings) as stores:
+        found = await receipts.made_of(stores.pool, uuid.UUID(erasure).bytes, now_ms(), "key")
+    if found is None:
+        raise ServiceFailed("There is no receipt of a completed erasure.")
+    return [*check_scans(planted, before, after), check_receipt(found[1])]
 
 
 async def _wait_for_api(settings: Settings) -> None:
