@@ -90,6 +90,10 @@ class Running:
     def api_url(self) -> str:
         return str(self.second["endpoints"]["api_url"])
 
+    def metrics_url(self, process: str) -> str:
+        """Where a process of it is asked by Prometheus."""
+        return f"http://127.0.0.1:{metrics_port(self.data, process)}"
+
     def run(
         self,
         *words: str,
@@ -143,6 +147,17 @@ class Running:
             return None
         now = time.time_ns() // 1_000_000
         return render_context(creator, fan, found.state, found.entries, now)
+
+
+def metrics_port(data: Path, process: str) -> int:
+    """As the process says in its log when it has started; the last one counts."""
+    path = data / "logs" / f"{process}.log"
+
+    def said() -> list[str]:
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        return [line for line in lines if '"metrics are served"' in line]
+
+    return int(json.loads(eventually(said)[-1])["port"])
 
 
 def demonstrated(data: Path) -> Iterator[Running]:

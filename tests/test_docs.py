@@ -183,7 +183,8 @@ def test_every_command_runs(block: Block, desk: Path, demonstrated: Running) -> 
             assert ran.returncode == 0, (line, ran.stdout[-2000:], ran.stderr[-2000:])
         else:
             assert calls or first in ("curl", "python3"), f"nobody knows how to try: {line}"
-            script.append(line.replace("http://127.0.0.1:8080", demonstrated.api_url))
+            line = line.replace("http://127.0.0.1:8080", demonstrated.api_url)
+            script.append(line.replace("http://127.0.0.1:9464", demonstrated.metrics_url("api")))
     if script:
         assert_is_run("\n".join(script), desk, demonstrated)
 

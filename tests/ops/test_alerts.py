@@ -254,7 +254,19 @@ def test_every_alert_has_its_cases_and_says_what_to_do() -> None:
     assert set(CASES) == set(ALERTS)
     for name, rule in ALERTS.items():
         assert rule["labels"]["severity"] in ("page", "ticket"), name
-        assert set(rule["annotations"]) == {"summary", "action"}, name
+        assert set(rule["annotations"]) == {"summary", "action", "runbook"}, name
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_leads_to_a_section_that_there_is(alert: str) -> None:
+    page, _, anchor = ALERTS[alert]["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    assert anchor in [as_anchor(heading) for heading in headings]
+
+
+def as_anchor(heading: str) -> str:
+    """What a link to a heading is called where our pages are read."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_docs_name_each_alert_and_how_loud_it_is() -> None:

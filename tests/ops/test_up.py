@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ from tests import cli
 from tests import services as helpers
 from tests.cli import clean_environment
 from tests.forked import COMMAND
+from tests.numbers import Numbers
 
 READY_SECONDS_MAX = 60.0
 STOPPED_SECONDS_MAX = 30.0
@@ -81,6 +83,40 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def data_of(system: Up) -> str:
     return str(system.said["data"])
+
+
+DOCUMENTED = re.compile(r"`(memory_\w+)`")
+MONITORING = Path(__file__).parents[2] / "docs" / "monitoring.md"
+
+
+def documented(heading: str) -> set[str]:
+    """The metrics that a section's table has in its first column."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## )", MONITORING.read_text(), re.S | re.M)
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in DOCUMENTED.findall(row)}
+
+
+@pytest.mark.parametrize(
+    ("process", "heading"),
+    [
+        ("api", "Of the API"),
+        ("worker-1", "Of a worker"),
+        ("worker-2", "Of a worker"),
+        ("llm", "Of the LLM agent"),
+    ],
+)
+def test_each_process_tells_prometheus_what_the_docs_name(
+    system: Up, process: str, heading: str
+) -> None:
+    url = f"http://127.0.0.1:{cli.metrics_port(Path(data_of(system)), process)}"
+    with urllib.request.urlopen(f"{url}/metrics", timeout=READY_SECONDS_MAX) as answer:
+        told = Numbers(answer.read().decode()).names
+    named = documented(heading)
+    assert len(named) > 5
+    assert named == {name for name in told if name.startswith("memory_")}
+    assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= told
+    with urllib.request.urlopen(f"{url}/health/live", timeout=READY_SECONDS_MAX) as answer:
+        assert answer.status == 200
 
 
 def test_up_says_where_everything_is_and_keeps_passwords_to_itself(system: Up) -> None:
