@@ -1,25 +1,31 @@
 """Who asks: bearer tokens with every claim that matters required.
 
-They are signed with the secret (HS256) or, if the settings name a JWKS, with one of the issuer's
-keys (`api.jwks`), and then never with a secret.
+They are signed with the secret (HS256), or the one before it while that is being replaced, or, if
+the settings name a JWKS, with one of the issuer's keys (`api.jwks`), and then never with a secret.
+A `kid` that names one of ours is held to that one; a login that signs with our secret may have a
+name of its own for it.
 
 A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a creator's, `creatorId`,
-or `creatorIds` of an agency that works for several. Without a valid token the answer is 401,
-without the right creator 403. With `scope` it may do what that says, and without it everything. A
-verified token is kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 us,
-looking up 1.
+or `creatorIds` of an agency that works for several. Its life, from `iat` to `exp`, has a longest:
+whoever steals one has it for so long at the most. Without a valid token the answer is 401, without
+the right creator 403. With `scope` it may do what that says, and without it everything. A verified
+token is kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 us, looking
+up 1.
 """
 
+import hashlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal, NamedTuple
 from unicodedata import normalize
 
 from joserfc import jwt
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import BadSignatureError, JoseError, SecurityWarning
 from joserfc.jwk import Key, OctKey
 from joserfc.jws import extract_compact
+from pydantic import SecretStr
 from starlette.requests import Request
 
 from api.jwks import IssuerKeys, UnknownKey
@@ -35,6 +41,7 @@ from schemas.errors import (
 ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32
 """RFC 7518, 3.2: a key of at least the hash's size."""
+_KEY_ID: Final = b"fan memory token key\0"
 TOKEN_LENGTH_MAX: Final = 12_288
 """Of an agency's, too: it names its creators."""
 CREATORS_MAX: Final = 1_000
@@ -91,6 +98,11 @@ class Principal(NamedTuple):
             raise ScopeMissing(scope)
 
 
+def key_id(key: OctKey) -> str:
+    """What tokens call a secret (`kid`): 64 bits of a hash, of which nobody finds it."""
+    return hashlib.sha256(_KEY_ID + key.raw_value).hexdigest()[:16]
+
+
 def signing_key(settings: Settings) -> OctKey:
     """Raises `Misconfigured` for a secret that is too short to sign with, and where the issuer's
     keys are what counts."""
@@ -99,10 +111,22 @@ def signing_key(settings: Settings) -> OctKey:
             "Tokens come from the issuer whose keys FANMEMORY_JWT_JWKS_URL names.",
             hint="Ask your login for one.",
         )
-    secret = settings.jwt_secret.get_secret_value().encode()
+    return _key("FANMEMORY_JWT_SECRET", settings.jwt_secret)
+
+
+def _key(name: str, value: SecretStr) -> OctKey:
+    secret = value.get_secret_value().encode()
     if len(secret) < SECRET_BYTES_MIN:
-        raise Misconfigured(f"FANMEMORY_JWT_SECRET must be at least {SECRET_BYTES_MIN} bytes.")
+        raise Misconfigured(f"{name} must be at least {SECRET_BYTES_MIN} bytes.")
     return OctKey.import_key(secret)
+
+
+def _secrets(settings: Settings) -> dict[str, OctKey]:
+    """By `kid`: all that a token may be signed with."""
+    keys = [signing_key(settings)]
+    if settings.jwt_former_secret.get_secret_value():
+        keys.append(_key("FANMEMORY_JWT_FORMER_SECRET", settings.jwt_former_secret))
+    return {key_id(key): key for key in keys}
 
 
 class Authenticator:
@@ -113,8 +137,9 @@ class Authenticator:
         self._verified: dict[str, Principal] = {}
         url = settings.jwt_jwks_url
         self.issuer = IssuerKeys(url, self._verified.clear) if url else None
-        self._secret = None if url else signing_key(settings)
+        self._secrets = {} if url else _secrets(settings)
         self._clock = clock
+        self._seconds_max = settings.jwt_seconds_max
         self._limit = settings.tokens_cached_max
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock()),
@@ -168,23 +193,26 @@ class Authenticator:
         self._verified[token] = principal
         return principal
 
-    def _key_of(self, token: str) -> tuple[str, Key]:
-        """(algorithm, key) that its signature has to be of."""
-        if self._secret is not None:
-            return ALGORITHM, self._secret
+    def _keys_of(self, token: str) -> tuple[str, Sequence[Key]]:
+        """(algorithm, keys) of which its signature has to be of one."""
         header = extract_compact(token.encode()).headers()
         kid = header.get("kid")
-        if self.issuer is None or not (kid is None or isinstance(kid, str)):
+        if not (kid is None or isinstance(kid, str)):
             raise Unauthenticated
+        if self.issuer is None:
+            named = self._secrets.get(kid or "")
+            return ALGORITHM, tuple(self._secrets.values()) if named is None else (named,)
         allowed, key = self.issuer.key(kid)
-        return _algorithm(dict(header), allowed), key
+        return _algorithm(dict(header), allowed), (key,)
 
     def _verify(self, token: str) -> Principal:
         try:
-            algorithm, key = self._key_of(token)
-            claims = _decoded(token, key, algorithm)
+            algorithm, keys = self._keys_of(token)
+            claims = _decoded(token, keys, algorithm)
             self._claims.validate(claims)
             expires = float(claims["exp"])
+            if not expires - float(claims["iat"]) <= self._seconds_max:  # nor what is no number
+                raise Unauthenticated
         except (JoseError, ValueError, TypeError, RecursionError, OverflowError):
             # Whatever is wrong with it: the client learns only that it is.
             raise Unauthenticated from None
@@ -215,7 +243,16 @@ def _several(claims: dict[str, Any]) -> frozenset[str]:
     return frozenset(normalize("NFC", name) for name in names)
 
 
-def _decoded(token: str, key: Key, algorithm: str) -> dict[str, Any]:
+def _decoded(token: str, keys: Sequence[Key], algorithm: str) -> dict[str, Any]:
+    """Raises `JoseError` unless the signature is of one of these."""
+    *others, last = keys
+    for key in others:
+        with suppress(BadSignatureError):
+            return _opened(token, key, algorithm)
+    return _opened(token, last, algorithm)
+
+
+def _opened(token: str, key: Key, algorithm: str) -> dict[str, Any]:
     if algorithm != "EdDSA":
         return jwt.decode(token, key, algorithms=[algorithm]).claims
     with warnings.catch_warnings():

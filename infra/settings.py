@@ -155,6 +155,18 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="HS256 secret of API tokens; empty: one made in the data directory",
     )
+    jwt_former_secret: SecretStr = Field(
+        SecretStr(""),
+        description="a secret that tokens may still be signed with, until all have expired; none"
+        " is issued with it",
+    )
+    jwt_seconds_max: int = Field(
+        2_592_000,
+        ge=60,
+        le=31_622_400,
+        description="longest time from `iat` to `exp` of a token (s): one of a longer life is"
+        " refused",
+    )
     jwt_jwks_url: str = Field(
         "",
         description="https:// URL of the issuer's public keys: tokens are RS256, ES256 or EdDSA"

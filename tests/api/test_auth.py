@@ -1,15 +1,17 @@
 """Who may ask: every claim that matters is required, and a kept token still expires."""
 
 import base64
+import hmac
 import json
 from typing import Any, get_args
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from joserfc.jws import extract_compact
 from pydantic import SecretStr
 
-from api.auth import Authenticator, Scope
+from api.auth import Authenticator, Scope, key_id
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.errors import Forbidden, Misconfigured, ScopeMissing, Unauthenticated
@@ -108,6 +110,93 @@ def test_a_token_without_a_required_claim_is_refused(auth: Authenticator, claim:
 def test_a_token_with_a_wrong_claim_is_refused(auth: Authenticator, change: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
         auth.authenticate(signed(GOOD | change))
+
+
+LIFE = 3600
+
+
+@pytest.mark.parametrize(
+    ("iat", "exp", "accepted"),
+    [
+        (NOW, NOW + LIFE, True),
+        (NOW, NOW + LIFE + 1, False),
+        (NOW - LIFE + 30, NOW + 30, True),
+        (NOW - LIFE - 30, NOW + 30, False),
+        (NOW, float("nan"), False),
+        (float("nan"), NOW + 60, False),
+        (float("-inf"), NOW + 60, False),
+        (NOW, float("inf"), False),
+        (NOW + 10 * LIFE, NOW + 11 * LIFE, False),  # one that is kept for later
+    ],
+)
+def test_a_token_of_a_longer_life_than_any_may_have_is_refused(
+    clock: Clock, iat: float, exp: float, accepted: bool
+) -> None:
+    auth = Authenticator(settings(jwt_seconds_max=LIFE), clock)
+    token = signed(GOOD | {"iat": iat, "exp": exp})
+    if accepted:
+        assert auth.authenticate(token).user_id == "u1"
+    else:
+        with pytest.raises(Unauthenticated):
+            auth.authenticate(token)
+
+
+def test_none_is_issued_that_would_be_refused() -> None:
+    chosen = settings(jwt_seconds_max=LIFE)
+    assert issue_token(chosen, "c1", "u1", LIFE)
+    with pytest.raises(Misconfigured, match="3600 s at the most"):
+        issue_token(chosen, "c1", "u1", LIFE + 1)
+
+
+FORMER = "f" * 32
+
+
+def of_key(secret: str, kid: Any) -> str:
+    key = OctKey.import_key(secret)
+    header = {"alg": "HS256"} if kid is None else {"alg": "HS256", "kid": kid}
+    return "Bearer " + jwt.encode(header, GOOD, key)
+
+
+def test_while_a_secret_is_replaced_tokens_of_both_are_accepted_and_then_of_the_new_one(
+    clock: Clock,
+) -> None:
+    ours, former = (key_id(OctKey.import_key(one)) for one in (SECRET, FORMER))
+    both = Authenticator(settings(jwt_former_secret=SecretStr(FORMER)), clock)
+    after = Authenticator(settings(), clock)
+    for token in (of_key(SECRET, ours), of_key(SECRET, None), of_key(SECRET, "a login's own")):
+        assert both.authenticate(token).user_id == after.authenticate(token).user_id == "u1"
+    for token in (of_key(FORMER, former), of_key(FORMER, None), of_key(FORMER, "a login's own")):
+        assert both.authenticate(token).user_id == "u1"
+        with pytest.raises(Unauthenticated):
+            after.authenticate(token)
+    issued = issue_token(settings(jwt_former_secret=SecretStr(FORMER)), "c1", "u1", 60, now=NOW)
+    assert after.authenticate(f"Bearer {issued}").user_id == "u1"
+
+
+@pytest.mark.parametrize("kid", [7, ["x"], {"x": 1}, True])
+def test_a_kid_that_is_no_name_refuses_the_token(auth: Authenticator, kid: Any) -> None:
+    key = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": kid}).encode())
+    body = base64.urlsafe_b64encode(json.dumps(GOOD).encode())
+    said = key.rstrip(b"=") + b"." + body.rstrip(b"=")
+    signature = hmac.digest(SECRET.encode(), said, "sha256")
+    made = said + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")
+    with pytest.raises(Unauthenticated):
+        auth.authenticate(f"Bearer {made.decode()}")
+
+
+def test_a_kid_of_ours_is_held_to_its_own_secret(clock: Clock) -> None:
+    ours, former = (key_id(OctKey.import_key(one)) for one in (SECRET, FORMER))
+    both = Authenticator(settings(jwt_former_secret=SecretStr(FORMER)), clock)
+    for token in (of_key(SECRET, former), of_key(FORMER, ours)):
+        with pytest.raises(Unauthenticated):
+            both.authenticate(token)
+    issued = issue_token(settings(), "c1", "u1", 9)
+    assert extract_compact(issued.encode()).headers()["kid"] == ours
+
+
+def test_a_former_secret_that_is_too_short_is_a_misconfiguration() -> None:
+    with pytest.raises(Misconfigured, match="FORMER"):
+        Authenticator(settings(jwt_former_secret=SecretStr("short")))
 
 
 def test_a_token_of_another_secret_is_refused(auth: Authenticator) -> None:
