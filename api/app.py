@@ -591,6 +591,7 @@ class App:
         await receive()
         components = await open_components(self._settings, self._keyring, self._metrics)
         self._components = components
+        self._auth.follow(components.revoked)
         self._auth.start()
         exposition = exposition_of(components)
         self.exposition = exposition

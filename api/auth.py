@@ -9,14 +9,14 @@ A token must carry `exp`, `iat`, `sub`, `iss`, `aud` and, for anything of a crea
 or `creatorIds` of an agency that works for several. Its life, from `iat` to `exp`, has a longest:
 whoever steals one has it for so long at the most. Without a valid token the answer is 401, without
 the right creator 403. With `scope` it may do what that says, and without it everything. A verified
-token is kept until it expires, at most `tokens_cached_max` of them: verifying costs 20 us, looking
-up 1.
+token is kept until it expires or is revoked, at most `tokens_cached_max` of them: verifying costs
+20 us, looking up 1.
 """
 
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal, NamedTuple
 from unicodedata import normalize
@@ -37,6 +37,7 @@ from schemas.errors import (
     ScopeMissing,
     Unauthenticated,
 )
+from stores.revocations import Issued, Revoked
 
 ALGORITHM: Final = "HS256"
 SECRET_BYTES_MIN: Final = 32
@@ -46,7 +47,6 @@ TOKEN_LENGTH_MAX: Final = 12_288
 """Of an agency's, too: it names its creators."""
 CREATORS_MAX: Final = 1_000
 CLAIM_LENGTH_MAX: Final = 255
-
 
 Scope = Literal["memory:read", "memory:write", "memory:erase"]
 """What an endpoint asks a token for; in a token's `scope`, among others that are not ours."""
@@ -64,6 +64,8 @@ class Principal(NamedTuple):
     """None: the token says nothing of scopes, and may do everything."""
     creator_ids: frozenset[str] = frozenset()
     """Of an agency: all its creators, in NFC."""
+    issued: Issued | None = None
+    """By what its token can be revoked."""
 
     @property
     def speaks(self) -> bool:
@@ -140,6 +142,7 @@ class Authenticator:
         self._secrets = {} if url else _secrets(settings)
         self._clock = clock
         self._seconds_max = settings.jwt_seconds_max
+        self._revoked: Container[Issued] = ()
         self._limit = settings.tokens_cached_max
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock()),
@@ -154,6 +157,11 @@ class Authenticator:
         """Begin to fetch the issuer's keys, if there is one."""
         if self.issuer is not None:
             self.issuer.start()
+
+    def follow(self, revoked: Revoked) -> None:
+        """Accept none of these from here on."""
+        self._revoked = revoked
+        revoked.told.append(self._verified.clear)
 
     async def close(self) -> None:
         if self.issuer is not None:
@@ -217,13 +225,19 @@ class Authenticator:
             # Whatever is wrong with it: the client learns only that it is.
             raise Unauthenticated from None
         user_id, creator_id = claims["sub"], claims.get("creatorId")
-        if not _is_name(user_id) or (creator_id is not None and not _is_name(creator_id)):
+        token_id = claims.get("jti")
+        if not _is_name(user_id) or not all(
+            one is None or _is_name(one) for one in (creator_id, token_id)
+        ):
+            raise Unauthenticated
+        issued = Issued(user_id, float(claims["iat"]), token_id)
+        if issued in self._revoked:
             raise Unauthenticated
         several = _several(claims)
         if several and creator_id is not None:
             several |= {normalize("NFC", creator_id)}
         return Principal(
-            user_id, None if several else creator_id, expires, _scopes(claims), several
+            user_id, None if several else creator_id, expires, _scopes(claims), several, issued
         )
 
 

@@ -23,6 +23,7 @@ from stores.erasing import Eraser
 from stores.forgetting import Forgetter
 from stores.past import Past, open_past
 from stores.reader import FanMemory
+from stores.revocations import Revoked
 from stores.segments import Segments
 from stores.store import Store
 from stores.suppression import Suppressed
@@ -59,10 +60,12 @@ class Components:
     tickets: Tickets
     segments: Segments
     cursors: Cursors
+    revoked: Revoked
 
     async def close(self) -> None:
         await self.feed.close()
         await self.suppressed.close()
+        await self.revoked.close()
         await self.eraser.close()
         await self.forgetter.close()
         await self.publisher.close()
@@ -98,6 +101,9 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     publisher = Publisher(settings)
     origins = Origins(settings)
     suppressed = Suppressed(reading, keyring)
+    revoked = Revoked(reading)
+    feed = Feed(settings, metrics)
+    revoked.told.append(lambda: feed.end_revoked(revoked))
     lag = LagReader(settings, store, cache)
     segments = Segments(
         reading,
@@ -121,6 +127,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     publisher.start()
     origins.start()
     suppressed.start()
+    await revoked.start()
     return Components(
         settings,
         keyring,
@@ -137,11 +144,12 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         suppressed,
         Eraser(settings, pool, cache, keyring),
         Forgetter(settings, pool, cache, keyring),
-        Feed(settings, metrics),
+        feed,
         Room(settings.streams_max, "streams", "open"),
-        Tickets(keyring, cache, memory.cache_guard),
+        Tickets(keyring, cache, memory.cache_guard, revoked),
         segments,
         Cursors(keyring),
+        revoked,
     )
 
 

@@ -114,6 +114,9 @@ async def get_stream(request: Request) -> Response:
     except BaseException:
         components.streams.leave(creator_id)
         raise
+    subscription.issued = principal.issued
+    if principal.issued in components.revoked:  # while the ring was waited for
+        subscription.end()
     seconds = min(principal.expires - time.time(), STREAM_SECONDS_MAX)
     return Stream(components, subscription, begin, seconds)
 

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -29,6 +29,7 @@ from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, Overloaded
 from schemas.topics import MEMORY_UPDATES
 from schemas.updates import decode_update, encode_update
+from stores.revocations import Issued
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Subscription:
     def __init__(self, creator_id: str, fan_id: str | None) -> None:
         self.creator_id = creator_id
         self.fan_id = fan_id
+        self.issued: Issued | None = None
+        """By what the token of whoever asks can be revoked."""
         self.woken = asyncio.Event()
         self.ended = False
         self.abort: Callable[[], None] = self.end
@@ -163,6 +166,13 @@ class Feed:
         for subscriptions in self._open.values():
             for one in subscriptions:
                 one.abort()
+
+    def end_revoked(self, revoked: Container[Issued]) -> None:
+        """End the streams of tokens that are good no more."""
+        for subscriptions in self._open.values():
+            for one in subscriptions:
+                if one.issued in revoked:
+                    one.end()
 
     def _end_all(self) -> None:
         for subscriptions in self._open.values():

@@ -9,7 +9,7 @@ import base64
 import binascii
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from privacy.keys import Keyring
 from privacy.wrappers import NONCE_BYTES
 from schemas.errors import Unauthenticated
 from stores.cache import Cache
+from stores.revocations import Issued
 
 SECONDS: Final = 60
 LENGTH_MAX: Final = 8_192
@@ -40,6 +41,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     expires: float
     """The ticket, seconds since the epoch."""
     token_expires: float
+    token_issued: Issued | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -54,19 +56,27 @@ class Tickets:
         keyring: Keyring,
         cache: Cache,
         guard: Guard,
+        revoked: Container[Issued],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`guard` is the cache's."""
         self._ciphers = [AESGCM(key) for key in keyring.derived(_PURPOSE)]
         self._cache = cache
         self._guard = guard
+        self._revoked = revoked
         self._clock = clock
 
     def issue(self, principal: Principal, creator_id: str, fan_id: str | None) -> tuple[str, float]:
         """A new ticket, and when it ends: with the token, if that is sooner."""
         expires = min(self._clock() + SECONDS, principal.expires)
         ticket = Ticket(
-            os.urandom(_ID_BYTES), principal.user_id, creator_id, fan_id, expires, principal.expires
+            os.urandom(_ID_BYTES),
+            principal.user_id,
+            creator_id,
+            fan_id,
+            expires,
+            principal.expires,
+            principal.issued,
         )
         nonce = os.urandom(NONCE_BYTES)
         sealed = nonce + self._ciphers[-1].encrypt(nonce, _encode(ticket), _PURPOSE)
@@ -76,7 +86,7 @@ class Tickets:
         """Who asks, and for which fan only. Raises `Unauthenticated` for what is no ticket, too old
         or used; `CacheUnavailable` when that can't be told."""
         ticket = self._open(text)
-        if self._clock() >= ticket.expires:
+        if self._clock() >= ticket.expires or ticket.token_issued in self._revoked:
             raise Unauthenticated
         taken, _ = await self._guard.call(
             lambda: self._cache.take(f"ticket\0{ticket.id.hex()}", 1, SECONDS, 1)
@@ -84,7 +94,13 @@ class Tickets:
         if not taken:
             raise Unauthenticated
         scopes = frozenset(("memory:read",))
-        principal = Principal(ticket.user_id, ticket.creator_id, ticket.token_expires, scopes)
+        principal = Principal(
+            ticket.user_id,
+            ticket.creator_id,
+            ticket.token_expires,
+            scopes,
+            issued=ticket.token_issued,
+        )
         return principal, ticket.fan_id
 
     def _open(self, text: str) -> Ticket:

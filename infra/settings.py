@@ -65,6 +65,10 @@ class SecretFiles(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
+JWT_SECONDS_MAX: Final = 31_622_400
+"""A year: no token lives longer, whatever the settings say (s)."""
+
+
 class Settings(BaseSettings):
     """Every field's description gives its unit and the reason for its default."""
 
@@ -163,7 +167,7 @@ class Settings(BaseSettings):
     jwt_seconds_max: int = Field(
         2_592_000,
         ge=60,
-        le=31_622_400,
+        le=JWT_SECONDS_MAX,
         description="longest time from `iat` to `exp` of a token (s): one of a longer life is"
         " refused",
     )

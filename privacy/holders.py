@@ -368,6 +368,8 @@ WITHOUT_FANS: Final = {
         "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
         "retention": "a creator's rule",
+        "revocation": "hashes of tokens' and users' ids",
+        "revocation_revision": "a counter",
         "retired_key": "ids of key-encryption keys",
         "creator_key": "the keys of creators, wrapped",
         "halt": "that a creator's sends stand still",

@@ -38,6 +38,7 @@ COMMANDS: Final = {
         "ops.cli.restore_check:restore_check",
         "Say whom a restored database has to forget.",
     ),
+    "revoke": ("ops.cli.revoke:revoke", "End tokens before they expire."),
     "roles": ("ops.cli.processes:roles", "Print the SQL that makes the database's roles."),
     "services": ("ops.cli.services:services", "Install and look at the embedded services."),
     "suppression": (
