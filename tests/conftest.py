@@ -24,11 +24,12 @@ FIRST = (
 
 
 # Properties have no time limit per example: two cores are shared with the services. In `make test`
-# their examples are always the same, so that a change is judged by what it changes; `make
-# properties` looks for new ones.
-for name, derandomize in (("same", True), ("random", False)):
+# their examples are always the same, so that a change is judged by what it changes, and few; `make
+# properties` looks for new ones, and for more.
+for name, derandomize, examples in (("same", True, 50), ("random", False, 200)):
     hypothesis_settings.register_profile(
         name,
+        max_examples=examples,
         deadline=None,
         derandomize=derandomize,
         suppress_health_check=[HealthCheck.too_slow],
@@ -117,6 +118,13 @@ async def settings(services: Endpoints, postgres_url: str, tmp_path: Path) -> Se
 def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
     """Services of a module's own, to be killed and restarted (1.3 s)."""
     with helpers.embedded(tmp_path_factory.mktemp("own")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
+    """Only the cache of a module's own."""
+    with EmbeddedServices(tmp_path_factory.mktemp("own"), names=("valkey",)) as running:
         yield running
 
 

@@ -32,11 +32,21 @@ def cut_log(services: EmbeddedServices, topic: str, keep: Mapping[int, int]) -> 
 
     Returns the ends: batches are cut off whole, so an end may be lower than what was asked.
     """
+    return cut_logs(services, {topic: keep})[topic]
+
+
+def cut_logs(
+    services: EmbeddedServices, keep: Mapping[str, Mapping[int, int]]
+) -> dict[str, dict[int, int]]:
+    """The same of several topics at once; `keep` and the ends are by topic and partition."""
     services.kill("kafka", signal.SIGKILL)
     home = services.data / "kafka" / "log"
     ends = {
-        partition: _cut_partition(home / f"{topic}-{partition}", end)
-        for partition, end in keep.items()
+        topic: {
+            partition: _cut_partition(home / f"{topic}-{partition}", end)
+            for partition, end in partitions.items()
+        }
+        for topic, partitions in keep.items()
     }
     (home / ".kafka_cleanshutdown").unlink(missing_ok=True)
     services.start_one("kafka")

@@ -135,12 +135,12 @@ def test_a_url_of_something_else_is_refused(url: str) -> None:
 
 
 async def test_a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_wakes(
-    own_services: EmbeddedServices,
+    own_valkey: EmbeddedServices,
 ) -> None:
     loop = asyncio.get_running_loop()
-    client = Redis(own_services.endpoints.redis_url, timeout=0.3)
+    client = Redis(own_valkey.endpoints.redis_url, timeout=0.3)
     await client.call("PING")
-    own_services.kill("valkey", signal.SIGSTOP)
+    own_valkey.kill("valkey", signal.SIGSTOP)
     try:
         began = loop.time()
         found = await asyncio.gather(
@@ -149,18 +149,18 @@ async def test_a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_wa
         assert {type(one) for one in found} == {CacheUnavailable}
         assert 0.3 <= loop.time() - began < 3
     finally:
-        own_services.kill("valkey", signal.SIGCONT)
+        own_valkey.kill("valkey", signal.SIGCONT)
     assert await client.call("PING") == b"PONG"
     await client.close()
 
 
-async def test_a_server_that_was_killed_is_found_again(own_services: EmbeddedServices) -> None:
-    client = Redis(own_services.endpoints.redis_url)
+async def test_a_server_that_was_killed_is_found_again(own_valkey: EmbeddedServices) -> None:
+    client = Redis(own_valkey.endpoints.redis_url)
     await client.call("PING")
-    own_services.kill("valkey", signal.SIGKILL)
+    own_valkey.kill("valkey", signal.SIGKILL)
     with pytest.raises(CacheUnavailable):
         await client.call("PING")
-    await asyncio.to_thread(own_services.start_one, "valkey")
+    await asyncio.to_thread(own_valkey.start_one, "valkey")
     assert await client.call("PING") == b"PONG"
     await client.close()
 

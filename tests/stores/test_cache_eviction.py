@@ -18,9 +18,9 @@ MESSAGES = 30
 
 
 @pytest.fixture
-async def client(own_services: EmbeddedServices) -> AsyncIterator[Any]:
+async def client(own_valkey: EmbeddedServices) -> AsyncIterator[Any]:
     """Of a Valkey of this module's own, whose limits are put back."""
-    made: Any = redis.asyncio.from_url(own_services.endpoints.redis_url)
+    made: Any = redis.asyncio.from_url(own_valkey.endpoints.redis_url)
     await made.flushall()
     former = await made.config_get("maxmemory*")
     yield made
@@ -30,8 +30,8 @@ async def client(own_services: EmbeddedServices) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def cache(own_services: EmbeddedServices, client: Any) -> AsyncIterator[Cache]:
-    made = cache_at(own_services.endpoints.redis_url)
+async def cache(own_valkey: EmbeddedServices, client: Any) -> AsyncIterator[Cache]:
+    made = cache_at(own_valkey.endpoints.redis_url)
     await speak(made)
     yield made
     await made.close()
@@ -85,7 +85,7 @@ async def test_what_evicts_takes_a_fan_whole(cache: Cache, client: Any, policy: 
 
 
 async def test_a_full_cache_refuses_what_is_new_and_lets_go_of_what_is_old(
-    cache: Cache, client: Any, own_services: EmbeddedServices
+    cache: Cache, client: Any, own_valkey: EmbeddedServices
 ) -> None:
     still, moving, cold = grown(3, 2)
     for fan in (still, moving):
@@ -100,7 +100,7 @@ async def test_a_full_cache_refuses_what_is_new_and_lets_go_of_what_is_old(
     await cache.drop([moving.who])
     await speak(cache, 101)
     assert await cache.read(*moving.who) is None
-    late = cache_at(own_services.endpoints.redis_url)  # a process that starts meanwhile
+    late = cache_at(own_valkey.endpoints.redis_url)  # a process that starts meanwhile
     assert await late.read(*still.who) == still.truth()
     await late.close()
     await cache.drop_all()

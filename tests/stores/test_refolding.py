@@ -72,7 +72,7 @@ class Live:
     st.one_of(st.just(1000), st.integers(1, 18)),
     st.one_of(st.just(10**9), st.integers(1, 2000)),
 )
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_batch_by_batch_is_the_whole_at_once(
     log: list[JournalEntry], sizes: list[int], entries: int, size: int
 ) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from admin.accept_loss import accept_loss
 from admin.verify import verify
 from infra.postgres import connecting
-from lab.chaos.backwards import cut_log, recreate_topic
+from lab.chaos.backwards import cut_log, cut_logs, recreate_topic
 from ops.services import EmbeddedServices
 from privacy.seal import open_entry, seal_entry
 from privacy.subjects import Subjects
@@ -303,8 +303,7 @@ async def test_what_neither_log_has_stays_in_the_views_until_the_loss_is_accepte
     await pipeline.publish(*second)
     await complete(pipeline, first + second)
     worker.stop()
-    cut_log(own_services, INTERACTIONS.name, intake)
-    cut_log(own_services, JOURNAL.name, journal)
+    cut_logs(own_services, {INTERACTIONS.name: intake, JOURNAL.name: journal})
     new = renamed(mixed(40, 400, first=800), "b") if regrown else []
     await pipeline.publish(*new)
     pipeline.start_worker()

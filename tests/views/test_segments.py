@@ -106,7 +106,7 @@ def test_the_rank_does_not_move_with_what_is_as_old_as_the_grid() -> None:
 
 
 @given(histories(), segments, st.integers(-9 * MINUTE_MS, 120 * DAY_MS))
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=100)
 def test_members_are_those_whose_rendered_context_says_so_and_the_columns_find_them(
     history: list[JournalEntry], segment: Segment, silence: int
 ) -> None:
