@@ -206,6 +206,29 @@ async def test_reading_starts_where_the_claim_says(pipeline: Pipeline) -> None:
         assert sorted(both.values) == [b"%d/40" % p for p in range(4)]
 
 
+async def test_calls_that_were_given_up_keep_nobody_waiting(pipeline: Pipeline) -> None:
+    """As of a topic that is being made again, about which the broker says nothing for long."""
+    both = Both(pipeline.settings)
+    ended = 0
+
+    async def unanswered() -> None:
+        nonlocal ended
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended += 1
+
+    async with started(both.app):
+        thread = both.app.consumer._thread
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(thread.call_thread(unanswered), 0.2)
+        async with asyncio.timeout(WAIT_SECONDS_MAX / 2):
+            await both.app.consumer.highwaters(TP(INTERACTIONS.name, 0))
+            while not ended:
+                await asyncio.sleep(0.01)
+
+
 async def test_what_is_read_again_after_a_seek_is_not_dropped(pipeline: Pipeline) -> None:
     """Also when a fetch on its way has made Faust think that it has read further."""
     both = Both(pipeline.settings)
