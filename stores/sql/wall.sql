@@ -20,7 +20,10 @@ SELECT seen.* FROM let_in CROSS JOIN LATERAL (
 -- name: build
 DO $wall$
 DECLARE
-    named CONSTANT text := 'creator_id = current_setting(''fanmemory.creator'', true)';
+    -- IS TRUE, so that no index is gone along by it: the setting is empty while a statement is planned,
+    -- which would make Postgres believe that nobody is there, and read all of a creator's fans for each
+    -- row that is looked up.
+    named CONSTANT text := '(creator_id = current_setting(''fanmemory.creator'', true)) IS TRUE';
     one record;
     fan CONSTANT text := '(SELECT true FROM subject AS s WHERE s.subject = %I.subject)';
     -- As `stores.states.creator_hash`; once for the whole statement.
