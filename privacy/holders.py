@@ -368,6 +368,7 @@ WITHOUT_FANS: Final = {
         "ledger_position": "offsets of partitions",
         "platform_connection": "a creator's, not a fan's",
         "retention": "a creator's rule",
+        "history_retention": "a creator's rule",
         "revocation": "hashes of tokens' and users' ids",
         "revocation_revision": "a counter",
         "retired_key": "ids of key-encryption keys",

@@ -65,7 +65,10 @@ async def exported(
             raise FanNotFound
         yield Section("export", _head(who, now))
         yield Section("suppression", {"suppressed": since is not None, "since": _time(since)})
-        yield Section("retention", {"silentDays": await retention.find(connection, who[0])})
+        rule = await retention.find(connection, who[0])
+        yield Section(
+            "retention", {"silentDays": rule.silent_days, "historyDays": rule.history_days}
+        )
         if row is None:
             return
         subject = _opened(keyring, row)

@@ -252,7 +252,11 @@ async def hide(
         ]
         await history.bury(connection, history.history_rows(buried))
         before = erased.before or 0
-        old = [one.event_key for one in opened if one.entry.time < before]
+        old = [
+            one.event_key
+            for one in opened
+            if one.entry.time < before and not is_forgotten(one.entry)
+        ]
         await history.remove(connection, id, old)
         framed = FramedBatch(tallies={partition: Tally()})
         left = await _opened(connection, fan)

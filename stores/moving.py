@@ -59,7 +59,9 @@ def chosen(entries: Sequence[JournalEntry], order: Forget) -> set[int]:
                 wanted.add(entry.event_id)
     found = {n for n, entry in messages if entry.event_id in wanted}
     if order.before is not None:
-        found |= {n for n, entry in enumerate(entries) if entry.time < order.before}
+        # What stands for a forgotten event has no time, and keeps that from coming back.
+        before = order.before
+        found |= {n for n, one in enumerate(entries) if one.time < before and not is_forgotten(one)}
     return found
 
 

@@ -1,4 +1,7 @@
-"""Retention: how long a creator keeps a fan of whom nothing is heard. By default for ever."""
+"""Retention: how long a creator keeps a fan of whom nothing is heard, and the events of the others.
+
+By default for ever.
+"""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,24 +19,34 @@ class Rule(NamedTuple):
     """Of one creator."""
 
     creator_id: str
-    silent_days: int
-    """A fan without events for so long is erased."""
+    silent_days: int | None
+    """A fan without events for so long is erased; None: nobody is."""
+    history_days: int | None
+    """An event that is older is forgotten; None: none is."""
 
 
-async def find(executor: Executor, creator_id: str) -> int | None:
-    """`silentDays` of a creator; None: everything is kept."""
+async def find(executor: Executor, creator_id: str) -> Rule:
     async with database_errors():
         row = await wall.fetchrow(executor, _QUERIES.find, creator_id, creator_id)
-        return None if row is None else int(row["silent_days"])
+        return Rule(creator_id, *((None, None) if row is None else row))
 
 
-async def put(executor: Executor, creator_id: str, silent_days: int | None) -> None:
-    """None: everything is kept."""
+async def put_silent(executor: Executor, creator_id: str, days: int | None) -> None:
+    """None: silent fans are kept."""
     async with database_errors():
-        if silent_days is None:
-            await executor.execute(_QUERIES.remove, creator_id)
+        if days is None:
+            await executor.execute(_QUERIES.remove_silent, creator_id)
         else:
-            await executor.execute(_QUERIES.put, creator_id, silent_days)
+            await executor.execute(_QUERIES.put_silent, creator_id, days)
+
+
+async def put_history(executor: Executor, creator_id: str, days: int | None) -> None:
+    """None: old events are kept."""
+    async with database_errors():
+        if days is None:
+            await executor.execute(_QUERIES.remove_history, creator_id)
+        else:
+            await executor.execute(_QUERIES.put_history, creator_id, days)
 
 
 async def rules(executor: Executor) -> list[Rule]:
@@ -47,6 +60,15 @@ async def silent(
     """The next fans, in the order of their ids, of whom nothing has happened since then (ms)."""
     async with database_errors():
         rows = await executor.fetch(_QUERIES.silent, creator_id, since, after, count)
+        return [row["fan_id"] for row in rows]
+
+
+async def older(
+    executor: Executor, creator_id: str, before: int, after: str, count: int
+) -> list[str]:
+    """The next fans, in the order of their ids, of whom something happened before then (ms)."""
+    async with database_errors():
+        rows = await executor.fetch(_QUERIES.older, creator_id, before, after, count)
         return [row["fan_id"] for row in rows]
 
 

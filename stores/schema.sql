@@ -579,6 +579,14 @@ CREATE TABLE retention (
     changed_at  timestamptz NOT NULL DEFAULT now()
 );
 
+-- How long a creator keeps the events of a fan.
+CREATE TABLE history_retention (
+    creator_id   text PRIMARY KEY,
+    -- An event older than so many days is forgotten.
+    history_days integer NOT NULL CHECK (history_days > 0),
+    changed_at   timestamptz NOT NULL DEFAULT now()
+);
+
 -- Each generation has a schema of its own: g1, g2, ...
 CREATE SCHEMA g1;
 CREATE TABLE g1.fan_state (

@@ -79,8 +79,9 @@ BEGIN
         AND current_user <> 'fanmemory_reader'
     THEN
         FOREACH reads IN ARRAY ARRAY['migration', 'generation', 'position', 'key_binding', 'log_break',
-            'dead_letter_count', 'revocation', 'revocation_revision', 'suppression', 'suppression_key', 'subject', 'interaction',
-            'quarantine', 'creator_key', 'retention', 'platform_connection', 'workflow', 'draft',
+            'dead_letter_count', 'revocation', 'revocation_revision', 'suppression', 'suppression_key',
+            'subject', 'interaction', 'quarantine', 'creator_key', 'retention', 'history_retention',
+            'platform_connection', 'workflow', 'draft',
             'decision', 'usage']
         LOOP
             EXECUTE format('GRANT SELECT ON %I TO fanmemory_reader', reads);

@@ -37,8 +37,8 @@ BEGIN
         SELECT format('%I.%I', place, name) AS name, condition
         FROM (
             SELECT 'public' AS place, name, named AS condition
-            FROM unnest(ARRAY['subject', 'platform_connection', 'creator_key', 'retention', 'workflow',
-                'usage']) AS name
+            FROM unnest(ARRAY['subject', 'platform_connection', 'creator_key', 'retention',
+                'history_retention', 'workflow', 'usage']) AS name
             UNION ALL
             SELECT 'public', name,
                 format(fan, name)

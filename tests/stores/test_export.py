@@ -67,7 +67,7 @@ async def test_it_equals_what_context_and_history_hold(
     assert document["cameFrom"]["events"] == 62
     assert "message" in document["cameFrom"]["movedBy"]["recentMessages"]
     assert document["suppression"] == {"suppressed": False, "since": None}
-    assert document["retention"] == {"silentDays": None}
+    assert document["retention"] == {"silentDays": None, "historyDays": None}
     assert document["export"]["exportedAt"] == render_time(NOW)
 
 

@@ -86,6 +86,13 @@ def test_what_is_older_was_never_sent(log: list[JournalEntry], before: int) -> N
     assert entries == [entry for entry in log if entry.time >= before]
 
 
+def test_a_forgotten_message_does_not_come_back_when_what_is_older_goes() -> None:
+    log = [message(NOON, event_id="a"), message(NOON + 2, event_id="b")]
+    _, once = moved(log, Forget("c", "fan", "id", ("b",)))
+    _, entries = moved(once, Forget("c", "fan", "id", before=NOON + 1))
+    assert entries == [forgotten(log[1])]
+
+
 def test_a_message_goes_with_all_that_it_was_edited_to() -> None:
     log = [
         message(NOON, event_id="a"),

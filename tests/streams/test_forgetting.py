@@ -14,6 +14,7 @@ import pytest
 
 from admin.accounting import wait_until_told
 from admin.rebuild import drop_former, rebuild
+from admin.sweep import proofs, sweep
 from admin.verify import verify
 from infra.failpoints import FORGETTING
 from infra.kafka import relationship_key
@@ -31,7 +32,9 @@ from schemas.erased import EVENTS, decode_erased
 from schemas.errors import FanNotFound, SealBroken
 from schemas.journal import decode_record, is_forgotten
 from schemas.receipts import SignedReceipt
+from schemas.times import DAY_MS, render_time
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL
+from stores import retention
 from stores.erasing import id_text
 from stores.erasure import Status
 from stores.letters import keys_of
@@ -414,3 +417,50 @@ async def test_by_the_command(running: Pipeline, fan: str) -> None:
     ran = await asyncio.to_thread(partial(fanmemory, *words, "e1", "e2", **asked))
     assert (ran.returncode, "forgot 2 events" in ran.stdout) == (0, True), ran.stderr
     assert await remembered(running, fan) == ["e3"]
+
+
+async def test_what_is_older_than_the_rule_was_never_sent(running: Pipeline, fan: str) -> None:
+    """Totals included; whoever is of yesterday only is gone; receipts are made in bulk."""
+    long_ago = render_time(NOW - 40 * DAY_MS)
+    old = [
+        said(number, eventId=f"old{number}", timestamp=long_ago, content=f"long ago {number}")
+        for number in range(3)
+    ]
+    old.append(bought(3, 500, eventId="oldp", timestamp=long_ago))
+    # What corrects something older stays, and finds nothing to correct.
+    new = [said(1), bought(2), refund(4, "oldp", 5), edit(5, "old1", "new words"), said(6)]
+    await running.publish(*of(fan, [*old, *new]), *of(f"clean {fan}", new), *of(f"past {fan}", old))
+    await running.without_lag()
+    assert (await forget(running, fan, "e6")).events == 1
+    assert (await forget(running, f"clean {fan}", "e6")).events == 1
+
+    async def swept() -> list[int]:
+        done = await sweep(running.settings)
+        signed, missing = await proofs(running.settings, done.begun, 20.0)
+        assert (missing, done.behind, done.fans) == (0, False, 0)
+        assert all(prove(one, Signer.of(running.settings).public.keys) for one in signed)
+        assert len(signed) == done.shortened
+        return sorted(int(one.receipt.events or 0) for one in signed)
+
+    async with connecting(running.settings.postgres_url) as connection:
+        await retention.put_history(connection, CREATOR, 30)
+    try:
+        assert await swept() == [4, 4]
+        assert await swept() == []
+        async with running.stores() as (_, store):
+            assert await shown(store, fan) == await shown(store, f"clean {fan}")
+            assert await store.read(CREATOR, f"past {fan}") is None
+        assert not await running.fetch("SELECT FROM subject WHERE fan_id = $1", f"past {fan}")
+        assert await remembered(running, fan) == ["e1", "p2", "p4", "e5"]
+        # Sent once more, what was older is a new event, until the next sweep; what was forgotten by
+        # its name stays forgotten.
+        await running.publish(*of(fan, [old[0], said(6)]))
+        await running.without_lag()
+        assert "old0" in await remembered(running, fan)
+        assert await swept() == [1]
+        async with running.stores() as (_, store):
+            assert await shown(store, fan) == await shown(store, f"clean {fan}")
+    finally:
+        async with connecting(running.settings.postgres_url) as connection:
+            await retention.put_history(connection, CREATOR, None)
+    assert (await verify(running.settings, processes=1)).differences == ()

@@ -581,9 +581,10 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
 
 
 class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A creator's rule; null: everything is kept until somebody erases it."""
+    """A creator's rule; null: everything is kept until somebody erases or forgets it."""
 
     silent_days: int | None
+    history_days: int | None = None
 
 
 class SentimentAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
