@@ -18,9 +18,11 @@ false alarm. In this order:
 What can't be compared, a cache that is away or full, is said and does not hide the rest.
 """
 
+import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +59,8 @@ from stores.generations import INTAKE_GENERATION, schema_name
 from stores.opened import open_stores
 from stores.tally import COUNTERS
 
+SETTLE_SECONDS_MAX: Final = 10.0
+SETTLE_LOOK_SECONDS: Final = 0.05
 UNCLAIMED: Final[dict[str, Any]] = {
     "next": 0,
     "epoch": 0,
@@ -150,7 +154,7 @@ async def verify(
         open_journal(settings) as journal,
         connecting(settings.postgres_url, command_timeout=600) as connection,
         database_errors(),
-        connection.transaction(isolation="repeatable_read"),
+        _settled(connection),
     ):
         look = await _look(connection, journal, settings, sample)
         begin(sum(row["next"] for row in look.folded.values()))
@@ -236,6 +240,21 @@ class _Look:
     @property
     def live(self) -> int:
         return self.generation.number
+
+
+@asynccontextmanager
+async def _settled(connection: Connection) -> AsyncIterator[None]:
+    """A snapshot in which no fan is on the move: who moves is in the rows before the projection has
+    passed what was written for that, and a fold up to its position would not find the fan. After
+    some seconds whatever there is, so that rows which really are beyond the journal are said."""
+    until = time.monotonic() + SETTLE_SECONDS_MAX
+    while True:
+        async with connection.transaction(isolation="repeatable_read"):
+            moving = await connection.fetchval(load_queries(SQL).moving, JOURNAL.name)
+            if not moving or time.monotonic() >= until:
+                yield
+                return
+        await asyncio.sleep(SETTLE_LOOK_SECONDS)
 
 
 async def _look(

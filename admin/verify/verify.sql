@@ -4,6 +4,15 @@
 -- name: export_snapshot
 SELECT pg_export_snapshot();
 
+-- Whether a fan has moved to a place that the live views have not passed yet.
+-- name: moving
+SELECT EXISTS (
+    SELECT FROM generation AS g JOIN position AS p USING (generation)
+    WHERE g.status = 'live' AND p.topic = $1 AND EXISTS (
+        SELECT FROM interaction AS i WHERE i.partition = p.partition AND i."offset" >= p.next
+    )
+);
+
 -- The position rows of one generation; `broken` are those whose log once went backwards.
 -- name: positions
 SELECT partition, next, epoch, erasures, sources, accepted, dead_letters, suppressed, control,
