@@ -13,10 +13,12 @@ when it starts, and goes on without an answer when Kafka does not give one: read
 that. Whoever restores a database asks `fanmemory restore-check`, with Kafka there, before a start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from admin.journal import open_journal
 from infra.postgres import Connection, connecting, database_errors
@@ -43,7 +45,8 @@ class Behind:
     subjects: list[bytes]
     """Whom it says to be erased, and the database still knows."""
     forgetting: list[Erased]
-    """Of whom it says some events to be forgotten, and the database still knows the subject."""
+    """Of whom it says some events to be forgotten, and the database still knows the subject: one
+    for each forgetting since, those of its successors included."""
     nexts: Mapping[int, int]
     """Partition of the ledger -> where to read on."""
 
@@ -56,7 +59,7 @@ async def behind(settings: Settings, connection: Connection, *, whole: bool = Fa
     async with database_errors():
         known = {} if whole else await erasure.ledger_positions(connection)
     erased: set[bytes] = set()
-    moved: dict[bytes, Erased] = {}
+    moved: dict[str, list[Erased]] = {}
     read, nexts = 0, {}
     async with open_journal(settings, ERASURES.name) as ledger:
         for partition, (first, end) in (await ledger.bounds()).items():
@@ -73,16 +76,42 @@ async def behind(settings: Settings, connection: Connection, *, whole: bool = Fa
                     except (InvalidInput, ValueError):
                         continue  # nothing of ours
                     if found.kind == EVENTS:
-                        moved[subject] = found
+                        moved.setdefault(found.subject, []).append(found)
                     else:
                         erased.add(subject)
-    asked = sorted({*erased, *moved})
+    asked = sorted({*erased, *(UUID(subject).bytes for subject in moved)})
     subjects: list[bytes] = []
     async with database_errors():
         for start in range(0, len(asked), ASKED_MAX):
             subjects += await erasure.existing(connection, asked[start : start + ASKED_MAX])
-    forgetting = [moved[one] for one in subjects if one not in erased]
+    forgetting = [
+        one for id in subjects if id not in erased for one in _since(str(UUID(bytes=id)), moved)
+    ]
     return Behind(read, [one for one in subjects if one in erased], forgetting, nexts)
+
+
+def _since(subject: str, moved: Mapping[str, Sequence[Erased]]) -> list[Erased]:
+    """The forgettings of whoever stood under this id, in order, as if all were of this id.
+
+    A subject has several successors when the database was restored before: each restored it, and
+    it moved again.
+    """
+    found: dict[str, Erased] = {}
+    left, seen = [subject], {subject}
+    while left:
+        for one in moved.get(left.pop(), ()):
+            # Once more after a restore: then its events were gone already, and it names none.
+            known = found.get(one.erasure, one)
+            found[one.erasure] = replace(
+                known,
+                subject=subject,
+                events=tuple(dict.fromkeys((*known.events, *one.events))),
+                places=tuple(dict.fromkeys((*known.places, *one.places))),
+            )
+            if one.successor is not None and one.successor not in seen:
+                seen.add(one.successor)
+                left.append(one.successor)
+    return list(found.values())
 
 
 async def catch_up(settings: Settings) -> int:

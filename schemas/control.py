@@ -60,6 +60,9 @@ class Forget(
     """Messages, with what they were edited to."""
     before: int | None = None
     """Whatever happened before this time, ms since the epoch."""
+    places: tuple[tuple[int, int], ...] = ()
+    """Events by where they stood in `interactions`, (partition, offset): whoever has no ids of them
+    any more, since they were forgotten before the database was restored."""
 
     @property
     def who(self) -> Relationship:

@@ -25,6 +25,11 @@ class Erased(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc
     """The forgotten events' keys, in hexadecimal: keyed hashes, whose key was destroyed."""
     before: int | None = None
     """Whatever happened before this time, ms since the epoch, was forgotten."""
+    places: tuple[tuple[int, int], ...] = ()
+    """Where the forgotten events stood in `interactions`: (partition, offset). They name them in a
+    backup that is older than the subject, and has them under the keys of a former one."""
+    successor: str | None = None
+    """Under which random id the relationship stood from then on; null: under none."""
 
 
 encode_erased = msgspec.json.Encoder().encode

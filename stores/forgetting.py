@@ -52,7 +52,7 @@ from stores.cache import Cache
 from stores.erasing import Requests, id_text
 from stores.erasure import ERASURE_SQL, Names, Status
 from stores.folding import FramedBatch, fold_whole
-from stores.moving import Boundaries, Moved, move
+from stores.moving import Boundaries, Moved, move, place_of
 from stores.record import OpenedRecord
 from stores.refolding import Limits
 from stores.tally import Tally
@@ -157,7 +157,7 @@ class Mover:
         await history.delete(connection, old.id)
         aside = await quarantine.delete(connection, old.id)
         await outbox.forget(connection, old.id)
-        told = _ledger(order, old.id, moved.forgotten)
+        told = _ledger(order, old.id, new.id if moved.records else None, moved)
         row = old.id, _id(order), deleted, len(moved.forgotten), aside, told
         await connection.execute(FORGETTING_SQL.took, *row)
 
@@ -241,7 +241,10 @@ async def hide(
         if fan is None:
             return False
         opened = await _opened(connection, fan)
-        keys = {bytes.fromhex(key) for key in erased.events}
+        places = set(erased.places)
+        keys = {bytes.fromhex(key) for key in erased.events} | {
+            one.event_key for one in opened if place_of(one.entry) in places
+        }
         buried = [_buried(one, fan) for one in opened if one.event_key in keys]
         # What this database has not folded yet, is known when it comes.
         unknown = keys - {one.event_key for one in buried}
@@ -264,7 +267,11 @@ async def hide(
         if not left:
             await states.delete(connection, live.number, [id])
         await _write(connection, live.number, framed, folded, fan)
-        order = Forget(fan.creator_id, fan.fan_id, erased.erasure, before=erased.before)
+        order = Forget(
+            *(fan.creator_id, fan.fan_id, erased.erasure),
+            before=erased.before,
+            places=erased.places,
+        )
         row = _request(Names(keyring), order)
         await connection.execute(FORGETTING_SQL.begin_again, *row)
     return True
@@ -346,10 +353,18 @@ def _met(names: Names, order: Forget, place: Position) -> tuple[Any, ...]:
     return *_request(names, order), place.partition, place.offset
 
 
-def _ledger(order: Forget, subject: bytes, keys: Sequence[bytes]) -> bytes:
-    """What the topic is to have: the keys where events were named, else the time."""
-    named = tuple(key.hex() for key in keys) if order.before is None else ()
-    now = render_time(now_ms())
+def _ledger(order: Forget, subject: bytes, successor: bytes | None, moved: Moved) -> bytes:
+    """What the topic is to have: the events where they were named, else the time."""
+    named = order.before is None
     return encode_erased(
-        Erased(order.forgetting_id, id_text(subject), EVENTS, now, named, order.before)
+        Erased(
+            order.forgetting_id,
+            id_text(subject),
+            EVENTS,
+            render_time(now_ms()),
+            tuple(key.hex() for key in moved.forgotten) if named else (),
+            order.before,
+            tuple(moved.places) if named else (),
+            None if successor is None else id_text(successor),
+        )
     )

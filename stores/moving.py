@@ -35,6 +35,8 @@ class Moved(NamedTuple):
 
     forgotten: list[bytes]
     """Keys, under the old subject, of the events that are left behind."""
+    places: list[tuple[int, int]]
+    """Where those stood in `interactions`."""
     opened: list[OpenedRecord]
     """What stands under the new one, in log order; where in the journal is not known yet."""
     records: list[tuple[bytes, bytes]]
@@ -51,6 +53,8 @@ def chosen(entries: Sequence[JournalEntry], order: Forget) -> set[int]:
     older than a time."""
     wanted = set(order.event_ids)
     messages = [(n, entry) for n, entry in enumerate(entries) if entry.kind == "message"]
+    places = set(order.places)
+    wanted |= {entry.event_id for _, entry in messages if place_of(entry) in places}
     size = -1
     while size != len(wanted):  # an edit may be one of an edit
         size = len(wanted)
@@ -65,6 +69,11 @@ def chosen(entries: Sequence[JournalEntry], order: Forget) -> set[int]:
     return found
 
 
+def place_of(entry: JournalEntry) -> tuple[int, int]:
+    """Where an event stood in `interactions`, the first time that it was sent."""
+    return entry.source_partition, entry.source_offset
+
+
 def move(
     rows: Sequence[Row], partition: int, old: Subject, new: Subject, order: Forget, logs: Boundaries
 ) -> Moved:
@@ -76,7 +85,10 @@ def move(
     ]
     entries = [entry for _, entry in read]
     gone = chosen(entries, order)
-    moved = Moved([read[n][0].event_key for n in sorted(gone)], [], [])
+    left = sorted(gone)
+    moved = Moved(
+        [read[n][0].event_key for n in left], [place_of(entries[n]) for n in left], [], []
+    )
     kept = _kept(entries, gone, order)
     for (row, _), (n, entry), nonce in zip(
         (read[n] for n, _ in kept), kept, nonces(len(kept)), strict=True

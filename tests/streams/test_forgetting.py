@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from admin.accounting import wait_until_told
+from admin.ledger import catch_up
 from admin.rebuild import drop_former, rebuild
 from admin.sweep import proofs, sweep
 from admin.verify import verify
@@ -464,3 +465,85 @@ async def test_what_is_older_than_the_rule_was_never_sent(running: Pipeline, fan
         async with connecting(running.settings.postgres_url) as connection:
             await retention.put_history(connection, CREATOR, None)
     assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_a_database_that_was_restored_forgets_again_and_each_time(
+    running: Pipeline, fan: str
+) -> None:
+    """Also what was forgotten of the fan's later subjects, of which the backup knows nothing."""
+    await running.publish(*of(fan, [said(number) for number in range(1, 5)]))
+    await running.without_lag()
+    saved = await rows_of(running, fan)
+    first = await forget(running, fan, "e1")
+    assert (await forget(running, fan, "e2")).events == 1
+    for _ in range(2):
+        await restored(running, fan, saved)
+        assert await remembered(running, fan) == ["e1", "e2", "e3", "e4"]
+        assert await catch_up(running.settings) >= 2
+        assert await remembered(running, fan) == ["e3", "e4"]
+        await completed(running, first)
+        await running.without_lag()
+        assert await remembered(running, fan) == ["e3", "e4"]
+        await running.publish(*of(fan, [said(1), said(2)]))
+        await running.without_lag()
+        assert await remembered(running, fan) == ["e3", "e4"]
+        assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def rows_of(running: Pipeline, fan: str) -> dict[str, list[str]]:
+    """All that the tables have of a fan, as a backup has it."""
+    of_fan = "(SELECT subject FROM subject WHERE fan_id = $1)"
+    found = {}
+    for table in await tables(running):
+        rows = await running.fetch(
+            f"SELECT row_to_json(t)::text AS row FROM {table} AS t WHERE subject IN {of_fan}", fan
+        )
+        found[table] = [row["row"] for row in rows]
+    return found
+
+
+async def tables(running: Pipeline) -> list[str]:
+    (live,) = await running.fetch("SELECT generation FROM generation WHERE status = 'live'")
+    return ["interaction", f"g{live['generation']}.fan_state", "subject"]
+
+
+async def restored(running: Pipeline, fan: str, saved: dict[str, list[str]]) -> None:
+    """The tables as the backup had them: with a subject that is erased since, and no ledger."""
+    async with (
+        connecting(running.settings.postgres_url) as connection,
+        connection.transaction(),
+    ):
+        for table in saved:
+            await connection.execute(
+                f"DELETE FROM {table} WHERE subject IN"
+                " (SELECT subject FROM subject WHERE fan_id = $1)",
+                fan,
+            )
+            for row in saved[table]:
+                await connection.execute(
+                    f"INSERT INTO {table} SELECT * FROM"
+                    f" json_populate_record(NULL::{table}, $1::json)",
+                    row,
+                )
+        for table in ("forgetting", "erased_subject", "ledger_position"):
+            await connection.execute(f"DELETE FROM {table}")
+
+
+async def test_a_verify_beside_forgettings_says_nothing_that_is_not_so(
+    running: Pipeline, fan: str
+) -> None:
+    """Who moves is in the rows before the projection has passed the journal's new records."""
+    ids = [f"e{number}" for number in range(6)]
+    await running.publish(*of(fan, [said(number) for number in range(7)]))
+    await running.without_lag()
+
+    async def forgetting() -> None:
+        for event_id in ids:
+            await forget(running, fan, event_id)
+
+    under_way = asyncio.create_task(forgetting())
+    while not under_way.done():
+        assert (await verify(running.settings, processes=1)).differences == ()
+        await asyncio.sleep(0)
+    await under_way
+    assert await remembered(running, fan) == ["e6"]
