@@ -7,6 +7,8 @@ A whole system of its own, everything on this machine, the load included:
   apart.
 - **pipeline**: the same events as fast as they are taken, once alone and once with so many erasures
   a second beside them: the share of its rate that they cost.
+- **forget**: with nothing beside, one message after another of a fan of `history` messages is
+  forgotten by `DELETE messages/{eventId}`; latency is until 200.
 """
 
 import asyncio
@@ -33,10 +35,12 @@ CREATOR: Final = "erasing"
 FANS: Final = 20_000
 EVENTS_OF_EACH: Final = 3
 FOLDED_SECONDS_MAX: Final = 300.0
+FORGOTTEN: Final = 30
+"""Messages of one fan, one after another."""
 
 
 async def measure(
-    rate: float, erasures: float, seconds: float, count: int, workers: int
+    rate: float, erasures: float, seconds: float, count: int, history: int, workers: int
 ) -> dict[str, Any]:
     """`count` are the events of each half of the second part."""
     unlimited = {"user_requests_per_minute": 0, "creator_requests_per_minute": 0}
@@ -49,6 +53,7 @@ async def measure(
         ):
             return {
                 "workers": workers,
+                "forget": await bench.forget(history),
                 "clear": await bench.clear(rate, erasures, seconds),
                 "pipeline": await bench.pipeline(count, erasures),
             }
@@ -79,6 +84,15 @@ class _Bench:
         answers = await self._erase(fans, erasures)
         await flowing
         return {"eventsPerSecond": rate, "erasuresPerSecond": erasures} | _summed(answers)
+
+    async def forget(self, history: int) -> dict[str, Any]:
+        fan = "talkative"
+        await self._folded([_event(fan, number) for number in range(history)])
+        taken = []
+        for number in range(min(FORGOTTEN, history)):
+            path = f"/api/of-memory/messages/{fan}-{number}"
+            taken.append(await self._delete(path, fan))
+        return {"messages": history} | _summed(taken)
 
     async def pipeline(self, count: int, erasures: float) -> dict[str, Any]:
         alone = await self._through(count)
@@ -133,9 +147,12 @@ class _Bench:
         return [one.result() for one in asked]
 
     async def _clear(self, fan: str) -> tuple[int, float]:
+        return await self._delete("/api/of-memory/clear", fan)
+
+    async def _delete(self, path: str, fan: str) -> tuple[int, float]:
         started = time.perf_counter()
         query = {"creatorId": CREATOR, "fanId": fan}
-        async with self._session.delete("/api/of-memory/clear", params=query) as answer:
+        async with self._session.delete(path, params=query) as answer:
             await answer.read()
         return answer.status, (time.perf_counter() - started) * 1000
 

@@ -193,17 +193,27 @@ def corrections(events: int, rounds: int, as_json: bool) -> None:
 @click.option("--erasures", default=50.0, show_default=True, help="Erasures a second.")
 @click.option("--seconds", default=10.0, show_default=True, help="Length of the first part.")
 @click.option("--events", default=100_000, show_default=True, help="Of each half of the second.")
+@click.option(
+    "--history", default=1_000, show_default=True, help="Messages of whom one is forgotten."
+)
 @click.option("--workers", default=2, show_default=True)
 @options.as_json
 def erase(
-    rate: float, erasures: float, seconds: float, events: int, workers: int, as_json: bool
+    rate: float,
+    erasures: float,
+    seconds: float,
+    events: int,
+    history: int,
+    workers: int,
+    as_json: bool,
 ) -> None:
-    """Milliseconds until clear answers 200, and the share of the pipeline's rate that it costs."""
+    """Milliseconds until clear and forgetting a message answer 200, and what erasing costs the
+    pipeline."""
     import uvloop
 
     from lab.bench.erase import measure
 
-    figures = uvloop.run(measure(rate, erasures, seconds, events, workers))
+    figures = uvloop.run(measure(rate, erasures, seconds, events, history, workers))
     if as_json:
         print_json(figures)
         return
@@ -215,6 +225,10 @@ def erase(
         table.add_row(f"answered {status}", f"{count:,}")
     for name in ("p50", "p99", "max"):
         table.add_row(f"at {rate:g} events/s: {name} ms", f"{clear[f'{name}Ms']}")
+    forget = figures["forget"]
+    for name in ("p50", "p99", "max"):
+        of = f"forget one of {forget['messages']:,} messages"
+        table.add_row(f"{of}: {name} ms", f"{forget[f'{name}Ms']}")
     table.add_row("events a second alone", f"{beside['aloneEventsPerSecond']:,.0f}")
     table.add_row("events a second beside", f"{beside['besideEventsPerSecond']:,.0f}")
     table.add_row("cost of its rate", f"{beside['cost']:.0%}")
