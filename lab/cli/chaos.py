@@ -21,6 +21,7 @@ from rich.table import Table
 
 from lab.chaos.disks import MOUNTED
 from lab.chaos.erasing import plan as erasing_plan
+from lab.chaos.erasing.backup import run_backup
 from lab.chaos.erasing.run import ErasingVerdict, run_erasing
 from lab.chaos.full import lacking
 from lab.chaos.plan import FULL, SHORT, Amounts
@@ -104,6 +105,9 @@ def _erase(
             with _told(seed, keep) as (data, on_step):
                 run = run_erasing(data, seed=seed, amounts=amounts, on_step=on_step)
                 verdict = asyncio.run(run)
+                if amounts is not erasing_plan.SHORT:
+                    on_step("an old backup")
+                    verdict.checks.extend(asyncio.run(run_backup(data / "old", on_step=on_step)))
             failed += not verdict.passed
             if as_json:
                 print_json(_described(verdict))

@@ -8,6 +8,7 @@ import pytest
 
 from infra.failpoints import ERASING
 from lab.chaos.checks import Check
+from lab.chaos.erasing.backup import Backup, run_backup
 from lab.chaos.erasing.checks import check_faults, check_scans
 from lab.chaos.erasing.log import left_by
 from lab.chaos.erasing.plan import SHORT, Amounts, make_plan, whole
@@ -27,6 +28,14 @@ async def test_a_short_run_of_erasing_keeps_every_promise(tmp_path: Path) -> Non
     verdict = await run_erasing(tmp_path, seed=SEED, amounts=SHORT, on_step=told.append)
     assert [check for check in verdict.checks if not check.passed] == [], "\n".join(told)
     assert verdict.passed
+
+
+@pytest.mark.usefixtures("forked_programs")
+async def test_an_old_backup_brings_nobody_back(tmp_path: Path) -> None:
+    told: list[str] = []
+    checks = await run_backup(tmp_path, Backup(erased=8, forgotten=3, kept=3), told.append)
+    assert [check for check in checks if not check.passed] == [], "\n".join(told)
+    assert len(checks) == 5
 
 
 @pytest.mark.parametrize("amounts", [SHORT, whole(300)], ids=["short", "whole"])

@@ -9,5 +9,7 @@ checks   what must be true when all is quiet
 sentinels words that stand nowhere else, in everything that can be said of one fan
 scan     looks for them wherever bytes lie
 past     brings what lasts only for a time to its end
+waiting  until all is quiet
+backup   an old base backup comes back, and nobody with it
 run      one run: system, rounds, checks, verdict
 """

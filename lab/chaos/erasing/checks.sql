@@ -28,9 +28,10 @@ SELECT subject FROM erased_subject;
 -- name: erasures
 SELECT erasure, completed_at IS NOT NULL AND sealed IS NULL AND kek IS NULL AS done FROM erasure;
 
--- Erasures that are not complete.
+-- Erasures and forgettings that are not complete.
 -- name: pending
-SELECT count(*) FROM erasure WHERE completed_at IS NULL;
+SELECT (SELECT count(*) FROM erasure WHERE completed_at IS NULL)
+    + (SELECT count(*) FROM forgetting WHERE completed_at IS NULL);
 
 -- A fan's random id and wrapped key.
 -- name: keys

@@ -53,18 +53,30 @@ class Client:
         """The status of one request, whatever it is."""
         return (await self._ask("DELETE", "clear", who))[0]
 
+    async def forget(self, who: Relationship, event_id: str) -> None:
+        """Return when a message is forgotten. Raises `DeadlineExceeded`."""
+        status, body = await self._until("DELETE", f"messages/{event_id}", who, {200, 202})
+        if status == 202:
+            await self._complete(who[0], f"forgettings/{body['data']['forgettingId']}")
+
     async def completed(self, creator_id: str, erasure: str) -> None:
         """Return when the erasure is complete. Raises `DeadlineExceeded`."""
+        await self._complete(creator_id, f"erasures/{erasure}")
+
+    async def _complete(self, creator_id: str, path: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS_MAX
         while True:
-            who = (creator_id, "")
-            _, body = await self._until("GET", f"erasures/{erasure}", who, {200})
+            _, body = await self._until("GET", path, (creator_id, ""), {200})
             if body["data"]["completed"] is not None:
                 return
             if time.monotonic() > deadline:
                 waits = ", ".join(body["data"]["waitsFor"])
-                raise DeadlineExceeded(f"An erasure is not completed; it waits for {waits}.")
+                raise DeadlineExceeded(f"An order is not completed; it waits for {waits}.")
             await asyncio.sleep(REPEAT_SECONDS)
+
+    async def context_once(self, who: Relationship) -> tuple[int, bytes]:
+        """Status and body of one read, whatever they are."""
+        return await self._ask("GET", "context", who)
 
     async def context(self, who: Relationship) -> Any:
         """What is shown of a fan; None when there is nobody. Without what could be missing."""

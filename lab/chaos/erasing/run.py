@@ -10,30 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from admin.accounting import account, wait_until_folded, wait_until_told
+from admin.accounting import account
 from infra.clock import now_ms
-from infra.postgres import connecting
 from infra.settings import Settings
-from infra.sql import load_queries
 from lab.chaos.checks import Check
 from lab.chaos.erasing import past
-from lab.chaos.erasing.checks import SQL, check_all, check_receipt, check_scans
+from lab.chaos.erasing.checks import check_all, check_receipt, check_scans
 from lab.chaos.erasing.client import Client
 from lab.chaos.erasing.plan import Amounts
 from lab.chaos.erasing.rounds import Rounds
 from lab.chaos.erasing.scan import Found, scan, scan_log, together
 from lab.chaos.erasing.sentinels import Planted, plant
 from lab.chaos.erasing.traffic import Traffic
+from lab.chaos.erasing.waiting import quiet, ready
 from lab.chaos.fleet import Death, Fleet
-from lab.chaos.topic import topic_ends
 from lab.load import events
 from llm.agent import TOLD
 from ops.services import EmbeddedServices
 from ops.services.ports import free_port
-from ops.system import answers_ready, running_services
+from ops.system import running_services
 from privacy.subjects import Subjects
-from schemas.errors import DeadlineExceeded, ServiceFailed
-from schemas.topics import INTERACTIONS
+from schemas.errors import ServiceFailed
 from stores import receipts
 from stores.opened import open_stores
 from stores.relay import Relay
@@ -43,9 +40,6 @@ JOURNAL_PARTITIONS: Final = 4
 WORKERS: Final = 2
 EVENTS_MAX: Final = 1_000_000
 """Of bystanders: more than flow in any run."""
-STANDSTILL_SECONDS_MAX: Final = 90.0
-READY_SECONDS_MAX: Final = 60.0
-POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +107,8 @@ async def run_erasing(
                     flowing.cancel()
                     await asyncio.gather(flowing, return_exceptions=True)
                 on_step(f"{rounds.begun} rounds are done; draining")
-                await _wait_for_api(complete)
-                await _quiet(complete)
+                await ready(complete)
+                await quiet(complete)
                 on_step("all is quiet; checking")
                 async with open_stores(complete) as stores:
                     counted = await account(stores.store)
@@ -153,7 +147,7 @@ async def _scanned(
     before = together(logged, await scan(settings, services.data, planted))
     erasure = await client.erase(planted.who)
     await client.completed(planted.who[0], erasure)
-    await _quiet(settings)
+    await quiet(settings)
     await past.move_past(settings, services)
     after = await scan(settings, services.data, planted)
     async with open_stores(settings) as stores:
@@ -161,26 +155,3 @@ async def _scanned(
     if found is None:
         raise ServiceFailed("There is no receipt of a completed erasure.")
     return [*check_scans(planted, before, after), check_receipt(found[1])]
-
-
-async def _wait_for_api(settings: Settings) -> None:
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while not await answers_ready(settings.api_host, settings.api_port):
-        if time.monotonic() > deadline:
-            raise ServiceFailed("The API is not ready.")
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def _quiet(settings: Settings) -> None:
-    """No erasure is pending, all that was sent is in the views, and all is told."""
-    pending = load_queries(SQL, table="x").pending
-    deadline = time.monotonic() + STANDSTILL_SECONDS_MAX
-    async with connecting(settings.postgres_url) as connection:
-        while left := await connection.fetchval(pending):
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"{left} erasures are not completed.")
-            await asyncio.sleep(POLL_SECONDS)
-    records = sum((await topic_ends(settings, [INTERACTIONS.name])).values())
-    async with open_stores(settings) as stores:
-        await wait_until_folded(stores.store, settings, records, STANDSTILL_SECONDS_MAX)
-        await wait_until_told(stores.store, STANDSTILL_SECONDS_MAX)
