@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -32,13 +32,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 @asynccontextmanager
-async def api_process(settings: Settings, data: Path) -> AsyncIterator[tuple[int, int]]:
-    """(port, pid)."""
+async def api_process(
+    settings: Settings, data: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[int, int]]:
+    """(port, pid); with an `environment` of its own, if it is not to have ours and what stands in
+    `data`."""
     port = free_port()
     with (data / "api.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *("env", *(f"{name}={REQUESTS_PER_MINUTE}" for name in LIMITS)),
             *(sys.executable, "-m", "ops.cli", "api", "--data", str(data), "--port", str(port)),
+            env=environment,
             stdout=log,
             stderr=log,
         )

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.lazy import LazyGroup
 
@@ -20,6 +21,8 @@ COMMANDS: Final = {
     "context": ("lab.cli.bench:context", "Latency and throughput of context reads."),
     "corrections": ("lab.cli.bench:corrections", "What it costs to fold a fan again."),
     "erase": ("lab.cli.bench:erase", "How long erasing takes, and what it costs beside events."),
+    "fans": ("lab.cli.bench:fans", "How fast a creator's fans are listed."),
+    "faults": ("lab.cli.bench:faults", "How late answers are while a store is at fault."),
     "fold": ("lab.cli.bench:fold", "What the pure core costs per event."),
     "llm": ("lab.cli.bench:llm", "What our side of a model's call costs."),
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
@@ -126,6 +129,63 @@ def _row(load: dict[str, Any]) -> tuple[str, ...]:
         f"{load['p99Ms']:.2f}",
         f"{load['maxMs']:.2f}",
     )
+
+
+@click.command()
+@click.option("--fans", default=100_000, show_default=True, help="Of one creator.")
+@click.option("--rate", default=50.0, show_default=True, help="Pages a second, open loop.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of each part.")
+@options.as_json
+def fans(fans: int, rate: float, seconds: float, as_json: bool) -> None:
+    """Pages of 50 of the fans who feel positive and are active enough, in each order."""
+    import uvloop
+
+    from lab.bench.fans import measure
+
+    figures = uvloop.run(measure(fans, rate, seconds))
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(title=f"{figures['fans']:,} fans, pages of {figures['pageBytes']:,} bytes")
+    for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms"):
+        table.add_column(column, justify="right")
+    for name in ("steady", "most"):
+        table.add_row(name, *_row(figures[name]))
+    console = Console()
+    console.print(table)
+    console.print(f"[dim]{figures['most']['cpuMicrosPerRequest']:,.0f} us of the API's CPU each[/]")
+
+
+@click.command()
+@click.option("--rate", default=50.0, show_default=True, help="Contexts a second, open loop.")
+@click.option("--seconds", default=8.0, show_default=True, help="Length of each fault.")
+@options.as_json
+def faults(rate: float, seconds: float, as_json: bool) -> None:
+    """Contexts while Redis, then Postgres, is a black hole, resets, drips, or answers 3 s late.
+
+    Exit code 1 when any request takes more than its deadline and 10 %.
+    """
+    import uvloop
+
+    from lab.bench.faults import measure
+
+    figures = uvloop.run(measure(Settings(), rate, seconds))
+    if as_json:
+        print_json(figures)
+    else:
+        table = Table(title=f"{rate:g} contexts a second")
+        for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms"):
+            table.add_column(column, justify="right")
+        for column in ("late", "statuses", "mended s"):
+            table.add_column(column, justify="right")
+        stalled = {"of": "redis, all cached", "fault": "black hole", "late": ""}
+        for one in (stalled | figures["stalled"], *figures["faults"]):
+            said = " ".join(f"{status}: {count}" for status, count in one["statuses"].items())
+            more = (str(one["late"]), said, str(one["mendedSeconds"]))
+            table.add_row(f"{one['of']}, {one['fault']}", *_row(one), *more)
+        Console().print(table)
+    if any(one["late"] for one in figures["faults"]):
+        sys.exit(1)
 
 
 @click.command()
