@@ -12,6 +12,8 @@ from typing import Any
 import schemathesis
 
 CASES = int(os.environ.get("TEST_CASES", "15"))
+CASES_MIN = 1_000
+"""Of a whole run, at the least."""
 CREATOR, FAN, WHEN = "creator_456", "fan_123", "2026-01-01T00:00:00Z"
 CHECKS = (
     "not_a_server_error",
