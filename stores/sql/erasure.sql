@@ -65,10 +65,12 @@ SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.ordered_at IS NULL AS unorder
 FROM erasure AS e WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL;
 
 -- What is left to do for all: whoever was asked has had a second for it. An order that ingest has
--- read past without taking it, or that nobody has met for long, is given again.
+-- read past without taking it, or that nobody has met for long, is given again. What is of a later time
+-- than now is of before the clock was set back.
 -- name: unfinished
 SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.taken_at IS NULL AND (
-        e.ordered_at IS NULL OR e.ordered_at < now() - interval '10 minutes'
+        e.ordered_at IS NULL OR e.ordered_at > now() + interval '1 minute'
+        OR e.ordered_at < now() - interval '10 minutes'
         OR e.ordered_at < now() - interval '30 seconds' AND EXISTS (
             SELECT FROM position AS p
             WHERE p.generation = 0 AND p.partition = e.partition AND p.next > e."offset"
@@ -78,7 +80,8 @@ SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.taken_at IS NULL AND (
     ) AS unnoted
 FROM erasure AS e
 WHERE e.completed_at IS NULL
-    AND (e.taken_at IS NOT NULL OR e.requested_at < now() - interval '1 second')
+    AND (e.taken_at IS NOT NULL
+        OR e.requested_at NOT BETWEEN now() - interval '1 second' AND now() + interval '1 minute')
 ORDER BY e.requested_at LIMIT $1;
 
 -- What the cache has not confirmed.

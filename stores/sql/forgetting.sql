@@ -67,10 +67,12 @@ FROM forgetting AS f CROSS JOIN LATERAL (
 WHERE f.erasure = ANY ($1::uuid[]) AND f.completed_at IS NULL;
 
 -- What is left to do for all: whoever was asked has had a second for it. An order that ingest has
--- read past without doing it, or that nobody has met for long, is given again.
+-- read past without doing it, or that nobody has met for long, is given again. What is of a later time
+-- than now is of before the clock was set back.
 -- name: unfinished
 SELECT f.erasure, f.kek, f.sealed, f.taken_at IS NULL AND (
-        f.ordered_at IS NULL OR f.ordered_at < now() - interval '10 minutes'
+        f.ordered_at IS NULL OR f.ordered_at > now() + interval '1 minute'
+        OR f.ordered_at < now() - interval '10 minutes'
         OR f.ordered_at < now() - interval '10 seconds' AND EXISTS (
             SELECT FROM position AS p
             WHERE p.generation = 0 AND p.partition = f.partition AND p.next > f."offset"
@@ -81,7 +83,8 @@ FROM forgetting AS f CROSS JOIN LATERAL (
     FROM erased_subject AS s WHERE s.erasure = f.erasure AND NOT s.noted
 ) AS u
 WHERE f.completed_at IS NULL
-    AND (f.taken_at IS NOT NULL OR f.requested_at < now() - interval '1 second')
+    AND (f.taken_at IS NOT NULL
+        OR f.requested_at NOT BETWEEN now() - interval '1 second' AND now() + interval '1 minute')
 ORDER BY f.requested_at LIMIT $1;
 
 -- What the cache has not confirmed.

@@ -547,3 +547,27 @@ async def test_a_verify_beside_forgettings_says_nothing_that_is_not_so(
         await asyncio.sleep(0)
     await under_way
     assert await remembered(running, fan) == ["e6"]
+
+
+async def test_a_clock_that_was_set_back_holds_nothing_up(running: Pipeline, fan: str) -> None:
+    """What was asked for before is of tomorrow then, and so is the order that nobody met."""
+    await running.publish(*of(fan, [said(1), said(2)]))
+    await running.without_lag()
+    away = {"kafka_url": f"127.0.0.1:{free_port()}"}
+    (worker,) = running.workers
+    worker.signal(signal.SIGSTOP)
+    try:
+        asked = await forget(running, fan, "e1", seconds=0.0, **away)
+        ordered = await forget(running, fan, "e2", seconds=0.0, **away)
+        async with connecting(running.settings.postgres_url) as connection:
+            await connection.execute(
+                "UPDATE forgetting SET requested_at = requested_at + interval '1 day',"
+                " ordered_at = CASE WHEN erasure = $1 THEN now() + interval '1 day' END,"
+                ' partition = 0, "offset" = 1::bigint << 40 WHERE completed_at IS NULL',
+                ordered.erasure,
+            )
+    finally:
+        worker.signal(signal.SIGCONT)
+    assert (await completed(running, asked)).events == 1
+    assert (await completed(running, ordered)).events == 1
+    assert await remembered(running, fan) == []
