@@ -15,7 +15,7 @@ from infra.settings import Settings
 from infra.sql import load_queries
 from lab.chaos.backwards import cut_log, recreate_topic
 from lab.chaos.fault import FLOW, HEALED_SECONDS_MAX, Fault, Stage
-from lab.chaos.progress import at_least, wait_for
+from lab.chaos.progress import behind, wait_for
 from lab.chaos.topic import read_topic
 from schemas.errors import DeadlineExceeded
 from schemas.topics import INTERACTIONS, JOURNAL, Topic
@@ -221,6 +221,6 @@ async def _append(settings: Settings, topic: str, lost: dict[int, list[Any]]) ->
 async def _all_read(stage: Stage, ends: dict[int, int]) -> None:
     """Until ingest has read all that was sent; raises `TimeoutError`, and nothing is taken away."""
     if not await wait_for(
-        lambda: at_least(stage.progress.of(INTERACTIONS.name), ends), READ_SECONDS_MAX
+        lambda: not behind(stage.progress.of(INTERACTIONS.name), ends), READ_SECONDS_MAX
     ):
         raise TimeoutError

@@ -72,9 +72,10 @@ class Progress:
         )
 
 
-def at_least(positions: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
-    """Whether each partition that is wanted is so far."""
-    return all(positions.get(partition, 0) >= at for partition, at in wanted.items())
+def behind(positions: Mapping[int, int], wanted: Mapping[int, int]) -> dict[int, int]:
+    """Where those partitions stand that are not as far as is wanted."""
+    found = {partition: positions.get(partition, 0) for partition in wanted}
+    return {partition: at for partition, at in found.items() if at < wanted[partition]}
 
 
 async def wait_for(condition: Callable[[], Any], seconds_max: float) -> bool:
