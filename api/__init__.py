@@ -1,7 +1,8 @@
 """How it is read and written over HTTP.
 
 endpoints     one row per endpoint says everything about it; `routes` finds the row of a request
-app           the table of the rows, the ASGI application and its lifespan
+table         the rows
+app           the ASGI application and its lifespan
 serve         runs it; `protocol` bounds what comes over a connection
 dispatch      every request is identified, bounded, let in, answered, logged and measured
 components    what a running API is made of

@@ -1,8 +1,8 @@
 """What an endpoint is: one frozen row that says everything about it.
 
 Routes, who may ask, limits, quiet logging and the published contract are read from the table of
-these in `api.app`, so a route can't be there without them. Whatever says nothing about access is a
-creator's.
+these in `api.table`, so a route can't be there without them. Whatever says nothing about access is
+a creator's.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from api.app import ENDPOINTS
 from api.contract import Contract
 from api.openapi import REFERENCE
+from api.table import ENDPOINTS
 from ops.contracts import asyncapi, python_models
 from schemas.context import MemoryContext
 from schemas.described import described, public_name

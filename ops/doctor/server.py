@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.app import PREFIX
+from api.table import PREFIX
 from api.tokens import issue_token
 from infra.settings import Settings
 from ops.doctor.findings import Note, Problem

@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from api.app import ENDPOINTS, App
+from api.app import App
 from api.endpoints import Endpoint
 from api.protocol import BoundedHttp
+from api.table import ENDPOINTS
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.journal import JournalEntry

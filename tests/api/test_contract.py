@@ -7,8 +7,8 @@ from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.app import ENDPOINTS
 from api.contract import Contract
+from api.table import ENDPOINTS
 from tests.api import fuzzing
 from tests.api.client import Client, running_api
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from api.app import ENDPOINTS
+from api.table import ENDPOINTS
 from tests.api.client import Client
 
 PAGES = Path(__file__).parents[2] / "docs"

@@ -9,10 +9,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.app import ENDPOINTS
 from api.auth import Scope, principal_of
 from api.endpoints import Access, Endpoint
 from api.envelopes import plain
+from api.table import ENDPOINTS
 from api.tokens import issue_token
 from tests.api.client import CREATOR, PREFIX, Client, running_api
 

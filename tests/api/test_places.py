@@ -6,10 +6,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.app import ENDPOINTS
 from api.endpoints import Access, Endpoint
 from api.envelopes import plain
 from api.places import Places, Room, waiting
+from api.table import ENDPOINTS
 from privacy.keys import Keyring
 from schemas.errors import Overloaded
 from stores.cache import open_cache

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from joserfc import jwt
 
-from api.app import ENDPOINTS
 from api.auth import Principal, signing_key
 from api.endpoints import Access, Endpoint
+from api.table import ENDPOINTS
 from api.tokens import issue_token
 from infra.postgres import connect, url_of
 from infra.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from api.app import PREFIX
+from api.table import PREFIX
 from api.tokens import issue_token
 from infra.settings import Settings
 from schemas.errors import DeadlineExceeded
