@@ -169,7 +169,7 @@ async def test_quiet_endpoints_are_logged_only_when_they_fail(
         for record in caplog.records
         if record.message == "request"
     ]
-    assert operations == [("slow", "INFO"), ("quiet", "INFO")]
+    assert operations == [("slow", "INFO"), ("quiet", "WARNING")]
 
 
 async def test_a_method_that_an_endpoint_has_not_is_405_and_another_path_404(api: Client) -> None:
