@@ -31,7 +31,7 @@ SQL = Path(wall.__file__).parent / "sql"
 CREATORS = ("ours", "theirs")
 WALLED = (
     *("subject", "interaction", "quarantine", "g1.fan_state", "platform_connection"),
-    *("creator_key", "retention", "workflow", "draft", "decision", "usage"),
+    *("creator_key", "retention", "history_retention", "workflow", "draft", "decision", "usage"),
 )
 
 
@@ -60,6 +60,7 @@ async def settings(store_settings: Settings) -> Settings:
         )
         await owner.execute("INSERT INTO creator_key VALUES ($1, 'k', 'wrapped')", creator)
         await owner.execute("INSERT INTO retention VALUES ($1, 30)", creator)
+        await owner.execute("INSERT INTO history_retention VALUES ($1, 365)", creator)
         await owner.execute(
             'INSERT INTO quarantine (partition, "offset", subject, reason, value)'
             " SELECT 0, $2, subject, 'r', 'v' FROM subject WHERE creator_id = $1 LIMIT 1",
