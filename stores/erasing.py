@@ -53,7 +53,7 @@ ROUND_MAX: Final = 500
 """Erasures of one round."""
 POLL_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.02
-"""Between two looks at how far an erasure has got, by whoever waits for it."""
+"""Between two looks at what is over by now, for all who wait for something."""
 DROP_SECONDS_MAX: Final = 1.0
 """Postgres may hang: the cache must not run out with it."""
 BROKER_SECONDS_MAX: Final = 3.0
@@ -71,6 +71,14 @@ class _Unfinished(NamedTuple):
     unnoted: Sequence[tuple[bytes, bytes | None]]
     """(subject, what the ledger is to have of it, if that is known)"""
     order: Order
+
+
+class _Awaited:
+    """Somebody waits for the end of a request, until then at the most."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.until = 0.0
 
 
 class _Done(NamedTuple):
@@ -98,11 +106,14 @@ class Requests(ABC):
         self._woken = asyncio.Event()
         self._asked: set[bytes] = set()
         self._going_on: asyncio.Task[None] | None = None
+        self._awaited: dict[bytes, _Awaited] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        if self._going_on is not None:
-            self._going_on.cancel()
-            await asyncio.gather(self._going_on, return_exceptions=True)
+        tasks = [task for task in (self._going_on, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._producer.stop()
 
     # Whoever was asked.
@@ -119,15 +130,37 @@ class Requests(ABC):
         """How far one has got. Raises `DatabaseUnavailable`."""
 
     async def _until_complete(self, id: bytes, seconds: float) -> Status:
+        awaited = self._awaited.setdefault(id, _Awaited())
+        awaited.until = max(awaited.until, asyncio.get_running_loop().time() + seconds)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        try:
+            async with asyncio.timeout(seconds):
+                await awaited.over.wait()
+        except TimeoutError:
+            pass
+        found = await self.status(id)
+        if found is None:
+            raise DatabaseUnavailable("The database has gone back, and lost the erasure.")
+        return found
+
+    async def _look(self) -> None:
+        """Look for all at once, as long as anybody waits: however many they are, it costs the
+        database the same."""
         clock = asyncio.get_running_loop().time
-        until = clock() + seconds
-        while True:
-            found = await self.status(id)
-            if found is None:
-                raise DatabaseUnavailable("The database has gone back, and lost the erasure.")
-            if found.completed_at is not None or clock() >= until:
-                return found
+        while self._awaited:
             await asyncio.sleep(LOOK_SECONDS)
+            try:
+                async with database_errors():
+                    rows = await self._pool.fetch(self._sql.over, list(self._awaited))
+                over = {row["id"] for row in rows}
+            except DatabaseUnavailable:
+                over = set(self._awaited)  # each asks by itself, and says what is wrong
+            now = clock()
+            for id, awaited in list(self._awaited.items()):
+                if id in over or now >= awaited.until:
+                    awaited.over.set()
+                    del self._awaited[id]
 
     async def _go_on(self) -> None:
         """One round for each that was asked for; what it leaves is the workers'."""

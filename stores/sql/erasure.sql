@@ -115,6 +115,11 @@ WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL AND e.taken_at IS 
     AND e.dropped >= e.drops
     AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted);
 
+-- Which of these have ended, or are not known.
+-- name: over
+SELECT id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN erasure ON erasure = id
+WHERE erasure IS NULL OR completed_at IS NOT NULL;
+
 -- How far one has got.
 -- name: status
 SELECT e.erasure, e.creator_id, e.requested_at, e.ordered_at, e.taken_at, e.completed_at,

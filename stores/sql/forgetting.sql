@@ -119,6 +119,11 @@ WHERE f.erasure = ANY ($1::uuid[]) AND f.completed_at IS NULL AND f.taken_at IS 
     AND f.dropped >= f.drops
     AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = f.erasure AND NOT s.noted);
 
+-- Which of these have ended, or are not known.
+-- name: over
+SELECT id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN forgetting ON erasure = id
+WHERE erasure IS NULL OR completed_at IS NOT NULL;
+
 -- How far one has got.
 -- name: status
 SELECT f.erasure, f.creator_id, f.requested_at, f.ordered_at, f.taken_at, f.completed_at,
