@@ -7,9 +7,9 @@ the partition stands still for good. So claims are counted in Postgres:
 1. A partition that the third process claims at the same position is done one record at a time,
    after the other partitions of the unit. [it costs milliseconds a record, for one unit]
 2. Before each record, that it is begun is written down and committed.
-3. When it is validated and sealed, or folded, that is taken back: what follows only waits for
+3. When it is validated and analysed, or folded, that is taken back: what follows only waits for
    services, and a process that is killed meanwhile was not ended by the record.
-4. A record that two processes have begun alone, and not come that far, is quarantined unread.
+4. A record that three processes have begun alone, and not come that far, is quarantined unread.
 
 Only the first claim of a process counts: rebalances and waiting for a service end no process. A
 process that is asked to end takes back what it counted: that was not the record's doing.
@@ -28,7 +28,7 @@ _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "attempts.sql")
 
 CLAIMS_MAX: Final = 3
 """Processes that claim a partition where it stood before, until its records are done singly."""
-ALONE_MAX: Final = 2
+ALONE_MAX: Final = 3
 """Processes that may begin a record alone, and end, before it is quarantined."""
 REASON: Final = "every worker that began it ended"
 

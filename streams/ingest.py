@@ -2,9 +2,10 @@
 
 One unit of work, in this order; what a crash after each step costs is in brackets:
 
-1. Validate every record, and drop those of suppressed fans. [nothing]
-2. Resolve relationships to subjects in Postgres, making new ones. [an unused subject]
-3. Analyse the texts in one batch, build and seal the journal records. [nothing]
+1. Validate every record, and analyse the texts in one batch. [nothing]
+2. Drop what is of suppressed fans, resolve relationships to subjects in Postgres, making new ones.
+   [an unused subject]
+3. Build and seal the journal records. [nothing]
 4. Produce them, acknowledged by all. [they are produced again, and projection recognises them; a
    mere retry remembers what was acknowledged, and produces only the rest]
 5. In one transaction, fenced: move our position, count what became of each record, and put the dead
@@ -54,6 +55,7 @@ from schemas.events import Interaction, parse_interaction
 from schemas.journal import FORMAT, JournalRecord, encode_record, entry_of
 from schemas.positions import Position, source_name
 from schemas.relationship import Relationship, named_in
+from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import erasure, forgetting, history, letters, outbox, suppression
 from stores.attempts import REASON, Places
@@ -110,6 +112,8 @@ class _Intake:
     """By partition of `interactions`."""
     suppressed: list[tuple[int, int]] = field(default_factory=list)
     """(partition, offset)"""
+    features: dict[tuple[int, int], TextFeatures] = field(default_factory=dict)
+    """What the analyser says of each text, by (partition, offset)."""
 
     def times(self) -> dict[int, list[int]]:
         """When the events of `journal` came, ms: their records there keep that, so that their age
@@ -362,6 +366,8 @@ class Ingest(Positioned):
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         intake = self._validate(batches, aside)
+        self._analyse(intake)
+        await self._attempts.harmless()
         await self._leave_erased(intake)
         locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
@@ -374,7 +380,6 @@ class Ingest(Positioned):
         self._set_aside_locked(intake, locked)
         await self._set_aside_too_late(intake, subjects)
         self._seal(intake, subjects)
-        await self._attempts.harmless()
         fail_point("ingest.before_produce")
         await self._produce(intake)
         fail_point("ingest.after_produce")
@@ -401,6 +406,15 @@ class Ingest(Positioned):
                 else:
                     intake.accepted.append((record, event))
         return intake
+
+    def _analyse(self, intake: _Intake) -> None:
+        """All texts in one batch."""
+        texts = {
+            (record.partition, record.offset): event.content
+            for record, event in intake.accepted
+            if event.content is not None
+        }
+        intake.features = dict(zip(texts, analyse(list(texts.values())), strict=True))
 
     async def _drop_suppressed(
         self, connection: Connection, batches: Sequence[Batch], intake: _Intake
@@ -506,12 +520,10 @@ class Ingest(Positioned):
                 if self._written.get((record.partition, record.offset))
                 != subjects[event.creator_id, event.fan_id].id
             ]
-        texts = [event.content for _, event in left if event.content is not None]
-        features = iter(analyse(texts))
         for (raw, event), nonce in zip(left, nonces(len(left)), strict=True):
             position = Position(INTERACTIONS.name, raw.partition, raw.offset)
             subject = subjects[event.creator_id, event.fan_id]
-            text = next(features) if event.content is not None else None
+            text = intake.features.get((raw.partition, raw.offset))
             entry = entry_of(
                 event,
                 str(position) if event.event_id is None else event.event_id,

@@ -33,6 +33,25 @@ async def test_a_record_that_ends_every_worker_is_set_aside(pipeline: Pipeline) 
     assert pipeline.workers[-1].alive
 
 
+async def test_who_is_killed_while_it_waits_for_postgres_says_nothing_of_the_record(
+    pipeline: Pipeline,
+) -> None:
+    """As often as a harmful record would take; the worker that comes after them takes it in."""
+    await pipeline.publish(message("unlucky", 1))
+
+    async def ended() -> bool:
+        return not pipeline.workers[-1].alive
+
+    for _ in range(CLAIMS_MAX + ALONE_MAX - 1):
+        pipeline.start_worker(module="tests.streams.unlucky")
+        await pipeline.wait_for(ended)
+        await pipeline.forget_dead_workers()
+    pipeline.start_worker()
+    await pipeline.caught_up()
+    account = await pipeline.accounting()
+    assert (account.applied, account.dead_letters) == (1, 0)
+
+
 async def test_only_workers_that_ended_by_themselves_count_against_a_record(
     store_settings: Settings,
 ) -> None:
