@@ -14,13 +14,19 @@ from privacy.seal import (
     FORMER_KINDS,
     event_key,
     former_event_key,
+    message_keys,
+    moved_key,
+    open_if_intact,
     other_key,
     seal,
+    seal_entry,
     source_key,
     unseal,
 )
+from schemas.details import Details, Kind, Reference
 from schemas.errors import SealBroken
 from schemas.events import KINDS
+from schemas.journal import JournalEntry, forgotten
 
 KEY = new_key()
 CIPHER = AESGCM(KEY)
@@ -123,3 +129,47 @@ def test_another_release_knew_money_and_acts_under_another_key() -> None:
         # Of an event without an id the key is of its place, whatever is written there.
         place = source_key(KEY, "interactions-3:7")
         assert other_key(KEY, "interactions-3:7", kind, place) is None
+
+
+# What moves to another key.
+
+PLACE = "interactions-3:7"
+
+
+def entry(event_id: str, kind: Kind = "message") -> JournalEntry:
+    named = Details(refers_to=Reference("another", None)) if kind == "delete" else None
+    return JournalEntry(event_id, kind, 1, details=named)
+
+
+def test_a_message_is_known_by_its_id_or_by_its_place() -> None:
+    assert message_keys(KEY, PLACE) == (event_key(KEY, PLACE), source_key(KEY, PLACE))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_is_the_same_one_under_another_key(kind: Kind) -> None:
+    """So it is known again when it comes once more: as it is, and after it was forgotten."""
+    new = new_key()
+    for one in (entry("a", kind), forgotten(entry("a", kind))):
+        now, former = event_key(KEY, "a", kind), former_event_key(KEY, "a")
+        assert moved_key(KEY, new, now, one, [PLACE]) == event_key(new, "a", kind)
+        assert moved_key(KEY, new, former, one, [PLACE]) == former_event_key(new, "a")
+
+
+def test_an_event_without_an_id_is_known_by_any_name_of_its_place() -> None:
+    new, one = new_key(), entry(PLACE)
+    stands = source_key(KEY, PLACE)
+    assert moved_key(KEY, new, stands, one, ["other-3:7", PLACE]) == source_key(new, PLACE)
+
+
+def test_what_is_known_by_nothing_gets_a_key_that_is_its_own() -> None:
+    new, one = new_key(), entry("a")
+    first, second = (moved_key(KEY, new, os.urandom(16), one, [PLACE]) for _ in range(2))
+    assert len({first, second, event_key(new, "a"), *message_keys(new, PLACE)}) == 5
+    assert moved_key(KEY, new, EVENT, one, []) == moved_key(KEY, new, EVENT, one, [])
+
+
+def test_a_body_that_was_altered_is_passed_over() -> None:
+    body = seal_entry(CIPHER, SUBJECT, EVENT, entry("a"))
+    assert open_if_intact(CIPHER, SUBJECT, EVENT, body) == entry("a")
+    assert open_if_intact(CIPHER, SUBJECT, EVENT, body[:-1]) is None
+    assert open_if_intact(CIPHER, SUBJECT, event_key(KEY, "b"), body) is None

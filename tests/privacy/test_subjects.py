@@ -9,7 +9,7 @@ import pytest
 
 from infra.postgres import Connection, connect
 from privacy.keys import Keyring
-from privacy.subjects import Subjects, journal_partition
+from privacy.subjects import Subjects, journal_partition, replace, successor
 from schemas.errors import SealBroken
 
 KEYRING = Keyring.parse("k:" + base64.b64encode(os.urandom(32)).decode())
@@ -116,3 +116,22 @@ def test_subjects_spread_over_the_journal() -> None:
     assert all(820 < count < 1180 for count in counts)
     assert journal_partition(bytes(16), 8) == 0
     assert journal_partition(b"\xff" * 16, 7) == 0xFFFFFFFF % 7
+
+
+async def test_a_successor_takes_the_place_of_a_subject_once(postgres_url: str) -> None:
+    """In the same partition of the journal, whatever their number; with a key of its own."""
+    connection = await connect(postgres_url)
+    who = ("creator", "moves")
+    old = (await Subjects(KEYRING, 10).resolve(connection, [who]))[who]
+    for partitions in (1, 2, 7, 12, 1000):
+        for _ in range(20):
+            new = successor(KEYRING, old, partitions)
+            assert journal_partition(new.id, partitions) == journal_partition(old.id, partitions)
+            assert (new.creator_id, new.fan_id) == who
+            assert new.id != old.id and new.key != old.key
+    assert await replace(connection, KEYRING, old, new)
+    found = await Subjects(KEYRING, 10).find(connection, [who])
+    assert (found[who].id, found[who].key) == (new.id, new.key)
+    assert not await Subjects(KEYRING, 10).lookup(connection, [old.id])
+    assert not await replace(connection, KEYRING, old, successor(KEYRING, old, 12))
+    await connection.close()
