@@ -79,15 +79,16 @@ def dlq(
         return reason is None or reason in f"{letter.field}: {letter.reason}"
 
     settings = with_secrets(Settings(), data)
-    keyring = Keyring.of(settings) if retry_them or open_them else None
-    if retry_them and keyring is not None:
+    if retry_them:
+        keyring = Keyring.of(settings)
         asyncio.run(_retry(kafka, settings, keyring, wanted, as_new, dry_run, as_json))
         return
+    opening = Keyring.of(settings) if open_them else None
     letters, total = asyncio.run(read_newest(kafka, limit))
     letters = [letter for letter in letters if wanted(letter)]
     keys = None
-    if keyring is not None:
-        keys = asyncio.run(_keys(settings, keyring, letters))
+    if opening is not None:
+        keys = asyncio.run(_keys(settings, opening, letters))
     if as_json:
         print_json({"total": total, "deadLetters": [describe(letter, keys) for letter in letters]})
     else:

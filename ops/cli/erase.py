@@ -24,15 +24,8 @@ WAITS = {
 
 
 @click.command()
-@click.option("--creator", required=True, help="creatorId")
-@click.option("--fan", required=True, help="fanId")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait for it to be complete.",
-)
+@options.fan
+@options.wait
 @options.data
 @options.as_json
 def erase(creator: str, fan: str, wait: float, data: Path, as_json: bool) -> None:

@@ -21,16 +21,9 @@ from stores.opened import open_stores
 
 
 @click.command()
-@click.option("--creator", required=True, help="creatorId")
-@click.option("--fan", required=True, help="fanId")
+@options.fan
 @click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID...")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait for it to be complete.",
-)
+@options.wait
 @options.data
 @options.as_json
 def forget(

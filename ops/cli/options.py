@@ -20,6 +20,14 @@ data = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for it to be complete.",
+)
+
 
 def data_words(directory: Path) -> str:
     """What a command that is shown for copying needs to find this directory."""
