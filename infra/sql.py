@@ -9,7 +9,7 @@ _NEXT = re.compile(r"(\s|^--.*$)+\Z", re.MULTILINE)
 
 
 class Queries:
-    """The queries of one file, each an attribute; a house test holds every use to a file."""
+    """Queries, each an attribute; a house test holds every use to a file."""
 
     def __init__(self, file: str, texts: dict[str, str]) -> None:
         self._file = file
@@ -19,16 +19,17 @@ class Queries:
         raise AttributeError(f"{self._file} has no query {name}")
 
 
-def load_queries(path: Path, **names: str) -> Queries:
-    """Read the queries of one file.
+def load_queries(*paths: Path, **names: str) -> Queries:
+    """Read the queries of a file, or of several that are used as one.
 
     `names` fill `{placeholders}` in the text: only for identifiers that Postgres can't take as
     parameters (the schema of a generation), never for values.
     """
-    parts = _NAME.split(path.read_text(encoding="utf-8"))[1:]
     queries = {}
-    for name, text in zip(parts[::2], parts[1::2], strict=True):
-        for placeholder, value in names.items():
-            text = text.replace("{" + placeholder + "}", value)
-        queries[name] = _NEXT.sub("", text).strip().removesuffix(";")
-    return Queries(path.name, queries)
+    for path in paths:
+        parts = _NAME.split(path.read_text(encoding="utf-8"))[1:]
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            for placeholder, value in names.items():
+                text = text.replace("{" + placeholder + "}", value)
+            queries[name] = _NEXT.sub("", text).strip().removesuffix(";")
+    return Queries(" and ".join(path.name for path in paths), queries)

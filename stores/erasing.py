@@ -125,9 +125,12 @@ class Requests(ABC):
             self._going_on = asyncio.create_task(self._go_on())
         return await self._until_complete(id, seconds)
 
-    @abstractmethod
     async def status(self, id: bytes) -> Status | None:
-        """How far one has got. Raises `DatabaseUnavailable`."""
+        """How far one has got; None for one that was never asked for. Raises
+        `DatabaseUnavailable`."""
+        async with database_errors():
+            row = await self._pool.fetchrow(self._sql.status, id)
+        return None if row is None else Status(**row)
 
     async def _until_complete(self, id: bytes, seconds: float) -> Status:
         awaited = self._awaited.setdefault(id, _Awaited())
@@ -343,11 +346,6 @@ class Eraser(Requests):
         id = await erasure.erase(self._pool, self.names, self._settings.journal_partitions, who)
         fail_point("erase.after_delete")
         return await self._carry_on(id, seconds)
-
-    async def status(self, id: bytes) -> Status | None:
-        """Raises `DatabaseUnavailable`."""
-        async with database_errors():
-            return await erasure.status(self._pool, id)
 
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
         order = Erase(row["creator_id"], sealed, id_text(row["erasure"]))

@@ -36,7 +36,10 @@ from schemas.topics import JOURNAL
 from stores import generations, history, outbox, quarantine, states
 from stores.workflows import erasing as workflows
 
-ERASURE_SQL: Final = load_queries(Path(__file__).parent / "sql" / "erasure.sql")
+_FOLDER: Final = Path(__file__).parent / "sql"
+REQUESTS: Final = _FOLDER / "requests.sql"
+"""Queries of both kinds of requests: `requests` is the kind's table."""
+ERASURE_SQL: Final = load_queries(_FOLDER / "erasure.sql", REQUESTS, requests="erasure")
 SUBJECTS_MAX: Final = 100
 """Subjects of one relationship that one transaction erases: somebody makes them faster than we."""
 
@@ -180,12 +183,6 @@ async def forget_rows(connection: Connection, subjects: Sequence[bytes]) -> None
     a rebuild had opened them before."""
     await connection.execute(ERASURE_SQL.forget_history, subjects)
     await connection.execute(ERASURE_SQL.forget_quarantine, subjects)
-
-
-async def status(connection: Executor, id: bytes) -> Status | None:
-    """How far it has got; None for one that was never asked for."""
-    row = await connection.fetchrow(ERASURE_SQL.status, id)
-    return None if row is None else Status(**row)
 
 
 async def erased_before(

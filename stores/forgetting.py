@@ -50,7 +50,7 @@ from schemas.topics import INTERACTIONS, JOURNAL
 from stores import corrections, generations, history, outbox, quarantine, states
 from stores.cache import Cache
 from stores.erasing import Requests, id_text
-from stores.erasure import ERASURE_SQL, Names, Status
+from stores.erasure import ERASURE_SQL, REQUESTS, Names, Status
 from stores.folding import FramedBatch, fold_whole
 from stores.moving import Boundaries, Moved, move, place_of
 from stores.record import OpenedRecord
@@ -60,7 +60,9 @@ from stores.workflows import erasing as workflows
 from views import engagement
 from views.state import moved as moved_views
 
-FORGETTING_SQL: Final = load_queries(Path(__file__).parent / "sql" / "forgetting.sql")
+FORGETTING_SQL: Final = load_queries(
+    Path(__file__).parent / "sql" / "forgetting.sql", REQUESTS, requests="forgetting"
+)
 
 Append = Callable[[int, Sequence[tuple[bytes, bytes]]], Awaitable[list[int]]]
 """Append (key, value) to a partition of the journal; the offset of each."""
@@ -327,12 +329,6 @@ class Forgetter(Requests):
                 return set()
             keys = {key: id for id in event_ids for key in message_keys(fan.key, id)}
             return {keys[key] for key in await history.holds(connection, fan.id, list(keys))}
-
-    async def status(self, id: bytes) -> Status | None:
-        """Raises `DatabaseUnavailable`."""
-        async with database_errors():
-            row = await self._pool.fetchrow(FORGETTING_SQL.status, id)
-        return None if row is None else Status(**row)
 
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
         unnoted = list(zip(row["unnoted"], row["ledger"], strict=True))

@@ -48,10 +48,6 @@ DELETE FROM quarantine AS q WHERE q.subject = ANY ($1::uuid[])
 INSERT INTO erased_subject (subject, erasure, states, events, quarantined, noted)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING;
 
--- The cache has to forget once more.
--- name: drop_again
-UPDATE erasure SET drops = drops + 1 WHERE erasure = $1;
-
 -- Whether an erasure has taken anybody.
 -- name: held
 SELECT EXISTS (SELECT FROM erased_subject WHERE erasure = $1);
@@ -88,45 +84,6 @@ ORDER BY e.requested_at LIMIT $1;
 -- name: undropped
 SELECT erasure, creator_id, kek, sealed, false AS unordered, drops, dropped, '{}'::uuid[] AS unnoted
 FROM erasure WHERE completed_at IS NULL AND dropped < drops ORDER BY requested_at LIMIT $1;
-
--- One worker at a time, until its transaction ends.
--- name: lock
-SELECT pg_try_advisory_xact_lock($1);
-
--- Where orders were written.
--- name: ordered
-UPDATE erasure AS e SET ordered_at = clock_timestamp(), partition = x.partition, "offset" = x."offset"
-FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS x (erasure, partition, "offset")
-WHERE e.erasure = x.erasure AND e.taken_at IS NULL;
-
--- The ledger has these.
--- name: noted
-UPDATE erased_subject SET noted = true WHERE subject = ANY ($1::uuid[]);
-
--- The cache has confirmed.
--- name: dropped
-UPDATE erasure AS e SET dropped = greatest(e.dropped, x.drops)
-FROM unnest($1::uuid[], $2::int[]) AS x (erasure, drops) WHERE e.erasure = x.erasure;
-
--- Of these what nothing is left to do for. Who it was, is not needed any more.
--- name: complete
-UPDATE erasure AS e SET completed_at = clock_timestamp(), kek = NULL, sealed = NULL
-WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL AND e.taken_at IS NOT NULL
-    AND e.dropped >= e.drops
-    AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = e.erasure AND NOT s.noted);
-
--- Which of these have ended, or are not known.
--- name: over
-SELECT id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN erasure ON erasure = id
-WHERE erasure IS NULL OR completed_at IS NOT NULL;
-
--- How far one has got.
--- name: status
-SELECT e.erasure, e.creator_id, e.requested_at, e.ordered_at, e.taken_at, e.completed_at,
-    e.dropped >= e.drops AS dropped, count(s.subject) AS subjects,
-    coalesce(bool_and(s.noted), true) AS noted, coalesce(sum(s.events), 0)::bigint AS events
-FROM erasure AS e LEFT JOIN erased_subject AS s USING (erasure)
-WHERE e.erasure = $1 GROUP BY e.erasure;
 
 -- The newest order of each of these that ingest has come to, by partition.
 -- name: taken_of

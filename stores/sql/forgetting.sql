@@ -52,10 +52,6 @@ WHERE g.status = 'live' AND p.topic = $1 AND p.partition = $2;
 INSERT INTO erased_subject (subject, erasure, states, events, quarantined, ledger)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING;
 
--- The cache has to forget once more.
--- name: drop_again
-UPDATE forgetting SET drops = drops + 1 WHERE erasure = $1;
-
 -- What is left to do for these.
 -- name: unfinished_of
 SELECT f.erasure, f.kek, f.sealed, f.ordered_at IS NULL AS unordered, f.drops, f.dropped, u.unnoted,
@@ -92,42 +88,3 @@ ORDER BY f.requested_at LIMIT $1;
 SELECT erasure, kek, sealed, false AS unordered, drops, dropped, '{}'::uuid[] AS unnoted,
     '{}'::bytea[] AS ledger
 FROM forgetting WHERE completed_at IS NULL AND dropped < drops ORDER BY requested_at LIMIT $1;
-
--- One worker at a time, until its transaction ends.
--- name: lock
-SELECT pg_try_advisory_xact_lock($1);
-
--- Where orders were written.
--- name: ordered
-UPDATE forgetting AS f SET ordered_at = clock_timestamp(), partition = x.partition, "offset" = x."offset"
-FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS x (erasure, partition, "offset")
-WHERE f.erasure = x.erasure AND f.taken_at IS NULL;
-
--- The ledger has these.
--- name: noted
-UPDATE erased_subject SET noted = true WHERE subject = ANY ($1::uuid[]);
-
--- The cache has confirmed.
--- name: dropped
-UPDATE forgetting AS f SET dropped = greatest(f.dropped, x.drops)
-FROM unnest($1::uuid[], $2::int[]) AS x (erasure, drops) WHERE f.erasure = x.erasure;
-
--- Of these what nothing is left to do for. What it was, is not needed any more.
--- name: complete
-UPDATE forgetting AS f SET completed_at = clock_timestamp(), kek = NULL, sealed = NULL
-WHERE f.erasure = ANY ($1::uuid[]) AND f.completed_at IS NULL AND f.taken_at IS NOT NULL
-    AND f.dropped >= f.drops
-    AND NOT EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = f.erasure AND NOT s.noted);
-
--- Which of these have ended, or are not known.
--- name: over
-SELECT id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN forgetting ON erasure = id
-WHERE erasure IS NULL OR completed_at IS NOT NULL;
-
--- How far one has got.
--- name: status
-SELECT f.erasure, f.creator_id, f.requested_at, f.ordered_at, f.taken_at, f.completed_at,
-    f.dropped >= f.drops AS dropped, count(s.subject) AS subjects,
-    coalesce(bool_and(s.noted), true) AS noted, coalesce(sum(s.events), 0)::bigint AS events
-FROM forgetting AS f LEFT JOIN erased_subject AS s USING (erasure)
-WHERE f.erasure = $1 GROUP BY f.erasure;
