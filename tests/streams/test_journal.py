@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from infra.postgres import connect, connecting
+from infra.postgres import connect, connecting, open_pool
 from privacy.seal import event_key, seal, unseal
 from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.journal import (
@@ -19,6 +19,7 @@ from schemas.journal import (
     encode_record,
 )
 from schemas.topics import JOURNAL
+from stores import erasure
 from tests.pipeline import Pipeline, message, mixed
 from views.state import FanState, encode, fold
 
@@ -208,3 +209,38 @@ async def test_nothing_personal_stands_in_the_journal_in_clear(running: Pipeline
     assert isinstance(partition, int)
     assert isinstance(offset, int)
     assert len(event) == 16
+
+
+async def test_who_was_known_before_is_not_taken_for_alive_behind_another_batch(
+    running: Pipeline,
+) -> None:
+    """The batch that meets the erasure is of others, and goes on; the next one is of the erased."""
+    others = [f"beside-{number}" for number in range(12)]
+    await running.publish(message("erased", 1), *(message(one, 1) for one in others))
+    await running.drained()
+    subject = await subject_of(running, "erased")
+    pool = await open_pool(running.settings.postgres_url)
+    partitions = running.settings.journal_partitions
+    await erasure.erase(pool, erasure.Names(running.keyring), partitions, ("creator", "erased"))
+    await pool.close()
+    await running.publish(*(message(one, 2) for one in others))  # in each partition
+
+    async def folded() -> bool:
+        history = await running.history()
+        return all(history.get(one) == 2 for one in others)
+
+    await running.wait_for(folded)
+    before = await running.accounting()
+    forger = Forger(running, subject, 10**7)
+    late = JournalEntry("late", "message", 1_795_000_000_000, content="on its way")
+    await forger.write(forger.record(late))
+
+    async def forgotten() -> bool:
+        return (await running.accounting()).forgotten == before.forgotten + 1
+
+    await running.wait_for(forgotten, instead=running.accounting)
+    for held in ("subject", "interaction", "g1.fan_state"):
+        rows = await running.fetch(
+            f"SELECT 1 FROM {held} WHERE subject = $1", UUID(bytes=subject.id)
+        )
+        assert rows == [], held
