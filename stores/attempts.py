@@ -6,16 +6,18 @@ the partition stands still for good. So claims are counted in Postgres:
 
 1. A partition that the third process claims at the same position is done one record at a time,
    after the other partitions of the unit. [it costs milliseconds a record, for one unit]
-2. Before each record, that it is begun is written down and committed.
-3. When it is validated and analysed, or folded, that is taken back: what follows only waits for
-   services, and a process that is killed meanwhile was not ended by the record.
-4. A record that three processes have begun alone, and not come that far, is quarantined unread.
+2. Before anything is done with such a record itself (it is read and analysed, opened, folded,
+   sealed), that is written down and committed; behind it that is taken back (`Attempts.risk`). A
+   process that is killed while it waits for a service, between two such steps, says nothing of
+   the record. [one that is killed within the answer of either commit counts, though it only waited]
+3. A record with which three processes have ended is quarantined unread.
 
 Only the first claim of a process counts: rebalances and waiting for a service end no process. A
 process that is asked to end takes back what it counted: that was not the record's doing.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -29,23 +31,25 @@ _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "attempts.sql")
 CLAIMS_MAX: Final = 3
 """Processes that claim a partition where it stood before, until its records are done singly."""
 ALONE_MAX: Final = 3
-"""Processes that may begin a record alone, and end, before it is quarantined."""
+"""Processes that may end with a record that they do alone, before it is quarantined."""
 REASON: Final = "every worker that began it ended"
 
 Places = frozenset[tuple[int, int]]
 """(partition, offset)"""
 _NOWHERE: Final[Places] = frozenset()
 
+Risk = Callable[[], AbstractAsyncContextManager[None]]
+"""`Attempts.risk`; `contextlib.nullcontext` where nothing is counted."""
+
 
 @dataclass(slots=True)
 class _Begun:
-    """A record that this process has begun alone."""
+    """A record that this process does, or did last, alone in its partition."""
 
+    partition: int
     at: int
-    alone: int
-    """How often that was said, by this process and by those that ended with it."""
-    counted: bool = True
-    """What this process has said of it stands there."""
+    counted: bool = False
+    """Postgres may have it that we are within it."""
 
 
 class Attempts:
@@ -58,6 +62,9 @@ class Attempts:
         """Partition -> where it stood when this process claimed it first."""
         self._singly: set[int] = set()
         self._begun: dict[int, _Begun] = {}
+        """By partition; none of a partition whose unit is over."""
+        self._alone: _Begun | None = None
+        """What is done now, if alone."""
 
     async def claimed(self, connection: Connection) -> None:
         """Count what was claimed just now, in the claim's transaction or after it."""
@@ -96,24 +103,26 @@ class Attempts:
         self._counted.clear()
         self._begun.clear()
 
-    async def harmless(self) -> None:
-        """The records that are being done alone have done no harm: they are not counted."""
-        for partition, begun in self._begun.items():
-            if begun.counted:
-                async with database_errors():
-                    await self._pool.execute(
-                        _QUERIES.harmless,
-                        self._positions.generation,
-                        self._positions.topic,
-                        partition,
-                        begun.at,
-                    )
-                begun.counted = False
+    @asynccontextmanager
+    async def risk(self) -> AsyncIterator[None]:
+        """What is done within, is done with the records themselves, and waits for no service.
+
+        Of a record that is done alone a process that ends within says something; so does an error
+        that comes out of it, with which the process ends, too.
+        """
+        begun = self._alone
+        if begun is not None:
+            begun.counted = True  # first: of a lost reply nobody knows
+            await self._execute(_QUERIES.at_risk, begun)
+        yield
+        if begun is not None:
+            await self._take_back(begun)
 
     async def parts(
         self, batches: Sequence[Batch]
     ) -> AsyncGenerator[tuple[list[Batch], Places], None]:
         """What to do, one part after another, each with the places of what is to be quarantined."""
+        self._alone = None  # what a fence has ended is not under way any more
         together = [batch for batch in batches if batch.partition not in self._singly]
         if together:
             yield together, _NOWHERE
@@ -122,27 +131,36 @@ class Attempts:
                 continue
             for one in _records(batch):
                 aside = _NOWHERE
-                if one.records:
-                    place = (one.partition, one.records[0].offset)
-                    if await self._begin(one.partition, one.base) > ALONE_MAX:
-                        aside = frozenset({place})
+                if one.records and await self._begin(one.partition, one.base) >= ALONE_MAX:
+                    aside = frozenset({(one.partition, one.records[0].offset)})
                 yield [one], aside
+                self._alone = None
             self._singly.discard(batch.partition)
+            self._begun.pop(batch.partition, None)
 
     async def _begin(self, partition: int, base: int) -> int:
+        """How many processes have ended with the record at this place."""
         known = self._begun.get(partition)
         if known is not None and known.at == base:
-            return known.alone  # a retry of this process
+            if known.counted:
+                await self._take_back(known)  # a retry: we waited, and did not end
+        else:
+            known = self._begun[partition] = _Begun(partition, base)
         async with database_errors():
-            alone = await self._pool.fetchval(
-                _QUERIES.alone,
-                self._positions.generation,
-                self._positions.topic,
-                partition,
-                base,
-            )
-        self._begun[partition] = _Begun(base, alone or 0)
-        return alone or 0
+            ended: int | None = await self._pool.fetchval(_QUERIES.begin, *self._place(known))
+        self._alone = known
+        return ended or 0
+
+    async def _take_back(self, begun: _Begun) -> None:
+        await self._execute(_QUERIES.take_back, begun)
+        begun.counted = False
+
+    async def _execute(self, query: str, begun: _Begun) -> None:
+        async with database_errors():
+            await self._pool.execute(query, *self._place(begun))
+
+    def _place(self, begun: _Begun) -> tuple[int, str, int, int]:
+        return self._positions.generation, self._positions.topic, begun.partition, begun.at
 
 
 def _records(batch: Batch) -> list[Batch]:

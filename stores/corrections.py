@@ -6,11 +6,13 @@ the state is the whole history's, and the rows of the messages say what of them 
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 from infra.postgres import Connection
 from privacy.seal import open_if_intact
 from privacy.subjects import Subject
 from stores import history
+from stores.attempts import Risk
 from stores.folding import (
     Folded,
     FramedBatch,
@@ -31,6 +33,7 @@ async def fold_waiting(
     subjects: Mapping[bytes, Subject],
     limits: Limits,
     framed: FramedBatch,
+    risk: Risk = nullcontext,
     *,
     until: int | None = None,
 ) -> tuple[list[Folded], Changes]:
@@ -42,13 +45,16 @@ async def fold_waiting(
     changes: Changes = []
     for fan in waiting:
         if await history.is_beyond(connection, fan.subject, fan.opened[0].offset, limits):
-            found = fold_uncorrected(fan, framed)
+            async with risk():
+                found = fold_uncorrected(fan, framed)
             hidden = framed.columns[fan.subject].items()
             changes += [(fan.subject, key, columns) for key, columns in hidden]
         else:
             rows = await history.read(connection, [fan.subject], until)
+            subject = subjects[fan.subject]
             # In a thread: thousands of entries take tens of milliseconds.
-            found = await asyncio.to_thread(_fold, fan, rows, subjects[fan.subject], limits, framed)
+            async with risk():
+                found = await asyncio.to_thread(_fold, fan, rows, subject, limits, framed)
             changes += changed(rows, framed.columns)
         if found is not None:
             folded.append(found)

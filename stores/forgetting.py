@@ -48,6 +48,7 @@ from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import corrections, generations, history, outbox, quarantine, states
+from stores.attempts import Risk
 from stores.cache import Cache
 from stores.erasing import Requests, id_text
 from stores.erasure import ERASURE_SQL, REQUESTS, Names, Status
@@ -93,7 +94,12 @@ class Mover:
     append: Append
 
     async def take(
-        self, connection: Connection, order: Forget, place: Position, logs: Boundaries
+        self,
+        connection: Connection,
+        order: Forget,
+        place: Position,
+        logs: Boundaries,
+        risk: Risk,
     ) -> Taken:
         """Do what an order says, in the transaction in which ingest moves past it.
 
@@ -116,14 +122,15 @@ class Mover:
         new = mapping.successor(self.keyring, old, self.partitions)
         rows = await history.read(connection, [old.id])
         # In a thread: thousands of entries take tens of milliseconds.
-        moved = await asyncio.to_thread(move, rows, partition, old, new, order, logs)
+        async with risk():
+            moved = await asyncio.to_thread(move, rows, partition, old, new, order, logs)
         if not moved.forgotten and not hidden:
             return Taken(True, 0)
         offsets = await self.append(partition, moved.records) if moved.records else []
         fail_point("ingest.before_forget")
         await self._leave(connection, old, new, order, moved)
         if moved.records:
-            await self._arrive(connection, live.number, old, new, moved.placed(offsets))
+            await self._arrive(connection, live.number, new, moved.placed(offsets), risk)
         await connection.execute(FORGETTING_SQL.drop_again, _id(order))
         fail_point("projection.after_forget")
         return Taken(True, len(moved.forgotten))
@@ -167,13 +174,14 @@ class Mover:
         self,
         connection: Connection,
         generation: int,
-        old: Subject,
         new: Subject,
         opened: Sequence[OpenedRecord],
+        risk: Risk,
     ) -> None:
         await history.insert(connection, history.history_rows(opened))
         framed = FramedBatch(tallies={opened[0].partition: Tally()})
-        folded = await asyncio.to_thread(fold_whole, opened, self.limits, framed)
+        async with risk():
+            folded = await asyncio.to_thread(fold_whole, opened, self.limits, framed)
         await _write(connection, generation, framed, folded, new)
         await outbox.write(
             connection,

@@ -239,7 +239,9 @@ class Ingest(Positioned):
 
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
-            for unit, order in self._units(part, aside):
+            async with self._attempts.risk():
+                units = list(self._units(part, aside))
+            for unit, order in units:
                 if order is None:
                     await self._apply(unit, aside)
                 elif isinstance(order, Erase):
@@ -322,7 +324,7 @@ class Ingest(Positioned):
                     await self._count_order(connection, place)
                     if ready:
                         logs = {p: one.boundaries for p, one in self.positions.held.items()}
-                        await self._mover.take(connection, order, place, logs)
+                        await self._mover.take(connection, order, place, logs, self._attempts.risk)
                     else:
                         await forgetting.postpone(connection, self._eraser.names, order, place)
                 break
@@ -365,9 +367,9 @@ class Ingest(Positioned):
             await count_control(connection, INTAKE_GENERATION, INTERACTIONS.name, place.partition)
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
-        intake = self._validate(batches, aside)
-        self._analyse(intake)
-        await self._attempts.harmless()
+        async with self._attempts.risk():
+            intake = self._validate(batches, aside)
+            self._analyse(intake)
         await self._leave_erased(intake)
         locked: dict[Relationship, SealBroken] = {}
         async with database_errors(), self._pool.acquire() as connection:
@@ -379,7 +381,8 @@ class Ingest(Positioned):
             )
         self._set_aside_locked(intake, locked)
         await self._set_aside_too_late(intake, subjects)
-        self._seal(intake, subjects)
+        async with self._attempts.risk():
+            self._seal(intake, subjects)
         fail_point("ingest.before_produce")
         await self._produce(intake)
         fail_point("ingest.after_produce")

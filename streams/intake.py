@@ -79,8 +79,8 @@ class IntentIntake(Positioned):
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         accepted: list[tuple[Any, Intent]] = []
         refused: list[_Refused] = []
-        for batch in batches:
-            for record in batch.records:
+        async with self._attempts.risk():
+            for record in (record for batch in batches for record in batch.records):
                 try:
                     accepted.append((record, self._intent(record, aside)))
                 except InvalidInput as refusal:

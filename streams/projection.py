@@ -136,17 +136,19 @@ class Projection(Positioned):
 
     async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
         held = self.positions.held
-        framed = read_frames(
-            (record for batch in batches for record in batch.records),
-            {partition: one.sources for partition, one in held.items()},
-            dict.fromkeys(aside, REASON),
-        )
+        async with self._attempts.risk():
+            framed = read_frames(
+                (record for batch in batches for record in batch.records),
+                {partition: one.sources for partition, one in held.items()},
+                dict.fromkeys(aside, REASON),
+            )
         async with database_errors(), self._pool.acquire() as connection:
             locked: dict[bytes, SealBroken] = {}
             subjects = await self._subjects.lookup(
                 connection, {raw.key for raw, _ in framed.records}, locked
             )
-            opened, later = distinct(open_records(framed, subjects, locked))
+            async with self._attempts.risk():
+                opened, later = distinct(open_records(framed, subjects, locked))
             async with connection.transaction():
                 await self._meet_erasures(connection, batches, subjects.keys(), held)
                 folded = await self._write(connection, batches, framed, opened, later, subjects)
@@ -215,16 +217,16 @@ class Projection(Positioned):
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
         stored = await states.read(connection, generation, ids)
-        began = time.perf_counter()
-        folded, waiting = fold_new(fresh, stored, framed)
-        self.counts.fold.add(time.perf_counter() - began)
+        async with self._attempts.risk():  # not of this transaction, which may never end
+            began = time.perf_counter()
+            folded, waiting = fold_new(fresh, stored, framed)
+            self.counts.fold.add(time.perf_counter() - began)
         if waiting:
             again, changes = await corrections.fold_waiting(
-                connection, waiting, subjects, self._limits, framed
+                connection, waiting, subjects, self._limits, framed, self._attempts.risk
             )
             await history.correct_columns(connection, changes)
             folded = sorted([*folded, *again], key=lambda fan: fan.subject)
-        await self._attempts.harmless()  # not of this transaction, which may never end
         fail_point("projection.after_fold")
         await states.write(connection, generation, states.state_rows(folded, subjects))
         if framed.quarantined:
