@@ -12,7 +12,7 @@ its producer had sent it, once.
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -21,7 +21,7 @@ import msgspec
 
 from admin.emit import Emitter, Refusal, reason_of
 from infra.clock import now_ms
-from infra.postgres import connecting, database_errors
+from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.dead_letters import CONFLICT_REASON, HEAD_BYTES_MAX, DeadLetter
@@ -31,7 +31,7 @@ from schemas.topics import DEAD_LETTERS
 from stores import letters as stored
 from stores.letters import LetterKeys
 
-Reread = Callable[[bytes], Iterable[bytes]]
+Reread = Callable[[Connection, bytes], Awaitable[Sequence[bytes]]]
 """The events that a refused value holds: itself, unless it is a delivery that nobody could read."""
 
 PAGE_LETTERS: Final = 500
@@ -101,7 +101,7 @@ async def retry(
                 fresh = [one for one in chunk if (one.source, one.refused_at) not in known]
                 retried.before += len(chunk) - len(fresh)
                 keys = await stored.keys_of(connection, keyring, fresh)
-                events, whole = reading.read(fresh, keys, retried)
+                events, whole = await reading.read(connection, fresh, keys, retried)
                 retried.acceptable += len(events)
                 if not dry_run:
                     await emitter.send(events)
@@ -116,7 +116,7 @@ async def retry(
 class _Reading:
     """Reads letters; knows which of them, and which values, came before: 8 bytes of each."""
 
-    def __init__(self, settings: Settings, reread: Reread, as_new: bool) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring, reread: Reread, as_new: bool) -> None:
         self._currency = settings.currency
         self._reread = reread
         self._as_new = as_new
@@ -133,8 +133,12 @@ class _Reading:
         self._seen.add(digest)
         return True
 
-    def read(
-        self, letters: Sequence[DeadLetter], keys: LetterKeys, retried: Retried
+    async def read(
+        self,
+        connection: Connection,
+        letters: Sequence[DeadLetter],
+        keys: LetterKeys,
+        retried: Retried,
     ) -> tuple[list[bytes], list[DeadLetter]]:
         """The events to publish, and the letters of which nothing is left out."""
         events: list[bytes] = []
@@ -150,7 +154,8 @@ class _Reading:
             if value is None:
                 retried.lost += 1
                 continue
-            found, refused = self._events(letter, value, conflict, retried)
+            values = await self._reread(connection, value)
+            found, refused = self._events(letter, values, conflict, retried)
             looked.acceptable += len(found)
             events += [event for event in found if self._first(event)]
             if found and not refused:
@@ -158,11 +163,11 @@ class _Reading:
         return events, whole
 
     def _events(
-        self, letter: DeadLetter, value: bytes, conflict: bool, retried: Retried
+        self, letter: DeadLetter, values: Sequence[bytes], conflict: bool, retried: Retried
     ) -> tuple[list[bytes], bool]:
         """What of a letter is acceptable, and whether some of it is not."""
         found, refused = [], False
-        for number, event in enumerate(self._reread(value)):
+        for number, event in enumerate(values):
             try:
                 accepted = parse_interaction(event, now_ms(), self._currency)
             except InvalidInput as error:

@@ -101,6 +101,12 @@ class Staging:
     def _add(self, identity: tuple[str, str, str], other: bytes, time: int, value: bytes) -> bool:
         return self._file.execute(_SQL.add, (*identity, other, time, value)).rowcount == 1
 
+    def fan_with(self, event_id: str, kind: str) -> str | None:
+        """The one fan who has this event here; None when nobody has, or several have."""
+        self._file.execute(_SQL.index)
+        found = self._file.execute(_SQL.fans_with, (kind, event_id)).fetchall()
+        return found[0][0] if len(found) == 1 else None
+
     def _count_money(self, money: dict[str, Decimal], value: bytes, times: int) -> None:
         given: dict[str, Any] = json.loads(value, parse_float=Decimal, parse_int=Decimal)
         sign, amount = PAID.get(given["type"], 0), given.get("amount")

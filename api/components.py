@@ -1,5 +1,6 @@
 """The components of a running API: made once, opened and closed by the app's lifespan."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,8 @@ from stores.suppression import Suppressed
 
 POOL_SIZE_MAX = 8
 """Postgres connections of one API process in each role: a miss holds one for about 0.3 ms."""
+LOOKUPS_MAX = 2
+"""A look through a creator's fans holds a connection for some 20 us a fan."""
 ROLES: Final[tuple[Role, Role]] = ("writer", "reader")
 
 
@@ -61,6 +64,8 @@ class Components:
     segments: Segments
     cursors: Cursors
     revoked: Revoked
+    lookups: asyncio.Semaphore
+    """Of who looks through all of a creator's fans."""
 
     async def close(self) -> None:
         await self.feed.close()
@@ -150,6 +155,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         segments,
         Cursors(keyring),
         revoked,
+        asyncio.Semaphore(LOOKUPS_MAX),
     )
 
 

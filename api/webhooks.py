@@ -8,8 +8,12 @@ What the contract refuses is published too, so that ingest keeps it as a dead le
 422 with the reason. What is no event, unexpectedly, is kept in the same way (`unread`) and answered
 with 200: a platform that sends something new would otherwise send it for days, and then stop. What
 is of a suppressed fan is left out, with 200 for the same reason.
+
+What names no fan, but a message that was taken back, is of the fan who has that message. It is
+looked for twice, since the message may have come a moment ago; then it is kept as `unread` too.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -24,16 +28,19 @@ from infra.clock import now_ms
 from infra.kafka import relationship_key
 from infra.postgres import database_errors
 from integrations.accepting import accepted
-from integrations.converted import UNREAD, Context, Converted, Platform, Unfit
+from integrations.converted import NO_FAN, UNREAD, Context, Converted, Platform, Skipped, Unfit
+from integrations.converted import Event as PlatformEvent
 from integrations.platforms import DELIVERING
 from schemas.errors import DeliveryRefused, DeliveryUnfit, InvalidInput, RouteNotFound
 from schemas.positions import Position
 from schemas.relationship import check_id
 from stores import connections
 from stores.connections import PlatformConnection, Ways
+from stores.whose import fan_with
 
 EVENTS_MAX: Final = 500
 """Of one delivery."""
+LOOKS_APART_SECONDS: Final = 0.5
 SUPPRESSED: Final = "is of a fan who asked that nothing more be remembered"
 
 
@@ -56,7 +63,33 @@ async def deliver(request: Request) -> Response:
         components.metrics.webhook(platform, "refused signatures", 1)
         raise DeliveryRefused(f"The delivery {reason}.")
     converted = _converted(module, body, _context(ways, headers, arrived))
+    converted = await _address(components, found.creator_id, converted)
     return await _take(request, components, found, body, converted, arrived)
+
+
+async def _address(components: Components, creator: str, converted: Converted) -> Converted:
+    """What names no fan with the fan that it is of, or among what was left out."""
+    events, skipped = list(converted.events), list(converted.skipped)
+    for event in converted.unaddressed:
+        fan = await _fan_with(components, creator, event)
+        if fan is None:
+            skipped.append(Skipped(NO_FAN, False))
+        else:
+            events.append(event | {"fanId": fan})
+    return Converted(tuple(events), tuple(skipped))
+
+
+async def _fan_with(components: Components, creator: str, event: PlatformEvent) -> str | None:
+    meant = event["refersTo"]
+    for pause in (0.0, LOOKS_APART_SECONDS):
+        await asyncio.sleep(pause)
+        async with components.lookups, database_errors(), components.pool.acquire() as connection:
+            fan = await fan_with(
+                connection, components.keyring, creator, meant["eventId"], meant["type"]
+            )
+        if fan is not None:
+            return fan
+    return None
 
 
 def _suppressed(components: Components, creator: str, fan: str) -> bool:
@@ -91,7 +124,7 @@ def _converted(module: Platform, body: bytes, context: Context) -> Converted:
     except Unfit as unfit:
         raise DeliveryUnfit(f"The delivery {unfit.skipped.reason}.") from None
     converted = module.events(payload, context)
-    if len(converted.events) > EVENTS_MAX:
+    if len(converted.events) + len(converted.unaddressed) > EVENTS_MAX:
         raise DeliveryUnfit(f"The delivery holds more than {EVENTS_MAX} events.")
     return converted
 

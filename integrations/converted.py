@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from schemas.refusals import NO_FAN as NO_FAN
 from schemas.refusals import UNREAD as UNREAD
 
 Event = dict[str, Any]
@@ -35,6 +36,8 @@ class Converted:
 
     events: tuple[Event, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    unaddressed: tuple[Event, ...] = ()
+    """Without `fanId`: of whoever has the event that they refer to, which names its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,14 @@ class Unfit(Exception):
         self.skipped = Skipped(reason, expected)
 
 
+class Unaddressed(Exception):
+    """An event that names no fan, but one of that fan's events; never leaves `events` either."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(NO_FAN)
+        self.event = event
+
+
 class Platform(Protocol):
     """The names that every platform's module has."""
 
@@ -94,12 +105,15 @@ def gather(parts: list[Any], convert: Callable[[Any], list[Event]]) -> Converted
         return Converted(skipped=(Skipped("holds nothing", True),))
     events: list[Event] = []
     skipped: list[Skipped] = []
+    unaddressed: list[Event] = []
     for part in parts:
         try:
             events += convert(part)
         except Unfit as unfit:
             skipped.append(unfit.skipped)
-    return Converted(tuple(events), tuple(skipped))
+        except Unaddressed as whose:
+            unaddressed.append(whose.event)
+    return Converted(tuple(events), tuple(skipped), tuple(unaddressed))
 
 
 def encode(creator_id: str, event: Event) -> bytes:

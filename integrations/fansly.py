@@ -8,7 +8,8 @@ Envelope `{event: "fansly.…", account_id, payload}`, signed in the same way.
 - Times: seconds or milliseconds, told by their size.
 - Mass messages: whatever has a `broadcastId`, or `isBroadcast`, is `origin: broadcast`.
 - Media-only: attachments; what kind they are is told only where there is a `mimetype`.
-- Edits: none are sent. Unsent: `fansly.messages.deleted`, where it names the fan.
+- Edits: none are sent. Unsent: `fansly.messages.deleted`, of the fan whom it names, or who has
+  that message.
 - Refunds: none are sent. Renewals: `fansly.subscriptions.renewed`.
 - Likes of both sides: `fansly.messages.liked`; whose it is tells the account that liked.
 - The creator's own account id tells the two sides apart: give it as `me`. Without it what is
@@ -33,6 +34,7 @@ from integrations.parts import (
     option,
     read_json,
     text_at,
+    unsent,
 )
 from integrations.times import moment
 
@@ -69,9 +71,7 @@ def _converted(envelope: Any, context: Context) -> list[Event]:
         case "messages.deleted":
             event_id = id_of(text_at(found, "id"), text_at(found, "messageId"))
             when = moment(context, at(found, "deletedAt"))
-            fan = _fan(found, context, "senderId", "recipientId")
-            refers = about(event_id, "message")
-            return [build("delete", fan, when, f"deleted-{event_id}", refersTo=refers)]
+            return [unsent(event_id, when, *_named(found, context, "senderId", "recipientId"))]
         case "messages.liked":
             return [_like(found, context)]
     group, _, what = name.partition(".")
@@ -85,9 +85,13 @@ def _converted(envelope: Any, context: Context) -> list[Event]:
 
 
 def _fan(found: Any, context: Context, *names: str) -> str:
+    return fan_of(*_named(found, context, *names))
+
+
+def _named(found: Any, context: Context, *names: str) -> tuple[str | None, ...]:
     """The side that is not the creator."""
     sides = [text_at(found, name) for name in names]
-    return fan_of(
+    return (
         *(one for one in sides if one not in context.me),
         text_at(found, "fan", "id"),
         text_at(found, "sender", "id"),

@@ -9,8 +9,8 @@ Envelope `{event, account_id, payload}`; what their API lists (chargebacks) is t
   `transactions` (only `transactions.new`, with the currency that it names). Amounts are gross.
 - Mass messages: `isFromQueue` or a `queueId` is `origin: broadcast`.
 - Media-only, GIFs: attachments. Texts are HTML (`format: html`). A price is the message's `price`.
-- Edits: none are sent. Unsent: `messages.deleted` names only the message, so it can be applied
-  only where the service adds the fan.
+- Edits: none are sent. Unsent: `messages.deleted` names only the message: it is of the fan who has
+  that message, unless the service adds one.
 - Refunds: a chargeback takes its tip or purchase back where `money` is `transactions`, since it
   names that id; otherwise it lowers the revenue without naming what was paid.
 - Renewals: `subscriptions.renewed`. Likes of both sides: `posts.liked` and `messages.liked` are the
@@ -37,6 +37,7 @@ from integrations.parts import (
     option,
     read_json,
     text_at,
+    unsent,
 )
 from integrations.times import moment
 
@@ -99,7 +100,11 @@ def _converted(envelope: Any, context: Context) -> list[Event]:
 
 
 def _fan(found: Any) -> str:
-    return fan_of(
+    return fan_of(*_named(found))
+
+
+def _named(found: Any) -> tuple[str | None, ...]:
+    return (
         text_at(found, "user", "id"),
         text_at(found, "fan", "id"),
         text_at(found, "fromUser", "id"),
@@ -136,14 +141,8 @@ def _message(found: Any, context: Context, other: str, sender: str) -> list[Even
 
 
 def _deleted(found: Any, context: Context) -> Event:
-    event_id = id_of(text_at(found, "id"))
-    return build(
-        "delete",
-        _fan(found),
-        moment(context, at(found, "deletedAt")),
-        f"deleted-{event_id}",
-        refersTo=about(event_id, "message"),
-    )
+    when = moment(context, at(found, "deletedAt"))
+    return unsent(id_of(text_at(found, "id")), when, *_named(found))
 
 
 def _amount(found: Any, context: Context) -> Money:

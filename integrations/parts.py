@@ -5,7 +5,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
-from integrations.converted import Context, Event, Unfit
+from integrations.converted import Context, Event, Unaddressed, Unfit
 from integrations.texts import encodable
 
 ATTACHMENTS_MAX: Final = 40
@@ -59,6 +59,17 @@ def fan_of(*found: str | None) -> str:
         if one is not None and one.strip():
             return one.strip()
     raise Unfit("names no fan")
+
+
+def unsent(event_id: str, time: str, *named: str | None) -> Event:
+    """A message that was taken back. Raises `Unaddressed` where none of these names its fan."""
+    refers = about(event_id, "message")
+    event = build("delete", "", time, f"deleted-{event_id}", refersTo=refers)
+    try:
+        return event | {"fanId": fan_of(*named)}
+    except Unfit:
+        del event["fanId"]
+        raise Unaddressed(event) from None
 
 
 def id_of(*found: str | None) -> str:

@@ -8,7 +8,7 @@ position row's `erasures` fence makes projection drop it (`streams.projection`).
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -125,6 +125,19 @@ class Subjects:
         found = await self._fetch(connection, wanted, closed) if wanted else {}
         _tell(closed, locked)
         return found
+
+    async def of_creator(
+        self, connection: Connection, creator_id: str, limit: int
+    ) -> AsyncIterator[list[Subject]]:
+        """All of a creator's, at most `limit` at a time; keeps none, and passes over those whose
+        key does not open."""
+        after, closed = "", dict[bytes, SealBroken]()
+        while True:
+            rows = await connection.fetch(_SQL.find_by_creator, creator_id, after, limit)
+            yield list(self._opened(rows, closed, itemgetter("subject")))
+            if len(rows) < limit:
+                return
+            after = rows[-1]["fan_id"]
 
     async def lookup(
         self,

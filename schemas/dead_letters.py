@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from schemas.events import VALUE_BYTES_MAX, Wire
-from schemas.refusals import DELIVERY_REASON
+from schemas.refusals import DELIVERY_REASON, NO_FAN_REASON
 
 HEAD_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Of the refused value: whatever could have been an event is whole, and of what is larger, which a
@@ -23,12 +23,12 @@ _FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields
 def reason_class(field: str, reason: str) -> str:
     """The reason in one word of few, for counting.
 
-    `conflict`, `delivery` (a platform's, kept because nobody could read it), the name of a field of
+    `conflict`, `delivery` (a platform's, kept because it became no event), the name of a field of
     the contract without what is below it, `record` for the value as a whole, or `other`.
     """
     if reason == CONFLICT_REASON:
         return CONFLICT
-    if reason == DELIVERY_REASON:
+    if reason in (DELIVERY_REASON, NO_FAN_REASON):
         return DELIVERY
     if field == "$":
         return "record"

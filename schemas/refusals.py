@@ -24,6 +24,11 @@ UNREAD: Final = "unread"
 """`type` of what is kept of a platform's delivery that is no event: it is refused, so it is a dead
 letter, and can be read again by a release that knows it."""
 DELIVERY_REASON: Final = "delivery: a platform's, of which nothing could be read"
+NO_FAN: Final = "names no fan, and none has the message that it takes back"
+"""`reason` of such a delivery that could be read, except whose it is."""
+NO_FAN_REASON: Final = (
+    f"delivery: it {NO_FAN}; `fanmemory dlq --retry --reason delivery` looks again"
+)
 
 _key_marks = re.compile(rb'"\s*:').findall
 _decode = msgspec.json.Decoder().decode
@@ -34,6 +39,7 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 class _Typed(msgspec.Struct):
     type: str
+    reason: str | None = None
 
 
 _decode_type: Final = msgspec.json.Decoder(_Typed).decode
@@ -123,7 +129,7 @@ def explain(
         return InvalidInput(within + missing[1], "is required")
     reason = _PATH.sub("", text)
     if field == "type":
-        reason = DELIVERY_REASON if _is_unread(value) else "must be one of " + ", ".join(kinds)
+        reason = _unread(value) or "must be one of " + ", ".join(kinds)
     elif "enum" in reason:
         reason = "must be one of the documented values"
     elif field == "timestamp":
@@ -131,11 +137,15 @@ def explain(
     return InvalidInput(field.partition("[")[0] or "$", reason[:1].lower() + reason[1:])
 
 
-def _is_unread(value: bytes) -> bool:
+def _unread(value: bytes) -> str | None:
+    """Why a delivery of a platform was kept; None for what is none."""
     try:
-        return _decode_type(value).type == UNREAD
+        kept = _decode_type(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return None
+    if kept.type != UNREAD:
+        return None
+    return NO_FAN_REASON if kept.reason == NO_FAN else DELIVERY_REASON
 
 
 def _blame(value: bytes, fields: Set[str]) -> InvalidInput | None:

@@ -134,6 +134,12 @@ async def holds(connection: Executor, subject: bytes, event_keys: Sequence[bytes
     return {row["event_key"] for row in rows}
 
 
+async def who_hold(connection: Executor, events: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
+    """The subjects of those of these (subject, event key) that the history has."""
+    rows = await connection.fetch(_QUERIES.who_hold, *_columns(events))
+    return {row["subject"] for row in rows}
+
+
 async def remove(connection: Connection, subject: bytes, event_keys: Sequence[bytes]) -> None:
     """Remove these of a fan's events."""
     await connection.execute(_QUERIES.remove, subject, event_keys)

@@ -21,6 +21,14 @@ ON CONFLICT DO NOTHING;
 -- name: first
 SELECT value FROM event WHERE fan = ? AND kind = ? AND id = ? AND other = x'';
 
+-- For the few imports that look for an event without knowing its fan.
+-- name: index
+CREATE INDEX IF NOT EXISTS event_by_id ON event (id, kind);
+
+-- Two at most of those who have an event.
+-- name: fans_with
+SELECT DISTINCT fan FROM event WHERE kind = ? AND id = ? LIMIT 2;
+
 -- How many fans there are.
 -- name: fans
 SELECT count(DISTINCT fan) FROM event;

@@ -18,7 +18,7 @@ from infra.postgres import connecting, database_errors
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
-from ops.importing import reread
+from ops.importing import rereading
 from ops.secrets import with_secrets
 from ops.services import discover
 from ops.show import printable
@@ -109,7 +109,7 @@ async def _retry(
         bar.begin(total)
         async with aclosing(pages(kafka, PAGE_LETTERS)) as letters:
             retried = await retry(
-                *(settings, letters, keyring, reread),
+                *(settings, letters, keyring, rereading(keyring)),
                 wanted=wanted,
                 as_new=as_new,
                 dry_run=dry_run,

@@ -7,6 +7,12 @@ SELECT s.subject, s.creator_id, s.fan_id, s.kek, s.wrapped_key,
 FROM unnest($1::text[], $2::text[]) AS wanted (creator_id, fan_id)
 JOIN subject s USING (creator_id, fan_id);
 
+-- The next of a creator's, by the fan's id.
+-- name: find_by_creator
+SELECT subject, creator_id, fan_id, kek, wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens
+FROM subject WHERE creator_id = $1 AND fan_id > $2 ORDER BY fan_id LIMIT $3;
+
 -- The relationships of subjects.
 -- name: find_by_subject
 SELECT subject, creator_id, fan_id, kek, wrapped_key,

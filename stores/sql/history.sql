@@ -47,6 +47,11 @@ ON CONFLICT (subject, event_key) DO UPDATE SET time = excluded.time, message = e
 -- name: holds
 SELECT event_key FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
 
+-- Which of these, each of another fan, there are.
+-- name: who_hold
+SELECT i.subject FROM unnest($1::uuid[], $2::bytea[]) AS w (subject, event_key)
+JOIN interaction AS i USING (subject, event_key);
+
 -- Some events of a fan.
 -- name: remove
 DELETE FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);

@@ -9,15 +9,19 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from infra.postgres import connecting
-from integrations.converted import UNREAD
+from integrations.converted import NO_FAN, UNREAD
+from lab.bench.seed import seed
 from privacy.keys import Keyring
+from schemas.journal import JournalEntry
 from schemas.positions import parse_position
 from stores import connections
 from stores.connections import Ways
 from tests.api.client import Answer, Client, running_api
 from tests.api.test_writes import record_at
+from tests.views.interactions import NOON
 
 CREATOR = "creator_webhooks"
 SECRET = "whsec_of_this_connection"
@@ -181,6 +185,30 @@ async def test_options_of_the_connection_count(api: Client) -> None:
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     answer = await api.ask("POST", path, data=body, headers={"Signature": signature})
     assert answer.body["leftOut"] == ["is told by `transactions.new`, which counts here"]
+
+
+async def test_a_deletion_that_names_nobody_is_of_the_fan_who_has_the_message(api: Client) -> None:
+    """Of the connection's creator's fans only, also among more of them than are looked at in one
+    turn; what nobody has is kept, with the reason."""
+    said = [JournalEntry(id, "message", NOON, content="hi") for id in ("m1", "m2")]
+    many = {(CREATOR, f"fan {number}"): said[1:] for number in range(3)}
+    many[CREATOR, "fan 2"] = said[:1]
+    await seed(api.settings, many | {("creator_else", "fan"): [replace(said[0], event_id="m3")]})
+    path = await connect(api, "onlyfans")
+
+    async def delete(id: str) -> Answer:
+        body = json.dumps({"event": "messages.deleted", "payload": {"id": id}}).encode()
+        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        return await api.ask("POST", path, data=body, headers={"Signature": signature})
+
+    event = await written(await delete("m1"), api)
+    assert (event["fanId"], event["type"]) == ("fan 2", "delete")
+    assert event["refersTo"] == {"type": "message", "eventId": "m1"}
+    for id in ("m2", "m3", "m4"):  # of several; of another creator's; of nobody
+        answer = await delete(id)
+        assert (answer.status, answer.body["leftOut"]) == (200, [NO_FAN]), id
+        kept = await written(answer, api)
+        assert (kept["type"], kept["reason"]) == (UNREAD, NO_FAN)
 
 
 async def test_without_a_broker_nothing_is_said_to_be_taken(api: Client) -> None:

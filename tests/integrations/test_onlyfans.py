@@ -49,7 +49,19 @@ def test_a_deletion_is_one_where_the_fan_is_named() -> None:
     deleted = one(onlyfans, "messages.deleted", {"id": 77, "user": {"id": 5}})
     assert deleted["refersTo"] == {"type": "message", "eventId": "77"}
     assert (deleted["type"], deleted["eventId"], deleted["fanId"]) == ("delete", "deleted-77", "5")
-    assert reasons(onlyfans, "messages.deleted", {"id": 77}) == [("names no fan", False)]
+
+
+@pytest.mark.parametrize("module", [onlyfans, fansly])
+def test_a_deletion_that_names_nobody_is_of_whoever_has_the_message(module: Any) -> None:
+    found = module.events({"event": "messages.deleted", "payload": {"id": 77}}, CONTEXT)
+    (event,) = found.unaddressed
+    assert event == {
+        "type": "delete",
+        "timestamp": "2026-11-21T22:26:40.000Z",
+        "eventId": "deleted-77",
+        "refersTo": {"type": "message", "eventId": "77"},
+    }
+    assert (found.events, found.skipped) == ((), ())
 
 
 @pytest.mark.parametrize("name", ["users.typing", "accounts.connected", "users.online"])

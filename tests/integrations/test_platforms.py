@@ -63,11 +63,15 @@ CONTEXT = Context(received=1_795_176_000_000, mapping=MAPPING)
 def test_whatever_is_sent_becomes_events_or_a_reason(name: str, payload: Any) -> None:
     for options in ({}, {"money": "transactions", "tips": "messages"}):
         found = PLATFORMS[name].events(payload, replace(CONTEXT, options=options))
-        assert found.events or found.skipped
+        assert found.events or found.skipped or found.unaddressed
         for event in found.events:
             assert event["fanId"].strip()
             assert event["eventId"]
             assert json.loads(encode("creator", event))["creatorId"] == "creator"
+        for event in found.unaddressed:
+            assert "fanId" not in event
+            assert event["refersTo"]["type"]
+            assert event["refersTo"]["eventId"]
         for reason, _ in found.skipped:
             assert reason
             assert len(reason) < 100

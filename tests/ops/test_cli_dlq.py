@@ -8,8 +8,9 @@ from typing import Any
 from admin.dead_letters import held, pages, read_newest
 from admin.retry import PAGE_LETTERS, retry
 from infra.settings import Settings
-from ops.importing import reread
+from ops.importing import rereading
 from schemas.dead_letters import DeadLetter, encode_dead_letter
+from schemas.refusals import NO_FAN, NO_FAN_REASON
 from schemas.topics import DEAD_LETTERS
 from stores.letters import LetterKeys
 from tests.cli import Running
@@ -146,9 +147,9 @@ async def test_all_letters_are_looked_at_page_by_page(settings: Settings, tmp_pa
     assert max(map(len, found)) <= PAGE_LETTERS
     assert await held(settings) == count + 1
     for dry_run, published in ((True, 0), (False, count), (False, 0)):
-        retried = await retry(
-            *(settings, pages(settings, PAGE_LETTERS), pipeline.keyring, reread), dry_run=dry_run
-        )
+        letters = pages(settings, PAGE_LETTERS)
+        reread = rereading(pipeline.keyring)
+        retried = await retry(settings, letters, pipeline.keyring, reread, dry_run=dry_run)
         assert (retried.looked_at, retried.published) == (count, published)
     assert retried.before == count
 
@@ -198,6 +199,42 @@ async def test_a_delivery_that_nobody_could_read_is_read_again(demonstrated: Run
     context = await demonstrated.context("emitter", "jo@example.com")
     assert context is not None
     assert context.engagement_metrics.total_revenue == 3
+
+
+async def test_a_deletion_whose_message_came_too_late_is_applied_when_it_is_retried(
+    demonstrated: Running,
+) -> None:
+    """It names no fan. Two of the creator's fans have messages, one of them that one."""
+    creator = "deleting"
+    kept = {
+        "type": "unread",
+        "creatorId": creator,
+        "reason": NO_FAN,
+        "platform": "onlyfans",
+        "connection": "c",
+        "body": json.dumps({"event": "messages.deleted", "payload": {"id": 77}}),
+    }
+    (letter,) = await refuse(demonstrated, json.dumps(kept).encode())
+    assert letter["reason"] == NO_FAN_REASON
+    words = ("dlq", "--retry", "--reason", NO_FAN)
+    told = demonstrated.json(*words)
+    assert (told["published"], [one["reason"] for one in told["stillRefused"]]) == (
+        0,
+        [NO_FAN_REASON],
+    )
+    said = {"creatorId": creator, "type": "message", "timestamp": "2024-05-01T10:00:00Z"}
+    await demonstrated.emit(
+        said | {"fanId": "one", "eventId": "77", "content": "unsent"},
+        said | {"fanId": "one", "eventId": "78", "content": "stays"},
+        said | {"fanId": "two", "eventId": "79", "content": "of another"},
+    )
+    await demonstrated.drained()
+    assert demonstrated.json(*words)["published"] == 1
+    await demonstrated.drained()
+    for fan, left in (("one", ["stays"]), ("two", ["of another"])):
+        context = await demonstrated.context(creator, fan)
+        assert context is not None
+        assert [one.content for one in context.recent_messages] == left
 
 
 async def test_a_conflict_is_published_as_new_only_when_that_is_said(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from admin.staging import Progress
+from integrations.converted import NO_FAN
 from ops.cli.imports import FOLDER
 from tests.cli import Running
 
@@ -87,6 +88,24 @@ async def test_an_interrupted_import_goes_on_where_it_was(
     assert context.engagement_metrics.total_messages == 7
     told = demonstrated.json(*words(export, "resumed"))
     assert (told["alreadySent"], told["sent"]) == (0, 12), "once done it may be done again"
+
+
+def test_a_deletion_that_names_nobody_is_of_whoever_has_the_message_in_the_import(
+    demonstrated: Running, tmp_path: Path
+) -> None:
+    """Also when it stands before the message. Of two fans with one id, nobody can tell."""
+    path = tmp_path / "onlyfans.jsonl"
+    said = {"createdAt": "2026-11-20T10:00:00Z", "text": "hi"}
+    deliveries = [("messages.deleted", {"id": id}) for id in (77, 78, 79)] + [
+        ("messages.received", said | {"id": id, "fromUser": {"id": fan}})
+        for id, fan in ((77, 5), (78, 5), (78, 6))
+    ]
+    path.write_text("\n".join(json.dumps({"event": e, "payload": p}) for e, p in deliveries))
+    words = ("--from", "onlyfans", "--creator", "unsent", "--dry-run", "--json", str(path))
+    ran = demonstrated.run("import", *words)
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, told["accepted"], told["fans"]) == (1, 4, 2)
+    assert told["leftOut"] == [{"reason": NO_FAN, "expected": False, "count": 2}]
 
 
 def test_what_is_refused_and_left_out_is_told_by_its_reason(
