@@ -6,8 +6,8 @@ a time. A crash between the two publishes some twice, which counts nothing twice
 an id of its own is given its letter's source position as one.
 
 What conflicts with a known event would do so again. It is published only *as new*, under an id that
-stands for all of its content: then it counts beside the event whose id it had, and however often
-its producer had sent it, once.
+stands for its content without the time, as `stores.conflicts` compares events: then it counts
+beside the event whose id it had, and however often its producer had sent it, and stamped it, once.
 """
 
 import json
@@ -86,7 +86,7 @@ async def retry(
     `BrokerUnavailable` and `DatabaseUnavailable`; then some may have been published, and may be
     again.
     """
-    retried, reading = Retried(), _Reading(settings, reread, as_new)
+    retried, reading = Retried(), _Reading(settings, keyring, reread, as_new)
     emitter = Emitter(settings)
     try:
         async with (
@@ -118,6 +118,7 @@ class _Reading:
 
     def __init__(self, settings: Settings, keyring: Keyring, reread: Reread, as_new: bool) -> None:
         self._currency = settings.currency
+        self._contents = keyring.derive(b"conflict-as-new")
         self._reread = reread
         self._as_new = as_new
         self._seen: set[bytes] = set()
@@ -175,11 +176,19 @@ class _Reading:
                 refused = True
                 continue
             if conflict:
-                event = _named(event, f"conflict-{letter.digest or letter.source}")
+                event = _named(event, f"conflict-{self._content(event)}")
             elif accepted.event_id is None:
                 event = _named(event, letter.source if number == 0 else f"{letter.source}#{number}")
             found.append(event)
         return found, refused
+
+    def _content(self, event: bytes) -> str:
+        """Keyed, because a short text could be guessed from a plain one; without the time, which
+        some producers stamp anew. Two of one content that lie more than a day apart are a conflict
+        once more, which has the id that is made here, so another one comes of it."""
+        said = {name: value for name, value in _read(event).items() if name != "timestamp"}
+        canonical = msgspec.json.encode(said, order="deterministic")
+        return blake2b(canonical, key=self._contents, digest_size=16).hexdigest()
 
 
 def _whole(letter: DeadLetter, keys: LetterKeys) -> bytes | None:
@@ -202,3 +211,4 @@ def _named(event: bytes, source: str) -> bytes:
 
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
+_read: Final = msgspec.json.Decoder(dict[str, Any]).decode

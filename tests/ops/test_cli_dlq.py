@@ -237,6 +237,37 @@ async def test_a_deletion_whose_message_came_too_late_is_applied_when_it_is_retr
         assert [one.content for one in context.recent_messages] == left
 
 
+async def test_what_was_stamped_anew_is_one_event_as_new_and_what_came_days_later_another(
+    demonstrated: Running,
+) -> None:
+    """A tip of 5; another of 12.5 under its id, sent twice with the time of sending, in another
+    order of its fields; and once more a week later."""
+    tip = {"fanId": "stamped", "creatorId": "emitter", "type": "tip", "eventId": "t1"}
+    times = [f"2024-05-0{day}T10:00:0{second}Z" for day, second in ((1, 0), (1, 1), (1, 7), (8, 0))]
+    first, other, again, later = ({"timestamp": one} for one in times)
+    media = {"metadata": {"a": 1, "b": 2}}, {"metadata": {"b": 2, "a": 1}}
+    await demonstrated.emit(
+        tip | first | {"amount": 5},
+        tip | other | {"amount": 12.5} | media[0],
+        tip | again | {"amount": 12.50} | media[1],
+        tip | later | {"amount": 12.5} | media[0],
+    )
+
+    async def revenue_after(*words: str) -> float:
+        await demonstrated.drained()
+        demonstrated.json("dlq", "--retry", "--reason", "conflict", *words)
+        await demonstrated.drained()
+        context = await demonstrated.context("emitter", "stamped")
+        assert context is not None
+        return context.engagement_metrics.total_revenue
+
+    assert await revenue_after() == 5
+    assert await revenue_after("--as-new") == 17.5
+    # A week apart it is another one, which conflicts under the id that the first was given.
+    assert await revenue_after("--as-new") == 30
+    assert await revenue_after("--as-new") == 30
+
+
 async def test_a_conflict_is_published_as_new_only_when_that_is_said(
     demonstrated: Running,
 ) -> None:
