@@ -135,7 +135,7 @@ async def test_a_worker_of_other_code_ends_at_the_switch_and_its_readers_read_on
     before = await pipeline.states()
     async with _readers(pipeline) as readers:
         with monkeypatch.context() as newer:
-            for module in ("admin.rebuild", "stores.generations"):
+            for module in ("admin.rebuild.opening", "stores.generations"):
                 newer.setattr(f"{module}.VIEW_VERSION", "newer:2")
             await rebuild(pipeline.settings, processes=1)
         reads = [reader.reads for reader in readers]
