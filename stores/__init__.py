@@ -51,6 +51,7 @@ Over both:
 opened       all of it opened together, for a command
 snapshot     what is remembered of one fan at one version
 reader       `FanMemory`: cache first, Postgres on a miss; `several` reads many fans at once
+misses       reads one fan from Postgres, and fills Redis behind the answer
 remarks      what readers are told beside a memory
 overtaking   asks Postgres beside a Redis that takes long
 written      tells readers where the newest writes stand, and waits for them

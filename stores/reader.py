@@ -4,7 +4,7 @@ How a read goes:
 1. Redis is asked, within its budget. A hit is rendered for now, around messages that are rendered
    already.
 2. On a miss, or with Redis unwell, a lease for the fill is taken, then Postgres is asked, within
-   its budget. Equal misses in flight share one read.
+   its budget (`stores.misses`). Equal misses in flight share one read.
 3. What Postgres gave goes back to Redis without delaying the answer. Redis refuses what may be
    stale (`stores.cache`), so a lost or late fill costs latency only.
 
@@ -25,12 +25,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import msgspec
-import pybreaker
 
-from infra.background import Background
 from infra.breaker import Breaker, BreakerStats, Guard, watching
 from infra.clock import now_ms
 from infra.settings import Settings
@@ -47,13 +45,12 @@ from schemas.errors import (
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS
 from stores import wall
-from stores.cache import Cache, Lease
-from stores.cached import Remembered, remembered
+from stores.cache import Cache
+from stores.cached import Remembered
+from stores.misses import Miss, Misses
 from stores.overtaking import Overtaking
-from stores.recent import Recent
 from stores.remarks import Contexts, Degraded, ReadCounts, Remarks
-from stores.several import LEASE_SECONDS_MAX, SeveralReader
-from stores.snapshot import SealedSnapshot, open_snapshot
+from stores.several import SeveralReader
 from stores.store import Store
 from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
@@ -61,9 +58,6 @@ from views.context import minimal_context, render_around, render_score
 
 TURN: Final = 32
 """Contexts of several fans rendered before other requests get the loop: 30 us each."""
-
-Miss = Literal["cold", "unusable", "silent"]
-"""Why Redis gave nothing: it has nothing, nothing that can be used, or it does not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -111,19 +105,18 @@ class FanMemory:
         )
         self._overtaking = Overtaking(settings.cache_overtaken_seconds)
         self.written = Written(cache, store, self.cache_guard, self.store_guard)
+        guards = self.cache_guard, self.store_guard
+        self._misses = Misses(cache, store, keyring, guards, self.counts, settings)
         self._several = SeveralReader(
             cache,
             store,
             keyring,
-            (self.cache_guard, self.store_guard),
-            self._fill_later,
+            guards,
+            self._misses.fill_later,
             self.written,
             self._overtaking,
             settings.own_write_seconds_max,
         )
-        self._flights: dict[tuple[str, str], asyncio.Task[Remembered | None]] = {}
-        self._reads: Background[Remembered | None] = Background()
-        self._fills: Background[None] = Background()
         self._watches: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -137,7 +130,7 @@ class FanMemory:
 
     async def close(self) -> None:
         """End the background work; the stores belong to the code that opened them."""
-        tasks: list[asyncio.Task[Any]] = [*self._watches, *self._fills, *self._reads]
+        tasks: list[asyncio.Task[Any]] = [*self._watches, *self._misses.fills, *self._misses.reads]
         tasks += [*self._overtaking.again, *self._several.reads]
         for task in tasks:
             task.cancel()
@@ -306,7 +299,7 @@ class FanMemory:
                 self._remark_cached(remarks)
                 return found
             miss = found
-        return _known(await asyncio.shield(self._flight(creator_id, fan_id, miss, share)))
+        return _known(await asyncio.shield(self._misses.flight(creator_id, fan_id, miss, share)))
 
     async def _overtaken(
         self,
@@ -320,7 +313,7 @@ class FanMemory:
         self.counts.cache_requests += 1
         self.counts.cache_overtaken += 1
         try:
-            flight = self._flight(creator_id, fan_id, "silent", share)
+            flight = self._misses.flight(creator_id, fan_id, "silent", share)
             looked = await self._overtaking.sooner(
                 lambda: self._look(creator_id, fan_id, messages), flight
             )
@@ -381,70 +374,6 @@ class FanMemory:
             counts.cache_hits += 1
         elif found != "cold":
             counts.cache_errors += 1
-
-    def _flight(
-        self, creator_id: str, fan_id: str, miss: Miss, share: bool
-    ) -> "asyncio.Task[Remembered | None]":
-        """A read of Postgres, to be awaited by a shield: whoever began it may hang up without
-        taking it from the others, or from the circuit that counts it."""
-        key = (creator_id, fan_id)
-        flight = self._flights.get(key) if share else None
-        if flight is not None:
-            self.counts.shared_reads += 1
-            return flight
-        flight = self._reads.begin(self._fetch(creator_id, fan_id, miss))
-        if share:
-            self._flights[key] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(key, None))
-        return flight
-
-    async def _fetch(self, creator_id: str, fan_id: str, miss: Miss) -> Remembered | None:
-        self.counts.store_reads += 1
-        # Before Postgres is asked: what is pushed from here on ends it.
-        lease = None if miss == "silent" else await self._lease(creator_id, fan_id, miss)
-        stored = await self.store_guard.call(lambda: self._store.stored(creator_id, fan_id))
-        if stored is None:
-            return None
-        who = creator_id, fan_id
-        try:
-            found = remembered(stored, open_snapshot(stored, who, self._keyring), who)
-        except SealBroken:
-            self.counts.seals_broken += 1
-            log.exception("a fan's memory does not open for them", extra={"operation": "readStore"})
-            raise
-        if lease is not None:
-            self._fill_later(lease, creator_id, fan_id, stored, found.recent)
-        return found
-
-    async def _lease(self, creator_id: str, fan_id: str, miss: Miss) -> Lease | None:
-        """Nobody waits long for it: without one the next read is a miss too."""
-        try:
-            async with asyncio.timeout(LEASE_SECONDS_MAX):
-                return await self.cache_guard.breaker.call(
-                    lambda: self._cache.lease(creator_id, fan_id, unusable=miss == "unusable")
-                )
-        except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
-            return None
-
-    def _fill_later(
-        self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent
-    ) -> None:
-        if len(self._fills) >= self._settings.cache_fills_max:
-            self.counts.fills_dropped += 1
-            return
-        self._fills.begin(self._fill(lease, creator_id, fan_id, stored, recent))
-
-    async def _fill(
-        self, lease: Lease, creator_id: str, fan_id: str, stored: SealedSnapshot, recent: Recent
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._settings.cache_seconds_max):
-                await self.cache_guard.breaker.call(
-                    lambda: self._cache.fill(lease, creator_id, fan_id, stored, recent)
-                )
-            self.counts.fills += 1
-        except (CacheUnavailable, pybreaker.CircuitBreakerError, TimeoutError):
-            self.counts.fills_dropped += 1
 
 
 def _known(stored: Remembered | None) -> Remembered:

@@ -39,8 +39,8 @@ async def memory(store_settings: Settings) -> AsyncIterator[FanMemory]:
 
 
 async def settled(memory: FanMemory) -> None:
-    while memory._fills:
-        await asyncio.gather(*memory._fills)
+    while memory._misses.fills:
+        await asyncio.gather(*memory._misses.fills)
 
 
 async def test_a_miss_is_kept_for_the_next_read(memory: FanMemory) -> None:
@@ -71,7 +71,7 @@ async def test_a_reader_that_hangs_up_does_not_take_the_read_from_the_others(
 ) -> None:
     first = asyncio.create_task(memory.context("c1", "f1"))
     others = [asyncio.create_task(memory.context("c1", "f1")) for _ in range(3)]
-    while not memory._flights:
+    while not memory._misses.flights:
         await asyncio.sleep(0)
     first.cancel()
     contexts = await asyncio.gather(*others)

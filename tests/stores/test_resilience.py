@@ -213,7 +213,7 @@ async def test_a_postgres_that_hangs_is_counted_although_every_client_has_hung_u
             *(asyncio.create_task(memory.context("c", f"f{number}")) for number in range(3)),
             *(asyncio.create_task(memory.contexts_to_send("c", ["f0"])) for _ in range(2)),
         ]
-        await until(lambda: len(memory._reads) + len(memory._several.reads) == 5)
+        await until(lambda: len(memory._misses.reads) + len(memory._several.reads) == 5)
         for one in asking:
             one.cancel()
         await until(lambda: memory.store_guard.breaker.state == "OPEN")
