@@ -11,8 +11,9 @@ costs is in brackets:
 4. One statement remembers what is done, and completes what nothing is left of. [done again]
 
 Steps 1 and 2 need Kafka, 3 needs Redis: neither waits for the other. The process that was asked
-does all of this at once, for its own (`Eraser.erase`); what it can't do, or dies of, some worker
-finds within a second, and tries each second until it is done. And each worker makes the cache
+does all of this at once, for its own (`Eraser.erase`), for all that were asked for meanwhile in one
+round; what it can't do, or dies of, some worker finds within a second, and tries each second until
+it is done. And each worker makes the cache
 forget what it has not confirmed before it vouches for the cache (`drop_left`).
 """
 
@@ -30,6 +31,7 @@ from infra.postgres import Connection, Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
 from infra.sql import Queries
+from infra.together import Together
 from privacy.control import ControlSigner
 from privacy.keys import Keyring
 from schemas.control import Erase, Order, encode_control
@@ -51,8 +53,13 @@ log = logging.getLogger(__name__)
 
 ROUND_MAX: Final = 500
 """Erasures of one round."""
+ROUND_SECONDS: Final = 0.05
+"""From one round of whoever was asked to the next, at least: one alone does not wait, and 50 a
+second cost little more than 20 would."""
+ERASED_MAX: Final = 50
+"""Fans whose rows one transaction deletes: it holds the positions of their partitions."""
 POLL_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.03
 """Between two looks at what is over by now, for all who wait for something."""
 DROP_SECONDS_MAX: Final = 1.0
 """Postgres may hang: the cache must not run out with it."""
@@ -79,6 +86,8 @@ class _Awaited:
     def __init__(self) -> None:
         self.over = asyncio.Event()
         self.until = 0.0
+        self.status: Status | None = None
+        """At the end; None: it is not known."""
 
 
 class _Done(NamedTuple):
@@ -128,9 +137,12 @@ class Requests(ABC):
     async def status(self, id: bytes) -> Status | None:
         """How far one has got; None for one that was never asked for. Raises
         `DatabaseUnavailable`."""
+        return (await self._statuses([id])).get(id)
+
+    async def _statuses(self, ids: Sequence[bytes]) -> dict[bytes, Status]:
         async with database_errors():
-            row = await self._pool.fetchrow(self._sql.status, id)
-        return None if row is None else Status(**row)
+            rows = await self._pool.fetch(self._sql.status, ids)
+        return {row["erasure"]: Status(**row) for row in rows}
 
     async def _until_complete(self, id: bytes, seconds: float) -> Status:
         awaited = self._awaited.setdefault(id, _Awaited())
@@ -142,7 +154,7 @@ class Requests(ABC):
                 await awaited.over.wait()
         except TimeoutError:
             pass
-        found = await self.status(id)
+        found = awaited.status or await self.status(id)
         if found is None:
             raise DatabaseUnavailable("The database has gone back, and lost the erasure.")
         return found
@@ -153,21 +165,27 @@ class Requests(ABC):
         clock = asyncio.get_running_loop().time
         while self._awaited:
             await asyncio.sleep(LOOK_SECONDS)
+            ended: dict[bytes, Status] = {}
             try:
                 async with database_errors():
                     rows = await self._pool.fetch(self._sql.over, list(self._awaited))
                 over = {row["id"] for row in rows}
+                if over:
+                    ended = await self._statuses(list(over))
             except DatabaseUnavailable:
                 over = set(self._awaited)  # each asks by itself, and says what is wrong
             now = clock()
             for id, awaited in list(self._awaited.items()):
                 if id in over or now >= awaited.until:
+                    awaited.status = ended.get(id)
                     awaited.over.set()
                     del self._awaited[id]
 
     async def _go_on(self) -> None:
         """One round for each that was asked for; what it leaves is the workers'."""
+        clock = asyncio.get_running_loop().time
         while self._asked:
+            began = clock()
             asked, self._asked = list(self._asked)[:ROUND_MAX], set(list(self._asked)[ROUND_MAX:])
             try:
                 async with database_errors():
@@ -177,11 +195,12 @@ class Requests(ABC):
                         await self._remember(connection, asked, done)
             except DatabaseUnavailable as error:
                 log.warning("erasures wait for %s", type(error).__name__)
+            await asyncio.sleep(max(0.0, began + ROUND_SECONDS - clock()))
 
     # A worker.
 
     def wake(self) -> None:
-        """Ingest has come to an order."""
+        """Ingest has come to an order, and something is left to do for it."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -323,14 +342,11 @@ class Requests(ABC):
 
     async def _remember(self, connection: Connection, ids: Sequence[bytes], done: _Done) -> None:
         """In the caller's transaction."""
-        if done.noted:
-            await connection.execute(self._sql.noted, done.noted)
-        if done.ordered:
-            columns = map(list, zip(*done.ordered, strict=True))
-            await connection.execute(self._sql.ordered, *columns)
-        if done.dropped:
-            columns = map(list, zip(*done.dropped, strict=True))
-            await connection.execute(self._sql.dropped, *columns)
+        ordered = {id: (partition, offset) for id, partition, offset in done.ordered}
+        dropped = dict(done.dropped)
+        rows = [(id, *ordered.get(id, (None, None)), dropped.get(id, 0)) for id in ids]
+        columns = map(list, zip(*rows, strict=True))
+        await connection.execute(self._sql.remember, *columns, done.noted)
         await connection.execute(self._sql.complete, ids)
 
 
@@ -340,12 +356,25 @@ class Eraser(Requests):
     _sql = ERASURE_SQL
     _lock = 0x66616E6572  # "faner"
 
+    def __init__(self, settings: Settings, pool: Pool, cache: Cache, keyring: Keyring) -> None:
+        super().__init__(settings, pool, cache, keyring)
+        self._together = Together(self._erase, ERASED_MAX, ROUND_SECONDS)
+
+    async def close(self) -> None:
+        await self._together.close()
+        await super().close()
+
     async def erase(self, who: Relationship, seconds: float) -> Status:
         """Erase what is held of a relationship; how far that has got when it is complete, or after
         so many seconds. Raises `DatabaseUnavailable`: then it may have begun, or not."""
-        id = await erasure.erase(self._pool, self.names, self._settings.journal_partitions, who)
+        return await self._carry_on(await self._together.ask(who), seconds)
+
+    async def _erase(self, wanted: Sequence[Relationship]) -> list[bytes]:
+        ids = await erasure.erase_several(
+            self._pool, self.names, self._settings.journal_partitions, wanted
+        )
         fail_point("erase.after_delete")
-        return await self._carry_on(id, seconds)
+        return ids
 
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
         order = Erase(row["creator_id"], sealed, id_text(row["erasure"]))

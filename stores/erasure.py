@@ -17,12 +17,13 @@ its tail: `erased_before` says what of it is not to be written again.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from infra.postgres import Connection, Executor, Pool, database_errors
 from infra.sql import load_queries
@@ -41,7 +42,10 @@ REQUESTS: Final = _FOLDER / "requests.sql"
 """Queries of both kinds of requests: `requests` is the kind's table."""
 ERASURE_SQL: Final = load_queries(_FOLDER / "erasure.sql", REQUESTS, requests="erasure")
 SUBJECTS_MAX: Final = 100
-"""Subjects of one relationship that one transaction erases: somebody makes them faster than we."""
+"""Looks of one transaction for new subjects of a fan: somebody makes them faster than we erase."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Names:
@@ -103,14 +107,14 @@ class Status:
 
 
 class Taken(NamedTuple):
-    """What `take` did."""
+    """One order that `take` has done."""
 
-    fresh: bool
-    """False: the order has been taken before, and nothing was changed."""
-    subjects: list[bytes]
-    """Erased just now."""
+    who: Relationship
+    place: Position
     held: bool
-    """Whether this erasure has ever taken anybody."""
+    """Whether its erasure has ever taken anybody."""
+    complete: bool
+    """Whether nothing is left to do for it."""
 
 
 async def erase(pool: Pool, names: Names, partitions: int, who: Relationship) -> bytes:
@@ -118,64 +122,111 @@ async def erase(pool: Pool, names: Names, partitions: int, who: Relationship) ->
 
     `partitions` are the journal's. Raises `DatabaseUnavailable`: then nothing was erased, or all.
     """
-    id = uuid.uuid4().bytes
-    async with database_errors(), pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            ERASURE_SQL.begin, id, who[0], names.hashed(who), *names.seal(id, who[1])
-        )
-        await _erase_relationship(connection, id, partitions, who)
+    (id,) = await erase_several(pool, names, partitions, [who])
     return id
+
+
+async def erase_several(
+    pool: Pool, names: Names, partitions: int, wanted: Sequence[Relationship]
+) -> list[bytes]:
+    """The same of several in one transaction; one that is named twice is held for the first."""
+    ids = [uuid.uuid4().bytes for _ in wanted]
+    rows = [
+        (id, who[0], names.hashed(who), *names.seal(id, who[1]))
+        for id, who in zip(ids, wanted, strict=True)
+    ]
+    async with database_errors(), pool.acquire() as connection, connection.transaction():
+        await connection.execute(ERASURE_SQL.begin, *map(list, zip(*rows, strict=True)))
+        await _erase_relationships(connection, partitions, _firsts(zip(wanted, ids, strict=True)))
+    return ids
 
 
 async def take(
     connection: Connection,
     names: Names,
     partitions: int,
-    id: bytes,
-    who: Relationship,
-    place: Position,
-) -> Taken:
-    """Do what an order says, in the transaction in which ingest moves past it."""
-    sealed = names.seal(id, who[1])
-    row = (id, who[0], names.hashed(who), *sealed, place.partition, place.offset)
-    if await connection.fetchval(ERASURE_SQL.take, *row) is None:
-        return Taken(False, [], False)
-    subjects = await _erase_relationship(connection, id, partitions, who)
-    if subjects:
-        await connection.execute(ERASURE_SQL.drop_again, id)
-    return Taken(True, subjects, bool(await connection.fetchval(ERASURE_SQL.held, id)))
+    orders: Sequence[tuple[Position, bytes, Relationship]],
+) -> list[Taken]:
+    """Do what orders say, (place, id, relationship), in the transaction in which ingest moves past
+    them; returns those that had not been done before. All else of the transaction comes before."""
+    met = _firsts((id, (who, place)) for place, id, who in orders)
+    rows = [
+        (id, who[0], names.hashed(who), *names.seal(id, who[1]), place.partition, place.offset)
+        for id, (who, place) in met.items()
+    ]
+    columns = map(list, zip(*rows, strict=True))
+    fresh = {
+        row["erasure"]: row["held"] for row in await connection.fetch(ERASURE_SQL.take, *columns)
+    }
+    if not fresh:
+        return []
+    wanted = _firsts((who, id) for id, (who, _) in met.items() if id in fresh)
+    erased = await _erase_relationships(connection, partitions, wanted)
+    if erased:
+        await connection.execute(ERASURE_SQL.drop_again, sorted(erased))
+    done = await connection.fetch(ERASURE_SQL.complete, sorted(fresh))
+    complete = {row["erasure"] for row in done}
+    return [Taken(*met[id], held or id in erased, id in complete) for id, held in fresh.items()]
 
 
-async def _erase_relationship(
-    connection: Connection, id: bytes, partitions: int, who: Relationship
-) -> list[bytes]:
-    erased: list[bytes] = []
-    while (subject := await connection.fetchval(ERASURE_SQL.find_subject, *who)) is not None:
-        if len(erased) == SUBJECTS_MAX:
-            raise DatabaseUnavailable("This relationship is made again faster than it is erased.")
-        if await erase_subject(connection, subject, id, partitions):
-            erased.append(subject)
-    return erased
+def _firsts(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
+    """The first value of each key: who is erased twice at once is gone by the first."""
+    found: dict[Key, Value] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
 
 
-async def erase_subject(
-    connection: Connection, subject: bytes, erasure: bytes, partitions: int, *, noted: bool = False
-) -> bool:
-    """Delete a subject and all that hangs on it, in the caller's transaction; False when it is
-    gone already. `noted`: the ledger has it."""
-    partition = journal_partition(subject, partitions)
-    await connection.execute(ERASURE_SQL.fence, JOURNAL.name, partition)
-    if await connection.fetchval(ERASURE_SQL.delete_subject, subject) is None:
-        return False
-    deleted = 0
+async def _erase_relationships(
+    connection: Connection, partitions: int, wanted: Mapping[Relationship, bytes]
+) -> set[bytes]:
+    """`wanted`: relationship -> its erasure; returns the erasures that took somebody."""
+    took: set[bytes] = set()
+    left = list(wanted)
+    for _ in range(SUBJECTS_MAX):
+        rows = await connection.fetch(
+            ERASURE_SQL.find_subjects, *map(list, zip(*left, strict=True))
+        )
+        found = {row["subject"]: (row["creator_id"], row["fan_id"]) for row in rows}
+        if not found:
+            return took
+        gone = await erase_subjects(
+            connection, {subject: wanted[who] for subject, who in found.items()}, partitions
+        )
+        took |= {wanted[found[subject]] for subject in gone}
+        # Where somebody else was first there may be a new subject by now; not where we were: who
+        # would make it waits for us.
+        left = [who for subject, who in found.items() if subject not in gone]
+        if not left:
+            return took
+    raise DatabaseUnavailable("A relationship is made again faster than it is erased.")
+
+
+async def erase_subjects(
+    connection: Connection,
+    wanted: Mapping[bytes, bytes],
+    partitions: int,
+    *,
+    noted: bool = False,
+) -> set[bytes]:
+    """Delete subjects (each with the erasure that takes it) and all that hangs on them, in the
+    caller's transaction; returns those that were not gone already. `noted`: the ledger has them."""
+    fenced = sorted({journal_partition(subject, partitions) for subject in wanted})
+    await connection.execute(ERASURE_SQL.fence, JOURNAL.name, fenced)
+    rows = await connection.fetch(ERASURE_SQL.delete_subjects, list(wanted))
+    gone = [row["subject"] for row in rows]
+    if not gone:
+        return set()
+    deleted: Counter[bytes] = Counter()
     for each in await generations.all_generations(connection):
-        deleted += await states.delete(connection, each.number, [subject])
-    events = await history.delete(connection, subject)
-    aside = await quarantine.delete(connection, subject)
-    await workflows.erase(connection, subject)
-    await outbox.forget(connection, subject)
-    await connection.execute(ERASURE_SQL.took, subject, erasure, deleted, events, aside, noted)
-    return True
+        deleted.update(await states.delete(connection, each.number, gone))
+    events = await history.delete(connection, gone)
+    aside = await quarantine.delete(connection, gone)
+    await workflows.erase(connection, gone)
+    await outbox.forget(connection, gone)
+    took = [(one, wanted[one], deleted[one], events.get(one, 0), aside.get(one, 0)) for one in gone]
+    await connection.execute(ERASURE_SQL.took, *map(list, zip(*took, strict=True)), noted)
+    return set(gone)
 
 
 async def forget_rows(connection: Connection, subjects: Sequence[bytes]) -> None:
@@ -227,7 +278,7 @@ async def erase_again(
         who = (row["creator_id"], row["fan_id"])
         sealed = names.seal(id, who[1])
         await connection.execute(ERASURE_SQL.begin_again, id, who[0], names.hashed(who), *sealed)
-        await erase_subject(connection, subject, id, partitions, noted=True)
+        await erase_subjects(connection, {subject: id}, partitions, noted=True)
 
 
 async def ledger_positions(connection: Executor) -> dict[int, int]:

@@ -131,7 +131,7 @@ class Mover:
         await self._leave(connection, old, new, order, moved)
         if moved.records:
             await self._arrive(connection, live.number, new, moved.placed(offsets), risk)
-        await connection.execute(FORGETTING_SQL.drop_again, _id(order))
+        await connection.execute(FORGETTING_SQL.drop_again, [_id(order)])
         fail_point("projection.after_forget")
         return Taken(True, len(moved.forgotten))
 
@@ -153,19 +153,19 @@ class Mover:
         self, connection: Connection, old: Subject, new: Subject, order: Forget, moved: Moved
     ) -> None:
         partition = journal_partition(old.id, self.partitions)
-        await connection.execute(ERASURE_SQL.fence, JOURNAL.name, partition)
+        await connection.execute(ERASURE_SQL.fence, JOURNAL.name, [partition])
         if moved.records:
             await mapping.replace(connection, self.keyring, old, new)
             await workflows.move(connection, old.id, new.id)
         else:
-            await connection.fetchval(ERASURE_SQL.delete_subject, old.id)
-            await workflows.erase(connection, old.id)
+            await connection.execute(ERASURE_SQL.delete_subjects, [old.id])
+            await workflows.erase(connection, [old.id])
         deleted = 0
         for each in await generations.all_generations(connection):
-            deleted += await states.delete(connection, each.number, [old.id])
-        await history.delete(connection, old.id)
-        aside = await quarantine.delete(connection, old.id)
-        await outbox.forget(connection, old.id)
+            deleted += len(await states.delete(connection, each.number, [old.id]))
+        await history.delete(connection, [old.id])
+        aside = (await quarantine.delete(connection, [old.id])).get(old.id, 0)
+        await outbox.forget(connection, [old.id])
         told = _ledger(order, old.id, new.id if moved.records else None, moved)
         row = old.id, _id(order), deleted, len(moved.forgotten), aside, told
         await connection.execute(FORGETTING_SQL.took, *row)
@@ -246,7 +246,7 @@ async def hide(
     partition = journal_partition(id, partitions)
     async with connection.transaction():
         live = generations.require_live(await generations.lock_live(connection))
-        await connection.execute(ERASURE_SQL.fence, JOURNAL.name, partition)
+        await connection.execute(ERASURE_SQL.fence, JOURNAL.name, [partition])
         fan = (await Subjects(keyring, 1).lookup(connection, [id])).get(id)
         if fan is None:
             return False

@@ -145,9 +145,10 @@ async def remove(connection: Connection, subject: bytes, event_keys: Sequence[by
     await connection.execute(_QUERIES.remove, subject, event_keys)
 
 
-async def delete(connection: Connection, subject: bytes) -> int:
-    """Everything of a subject; returns how many rows there were."""
-    return int(await connection.fetchval(_QUERIES.delete, subject))
+async def delete(connection: Connection, subjects: Sequence[bytes]) -> dict[bytes, int]:
+    """Everything of some subjects; returns how many rows each had who had one."""
+    rows = await connection.fetch(_QUERIES.delete, subjects)
+    return {row["subject"]: row["rows"] for row in rows}
 
 
 async def applied_offsets(

@@ -160,9 +160,9 @@ async def pack_singles(connection: Connection, topic: str) -> bool:
     return len(rows) < SINGLES_MAX
 
 
-async def forget(connection: Connection, subject: bytes) -> None:
-    """What the broker refuses of an erased subject; what waits is dropped by the relay."""
-    await connection.execute(_QUERIES.forget, subject)
+async def forget(connection: Connection, subjects: Sequence[bytes]) -> None:
+    """What the broker refuses of erased subjects; what waits is dropped by the relay."""
+    await connection.execute(_QUERIES.forget, subjects)
 
 
 async def expire(connection: Connection, topic: str, kept_ms: int) -> int:

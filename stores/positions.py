@@ -286,20 +286,13 @@ async def count_intake(
     connection: Connection,
     generation: int,
     topic: str,
-    counts: Iterable[tuple[int, int, int, int]],
+    counts: Iterable[tuple[int, int, int, int, int]],
 ) -> None:
-    """Add (partition, accepted, dead letters, suppressed) to the rows, in the transaction that
-    moves them."""
+    """Add (partition, accepted, dead letters, suppressed, orders) to the rows, in the transaction
+    that moves them."""
     await connection.executemany(
         POSITION_SQL.count_intake, [(generation, topic, *count) for count in counts]
     )
-
-
-async def count_control(
-    connection: Connection, generation: int, topic: str, partition: int
-) -> None:
-    """Count one order, in the transaction that moves past it."""
-    await connection.execute(POSITION_SQL.count_control, generation, topic, partition)
 
 
 async def count_folded(

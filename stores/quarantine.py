@@ -27,6 +27,7 @@ async def release(connection: Connection, partition: int, released: Sequence[int
     await connection.execute(_QUERIES.release, partition, released)
 
 
-async def delete(connection: Connection, subject: bytes) -> int:
-    """Everything of a subject; returns how many rows there were."""
-    return int(await connection.fetchval(_QUERIES.delete, subject))
+async def delete(connection: Connection, subjects: Sequence[bytes]) -> dict[bytes, int]:
+    """Everything of some subjects; returns how many rows each had who had one."""
+    rows = await connection.fetch(_QUERIES.delete, subjects)
+    return {row["subject"]: row["rows"] for row in rows}

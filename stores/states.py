@@ -73,12 +73,12 @@ async def write(connection: Connection, generation: int, rows: Sequence[StateRow
         await connection.execute(_queries(generation).write, *map(list, columns))
 
 
-async def delete(connection: Connection, generation: int, subjects: Sequence[bytes]) -> int:
-    """Drop the states of fans of whom nothing is left; returns how many there were."""
+async def delete(connection: Connection, generation: int, subjects: Sequence[bytes]) -> list[bytes]:
+    """Drop the states of fans of whom nothing is left; returns who had one."""
     if not subjects:
-        return 0
-    status = await connection.execute(_queries(generation).delete, subjects)
-    return int(status.rpartition(" ")[2])
+        return []
+    rows = await connection.fetch(_queries(generation).delete, subjects)
+    return [row["subject"] for row in rows]
 
 
 async def cap_versions(

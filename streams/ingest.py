@@ -17,9 +17,10 @@ the two has the same positions, and would never open what was written. Then the 
 A worker that is fenced in step 5 has already produced its records; step 4 says why that is
 harmless.
 
-Orders (`schemas.control`) stand among the events: each is a unit by itself, in one transaction with
-the move past it, so that what is before it is in the journal, and what is behind it is not begun.
-An order to forget some events needs the live views to have what is before it, too
+Orders (`schemas.control`) stand among the events. Those to erase are done last of all in step 5, in
+the transaction that moves past them, so that what is before one is in the journal and erased with
+it; what is of the same fan and behind it is of another unit (`streams.orders`). An order to forget
+some events is a unit by itself, and needs the live views to have what is before it, too
 (`stores.forgetting`): ingest waits a moment for them, else it goes on and the order is given again.
 
 No record and no fan may stop the others: what is refused, by us or by the journal, and what belongs
@@ -35,7 +36,8 @@ import logging
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
@@ -60,6 +62,7 @@ from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import erasure, forgetting, history, letters, outbox, suppression
 from stores.attempts import REASON, Places
 from stores.erasing import Eraser
+from stores.erasure import Taken
 from stores.forgetting import Forgetter, Mover, NotNow
 from stores.generations import INTAKE_GENERATION, require_partitions
 from stores.letters import Letter, Letters
@@ -67,13 +70,13 @@ from stores.positions import (
     Acknowledged,
     Batch,
     acknowledge,
-    count_control,
     count_intake,
     terminating_blockers,
 )
 from stores.refolding import Limits
 from stores.relay import Relay
 from streams.healing import IntakeHealer, Written
+from streams.orders import Unit, place_of, units
 from streams.step import Positioned
 from views.corrections import TOO_LONG, is_correction
 
@@ -88,6 +91,8 @@ RECORD_OVERHEAD: Final = 64
 """Bytes of a record of the journal besides its value, at most."""
 KEY_LACKING = "this fan's key does not open"
 MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
+BECAME: Final = ("accepted", "dead_letters", "suppressed", "control")
+"""What becomes of records, as it is counted."""
 
 
 class _Refused(NamedTuple):
@@ -105,6 +110,8 @@ class _Intake:
 
     accepted: list[tuple[Any, Interaction]] = field(default_factory=list)
     """(record, event)"""
+    erasures: dict[tuple[int, int], Erase] = field(default_factory=dict)
+    """(partition, offset) -> the order there."""
     journal: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=dict)
     sources: dict[int, list[Any]] = field(default_factory=dict)
     """The records that those of `journal` were made of, in the same order."""
@@ -240,78 +247,27 @@ class Ingest(Positioned):
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
             async with self._attempts.risk():
-                units = list(self._units(part, aside))
-            for unit, order in units:
-                if order is None:
+                found = list(units(part, partial(self._order, aside)))
+            for unit in found:
+                if unit.forget is None:
                     await self._apply(unit, aside)
-                elif isinstance(order, Erase):
-                    await self._erase(unit[0], order)
                 else:
-                    await self._forget(unit[0], order)
-                self.positions.moved(unit)
+                    await self._forget(unit.batches[0], unit.forget)
+                self.positions.moved(unit.batches)
 
-    def _units(
-        self, batches: Sequence[Batch], aside: Places
-    ) -> Iterator[tuple[list[Batch], Order | None]]:
-        """Events together, each order by itself, in the order of each partition."""
-        left = list(batches)
-        while left:
-            events, orders, later = [], [], []
-            for batch in left:
-                at, order = self._first_order(batch, aside)
-                if order is None:
-                    events.append(batch)
-                    continue
-                place = batch.records[at].offset
-                if at:
-                    events.append(replace(batch, until=place, records=batch.records[:at]))
-                    batch = replace(batch, base=place, records=batch.records[at:])
-                rest = batch.records[1:]
-                until = place + 1 if rest else batch.until
-                orders.append((replace(batch, until=until, records=batch.records[:1]), order))
-                if rest:
-                    later.append(replace(batch, base=until, records=rest))
-            if events:
-                yield events, None
-            for one, order in orders:
-                yield [one], order
-            left = later
-
-    def _first_order(self, batch: Batch, aside: Places) -> tuple[int, Order | None]:
-        for at, record in enumerate(batch.records):
-            if record.headers and is_control(record.headers):
-                key, value = record.key or b"", record.value or b""
-                place = (record.partition, record.offset)
-                if place not in aside and self._signer.proves(record.headers, key, value):
-                    return at, decode_control(value)
-        return len(batch.records), None
-
-    async def _erase(self, batch: Batch, order: Erase) -> None:
-        """Erase, and move past the order, in one transaction."""
-        who, place = order.who, _place(batch)
-        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
-            await self.positions.advance(connection, [batch])
-            taken = await erasure.take(
-                connection,
-                self._eraser.names,
-                self._journal_partitions,
-                uuid.UUID(order.erasure_id).bytes,
-                who,
-                place,
-            )
-            await self._count_order(connection, place)
-            if taken.fresh and taken.held:
-                await outbox.write(connection, [outbox.erased(who, place, now_ms())])
-        self.counts.became([("control", 1)])
-        fail_point("ingest.after_erase")
-        self._subjects.forget(who)
-        self._eraser.wake()
-        self._relay.wake(MEMORY_UPDATES.name)
+    def _order(self, aside: Places, record: Any) -> Order | None:
+        if not record.headers or not is_control(record.headers):
+            return None
+        key, value = record.key or b"", record.value or b""
+        place = (record.partition, record.offset)
+        if place in aside or not self._signer.proves(record.headers, key, value):
+            return None
+        return decode_control(value)
 
     async def _forget(self, batch: Batch, order: Forget) -> None:
         """Move the fan to a new subject, without what is to be forgotten, and past the order, in
         one transaction; past the order only, when the views are too far behind."""
-        place = _place(batch)
+        place = place_of(batch.records[0])
         ready = await self._folded(order.who)
         while True:
             try:
@@ -364,11 +320,13 @@ class Ingest(Positioned):
     async def _count_order(self, connection: Connection, place: Position) -> None:
         held = self.positions.held.get(place.partition)
         if held is None or place.offset >= held.counted:
-            await count_control(connection, INTAKE_GENERATION, INTERACTIONS.name, place.partition)
+            count = (place.partition, 0, 0, 0, 1)
+            await count_intake(connection, INTAKE_GENERATION, INTERACTIONS.name, [count])
 
-    async def _apply(self, batches: Sequence[Batch], aside: Places) -> None:
+    async def _apply(self, unit: Unit, aside: Places) -> None:
+        batches = unit.batches
         async with self._attempts.risk():
-            intake = self._validate(batches, aside)
+            intake = self._validate(unit, aside)
             self._analyse(intake)
         await self._leave_erased(intake)
         locked: dict[Relationship, SealBroken] = {}
@@ -391,10 +349,12 @@ class Ingest(Positioned):
         if intake.dead_letters:
             self._relay.wake(DEAD_LETTERS.name)
 
-    def _validate(self, batches: Sequence[Batch], aside: Places) -> _Intake:
-        intake = _Intake()
-        for batch in batches:
+    def _validate(self, unit: Unit, aside: Places) -> _Intake:
+        intake = _Intake(erasures=unit.erasures)
+        for batch in unit.batches:
             for record in batch.records:
+                if (record.partition, record.offset) in unit.erasures:
+                    continue
                 if (record.partition, record.offset) in aside:
                     self._set_aside(intake, record, "$", REASON)
                     continue
@@ -431,7 +391,9 @@ class Ingest(Positioned):
             refused = (raw for batch in batches for raw in batch.records)
             for raw in refused:
                 place = (raw.partition, raw.offset)
-                if place not in whose and (who := named_in(raw.value)) is not None:
+                if place in whose or place in intake.erasures:
+                    continue
+                if (who := named_in(raw.value)) is not None:
                     whose[place] = who
         suppressed = await suppression.among(connection, self._keyring, whose.values())
         if not suppressed:
@@ -633,16 +595,46 @@ class Ingest(Positioned):
             await outbox.write(connection, [one.outgoing for one in written])
             reasons = list(self._fresh_reasons(written))
             await letters.count(connection, INTERACTIONS.name, reasons)
+            taken = await self._erase(connection, intake.erasures) if intake.erasures else []
             began = time.perf_counter()
         self.counts.commit.add(time.perf_counter() - began)
-        for _, accepted, dead, dropped in counts:
-            became = (("accepted", accepted), ("dead_letters", dead), ("suppressed", dropped))
-            self.counts.became(became)
+        for _, *became in counts:
+            self.counts.became(zip(BECAME, became, strict=True))
         self.counts.refused(reasons)
         fail_point("ingest.after_commit")
+        if intake.erasures:
+            self._erased(intake.erasures, taken)
         for partition, known in acknowledged.items():
             if partition in self.positions.held:
                 self.positions.held[partition].acknowledged = known
+
+    async def _erase(
+        self, connection: Connection, erasures: Mapping[tuple[int, int], Erase]
+    ) -> list[Taken]:
+        """Behind all else of the transaction: a letter of before an order is sealed under the key
+        that it destroys, and the views' positions are held no longer than they must be."""
+        taken = await erasure.take(
+            connection,
+            self._eraser.names,
+            self._journal_partitions,
+            [
+                (Position(INTERACTIONS.name, *place), uuid.UUID(order.erasure_id).bytes, order.who)
+                for place, order in erasures.items()
+            ],
+        )
+        now = now_ms()
+        told = [outbox.erased(one.who, one.place, now) for one in taken if one.held]
+        await outbox.write(connection, told)
+        return taken
+
+    def _erased(self, erasures: Mapping[tuple[int, int], Erase], taken: Sequence[Taken]) -> None:
+        """It is committed: what follows of these fans is of new subjects."""
+        fail_point("ingest.after_erase")
+        for order in erasures.values():
+            self._subjects.forget(order.who)
+        if not all(one.complete for one in taken):
+            self._eraser.wake()
+        self._relay.wake(MEMORY_UPDATES.name)
 
     async def _letters_of(
         self, connection: Connection, refused: Sequence[_Refused]
@@ -666,9 +658,9 @@ class Ingest(Positioned):
                 found.setdefault(source, dict(held.acknowledged))[partition] = newest
         return found
 
-    def _count(self, batch: Batch, intake: _Intake) -> tuple[int, int, int, int]:
-        """(partition, accepted, dead letters, suppressed), without what was counted before it was
-        sent back."""
+    def _count(self, batch: Batch, intake: _Intake) -> tuple[int, int, int, int, int]:
+        """(partition, accepted, dead letters, suppressed, orders), without what was counted before
+        it was sent back."""
         held = self.positions.held.get(batch.partition)
         counted = held.counted if held is not None else 0
         fresh = len(batch.records)
@@ -680,7 +672,11 @@ class Ingest(Positioned):
             partition == batch.partition and offset >= counted
             for partition, offset in intake.suppressed
         )
-        return batch.partition, fresh - dead - dropped, dead, dropped
+        orders = sum(
+            partition == batch.partition and offset >= counted
+            for partition, offset in intake.erasures
+        )
+        return batch.partition, fresh - dead - dropped - orders, dead, dropped, orders
 
     def _fresh_reasons(self, written: Iterable[Letter]) -> Iterator[tuple[int, str]]:
         """(partition, reason) of each letter that was not counted before we were sent back."""
@@ -689,11 +685,6 @@ class Ingest(Positioned):
             held = self.positions.held.get(partition)
             if held is None or offset >= held.counted:
                 yield partition, one.reason
-
-
-def _place(batch: Batch) -> Position:
-    record = batch.records[0]
-    return Position(INTERACTIONS.name, record.partition, record.offset)
 
 
 def _batches(records: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:

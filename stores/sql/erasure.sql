@@ -1,37 +1,48 @@
 -- Erasures: deleting what is held of a relationship, and how far each request has got.
 
--- A request.
+-- Requests.
 -- name: begin
-INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bytea[]);
 
--- Ingest has come to the order, which counts once. One that this database does not know, since it was
--- restored, counts too.
+-- Ingest has come to these orders, each of which counts once. One that this database does not know, since it
+-- was restored, counts too. Those that count, and whether they had taken anybody before.
 -- name: take
 INSERT INTO erasure AS e
-    (erasure, creator_id, relationship, kek, sealed, ordered_at, partition, "offset", taken_at)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, clock_timestamp())
+    (erasure, creator_id, relationship, kek, sealed, partition, "offset", ordered_at, taken_at)
+SELECT *, clock_timestamp(), clock_timestamp()
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::int[], $7::bigint[])
+    AS x (erasure)
+ORDER BY x.erasure
 ON CONFLICT (erasure) DO UPDATE SET ordered_at = coalesce(e.ordered_at, clock_timestamp()),
     partition = excluded.partition, "offset" = excluded."offset", taken_at = clock_timestamp()
 WHERE e.taken_at IS NULL
-RETURNING erasure;
+RETURNING erasure, EXISTS (SELECT FROM erased_subject AS s WHERE s.erasure = e.erasure) AS held;
 
 -- Who stands for a relationship now.
 -- name: find_subject
 SELECT subject FROM subject WHERE creator_id = $1 AND fan_id = $2;
 
--- The fence of a journal partition in every generation, a build included: batches that were opened
--- before change nothing any more. Their writers hold the rows, so this waits for them.
+-- The same of several.
+-- name: find_subjects
+SELECT s.subject, s.creator_id, s.fan_id
+FROM unnest($1::text[], $2::text[]) AS x (creator_id, fan_id)
+JOIN subject AS s ON s.creator_id = x.creator_id AND s.fan_id = x.fan_id;
+
+-- The fence of journal partitions in every generation, a build included: batches that were opened
+-- before change nothing any more. Their writers hold the rows, so this waits for them; in one order, against
+-- deadlocks.
 -- name: fence
 WITH held AS MATERIALIZED (
-    SELECT generation FROM position WHERE topic = $1 AND partition = $2
-    ORDER BY generation FOR UPDATE
+    SELECT generation, partition FROM position WHERE topic = $1 AND partition = ANY ($2::int[])
+    ORDER BY generation, partition FOR UPDATE
 )
 UPDATE position AS p SET erasures = p.erasures + 1 FROM held
-WHERE p.generation = held.generation AND p.topic = $1 AND p.partition = $2;
+WHERE p.generation = held.generation AND p.topic = $1 AND p.partition = held.partition;
 
--- The subject with its key; nothing when somebody else was first.
--- name: delete_subject
-DELETE FROM subject WHERE subject = $1 RETURNING subject;
+-- Subjects with their keys; not those where somebody else was first.
+-- name: delete_subjects
+DELETE FROM subject WHERE subject = ANY ($1::uuid[]) RETURNING subject;
 
 -- History of those of these subjects who are no more.
 -- name: forget_history
@@ -43,14 +54,11 @@ DELETE FROM interaction AS i WHERE i.subject = ANY ($1::uuid[])
 DELETE FROM quarantine AS q WHERE q.subject = ANY ($1::uuid[])
     AND NOT EXISTS (SELECT FROM subject AS s WHERE s.subject = q.subject);
 
--- Whom an erasure took.
+-- Whom erasures took.
 -- name: took
 INSERT INTO erased_subject (subject, erasure, states, events, quarantined, noted)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING;
-
--- Whether an erasure has taken anybody.
--- name: held
-SELECT EXISTS (SELECT FROM erased_subject WHERE erasure = $1);
+SELECT *, $6 FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[])
+ON CONFLICT (subject) DO NOTHING;
 
 -- What is left to do for these.
 -- name: unfinished_of

@@ -56,9 +56,10 @@ JOIN interaction AS i USING (subject, event_key);
 -- name: remove
 DELETE FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
 
--- Everything of a subject.
+-- Everything of some subjects; how many rows each had.
 -- name: delete
-WITH gone AS (DELETE FROM interaction WHERE subject = $1 RETURNING 1) SELECT count(*) FROM gone;
+WITH gone AS (DELETE FROM interaction WHERE subject = ANY ($1::uuid[]) RETURNING subject)
+SELECT subject, count(*) AS rows FROM gone GROUP BY subject;
 
 -- The places of the events that were folded live: of equal events the first one.
 -- name: applied_offsets

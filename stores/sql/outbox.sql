@@ -48,9 +48,9 @@ WITH oldest AS (
 SELECT topic, subject, key, value, partition, created_at
 FROM (SELECT $1 AS topic, * FROM taken) AS named ORDER BY id;
 
--- What stands here of a subject.
+-- What stands here of some subjects.
 -- name: forget
-DELETE FROM outbox_record WHERE subject = $1;
+DELETE FROM outbox_record WHERE subject = ANY ($1::uuid[]);
 
 -- What the topic itself would have let go of by now.
 -- name: expire

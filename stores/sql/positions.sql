@@ -75,12 +75,8 @@ WHERE generation = $1 AND topic = $2 AND partition = $3;
 -- Counts what ingest made of a partition's records.
 -- name: count_intake
 UPDATE position SET accepted = accepted + $4, dead_letters = dead_letters + $5,
-    suppressed = suppressed + $6
+    suppressed = suppressed + $6, control = control + $7
 WHERE generation = $1 AND topic = $2 AND partition = $3;
-
--- Counts an order among the events.
--- name: count_control
-UPDATE position SET control = control + 1 WHERE generation = $1 AND topic = $2 AND partition = $3;
 
 -- Counts what became of a partition's records, and how far its sources were applied.
 -- name: count_folded

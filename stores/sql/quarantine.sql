@@ -9,9 +9,10 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 -- name: offsets
 SELECT "offset" FROM quarantine WHERE partition = $1 AND "offset" < $2;
 
--- Everything of a subject.
+-- Everything of some subjects; how many rows each had.
 -- name: delete
-WITH gone AS (DELETE FROM quarantine WHERE subject = $1 RETURNING 1) SELECT count(*) FROM gone;
+WITH gone AS (DELETE FROM quarantine WHERE subject = ANY ($1::uuid[]) RETURNING subject)
+SELECT subject, count(*) AS rows FROM gone GROUP BY subject;
 
 -- What can be folded by now.
 -- name: release

@@ -27,7 +27,7 @@ SELECT count(*) FROM {generation}.fan_state;
 
 -- States of fans of whom nothing is left.
 -- name: delete
-DELETE FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
+DELETE FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]) RETURNING subject;
 
 -- Versions of fans whose newest records the journal has lost.
 -- name: cap_versions

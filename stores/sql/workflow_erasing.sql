@@ -1,38 +1,26 @@
--- Workflows of a fan who is erased.
+-- Workflows of fans who are erased.
 
 -- What had not ended ends; its worker, if it has one, is fenced.
 -- name: end_workflows_of
 UPDATE workflow SET state = 'cancelled', reason = 'erased', waits_for = NULL, due = NULL,
     leased = false, epoch = epoch + 1, told = true, changed_at = clock_timestamp()
-WHERE subject = $1 AND state IN ('received', 'composing', 'awaiting_approval', 'approved',
+WHERE subject = ANY ($1::uuid[]) AND state IN ('received', 'composing', 'awaiting_approval', 'approved',
     'sending', 'unknown')
 RETURNING *;
 
--- The drafts' texts.
--- name: scrub_drafts_of
-UPDATE draft SET body = NULL, memory = NULL
-WHERE workflow IN (SELECT workflow FROM workflow WHERE subject = $1);
-
--- What people wrote about them.
--- name: scrub_decisions_of
-UPDATE decision SET text = NULL
-WHERE workflow IN (SELECT workflow FROM workflow WHERE subject = $1);
-
--- Costs stay; whose fan they were for does not.
--- name: scrub_usage_of
-UPDATE usage SET subject = NULL WHERE subject = $1;
-
--- When the last message was sent.
--- name: drop_slot_of
-DELETE FROM send_slot WHERE subject = $1;
-
--- That the AI was to be silent.
--- name: drop_hold_of
-DELETE FROM hold WHERE subject = $1;
-
--- The intents, and the last trace of whom they were about.
--- name: scrub_workflows_of
-UPDATE workflow SET intent = NULL, subject = NULL, epoch = epoch + 1 WHERE subject = $1;
+-- What is left of these fans: no text of a draft or of a decision, no time of a message, no silence of the
+-- AI; nobody's name beside costs and intents, which stay.
+-- name: scrub
+WITH theirs AS (SELECT workflow FROM workflow WHERE subject = ANY ($1::uuid[])),
+drafts AS (
+    UPDATE draft SET body = NULL, memory = NULL WHERE workflow IN (SELECT workflow FROM theirs)
+), decisions AS (
+    UPDATE decision SET text = NULL WHERE workflow IN (SELECT workflow FROM theirs)
+), costs AS (UPDATE usage SET subject = NULL WHERE subject = ANY ($1::uuid[])),
+slots AS (DELETE FROM send_slot WHERE subject = ANY ($1::uuid[])),
+holds AS (DELETE FROM hold WHERE subject = ANY ($1::uuid[]))
+UPDATE workflow SET intent = NULL, subject = NULL, epoch = epoch + 1
+WHERE subject = ANY ($1::uuid[]);
 
 -- The fan stands under another subject since.
 -- name: move_slot_of

@@ -5,6 +5,7 @@ scrubbed: no subject, no text. What was under way ends as cancelled; a message t
 can't be called back.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +17,14 @@ from stores.workflows.rows import row_of
 _QUERIES: Final = load_queries(Path(__file__).parents[1] / "sql" / "workflow_erasing.sql")
 
 
-async def erase(connection: Connection, subject: bytes) -> int:
-    """Scrub everything of a fan, in the caller's transaction; returns how many workflows ended."""
+async def erase(connection: Connection, subjects: Sequence[bytes]) -> int:
+    """Scrub everything of these fans, in the caller's transaction; returns how many workflows
+    ended."""
     ended = 0
-    for record in await connection.fetch(_QUERIES.end_workflows_of, subject):
+    for record in await connection.fetch(_QUERIES.end_workflows_of, subjects):
         await telling.result(connection, row_of(record), None, None)
         ended += 1
-    await connection.execute(_QUERIES.scrub_drafts_of, subject)
-    await connection.execute(_QUERIES.scrub_decisions_of, subject)
-    await connection.execute(_QUERIES.scrub_usage_of, subject)
-    await connection.execute(_QUERIES.drop_slot_of, subject)
-    await connection.execute(_QUERIES.drop_hold_of, subject)
-    await connection.execute(_QUERIES.scrub_workflows_of, subject)
+    await connection.execute(_QUERIES.scrub, subjects)
     return ended
 
 
@@ -37,4 +34,4 @@ async def move(connection: Connection, old: bytes, new: bytes) -> int:
     await connection.execute(_QUERIES.move_slot_of, old, new)
     await connection.execute(_QUERIES.move_hold_of, old, new)
     await connection.execute(_QUERIES.move_usage_of, old, new)
-    return await erase(connection, old)
+    return await erase(connection, [old])

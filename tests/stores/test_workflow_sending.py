@@ -267,7 +267,7 @@ async def test_a_fan_who_is_erased_while_a_message_is_sent_leaves_nothing(desk: 
     part = await desk.begins()
     assert part is not None
     async with desk.pool.acquire() as connection, connection.transaction():
-        await erase(connection, (await desk.fan()).id)
+        await erase(connection, [(await desk.fan()).id])
     with pytest.raises(Fenced):
         await desk.sending.finish(part, "sent")
     assert await desk.told("interactions") == []

@@ -343,7 +343,7 @@ async def test_erasing_leaves_costs_and_ids_and_nothing_of_the_fan(desk: Desk) -
     await desk.composing.begin(claimed)
     number = await desk.accounts.reserve(claimed, CALL, "template_execution_started")
     async with desk.pool.acquire() as connection, connection.transaction():
-        assert await erase(connection, fan.id) == 1
+        assert await erase(connection, [fan.id]) == 1
         await connection.execute("DELETE FROM subject WHERE subject = $1", fan.id)
     with pytest.raises(Fenced):
         await desk.composing.propose(claimed, Draft(body(), (), 0))

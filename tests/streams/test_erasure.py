@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from admin.accounting import wait_until_told
 from admin.rebuild import drop_former, rebuild
 from admin.topics import trim
 from admin.verify import verify
@@ -22,13 +23,16 @@ from ops.services.ports import free_port
 from ops.system import environment
 from privacy.control import ControlSigner, is_control
 from schemas.control import Erase, encode_control
+from schemas.dead_letters import decode_dead_letter
 from schemas.erased import decode_erased
 from schemas.errors import SealBroken
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
+from stores import suppression
 from stores.erasing import id_text
 from stores.erasure import Status
 from stores.letters import keys_of
+from stores.opened import open_stores
 from tests.api.client import running_api
 from tests.cli import fanmemory
 from tests.pipeline import Pipeline, eraser_of, fill, message, purchase
@@ -144,11 +148,12 @@ async def test_who_was_on_the_way_is_erased_and_who_comes_back_is_new(
     (worker,) = running.workers
     worker.signal(signal.SIGSTOP)
     try:
-        await running.publish(*(message(fan, number) for number in range(3, 6)))
+        before, after = (purchase(fan, number, -3.0) for number in (11, 12))
+        await running.publish(*(message(fan, number) for number in range(3, 6)), before)
         status = await erase(running, fan, seconds=0.3)
         assert status.completed_at is None
         assert "ingest" in status.waits_for
-        await running.publish(*(message(fan, number) for number in range(6, 10)))
+        await running.publish(*(message(fan, number) for number in range(6, 10)), after)
     finally:
         worker.signal(signal.SIGCONT)
 
@@ -160,11 +165,46 @@ async def test_who_was_on_the_way_is_erased_and_who_comes_back_is_new(
     assert done.subjects == 2  # what was on the way had made another one
     async with running.stores() as (_, store):
         history = await store.history(CREATOR, fan, 20)
+        await wait_until_told(store, 60.0)
     assert [entry.event_id for _, entry in history] == ["e6", "e7", "e8", "e9"]
     assert await held(running, fan) == NOTHING | {"subjects": 1}
+    async with connecting(running.settings.postgres_url) as connection:
+        letters = [
+            decode_dead_letter(one.value) for one in await running.records(DEAD_LETTERS.name)
+        ]
+        theirs = {one.key: one for one in letters if one.key and one.key.startswith("subject:")}
+        keys = await keys_of(connection, running.keyring, letters)
+        assert json.loads(keys.open(theirs.pop(f"subject:{second['subject']}")) or b"") == after
+        assert theirs
+        for letter in theirs.values():  # of before the order, and done in one transaction with it
+            with pytest.raises(SealBroken):
+                keys.open(letter)
     report = await verify(running.settings, processes=1)
     assert (report.differences, report.not_compared) == ((), ())
     assert report.intake.forgotten >= 6
+
+
+async def test_an_order_beside_what_a_suppressed_fan_sends_counts_as_an_order(
+    running: Pipeline, fan: str
+) -> None:
+    await running.publish(message(fan, 1))
+    before = await running.drained()
+    (worker,) = running.workers
+    worker.signal(signal.SIGSTOP)
+    try:
+        async with open_stores(running.settings) as stores:
+            await suppression.put(stores.pool, running.keyring, (CREATOR, fan))
+        await running.publish(purchase(fan, 2, -3.0))
+        status = await erase(running, fan, seconds=0.1)
+        await running.publish(message(fan, 3))
+    finally:
+        worker.signal(signal.SIGCONT)
+    assert (await completed(running, status)).subjects == 1
+    after = await running.drained()
+    assert (after.control - before.control, after.suppressed - before.suppressed) == (1, 2)
+    async with open_stores(running.settings) as stores:
+        assert await suppression.lift(stores.pool, running.keyring, (CREATOR, fan))
+    assert await held(running, fan) == NOTHING
 
 
 async def test_without_redis_or_kafka_a_worker_goes_on_with_it(running: Pipeline, fan: str) -> None:
