@@ -13,6 +13,7 @@ from schemas.text_features import UNKNOWN_LANGUAGE
 
 SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
 MESSAGES_SHOWN = 12
+OFFERS_SHOWN = 6
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
@@ -52,6 +53,7 @@ def _facts(context: MemoryContext) -> Table:
         "likes": _scores(likes.content_preferences) or "nothing yet",
         "talks about": _scores(likes.topic_interests) or "nothing yet",
         "buys": ", ".join(likes.purchase_patterns) or "no pattern yet",
+        "offers": _offers(context) or "none yet",
         "habits": ", ".join(
             part
             for part in (
@@ -72,6 +74,11 @@ def _facts(context: MemoryContext) -> Table:
 def _scores(scores: Mapping[str, float]) -> str:
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {score:.2f}" for name, score in ranked[:6])
+
+
+def _offers(context: MemoryContext) -> str:
+    offered = context.offers or ()
+    return ", ".join(f"{printable(one.id)} {one.status}" for one in offered[:OFFERS_SHOWN])
 
 
 def _messages(context: MemoryContext) -> Table:

@@ -15,6 +15,7 @@ from schemas.times import Time
 EngagementLevel = Literal["high", "medium", "low"]
 Length = Literal["short", "medium", "long"]
 Punctuation = Literal["minimal", "casual", "formal"]
+OfferStatus = Literal["pitched", "declined", "bought", "promised"]
 ResponseSpeed = Literal["instant", "quick", "moderate", "slow", "variable"]
 
 
@@ -102,6 +103,32 @@ class EngagementMetrics(Document, frozen=True, omit_defaults=True, gc=False):
     """What was paid in others than the default currency; absent when nothing was."""
 
 
+class OfferState(Document, frozen=True, omit_defaults=True, gc=False):
+    """One offer of the creator's, and what became of it; what never happened is absent."""
+
+    id: str
+    """As in `metadata.offers`, or made of the message or files that were offered."""
+    status: OfferStatus
+    pitches: int
+    """Messages that offered it."""
+    price: float | None = None
+    """Of the newest pitch with a price."""
+    currency: str | None = None
+    """Of the price."""
+    first_pitched: Time | None = None
+    last_pitched: Time | None = None
+    purchases: int = 0
+    last_bought: Time | None = None
+    paid: float | None = None
+    """At the newest purchase, less what was refunded."""
+    paid_in: str | None = None
+    """Currency of what was paid."""
+    promised: Time | None = None
+    """Newest promise of it."""
+    delivered: Time | None = None
+    declined: Time | None = None
+
+
 class MemoryContext(Document, frozen=True, gc=False):
     fan_id: str
     creator_id: str
@@ -116,6 +143,8 @@ class MemoryContext(Document, frozen=True, gc=False):
     none."""
     degraded: Literal["minimal"] | msgspec.UnsetType = msgspec.UNSET
     """Nothing could be read: this is no memory of the fan, and only its form is right."""
+    offers: tuple[OfferState, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What was offered to the fan, the newest first; absent when nothing was."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):

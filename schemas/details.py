@@ -17,6 +17,7 @@ Origin = Literal["direct", "broadcast", "system"]
 AttachmentType = Literal["photo", "video", "audio", "voice", "gif", "sticker", "file"]
 RefundReason = Literal["refund", "chargeback"]
 SubscriptionEvent = Literal["started", "renewed", "cancelled", "expired"]
+OfferAct = Literal["pitched", "promised", "delivered", "declined", "bought"]
 
 ATTACHMENTS_MAX: Final = 40
 NULL: Final = msgspec.Raw(b"null")
@@ -56,6 +57,16 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When it ends unless it is renewed, ms, as far as the platform said so."""
 
 
+class Mention(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an event says of an offer of the creator's."""
+
+    act: OfferAct
+    id: str
+    """In the creator's catalogue."""
+    price: int | None = None
+    """That it was pitched for, in minor units of the event's currency; never 0."""
+
+
 class Details(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What most events lack: an event without any of it has no `Details`."""
 
@@ -72,6 +83,8 @@ class Details(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The eventId of the message that this one is an edit of."""
     reason: RefundReason = "refund"
     subscription: Subscription | None = None
+    offers: tuple[Mention, ...] = ()
+    """What `metadata` says of offers, in a message or a purchase (`schemas.offers`)."""
 
 
 NO_DETAILS: Final = Details()

@@ -41,9 +41,11 @@ def differs(first: JournalEntry | Interaction, later: JournalEntry | Interaction
 
 
 def _details(details: Details | None) -> Details:
-    """With its currency named: whoever names the default one says nothing else."""
+    """With its currency named: whoever names the default one says nothing else. What is known of
+    offers stands in the metadata, which earlier releases did not read."""
     known = details or NO_DETAILS
-    return msgspec.structs.replace(known, currency=known.currency or DEFAULT_CURRENCY)
+    currency = known.currency or DEFAULT_CURRENCY
+    return msgspec.structs.replace(known, currency=currency, offers=())
 
 
 def _metadata(encoded: bytes | None) -> object:

@@ -132,7 +132,8 @@ def _movers() -> dict[str, list[str]]:
         view.DOCUMENT: [
             kind
             for kind in get_args(Kind)
-            if view.moved_by(kind, "fan") or view.moved_by(kind, "creator")
+            if view.moved_by(kind, "fan", detailed=True)
+            or view.moved_by(kind, "creator", detailed=True)
         ]
         for view in VIEWS.values()
     }

@@ -28,7 +28,13 @@ from views.explain import context_as_of
 
 EVENTS_MAX: Final = 500
 """Told at once."""
-_VIEWS: Final = ("personalityProfile", "preferences", "emotionalState", "engagementMetrics")
+_VIEWS: Final = (
+    "personalityProfile",
+    "preferences",
+    "emotionalState",
+    "engagementMetrics",
+    "offers",
+)
 _NAMES: Final = frozenset(("fanId", "creatorId"))
 
 
@@ -55,7 +61,7 @@ class Changes(msgspec.Struct, frozen=True, rename="camel"):
     events: tuple[Happened, ...]
     """In the order of their arrival."""
     views: dict[str, dict[str, Changed]]
-    """Document -> field: those that are not what they were."""
+    """Document -> field, of `offers` the offer's id: those that are not what they were."""
     until: str
     """The position of the newest event that is in the views here: the next `since`."""
     more: bool
@@ -167,4 +173,6 @@ def _differences(
 def _fields(context: MemoryContext | None) -> dict[str, dict[str, Any]]:
     if context is None:
         return {view: {} for view in _VIEWS}
-    return cast(dict[str, dict[str, Any]], msgspec.to_builtins(context))
+    found = msgspec.to_builtins(context)
+    found["offers"] = {one["id"]: one for one in found.get("offers", ())}
+    return cast(dict[str, dict[str, Any]], found)

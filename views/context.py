@@ -18,7 +18,7 @@ from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
 from schemas.times import render_time
-from views import emotional_state, engagement, messages, personality, preferences
+from views import emotional_state, engagement, messages, offers, personality, preferences
 from views.state import Fan, FanState
 
 
@@ -30,7 +30,7 @@ def render_context(
     now: int,
     currency: str = DEFAULT_CURRENCY,
 ) -> MemoryContext:
-    """All five documents at `now` (ms). `entries`: the newest messages, oldest first; `currency`:
+    """All documents at `now` (ms). `entries`: the newest messages, oldest first; `currency`:
     that of `totalRevenue`."""
     who = creator_id, fan_id
     recent = messages.render(Fan(state, entries), who, now)
@@ -59,6 +59,7 @@ def render_around(
         engagement_metrics=metrics,
         last_interaction=metrics.last_interaction or metrics.created_at,
         version=version,
+        offers=offers.render(fan, who, now) or msgspec.UNSET,
     )
 
 

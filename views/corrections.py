@@ -143,8 +143,14 @@ def edited(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
             )
     told = edit.metadata is not None
     shown = edit.gif if told or new.attachments else message.gif
+    offers = new.offers if told else old.offers
     details = msgspec.structs.replace(
-        old, attachments=attachments, price=price, currency=currency, replaces=None
+        old,
+        attachments=attachments,
+        price=price,
+        currency=currency,
+        replaces=None,
+        offers=offers,
     )
     return msgspec.structs.replace(
         message,

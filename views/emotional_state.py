@@ -110,7 +110,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
         _feel(state, time, text.emotions)
 
 
-def moved_by(kind: Kind, sender: Sender) -> bool:
+def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
     """All of the fan's: a like or a view can lift `engagementLevel`."""
     return is_fans(kind, sender) and (kind != "message" or sender == "fan")
 

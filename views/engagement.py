@@ -142,7 +142,7 @@ def _earn(state: State, entry: JournalEntry) -> None:
         sums[details.currency] = sums.get(details.currency, 0) + amount
 
 
-def moved_by(kind: Kind, sender: Sender) -> bool:
+def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
     """Every event moves `updatedAt`."""
     return True
 

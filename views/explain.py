@@ -23,17 +23,17 @@ differences and is shown as null.
 
 from collections.abc import Callable, Iterable, Sequence
 from math import fsum
-from typing import Final
+from typing import Final, cast, get_args
 
 import msgspec
 
-from schemas.context import MemoryContext
+from schemas.context import MemoryContext, OfferStatus
 from schemas.errors import InvalidInput
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY, DIGITS
 from schemas.times import Time, render_time
-from views import engagement, messages, personality, preferences, responses
+from views import engagement, messages, offers, personality, preferences, responses
 from views.context import render_context
 from views.state import FanState, fold
 
@@ -97,7 +97,8 @@ FIELDS: Final[dict[str, Value]] = {
 """Numbers of the five documents; `value_of` knows the revenue and the entries of maps besides."""
 
 REVENUE: Final = "totalRevenue"
-MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency")
+MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency", "offers")
+_STATUSES: Final = get_args(OfferStatus)
 PATTERN: Final = f"^({'|'.join((*FIELDS, REVENUE))}|({'|'.join(MAPS)})\\..+)$"
 """Of a field's name."""
 
@@ -106,7 +107,8 @@ def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
     """The function (state, now) -> value of a public numeric field.
 
     `contentPreferences.<type>`, `topicInterests.<topic>` and `revenueByCurrency.<code>` name one
-    entry of a map; `currency` is that of `totalRevenue`. Raises `InvalidInput` for any other field.
+    entry of a map, `offers.<status>` how many offers have it; `currency` is that of `totalRevenue`.
+    Raises `InvalidInput` for any other field.
     """
     if field == REVENUE:
         return lambda state, now: engagement.revenue(state.engagement, currency)
@@ -126,6 +128,11 @@ def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
         return lambda state, now: (
             engagement.revenue_by_currency(state.engagement, currency) or {}
         ).get(key)
+    if name == "offers" and key in _STATUSES:
+        wanted = cast(OfferStatus, key)
+        return lambda state, now: offers.count(
+            state.offers, wanted, engagement.not_before_newest(state.engagement, now)
+        )
     names = ", ".join((*FIELDS, REVENUE, *(f"{name}.<key>" for name in MAPS)))
     raise InvalidInput("field", f"must be one of {names}")
 

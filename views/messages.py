@@ -124,7 +124,7 @@ def newest_entries(history: Iterable[tuple[int, JournalEntry]]) -> list[JournalE
     return [one.entry for one in newest(history)]
 
 
-def moved_by(kind: Kind, sender: Sender) -> bool:
+def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
     """Every message, of both senders."""
     return kind == "message"
 

@@ -131,7 +131,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
         _count_emojis(state.emojis, text.emojis, scale)
 
 
-def moved_by(kind: Kind, sender: Sender) -> bool:
+def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
     """Every event moves `interactionCount`."""
     return True
 

@@ -215,7 +215,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
             evict_smallest(content)
 
 
-def moved_by(kind: Kind, sender: Sender) -> bool:
+def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
     """Every event: `lastUpdated` may be `createdAt`, which any late event moves."""
     return True
 

@@ -24,6 +24,7 @@ from views import (
     emotional_state,
     engagement,
     messages,
+    offers,
     personality,
     preferences,
     responses,
@@ -31,6 +32,7 @@ from views import (
 from views.acts import is_fans
 from views.emotional_state import State as EmotionalState
 from views.engagement import State as Engagement
+from views.offers import State as Offers
 from views.personality import State as Personality
 from views.preferences import State as Preferences
 from views.responses import State as Responses
@@ -52,6 +54,7 @@ class FanState(msgspec.Struct, gc=False):
     emotional_state: EmotionalState = msgspec.field(default_factory=EmotionalState)
     personality: Personality = msgspec.field(default_factory=Personality)
     preferences: Preferences = msgspec.field(default_factory=Preferences)
+    offers: Offers = msgspec.field(default_factory=Offers)
 
 
 class Fan(NamedTuple):
@@ -82,8 +85,9 @@ class View(Protocol):
 
     @property
     def DOCUMENT(self) -> str: ...  # noqa: N802
-    def moved_by(self, kind: Kind, sender: Sender) -> bool:
-        """Whether such an event can change the document, as rendered at the event's time."""
+    def moved_by(self, kind: Kind, sender: Sender, *, detailed: bool) -> bool:
+        """Whether such an event can change the document, as rendered at the event's time;
+        `detailed`: it has `Details`."""
 
     def render(self, fan: Fan, who: Relationship, now: int) -> object:
         """The document at `now` (ms); a `now` before the newest event counts as that event's."""
@@ -95,6 +99,7 @@ PARTS: Final[dict[str, Part]] = {
     "emotional_state": emotional_state,
     "personality": personality,
     "preferences": preferences,
+    "offers": offers,
 }
 """Part of `FanState` -> the module that folds it, in the order of folding."""
 
@@ -104,6 +109,7 @@ VIEWS: Final[dict[str, View]] = {
     "preferences": preferences,
     "emotional_state": emotional_state,
     "engagement": engagement,
+    "offers": offers,
 }
 """Name -> module of what is rendered, in the order of the public document. `messages` folds nothing
 (its state is the history), `responses` renders nothing (two others do)."""
@@ -177,10 +183,12 @@ _ALL: Final = tuple(sorted(view.DOCUMENT for view in VIEWS.values()))
 
 
 @lru_cache(maxsize=4096)
-def _documents_moved_by(kinds: frozenset[tuple[Kind, Sender]]) -> tuple[str, ...]:
+def _documents_moved_by(kinds: frozenset[tuple[Kind, Sender, bool]]) -> tuple[str, ...]:
     return tuple(
         sorted(
-            view.DOCUMENT for view in VIEWS.values() if any(view.moved_by(*kind) for kind in kinds)
+            view.DOCUMENT
+            for view in VIEWS.values()
+            if any(view.moved_by(kind, by, detailed=detailed) for kind, by, detailed in kinds)
         )
     )
 
@@ -193,4 +201,6 @@ def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
     """
     if first:
         return _ALL
-    return _documents_moved_by(frozenset([(entry.kind, entry.sender) for entry in entries]))
+    return _documents_moved_by(
+        frozenset([(entry.kind, entry.sender, entry.details is not None) for entry in entries])
+    )

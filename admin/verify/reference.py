@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from math import exp, isclose, log
 from statistics import mean, median
 from typing import Any
@@ -29,6 +30,9 @@ KEPT_MAX = 64
 """Content types and topics that preferences keeps weights of; beyond, only the larger ones."""
 BOUGHT_MAX = 16
 EMOJIS_KEPT_MAX = 32
+OFFERS_KEPT_MAX = 32
+PITCHES_KEPT_MAX = 8
+"""Messages of one offer, of the newest."""
 CLOSE = 1e-9
 """Relative and absolute: floats that are added up in another order."""
 
@@ -153,6 +157,7 @@ def with_text(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
             kept = replace(kept, price=new.price, attachments=new.attachments or free)
         kept = replace(kept, currency=new.currency)
     if edit.metadata is not None:
+        kept = replace(kept, offers=new.offers)
         message = replace(message, metadata=edit.metadata, content_type=edit.content_type)
     if edit.metadata is not None or new.attachments:
         message = replace(message, gif=edit.gif)
@@ -496,6 +501,117 @@ def preferences(every: Sequence[JournalEntry], now: int) -> dict[str, Any]:
     return found | ({"subscription": subscribed} if subscribed else {})
 
 
+def short(id: str) -> str:
+    return blake2b(id.encode(), digest_size=6).hexdigest()
+
+
+def offered_in(event: JournalEntry) -> dict[str, int | None]:
+    """What a message of the creator's pitches, and for how much."""
+    details = event.details or NO_DETAILS
+    if event.kind != "message" or event.sender != "creator":
+        return {}
+    named = [one for one in details.offers if one.act == "pitched"]
+    if named:
+        whole = details.price if len(named) == 1 else None
+        return {one.id: one.price or whole for one in named}
+    own = f"message:{short(event.event_id)}"
+    if details.price is not None:
+        ids = " ".join(sorted({one.id for one in details.attachments if one.id}))
+        return {f"files:{short(ids)}" if ids else own: details.price}
+    prices = {one.id: one.price for one in details.attachments if one.price}
+    return {f"files:{short(id)}" if id else own: price for id, price in [*prices.items()][:8]}
+
+
+def said_of_offers(event: JournalEntry, act: str) -> list[str]:
+    by = "fan" if act == "declined" else "creator"
+    if event.kind != "message" or event.sender != by:
+        return []
+    return [one.id for one in (event.details or NO_DETAILS).offers if one.act == act]
+
+
+def bought_by_name(event: JournalEntry) -> list[str]:
+    return [one.id for one in (event.details or NO_DETAILS).offers if one.act == "bought"]
+
+
+def message_paid_for(event: JournalEntry) -> str | None:
+    """The id of the message that a purchase without names was for."""
+    about = (event.details or NO_DETAILS).refers_to
+    if about is None or about.kind not in (None, "message") or bought_by_name(event):
+        return None
+    return about.event_id
+
+
+def offers(every: Sequence[JournalEntry], now: int) -> list[dict[str, Any]] | None:
+    """What was offered; None where more is known of than is kept."""
+    bought = [event for event in every if event.kind == "purchase"]
+    pitched = [(name, price, event) for event in every for name, price in offered_in(event).items()]
+    names = {name for name, _, _ in pitched} | {
+        n for event in bought for n in bought_by_name(event)
+    }
+    names |= {
+        name
+        for event in every
+        for act in ("promised", "delivered", "declined")
+        for name in said_of_offers(event, act)
+    }
+    waiting = {message_paid_for(event) for event in bought} - {None}
+    most = Counter(name for name, _, _ in pitched).most_common(1)
+    if len(names) + len(waiting) > OFFERS_KEPT_MAX or (most and most[0][1] > PITCHES_KEPT_MAX):
+        return None
+    found = []
+    for name in names:
+        pitches = [(event, price) for one, price, event in pitched if one == name]
+        messages = {event.event_id for event, _ in pitches}
+        purchases = [
+            event
+            for event in bought
+            if name in bought_by_name(event) or message_paid_for(event) in messages
+        ]
+        found.append(_offer(name, pitches, purchases, every, now))
+    shown = [one for one in found if one is not None]
+    return [one for _, one in sorted(shown, key=lambda one: (-one[0], one[1]["id"]))]
+
+
+def _offer(
+    name: str,
+    pitches: Sequence[tuple[JournalEntry, int | None]],
+    purchases: Sequence[JournalEntry],
+    every: Sequence[JournalEntry],
+    now: int,
+) -> tuple[int, dict[str, Any]] | None:
+    """(when something was last heard of it, what is said of it)."""
+    newest = {
+        act: max((e.time for e in every if name in said_of_offers(e, act)), default=0)
+        for act in ("promised", "delivered", "declined")
+    }
+    last = max((event.time for event, _ in pitches), default=0)
+    last_bought = max((event.time for event in purchases), default=0)
+    if newest["promised"] and newest["promised"] >= max(newest["delivered"], last, last_bought):
+        status = "promised"
+    elif purchases:
+        status = "bought"
+    elif not pitches:
+        return None
+    elif newest["declined"] >= last or now - last >= 7 * DAY:
+        status = "declined"
+    else:
+        status = "pitched"
+    one: dict[str, Any] = {"id": name, "status": status, "pitches": len(pitches)}
+    prices = [(event.time, price, money_of(event)) for event, price in pitches if price]
+    if prices:
+        _, price, one["currency"] = max(prices)
+        one["price"] = price / 10 ** DIGITS[one["currency"]]
+    if pitches:
+        one["firstPitched"] = stamp(min(event.time for event, _ in pitches))
+        one["lastPitched"] = stamp(last)
+    if purchases:
+        _, paid, one["paidIn"] = max((e.time, e.amount or 0, money_of(e)) for e in purchases)
+        one["paid"] = paid / 10 ** DIGITS[one["paidIn"]]
+        one |= {"purchases": len(purchases), "lastBought": stamp(last_bought)}
+    one |= {act: stamp(time) for act, time in newest.items() if time}
+    return max(last, last_bought, *newest.values()), one
+
+
 def recent_messages(
     creator_id: str, fan_id: str, events: Sequence[JournalEntry]
 ) -> list[dict[str, Any]]:
@@ -565,6 +681,7 @@ def document_differences(
     found += _differing("personalityProfile", profile, personality(events))
     found += _differing("preferences", document["preferences"], liked)
     used = emojis(events)
+    offered = offers(events, now)
     for field, right in (
         (
             "lastInteraction",
@@ -580,6 +697,7 @@ def document_differences(
             len(used) > EMOJIS_KEPT_MAX or is_top(profile["preferredEmojis"], used, 5),
         ),
         ("recentMessages", shown == recent_messages(creator_id, fan_id, events)),
+        ("offers", offered is None or _same_list(document.get("offers", []), offered)),
     ):
         if not right:
             found.append(field)
@@ -590,6 +708,10 @@ def _differing(path: str, shown: Any, expected: dict[str, Any]) -> Iterable[str]
     for field, value in expected.items():
         if field not in shown or not _same(shown[field], value):
             yield f"{path}.{field}"
+
+
+def _same_list(shown: list[Any], expected: list[Any]) -> bool:
+    return len(shown) == len(expected) and all(map(_same, shown, expected))
 
 
 def _same(shown: Any, expected: Any) -> bool:

@@ -27,8 +27,8 @@ from stores.record import HIDDEN, columns_of
 from stores.refolding import UNLIMITED
 from stores.tally import Tally
 from tests.stores.fans import KEYRING
-from tests.views.corrected import IDS, context_of, edit, logs
-from tests.views.interactions import NOON, message
+from tests.views.corrected import context_of, edit, logs
+from tests.views.interactions import IDS, NOON, message
 from views.corrections import as_corrected
 from views.explain import context_as_of
 

@@ -3,10 +3,12 @@
 import json
 import secrets
 import time
+from typing import Any
 
 import pytest
 
 from admin.accounting import wait_until_told
+from admin.verify import verify
 from schemas.journal import decode_record
 from schemas.positions import Position
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
@@ -71,6 +73,23 @@ async def test_cache_and_database_tell_the_same(running: Pipeline, fan: str) -> 
         now = int(time.time() * 1000)
         context = render_context("creator", fan, read.state, read.entries, now)
         assert context.recent_messages[-1].id == "e61"
+
+
+async def test_what_was_offered_and_bought_is_told_to_readers(running: Pipeline, fan: str) -> None:
+    sent: dict[str, Any] = {"sender": "creator", "price": 15, "metadata": {"offers": ["beach"]}}
+    bought = purchase(fan, 2, 15) | {"refersTo": {"eventId": "e1", "type": "message"}}
+    await running.publish(
+        message(fan, 1, **sent), bought, message(fan, 3, price=9, sender="creator")
+    )
+    await running.drained()
+    async with running.stores() as (_, store):
+        read = await store.read("creator", fan)
+    assert read is not None
+    now = int(time.time() * 1000)
+    offers = render_context("creator", fan, read.state, read.entries, now).offers or ()
+    told = {one.status: (one.pitches, one.price, one.paid) for one in offers}
+    assert told == {"bought": (1, 15.0, 15.0), "pitched": (1, 9.0, None)}
+    assert (await verify(running.settings, processes=1)).found == 0
 
 
 async def test_the_same_event_id_counts_once(running: Pipeline, fan: str) -> None:

@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 from admin.verify.reference import document_differences
 from schemas.details import Attachment, Details, Kind, Reference
 from schemas.journal import JournalEntry
-from tests.views.interactions import KINDS, NOON, WHO, any_time, entries, texts
+from tests.views.interactions import IDS, KINDS, NOON, WHO, any_time, entries, mentions, texts
 from views import messages
 from views.context import render_context
 from views.corrections import REFUNDABLE, as_corrected, correct
 from views.state import FanState, fold
-
-IDS = ("a", "b", "c", "7", "8")
 
 
 def delete(
@@ -71,6 +69,7 @@ def corrections(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Jo
         price=draw(st.sampled_from((None, 300))),
         sequence=draw(st.sampled_from((None, 1, 2))),
         replaces=target,
+        offers=tuple(draw(st.lists(mentions, max_size=2))),
     )
     return JournalEntry(
         event_id,

@@ -2,9 +2,19 @@
 
 from typing import get_args
 
+import msgspec
 from hypothesis import strategies as st
 
-from schemas.details import Attachment, Details, RefundReason, Subscription, SubscriptionEvent
+from schemas.details import (
+    Attachment,
+    Details,
+    Mention,
+    OfferAct,
+    Reference,
+    RefundReason,
+    Subscription,
+    SubscriptionEvent,
+)
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
@@ -46,6 +56,29 @@ def message(
 
 def purchase(time: int = NOON, amount: int = 2000, content_type: str | None = None) -> JournalEntry:
     return JournalEntry("p", "purchase", time, amount=amount, content_type=content_type)
+
+
+def locked(
+    time: int = NOON,
+    price: int | None = 1500,
+    *offers: Mention,
+    event_id: str = "a",
+    files: str = "",
+) -> JournalEntry:
+    """A message of the creator's that costs something, or names offers."""
+    attached = tuple(Attachment("photo", one) for one in files.split())
+    details = Details(price=price, attachments=attached, offers=offers)
+    sent = message(time, sender="creator", event_id=event_id)
+    return msgspec.structs.replace(sent, details=details)
+
+
+def purchase_of(
+    message: str | None, time: int = NOON, amount: int = 1500, *offers: Mention
+) -> JournalEntry:
+    """A purchase of what a message offered, or of offers by name."""
+    about = None if message is None else Reference(message, "message")
+    bought = purchase(time, amount)
+    return msgspec.structs.replace(bought, details=Details(refers_to=about, offers=offers))
 
 
 def tip(time: int = NOON, amount: int = 500, content_type: str | None = None) -> JournalEntry:
@@ -112,13 +145,23 @@ NEAR = st.integers(0, 40_000).map(lambda minutes: NOON + minutes * 60_011)
 """Within four weeks: what has decayed for decades differs in its last bits by the order of sums."""
 
 
+IDS = ("a", "b", "c", "7", "8")
+"""Of messages that purchases may be for."""
+mentions = st.builds(
+    Mention,
+    st.sampled_from(get_args(OfferAct)),
+    st.sampled_from(("beach", "shower", "\u5199\u771f")),
+    st.one_of(st.none(), st.integers(1, 10_000)),
+)
+
+
 @st.composite
 def details_of(draw: st.DrawFn, kind: Kind) -> Details:
     """Whatever an event of this kind may have besides."""
     optional = st.one_of(st.none(), st.integers(1, 10_000))
     return Details(
         origin=draw(st.sampled_from(("direct", "direct", "broadcast", "system"))),
-        attachments=(Attachment("photo", "p-1", 300),)
+        attachments=(Attachment("photo", draw(st.sampled_from((None, "p-1", "p-2"))), 300),)
         if kind == "message" and draw(st.booleans())
         else (),
         currency=draw(st.sampled_from((None, "USD", "JPY", "KWD"))),
@@ -132,6 +175,14 @@ def details_of(draw: st.DrawFn, kind: Kind) -> Details:
         )
         if kind == "subscription"
         else None,
+        refers_to=Reference(
+            draw(st.sampled_from(IDS)), draw(st.sampled_from((None, "message", "tip")))
+        )
+        if kind == "purchase" and draw(st.booleans())
+        else None,
+        offers=tuple(draw(st.lists(mentions, max_size=3)))
+        if kind in ("message", "purchase")
+        else (),
     )
 
 
@@ -140,7 +191,7 @@ def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Journa
     kind = draw(st.sampled_from(("message", "message", "message", *KINDS)))
     time = draw(times)
     number = draw(st.integers(0, 10**9))
-    event_id = draw(st.sampled_from((f"event-{number}", str(number))))
+    event_id = draw(st.sampled_from((f"event-{number}", str(number), *IDS)))
     details = draw(
         details_of(kind) if kind == "subscription" else st.one_of(st.none(), details_of(kind))
     )

@@ -30,6 +30,7 @@ def test_the_page_names_every_field_of_the_stored_state(part: str) -> None:
         context.PersonalityProfile,
         context.FanPreferences,
         context.CommunicationPreferences,
+        context.OfferState,
     ],
 )
 def test_the_page_names_every_field_of_the_documents(document: type[msgspec.Struct]) -> None:

@@ -18,8 +18,10 @@ from tests.views.interactions import (
     histories,
     known,
     like,
+    locked,
     message,
     purchase,
+    purchase_of,
     view,
 )
 from views.context import render_context
@@ -74,11 +76,13 @@ def test_a_batch_announces_what_its_events_announce_one_by_one(batch: list[Journ
 @mark.parametrize(
     ("event", "silent"),
     [
-        (message(), set()),
-        (message(sender="creator"), {"emotionalState"}),
-        (purchase(), {"recentMessages"}),
-        (like(), {"recentMessages"}),
-        (view(), {"recentMessages"}),
+        (message(), {"offers"}),
+        (message(sender="creator"), {"emotionalState", "offers"}),
+        (locked(), {"emotionalState"}),
+        (purchase(), {"recentMessages", "offers"}),
+        (purchase_of("m"), {"recentMessages"}),
+        (like(), {"recentMessages", "offers"}),
+        (view(), {"recentMessages", "offers"}),
     ],
 )
 def test_what_an_event_can_not_change_is_not_announced(
@@ -88,7 +92,7 @@ def test_what_an_event_can_not_change_is_not_announced(
 
 
 def test_every_document_of_the_context_has_its_view() -> None:
-    fan = known(message(), message(sender="creator"))
+    fan = known(message(), locked())
     now = NOON + MINUTE_MS
     context = render_context(*WHO, fan.state, fan.recent, now)
     whole = msgspec.json.decode(msgspec.json.encode(context))

@@ -10,12 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import raises
 
+from schemas.details import Mention
 from schemas.errors import Misconfigured
 from schemas.events import Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
-from tests.views.interactions import NOON, any_time, histories, like, message, purchase, remember
+from tests.views.interactions import (
+    NOON,
+    any_time,
+    histories,
+    like,
+    locked,
+    message,
+    purchase,
+    purchase_of,
+    remember,
+)
 from views import corrections
 from views import state as states
 
@@ -107,8 +118,15 @@ def test_the_worst_state_stays_within_its_limit() -> None:
             length=10_000,
             sentiment=rng.choice(("positive", "negative")),
         )
+        offer = Mention("pitched", rng.choice(wide), rng.randrange(10**12))
         entry = rng.choice(
-            (message(time, text), purchase(time, rng.randrange(10**8), rng.choice(wide)))
+            (
+                message(time, text),
+                purchase(time, rng.randrange(10**8), rng.choice(wide)),
+                locked(time, None, offer, event_id=str(position)),
+                locked(time, None, Mention("promised", offer.id), Mention("delivered", offer.id)),
+                purchase_of(None, time, rng.randrange(10**12), Mention("bought", offer.id)),
+            )
         )
         state = states.fold(state, entry, position)
     assert state is not None

@@ -414,6 +414,7 @@ class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     last_interaction: datetime
     version: str | None = None
     degraded: str | None = None
+    offers: list[OfferState] | None = None
 
 
 class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -445,6 +446,25 @@ class NewConnection(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     currency: str | None = None
     options: dict[str, str] = {}
     mapping: dict[str, Any] | None = None
+
+
+class OfferState(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One offer of the creator's, and what became of it; what never happened is absent."""
+
+    id: str
+    status: str
+    pitches: int
+    price: float | None = None
+    currency: str | None = None
+    first_pitched: datetime | None = None
+    last_pitched: datetime | None = None
+    purchases: int = 0
+    last_bought: datetime | None = None
+    paid: float | None = None
+    paid_in: str | None = None
+    promised: datetime | None = None
+    delivered: datetime | None = None
+    declined: datetime | None = None
 
 
 class Others(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
