@@ -22,7 +22,8 @@ class Lost(NamedTuple):
     missing_from: int
     missing_until: int
     resume: int
-    """Where the partition continues when the loss is accepted."""
+    """Where the partition continues when the loss is accepted. Of a tail that is written again: the
+    end of the log, behind which that will stand."""
 
     def __str__(self) -> str:
         return (
@@ -41,6 +42,18 @@ class Lost(NamedTuple):
 async def record_healed(connection: Connection, lost: Lost) -> None:
     """Remember a break that was mended from what is still there."""
     await connection.execute(_QUERIES.record_healed, *lost)
+
+
+async def written_ahead(
+    connection: Connection, topic: str, partition: int, reason: str
+) -> list[tuple[int, int]]:
+    """From where up to where records were written before losses for this reason were noticed.
+
+    They stand ahead of older events, which were written again behind them: so the newest of them
+    does not prove that all before it are there, as soon as the log has lost those once more.
+    """
+    rows = await connection.fetch(_QUERIES.written_ahead, topic, partition, reason)
+    return [(row["first"], row["until"]) for row in rows]
 
 
 async def record_stopped(connection: Connection, lost: Lost) -> None:

@@ -202,7 +202,14 @@ class IntakeHealer(Healer):
         self, reader: LogReader, partition: int, end: int, expected: Mapping[int, Acknowledged]
     ) -> None:
         wanted = {source: known.source for source, known in expected.items()}
-        found = await reader.newest_sources(partition, end, wanted)
+        async with database_errors(), self._pool.acquire() as connection:
+            ahead = {
+                source: await log_breaks.written_ahead(
+                    connection, JOURNAL.name, partition, _tail_of(source)
+                )
+                for source in expected
+            }
+        found = await reader.newest_sources(partition, end, wanted, ahead)
         firsts = await reader.bounds(INTERACTIONS.name, expected)
         for source, known in expected.items():
             offset, reached = found.get(source, (-1, -1))
@@ -226,13 +233,10 @@ class IntakeHealer(Healer):
                 continue
             after.next, after.counted = min(held.next, again), max(held.counted, held.next)
             after.marks = below(held.marks, after.next)
-            lost = Lost(
-                JOURNAL.name, partition, "the journal lost its tail", end, known.offset + 1, end
-            )
-            await self._send_back(held, after, lost)
-            log.error(
-                "%s of interactions-%s; writing them again from offset %s", lost, source, again
-            )
+            lost = Lost(JOURNAL.name, partition, _tail_of(source), end, known.offset + 1, end)
+            # What stands behind the last one that is proven was written before this was noticed.
+            await self._send_back(held, after, lost._replace(missing_from=offset + 1))
+            log.error("%s; writing them again from offset %s of that", lost, again)
 
     async def _send_back(self, held: Held, after: Held, lost: Lost | None) -> None:
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
@@ -309,6 +313,10 @@ class ProjectionHealer(Healer):
             if frame is None or frame.sealed[:NONCE_BYTES] != nonce:
                 other.add(offset)
         return min(other, default=max(start, until))
+
+
+def _tail_of(source: int) -> str:
+    return f"the journal lost its tail of {INTERACTIONS.name}-{source}"
 
 
 def _inside(offset: int, bounds: Any) -> bool:

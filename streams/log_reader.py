@@ -5,7 +5,7 @@ One connection per question asked; no consumer is moved and nothing is committed
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from schemas.topics import JOURNAL
 from streams.continuity import Bounds
 
 READ_SECONDS_MAX: Final = 15.0
+_NOTHING: Final[Mapping[int, Sequence[tuple[int, int]]]] = {}
 TAIL_RECORDS: Final = 2_000
 """A search backwards begins with so many, and continues with twice as many each time."""
 TAIL_RECORDS_MAX: Final = 64_000
@@ -85,12 +86,17 @@ class LogReader:
         return None if found is None else int(found.offset)
 
     async def newest_sources(
-        self, partition: int, end: int, wanted: Mapping[int, int]
+        self,
+        partition: int,
+        end: int,
+        wanted: Mapping[int, int],
+        but: Mapping[int, Sequence[tuple[int, int]]] = _NOTHING,
     ) -> dict[int, tuple[int, int]]:
         """The newest journal record below `end` of each interactions partition that is asked for.
 
-        `wanted` has the highest offset that counts: later ones were never acknowledged. Returns
-        (journal offset, source offset); what is missing has no record there. Searches backwards.
+        `wanted` has the highest offset that counts: later ones were never acknowledged; `but`, from
+        where up to where none of its records does. Returns (journal offset, source offset); what is
+        missing has no record there. Searches backwards.
         """
         found: dict[int, tuple[int, int]] = {}
         start = (await self.bounds(JOURNAL.name, [partition]))[partition].start
@@ -104,7 +110,8 @@ class LogReader:
                 except SealBroken:
                     continue
                 source, offset = record.source_partition, record.source_offset
-                if offset <= wanted.get(source, -1):
+                passed_by = any(a <= raw.offset < b for a, b in but.get(source, ()))
+                if offset <= wanted.get(source, -1) and not passed_by:
                     newest[source] = (raw.offset, offset)
             found = newest | found
             until, size = begin, min(2 * size, TAIL_RECORDS_MAX)

@@ -6,6 +6,15 @@ INSERT INTO log_break (topic, partition, reason, missing_from, missing_until, re
     settled_at)
 VALUES ($1, $2, $3, $4, $5, $6, 'healed', now());
 
+-- What was written before a lost tail was noticed: from where, up to the end of the log by then. Of
+-- what a later loss has taken of that, nothing is there: in its place stands what was written again.
+-- name: written_ahead
+SELECT missing_from AS first, until FROM (
+    SELECT missing_from, min(resume) OVER (
+        ORDER BY id ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS until
+    FROM log_break WHERE topic = $1 AND partition = $2 AND status = 'healed' AND reason = $3
+) AS ahead WHERE missing_from < until;
+
 -- A break that stops its partition; found again after a restart it is the same one.
 -- name: record_stopped
 INSERT INTO log_break (topic, partition, reason, missing_from, missing_until, resume, status)
