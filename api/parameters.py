@@ -74,6 +74,7 @@ ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")
 FORGETTING: Final = Parameter("forgetting", "The id of the forgetting.", "path")
 EVENT_ID: Final = Parameter("eventId", "The id of the message.", "path")
 WORKFLOW: Final = Parameter("workflow", "The id of the workflow.", "path")
+CAMPAIGN: Final = Parameter("campaign", "The id of the campaign's workflow.", "path")
 STATE: Final = Parameter("state", "Only those in this state.", schema={"type": "string"})
 CURSOR: Final = Parameter("cursor", "`nextCursor` of the page before.")
 LIMIT: Final = Parameter(

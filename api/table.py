@@ -4,6 +4,7 @@ from typing import Any
 
 from api import (
     bulk,
+    campaigns,
     changes,
     connections,
     contract,
@@ -26,6 +27,7 @@ from api import (
 from api.endpoints import Access, Endpoint
 from api.parameters import (
     AS_OF,
+    CAMPAIGN,
     CONNECTION,
     CONSISTENCY,
     CREATOR_ID,
@@ -66,6 +68,7 @@ from schemas.answers import (
     Written,
 )
 from schemas.bulk import BulkRequest
+from schemas.campaigns import CampaignSummary
 from schemas.context import EngagementScore, MemoryContext
 from schemas.errors import (
     BrokerUnavailable,
@@ -415,6 +418,55 @@ ENDPOINTS = (
         request=workflows.Halt,
         response=Data[workflows.Halt],
         raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/campaigns",
+        "GET",
+        campaigns.list_campaigns,
+        "listCampaigns",
+        scope="memory:read",
+        parameters=(WHICH_CREATOR, CURSOR, LIMIT),
+        response=Data[campaigns.CampaignPage],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/campaigns/preview",
+        "POST",
+        campaigns.preview_campaign,
+        "previewCampaign",
+        parameters=(WHICH_CREATOR, IDEMPOTENCY_KEY),
+        request=campaigns.PreviewCampaign,
+        response=workflows.Accepted,
+        response_later=workflows.Accepted,
+        raises=(BrokerUnavailable,),
+    ),
+    Endpoint(
+        f"{WORKFLOWS}/campaigns/{{campaign}}",
+        "GET",
+        campaigns.get_campaign,
+        "getCampaign",
+        scope="memory:read",
+        parameters=(CAMPAIGN, WHICH_CREATOR),
+        response=Data[campaigns.CampaignDetails],
+        raises=(WorkflowNotFound, DatabaseUnavailable),
+    ),
+    *(
+        Endpoint(
+            f"{WORKFLOWS}/campaigns/{{campaign}}/{does}",
+            "POST",
+            handler,
+            f"{does}Campaign",
+            parameters=(CAMPAIGN, WHICH_CREATOR),
+            request=body,
+            response=Data[CampaignSummary],
+            raises=(WorkflowNotFound, WorkflowConflict, DatabaseUnavailable),
+        )
+        for does, handler, body in (
+            ("start", campaigns.start_campaign, None),
+            ("pause", campaigns.pause_campaign, None),
+            ("resume", campaigns.resume_campaign, campaigns.ResumeCampaign),
+            ("stop", campaigns.stop_campaign, None),
+        )
     ),
     Endpoint(
         f"{WORKFLOWS}/{{workflow}}",

@@ -18,7 +18,7 @@ from api import idempotency
 from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import correlation_id, data, told
-from api.parameters import creator_of, moment, optional, query_of
+from api.parameters import Query, creator_of, moment, optional, query_of
 from infra.clock import now_ms
 from infra.postgres import database_errors
 from schemas.answers import Body
@@ -34,7 +34,7 @@ from stores import wall
 from stores.workflows import holds
 from stores.workflows.approving import TOGETHER_MAX, Approvals, Named
 from stores.workflows.intake import workflow_id
-from stores.workflows.reading import PAGE_MAX, Reading, Whole, summary_of
+from stores.workflows.reading import PAGE_MAX, Reading, Version, Whole, summary_of
 from stores.workflows.rows import Workflow
 from stores.workflows.sealed import Vault
 from stores.workflows.sending import Sending
@@ -190,7 +190,12 @@ async def create_workflow(request: Request) -> Response:
     same one is the same workflow. Raises `InvalidInput`, and `Forbidden` for another creator, or
     another user than the token's.
     """
-    value, arrived = await request.body(), now_ms()
+    return await accept(request, await request.body())
+
+
+async def accept(request: Request, value: bytes) -> Response:
+    """Put an intent on the log, of a body or made of one."""
+    arrived = now_ms()
     key = idempotency.key_of(request.scope["headers_by_name"])
     principal, components = principal_of(request), components_of(request)
     intent = parse_intent(value, arrived)
@@ -225,18 +230,26 @@ async def create_workflow(request: Request) -> Response:
 async def list_workflows(request: Request) -> Response:
     """The creator's workflows, the newest first, without any text."""
     query = query_of(request)
-    state, count = optional(query, "state"), optional(query, "limit")
+    state = optional(query, "state")
     if state is not None and state not in STATES:
         raise InvalidInput("state", "must be one of " + ", ".join(STATES))
-    if count is not None and not (count.isascii() and count.isdigit() and int(count[:9]) > 0):
-        raise InvalidInput("limit", f"must be 1 to {PAGE_MAX}")
     found, cursor = await _reading(request).page(
         creator_of(request),
         () if state is None else tuple(one for one in STATES if one == state),
         optional(query, "cursor"),
-        50 if count is None else int(count[:9]),
+        limit_of(query),
     )
     return data(request.scope, Page(found, cursor))
+
+
+def limit_of(query: Query) -> int:
+    """How many a page has at the most. Raises `InvalidInput`."""
+    count = optional(query, "limit")
+    if count is None:
+        return 50
+    if not (count.isascii() and count.isdigit() and int(count[:9]) > 0):
+        raise InvalidInput("limit", f"must be 1 to {PAGE_MAX}")
+    return int(count[:9])
 
 
 async def get_workflow(request: Request) -> Response:
@@ -248,14 +261,14 @@ async def get_workflow(request: Request) -> Response:
 
 async def approve_workflow(request: Request) -> Response:
     """Let a draft be sent, by its version. Raises `WorkflowConflict`, `DraftStale`."""
-    draft = Named(_asked(request), (await _given(request, Approve)).version)
+    draft = Named(_asked(request), (await body_of(request, Approve)).version)
     user = principal_of(request).user_id
     return _moved(request, await _approvals(request).approve(creator_of(request), draft, user))
 
 
 async def approve_workflows(request: Request) -> Response:
     """Let several drafts be sent: what became of each, in order."""
-    given = await _given(request, ApproveSeveral)
+    given = await body_of(request, ApproveSeveral)
     drafts = [Named(bytes.fromhex(one.workflow_id), one.version) for one in given.drafts]
     found = await _approvals(request).approve_several(
         creator_of(request), drafts, principal_of(request).user_id
@@ -266,7 +279,7 @@ async def approve_workflows(request: Request) -> Response:
 
 async def reject_workflow(request: Request) -> Response:
     """End a draft unsent, with a reason."""
-    given = await _given(request, Reject)
+    given = await body_of(request, Reject)
     return _moved(
         request,
         await _approvals(request).reject(
@@ -281,7 +294,7 @@ async def reject_workflow(request: Request) -> Response:
 
 async def edit_workflow(request: Request) -> Response:
     """Put a person's words in a draft's place: the next version, to be approved by it."""
-    given = await _given(request, Edit)
+    given = await body_of(request, Edit)
     memory = None
     if given.memory_version is not None:
         memory = parse_position(given.memory_version, "memoryVersion").offset
@@ -315,7 +328,7 @@ async def retry_workflow(request: Request) -> Response:
 
 async def resolve_workflow(request: Request) -> Response:
     """Say what became of a message of which nobody knew whether it was sent."""
-    given = await _given(request, Resolve)
+    given = await body_of(request, Resolve)
     components, creator = components_of(request), creator_of(request)
     sending = Sending(components.writing_for(creator), Vault(components.keyring), "person")
     user = principal_of(request).user_id
@@ -325,7 +338,7 @@ async def resolve_workflow(request: Request) -> Response:
 
 async def hold_fan(request: Request) -> Response:
     """Keep the AI silent for a fan for 12 hours, or let it speak again."""
-    given = await _given(request, Hold)
+    given = await body_of(request, Hold)
     components, creator = components_of(request), creator_of(request)
     vault, user = Vault(components.keyring), principal_of(request).user_id
     fan_id = check_id("fanId", given.fan_id)
@@ -342,7 +355,7 @@ async def hold_fan(request: Request) -> Response:
 
 async def halt_sends(request: Request) -> Response:
     """Stop all sends of the creator, or let them go on."""
-    given = await _given(request, Halt)
+    given = await body_of(request, Halt)
     components, creator = components_of(request), creator_of(request)
     async with database_errors(), components.writing_for(creator).acquire() as connection:
         if given.halt:
@@ -400,7 +413,8 @@ def _reading(request: Request) -> Reading:
     return Reading(components.reading, Vault(components.keyring))
 
 
-async def _given(request: Request, kind: type[T]) -> T:
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The body. Raises `InvalidInput`."""
     body = await request.body()
     try:
         return msgspec.json.decode(body, type=kind)
@@ -423,25 +437,27 @@ def _judged(draft: Named, outcome: Workflow | FanMemoryError) -> Judged:
     return Judged(draft.workflow.hex(), None, told(outcome)["error"])
 
 
+def draft_of(one: Version) -> DraftVersion:
+    """A version as it is shown."""
+    return DraftVersion(
+        one.version,
+        one.user_id,
+        None if one.body is None else list(one.body.messages),
+        None if one.body is None else one.body.content,
+        None if one.body is None else one.body.result,
+        None if one.body is None else one.body.provider,
+        list(one.flags),
+        one.distance,
+        render_time(from_datetime(one.made_at)),
+    )
+
+
 def _shown(whole: Whole, fan_id: str | None) -> WholeWorkflow:
     flags: Sequence[str] = whole.drafts[-1].flags if whole.drafts else ()
     return WholeWorkflow(
         summary_of(whole.row, fan_id, tuple(flags)),
         None if whole.intent is None else msgspec.json.decode(whole.intent.data),
-        [
-            DraftVersion(
-                one.version,
-                one.user_id,
-                None if one.body is None else list(one.body.messages),
-                None if one.body is None else one.body.content,
-                None if one.body is None else one.body.result,
-                None if one.body is None else one.body.provider,
-                list(one.flags),
-                one.distance,
-                render_time(from_datetime(one.made_at)),
-            )
-            for one in whole.drafts
-        ],
+        [draft_of(one) for one in whole.drafts],
         [
             DecisionMade(
                 one.version,

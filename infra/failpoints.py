@@ -50,7 +50,16 @@ AGENT: Final = (
     "send.before_finish",
 )
 """Only passed where there are intents."""
-ALL: Final = (*POINTS, *ERASING, *FORGETTING, *AGENT)
+CAMPAIGN: Final = (
+    "campaign.after_claim",
+    "campaign.before_preview",
+    "campaign.before_start",
+    "campaign.before_children",
+    "campaign.after_children",
+    "campaign.before_close",
+)
+"""Only passed where there are campaigns."""
+ALL: Final = (*POINTS, *ERASING, *FORGETTING, *AGENT, *CAMPAIGN)
 
 _armed = ""
 

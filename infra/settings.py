@@ -352,6 +352,19 @@ class Settings(BaseSettings):
     user_workflows_per_minute: int = Field(
         120, ge=0, description="workflows of one user that are begun in a minute; 0: any number"
     )
+    campaign_members_max: int = Field(
+        20_000, ge=1, le=200_000, description="fans whom one campaign may write to"
+    )
+    campaign_per_minute: int = Field(
+        30, ge=1, le=600, description="messages of one campaign that are begun in a minute"
+    )
+    campaign_open_max: int = Field(
+        200,
+        ge=1,
+        le=5_000,
+        description="messages of one campaign that have not ended, drafts that nobody has approved"
+        " included: beyond that no more are begun",
+    )
     budget_user_day: Decimal = Field(
         Decimal(5), ge=0, description="US dollars that one user's calls may cost a day"
     )

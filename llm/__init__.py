@@ -3,6 +3,7 @@
 Runs as a process of its own, `fanmemory llm`; its transactions are in `stores`.
 
 agent       the process: claims, composes, sends, lets go
+campaigns   one campaign: who its members are, and its next step
 composer    one workflow: memory, prompt, provider, checks, and what is written of each
 metrics     what Prometheus sees of it
 adapters    what sends a message, and what an answer proves

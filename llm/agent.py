@@ -19,6 +19,7 @@ from infra.postgres import UNAVAILABLE, connecting, new_pool
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from llm.adapters import Adapter, open_adapter
+from llm.campaigns import Campaigner
 from llm.composer import Composer, fingerprint
 from llm.metrics import AgentMetrics
 from llm.prices import Prices
@@ -31,7 +32,9 @@ from schemas.topics import INTENT_RESULTS, INTERACTIONS, LLM_USAGE, WORKFLOW_TRA
 from stores.cache import open_cache
 from stores.reader import FanMemory
 from stores.relay import Relay
+from stores.segments import Segments
 from stores.store import Store
+from stores.workflows.campaigning import Campaigning
 from stores.workflows.composing import Composing
 from stores.workflows.queue import LEASE_SECONDS, SEND_LEASE_SECONDS, Queue
 from stores.workflows.rows import CHANNEL, Workflow, wake
@@ -75,6 +78,16 @@ class Agent:
         self._composing = Composing(settings, self.pool, vault)
         self._accounts = Accounts(settings, self.pool)
         self._sending = Sending(self.pool, vault, self._adapter.name)
+        segments = Segments(
+            self.pool,
+            self.pool,
+            store,
+            keyring,
+            settings.journal_partitions,
+            settings.currency,
+        )
+        campaigning = Campaigning(settings, self.pool, vault)
+        self._campaigner = Campaigner(settings, campaigning, segments)
         metrics = AgentMetrics(self._routing.providers)
         self._composer = Composer(
             settings,
@@ -115,6 +128,7 @@ class Agent:
             self._listen,
             lambda: self._every(LEASE_SECONDS / 3, self._renew),
             lambda: self._every(MEND_SECONDS, self._mend),
+            lambda: self._every(POLL_SECONDS, self._campaigner.work),
         ]
         tasks = [asyncio.ensure_future(one()) for one in beside]
         for task in tasks:

@@ -275,7 +275,7 @@ class Composer:
             number = await self._accounts.reserve(claimed, call, _event(name, "execution_started"))
         except BudgetExceeded:
             self._metrics.refused(material.type)
-            await self._composing.fail(claimed, "budget")
+            await self._composing.out_of_budget(claimed)
             raise _Ended from None
         fail_point("llm.before_call")
         whose = begun.subject or begun.intent.creator_id.encode()

@@ -187,6 +187,15 @@ HOLDERS: Final = (
     ),
     Holder(
         "table",
+        "campaign_member",
+        "that a campaign has still to write to the fan",
+        "random ids",
+        "until the message is begun, or the campaign has ended",
+        "the row is deleted: the fan leaves the campaign",
+        "the row gets the new random id",
+    ),
+    Holder(
+        "table",
         "send_slot",
         "when the last message was sent to the fan",
         "random ids",
@@ -374,6 +383,7 @@ WITHOUT_FANS: Final = {
         "retired_key": "ids of key-encryption keys",
         "creator_key": "the keys of creators, wrapped",
         "halt": "that a creator's sends stand still",
+        "campaign": "a creator's, with counts: who its members are stands elsewhere",
         "creator_rule": "how a creator wants sends to be done",
         "budget_limit": "what users and creators may spend",
         "budget": "what users and creators have spent",

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
+from schemas.campaigns import DATA_BYTES_MAX as CAMPAIGN_BYTES_MAX
+from schemas.campaigns import order_of
 from schemas.characters import has_control, has_visible
 from schemas.errors import InvalidInput
 from schemas.metadata import BYTES_MAX, encode_metadata
@@ -29,15 +31,13 @@ PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
 VALUE_BYTES_MAX: Final = 262_144
 """As of an event: 32 KiB `data`, of which each character may be an escape, and room."""
+SENDING: Final = frozenset(("message_generation", "campaign_execution"))
+"""Types of which messages may be sent."""
 PLATFORMS_MAX: Final = 10
 CONTENT_LENGTH_MAX: Final = 4_000
 """Of the draft that `content_validation` judges, characters."""
 WAIT_MS_MAX: Final = 30 * DAY_MS
 """How far `notBefore` and `deadline` may lie ahead."""
-
-NOT_CARRIED_OUT: Final = (
-    "campaign_execution is not carried out by this release: send one message_generation per fan"
-)
 
 
 class Trace(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -168,15 +168,13 @@ def _parse(value: bytes, arrived: int) -> Intent:
     except msgspec.DecodeError as error:
         raise _refusal(error, value) from None
     refuse_duplicate_keys(value, _FIELDS)
-    if wire.type == "campaign_execution":
-        raise InvalidInput("type", NOT_CARRIED_OUT)
     data = encode_metadata(wire.data, "data")
     intent = Intent(
         type=wire.type,
         user_id=check_id("userId", wire.user_id),
         creator_id=check_id("creatorId", wire.creator_id),
         data=data,
-        priority=wire.priority or "medium",
+        priority=wire.priority or ("low" if wire.type == "campaign_execution" else "medium"),
         intent_id=_intent_id(wire.intent_id),
         recipient_id=_recipient(wire),
         send=_send(wire),
@@ -191,6 +189,10 @@ def _parse(value: bytes, arrived: int) -> Intent:
     _check_times(intent, arrived)
     if intent.type == "content_validation":
         _check_content(wire.data)
+    if intent.type == "campaign_execution":
+        if len(data) > CAMPAIGN_BYTES_MAX:
+            raise InvalidInput("data", f"of a campaign must be at most {CAMPAIGN_BYTES_MAX} bytes")
+        order_of(wire.data)
     return intent
 
 
@@ -223,6 +225,8 @@ def _intent_id(value: str | None) -> str | None:
 
 def _recipient(wire: IntentWire) -> str | None:
     if wire.recipient_id is not None:
+        if wire.type == "campaign_execution":
+            raise InvalidInput("recipientId", "does not belong to campaign_execution")
         return check_id("recipientId", wire.recipient_id)
     if wire.type == "message_generation":
         raise InvalidInput("recipientId", "is required for message_generation")
@@ -230,7 +234,7 @@ def _recipient(wire: IntentWire) -> str | None:
 
 
 def _send(wire: IntentWire) -> bool:
-    if wire.send_to_only_fans and wire.type != "message_generation":
+    if wire.send_to_only_fans and wire.type not in SENDING:
         raise InvalidInput("sendToOnlyFans", f"does not belong to {wire.type}")
     return bool(wire.send_to_only_fans)
 

@@ -9,6 +9,8 @@ AUTOMATIC: Final = frozenset(("generic",))
 others none says that it does: so only channels that are a creator's own."""
 SPACING_SECONDS: Final = 45
 """From the end of one message to a recipient to the start of the next."""
+WRITTEN_HOURS: Final = 24
+"""No campaign writes to a fan who was written to so lately."""
 PARTS_MAX: Final = 3
 """Messages of one draft."""
 PART_LENGTH_MAX: Final = 2_000

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
     "api": ("ops.cli.processes:api", "Run the API process."),
     "bench": ("lab.cli.bench:bench", "Measure, and print figures."),
+    "campaigns": ("ops.cli.campaigns:campaigns", "Write to all fans of a segment."),
     "chaos": ("lab.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
     "connections": ("ops.cli.connections:connections", "Look after platforms' webhooks."),
     "context": ("ops.cli.context:context", "Print what is remembered of a fan."),

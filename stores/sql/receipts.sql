@@ -17,7 +17,8 @@ SELECT subject, states, events, quarantined FROM erased_subject WHERE erasure = 
 SELECT (SELECT count(*) FROM subject WHERE subject = ANY ($1::uuid[])) AS subject,
     (SELECT count(*) FROM interaction WHERE subject = ANY ($1::uuid[])) AS interaction,
     (SELECT count(*) FROM quarantine WHERE subject = ANY ($1::uuid[])) AS quarantine,
-    (SELECT count(*) FROM outbox_record WHERE subject = ANY ($1::uuid[])) AS outbox_record;
+    (SELECT count(*) FROM outbox_record WHERE subject = ANY ($1::uuid[])) AS outbox_record,
+    (SELECT count(*) FROM campaign_member WHERE subject = ANY ($1::uuid[])) AS campaign_member;
 
 -- The states that are left in one generation, whose schema is {generation}.
 -- name: states_left

@@ -8,6 +8,13 @@ SELECT event_key, "offset", body FROM (
 ) AS newest
 WHERE "offset" > $2 ORDER BY time DESC, "offset" DESC;
 
+-- Whether a send has ended since; the slot is free $3 seconds after one.
+-- name: sent_since
+SELECT EXISTS (
+    SELECT FROM send_slot
+    WHERE subject = $1 AND free_at > $2::timestamptz + $3::float8 * interval '1 second'
+);
+
 -- The highest offset of the newest messages.
 -- name: newest_of
 SELECT coalesce(max("offset"), -1) FROM (

@@ -12,6 +12,10 @@ pauses     providers that are left alone
 approving  what people decide about drafts
 holds      when the AI is silent, and what is new since a draft was made
 spending   what a fan has paid lately
+campaigns  one campaign as it stands, what it lets its messages do, and its budget
+campaigning   its steps: who its members are, a workflow for each, the end
+steering   what people say about it, and what they see of it
+counting   where its members are
 sending    from approved to sent or unknown, one at a time per recipient
 reading    what people and metrics see
 erasing    what becomes of it all when a fan is erased

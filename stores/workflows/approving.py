@@ -7,6 +7,7 @@ with the decision. Nothing that was approved is lost between the two: the row is
 
 import difflib
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,11 +15,18 @@ from zoneinfo import ZoneInfo
 from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
 from privacy.creators import Sealer
+from privacy.subjects import Subject
 from schemas.errors import DraftStale, FanMemoryError, InvalidInput, WorkflowConflict
 from schemas.intents import IntentType
-from schemas.sending import DAY_MINUTES, PART_LENGTH_MAX, PARTS_MAX, night_ends
+from schemas.sending import (
+    DAY_MINUTES,
+    PART_LENGTH_MAX,
+    PARTS_MAX,
+    WRITTEN_HOURS,
+    night_ends,
+)
 from schemas.workflows import REJECT_REASONS
-from stores.workflows import holds, telling
+from stores.workflows import campaigns, holds, telling
 from stores.workflows.composing import Draft, add_draft, decide
 from stores.workflows.ending import end
 from stores.workflows.rows import Workflow, lock, save
@@ -103,6 +111,8 @@ class Approvals:
         body = open_body(Sealer.of(subject), row.workflow, row.draft, found["body"])
         if not body.messages[row.parts_sent :]:
             raise WorkflowConflict("The draft has nothing to send.")
+        if row.campaign is not None:
+            await self._let_by_campaign(connection, row, subject, now)
         sent = await holds.sent_texts(connection, subject)
         silence = await holds.silence(connection, subject, sent, now)
         if silence is not None:
@@ -112,6 +122,16 @@ class Approvals:
         fresh = await holds.messages(connection, subject, sent, found["memory"])
         if fresh:
             raise DraftStale([one.event_id for one in fresh])
+
+    async def _let_by_campaign(
+        self, connection: Connection, row: Workflow, subject: Subject, now: datetime
+    ) -> None:
+        let = await campaigns.gate(connection, row)
+        if let != "go":
+            is_now = "is paused" if let == "wait" else "has ended"
+            raise WorkflowConflict(f"The campaign {is_now}: nothing of it is sent.")
+        if row.parts_sent == 0 and await holds.was_written_to(connection, subject, now):
+            raise WorkflowConflict(f"The fan was written to in the last {WRITTEN_HOURS} hours.")
 
     async def reject(
         self, creator_id: str | None, draft: Named, user_id: str, reason: str, text: str | None
@@ -186,6 +206,8 @@ class Approvals:
                 return row
             if row.ended or row.state in ("sending", "unknown"):
                 raise WorkflowConflict(f"The workflow is {row.state}: it can't be cancelled.")
+            if row.waits_for == "campaign" and row.campaign is None:
+                raise WorkflowConflict("It is a campaign: stop it, and its messages end with it.")
             await decide(connection, row, "cancel", user_id, None, None)
             return await end(connection, self._vault, row, "cancelled", "cancelled")
 

@@ -13,12 +13,13 @@ from infra.failpoints import fail_point
 from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
+from privacy.subjects import Subject
 from schemas.errors import Fenced, SealBroken
 from schemas.intents import Intent
 from schemas.sending import AUTOMATIC
 from schemas.workflows import TraceEvent
 from stores import suppression
-from stores.workflows import holds, telling
+from stores.workflows import campaigns, holds, telling
 from stores.workflows.ending import end
 from stores.workflows.intake import newer_reply, supersede
 from stores.workflows.rows import Workflow, own, save
@@ -116,10 +117,13 @@ class Composing:
             await connection.execute(_QUERIES.belongs, row.workflow, row.subject, row.intent)
         sent = await holds.sent_texts(connection, subject)
         if row.type == "message_generation":
+            if row.campaign is not None and not await self._lets(connection, row, subject, now):
+                return None
             if await newer_reply(connection, row):
                 await end(connection, self._vault, row, "superseded", "newer_intent")
                 return None
-            row = await supersede(connection, self._vault, row)
+            if row.campaign is None:
+                row = await supersede(connection, self._vault, row)
             silence = await holds.silence(connection, subject, sent, now)
             if silence is not None:
                 await end(connection, self._vault, row, "cancelled", f"silent_{silence.cause}")
@@ -133,6 +137,24 @@ class Composing:
                 return None
         await self._started(connection, row)
         return Begun(intent, subject.id, sent, await paid(connection, subject, now))
+
+    async def _lets(
+        self, connection: Connection, row: Workflow, subject: Subject, now: datetime
+    ) -> bool:
+        """Whether a campaign's message is to be composed now; else it waits, or has ended."""
+        let = await campaigns.gate(connection, row)
+        if let == "wait":
+            await save(connection, row.moved("received", waits_for="campaign"))
+            return False
+        why = "stopped" if let == "stop" else None
+        if why is None and row.send:
+            if await campaigns.is_busy(connection, row):
+                why = "busy"
+            elif await holds.was_written_to(connection, subject, now):
+                why = "written_to"
+        if why is not None:
+            await end(connection, self._vault, row, "cancelled", why)
+        return why is None
 
     async def _started(self, connection: Connection, row: Workflow) -> None:
         if await connection.fetchval(_QUERIES.is_first_call, row.workflow):
@@ -175,15 +197,28 @@ class Composing:
             row = await own(connection, claimed.workflow, claimed.epoch)
             if event is not None:
                 await telling.trace(connection, row, event, reason=reason)
-            if reason == "budget":
-                await telling.trace(connection, row, "budget_exceeded")
             await end(connection, self._vault, row, "failed", reason)
+
+    async def out_of_budget(self, claimed: Workflow) -> None:
+        """A budget does not allow the next call. Raises `Fenced`.
+
+        The campaign of a member's message is paused, and the message waits with it.
+        """
+        async with database_errors(), self._pool.acquire() as connection, connection.transaction():
+            row = await own(connection, claimed.workflow, claimed.epoch)
+            await telling.trace(connection, row, "budget_exceeded")
+            if row.member is None:
+                await end(connection, self._vault, row, "failed", "budget")
+                return
+            await campaigns.pause_for_budget(connection, row)
+            await save(connection, row.moved("received", waits_for="campaign"))
 
     async def hand_over(self, claimed: Workflow, reason: str, body: Body | None = None) -> None:
         """A person has to answer: the AI is silent for this fan, and the workflow has ended."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, claimed.workflow, claimed.epoch)
-            if row.subject is not None:
+            preview = row.campaign is not None and row.member is None
+            if row.subject is not None and not preview:
                 await holds.hold(connection, row.subject, "handoff", None)
             if body is not None:
                 row = await self._add(connection, row, Draft(body, (reason,), None), None)

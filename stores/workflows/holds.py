@@ -18,6 +18,7 @@ from privacy.creators import Sealer
 from privacy.seal import open_if_intact
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
+from schemas.sending import SPACING_SECONDS, WRITTEN_HOURS
 from schemas.times import to_datetime
 from stores.workflows.sealed import open_body
 
@@ -80,6 +81,19 @@ async def returned(
         if to_datetime(entry.time) >= since - timedelta(seconds=2):
             return entry.event_id
     return None
+
+
+async def was_written_to(connection: Connection, subject: Subject, now: datetime) -> bool:
+    """Whether the creator, or anybody in the creator's name, wrote to the fan in the last
+    `WRITTEN_HOURS`, or something was sent that may have come to the fan."""
+    since = now - timedelta(hours=WRITTEN_HOURS)
+    if await connection.fetchval(_QUERIES.sent_since, subject.id, since, SPACING_SECONDS):
+        return True
+    for row in await connection.fetch(_QUERIES.newest_messages, subject.id, -1, LOOK_BACK_MAX):
+        entry = open_if_intact(subject.cipher, subject.id, row["event_key"], row["body"])
+        if entry is not None and entry.sender == "creator" and to_datetime(entry.time) > since:
+            return True
+    return False
 
 
 async def newest(connection: Connection, subject: bytes) -> int:

@@ -21,6 +21,7 @@ from privacy.creators import Sealer, creator_sealer
 from schemas.intents import PRIORITIES, Intent
 from schemas.positions import Position
 from schemas.times import to_datetime
+from stores.workflows import campaigning
 from stores.workflows.ending import end
 from stores.workflows.rows import Workflow, row_of, save, wake
 from stores.workflows.sealed import Vault, seal_intent
@@ -46,6 +47,7 @@ class Intake:
 
     def __init__(self, settings: Settings, vault: Vault) -> None:
         self._vault = vault
+        self._settings = settings
         self._quiet_seconds = settings.reply_quiet_seconds
 
     async def write(self, connection: Connection, intents: Sequence[Intent]) -> int:
@@ -71,6 +73,7 @@ class Intake:
         else:
             sealer = await creator_sealer(connection, self._vault.keyring, intent.creator_id)
         reply = intent.type == "message_generation"
+        campaign = intent.type == "campaign_execution"
         record = await connection.fetchrow(
             _QUERIES.insert_intent,
             id,
@@ -82,13 +85,17 @@ class Intake:
             self._quiet_seconds if reply else 0.0,
             intent.send,
             intent.platform,
-            _time(intent.deadline),
+            # A campaign's workflow outlives its deadline: its report is made then.
+            None if campaign else _time(intent.deadline),
             _time(intent.not_before),
             intent.trace.trace_id if intent.trace is not None else uuid.UUID(bytes=id).hex,
             seal_intent(sealer, id, intent),
         )
         if record is None:
             return False
+        if campaign:
+            deadline = _time(intent.deadline)
+            await campaigning.insert(connection, id, intent, self._settings, deadline)
         if reply and owner is not None:
             await supersede(connection, self._vault, row_of(record))
         return True

@@ -80,10 +80,10 @@ class Reading:
         count: int = 50,
     ) -> tuple[list[WorkflowSummary], str | None]:
         """The newest first, and the cursor of the next page. Raises `InvalidInput`."""
-        before = (None, None) if cursor is None else _cursor(cursor)
+        before = (None, None) if cursor is None else place_in(cursor)
         count = min(count, PAGE_MAX)
         async with database_errors(), self._pool.acquire() as connection:
-            rows = await _fetch(
+            rows = await fetch(
                 connection,
                 _QUERIES.list_workflows,
                 creator_id,
@@ -97,7 +97,7 @@ class Reading:
         if len(rows) <= count:
             return shown, None
         last = found[-1]
-        return shown, _encode_cursor(last["created_at"], last["workflow"])
+        return shown, cursor_of(last["created_at"], last["workflow"])
 
     async def _summary(self, connection: Connection, record: Any) -> WorkflowSummary:
         row = row_of(record)
@@ -110,9 +110,7 @@ class Reading:
             self._pool.acquire() as connection,
             connection.transaction(),  # in which the first statement sets the creator
         ):
-            found = await _fetch(
-                connection, _QUERIES.one_workflow, creator_id, workflow, creator_id
-            )
+            found = await fetch(connection, _QUERIES.one_workflow, creator_id, workflow, creator_id)
             if not found:
                 raise WorkflowNotFound
             row = row_of(found[0])
@@ -145,11 +143,11 @@ class Reading:
     async def counts(self, creator_id: str | None) -> dict[str, int]:
         """How many workflows there are in each state."""
         async with database_errors():
-            rows = await _fetch(self._pool, _QUERIES.count_states, creator_id, creator_id)
+            rows = await fetch(self._pool, _QUERIES.count_states, creator_id, creator_id)
         return {row["state"]: row["workflows"] for row in rows}
 
 
-async def _fetch(
+async def fetch(
     connection: Executor, statement: str, creator_id: str | None, *arguments: Any
 ) -> list[Record]:
     """Of an operator, who names no creator, not walled."""
@@ -218,12 +216,14 @@ def _rendered(time: datetime | None) -> str | None:
     return None if time is None else render_time(from_datetime(time))
 
 
-def _encode_cursor(created_at: datetime, workflow: bytes) -> str:
+def cursor_of(created_at: datetime, workflow: bytes) -> str:
+    """Of the page behind this row."""
     text = f"{created_at.isoformat()} {workflow.hex()}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _cursor(text: str) -> tuple[datetime, bytes]:
+def place_in(text: str) -> tuple[datetime, bytes]:
+    """What `cursor_of` wrote. Raises `InvalidInput`."""
     try:
         plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         time, _, id = plain.partition(" ")

@@ -76,6 +76,10 @@ class Workflow:
     created_at: datetime
     started_at: datetime | None
     changed_at: datetime
+    campaign: bytes | None = None
+    """Whose message it is."""
+    member: int | None = None
+    """Of the campaign, from 1 on; None: it belongs to none, or to its preview."""
 
     @property
     def ended(self) -> bool:

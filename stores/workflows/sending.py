@@ -32,7 +32,7 @@ from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
 from stores import outbox, suppression
 from stores.outbox import Outgoing
-from stores.workflows import holds, telling
+from stores.workflows import campaigns, holds, telling
 from stores.workflows.composing import decide
 from stores.workflows.ending import end
 from stores.workflows.queue import SEND_LEASE_SECONDS
@@ -114,12 +114,28 @@ class Sending:
         if await suppression.among(connection, self._vault.keyring, [who]):
             await self._end(connection, row, "cancelled", "suppressed")
             return None
+        if row.campaign is not None:
+            let = await campaigns.gate(connection, row)
+            if let == "wait":
+                await save(connection, row.moved("approved", waits_for="campaign"))
+                return None
+            if let == "stop":
+                await self._end(connection, row, "cancelled", "stopped")
+                return None
         if await self._has_to_wait(connection, row, now):
             return None
         sealer = Sealer.of(subject)
         body = open_body(sealer, row.workflow, row.approved, found["body"])
         sent = await holds.sent_texts(connection, subject)
-        why = "silent" if await holds.silence(connection, subject, sent, now) else None
+        silence = await holds.silence(connection, subject, sent, now)
+        if row.campaign is not None and row.parts_sent == 0:
+            skip = None if silence is None else f"silent_{silence.cause}"
+            if skip is None and await holds.was_written_to(connection, subject, now):
+                skip = "written_to"
+            if skip is not None:
+                await self._end(connection, row, "cancelled", skip)
+                return None
+        why = "silent" if silence is not None else None
         if await holds.messages(connection, subject, sent, found["memory"]):
             why = "stale"
         if why is not None:

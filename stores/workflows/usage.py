@@ -20,7 +20,7 @@ from schemas.errors import BudgetExceeded
 from schemas.usage import Usage
 from schemas.workflows import TraceEvent
 from stores import wall
-from stores.workflows import telling
+from stores.workflows import campaigns, telling
 from stores.workflows.rows import Workflow, lock, own
 
 _QUERIES: Final = load_queries(Path(__file__).parents[1] / "sql" / "workflow_usage.sql")
@@ -97,6 +97,8 @@ class Accounts:
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, workflow.workflow, workflow.epoch)
             await self._raise_budgets(connection, row, call)
+            if await campaigns.reserve(connection, row, call.money, call.tokens):
+                await telling.trace(connection, row, "budget_warning", scope="campaign")
             number: int = await connection.fetchval(
                 _QUERIES.add_call,
                 row.workflow,
@@ -139,7 +141,7 @@ class Accounts:
         """Write what a call took; False when that was written before."""
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await lock(connection, workflow, None)
-            settled = await _settle(connection, workflow, number, spent)
+            settled = await _settle(connection, row, number, spent)
             if settled:
                 await telling.trace(
                     connection,
@@ -193,16 +195,16 @@ async def settle_lost_of(connection: Connection, workflow: Workflow) -> int:
         spent = Spent(
             usage, row["reserved"], row["model"], "lost", row["ms"], row["price_version"], True
         )
-        if await _settle(connection, workflow.workflow, row["call"], spent):
+        if await _settle(connection, workflow, row["call"], spent):
             await telling.trace(connection, workflow, "cost_tracking_failed", attempt=row["call"])
     return len(rows)
 
 
-async def _settle(connection: Connection, workflow: bytes, number: int, spent: Spent) -> bool:
+async def _settle(connection: Connection, workflow: Workflow, number: int, spent: Spent) -> bool:
     usage = spent.usage
     row = await connection.fetchrow(
         _QUERIES.settle_call,
-        workflow,
+        workflow.workflow,
         number,
         "unknown" if spent.unknown else "settled",
         spent.outcome,
@@ -222,14 +224,15 @@ async def _settle(connection: Connection, workflow: bytes, number: int, spent: S
     scopes = ["user", "user", "creator", "creator"]
     ids: Sequence[str] = (row["user_id"], row["user_id"], row["creator_id"], row["creator_id"])
     await connection.execute(_QUERIES.lock_budgets_of, scopes, ids, row["began_at"])
+    more = spent.cost - row["reserved"], usage.total - row["reserved_tokens"]
     await connection.execute(
         _QUERIES.correct_budgets,
         scopes,
         ids,
         row["began_at"],
-        spent.cost - row["reserved"],
-        usage.total - row["reserved_tokens"],
+        *more,
     )
+    await campaigns.correct(connection, workflow, *more)
     await telling.usage(connection, row)
     return True
 

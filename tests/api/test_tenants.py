@@ -103,6 +103,14 @@ async def fill(api: Client, settings: Settings) -> None:
         THEIRS,
         SECRET,
     )
+    KNOWN["campaign"] = KNOWN["workflow"]
+    await owner.execute(
+        "INSERT INTO campaign (campaign, creator_id, user_id, state, reason, send, per_minute)"
+        " VALUES ($1, $2, $3, 'running', $3, true, 1)",
+        bytes.fromhex(KNOWN["campaign"]),
+        THEIRS,
+        SECRET,
+    )
     await owner.close()
     # In the cache, too.
     params = {"creatorId": THEIRS, "fanId": FAN}
@@ -137,6 +145,8 @@ BODIES: dict[str, Any] = {
     "resolveWorkflow": {"sent": True},
     "holdFan": {"fanId": FAN, "hold": True},
     "haltSends": {"halt": True},
+    "previewCampaign": {"segment": {}, "instruction": "x"},
+    "resumeCampaign": {},
     "putRetention": {"silentDays": 1},
     "putConnection": {"platform": "stripe", "secret": "x"},
 }
@@ -218,7 +228,15 @@ def values(body: Any) -> list[Any]:
 
 async def everything_of_theirs(settings: Settings) -> dict[str, Any]:
     owner = await connect(url_of(settings, "owner"))
-    tables = ("subject", "platform_connection", "retention", "workflow", "usage", "halt")
+    tables = (
+        "subject",
+        "platform_connection",
+        "retention",
+        "workflow",
+        "usage",
+        "halt",
+        "campaign",
+    )
     found = {
         table: await owner.fetch(f"SELECT * FROM {table} WHERE creator_id = $1", THEIRS)
         for table in tables

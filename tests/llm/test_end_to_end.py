@@ -94,10 +94,15 @@ async def until(question: Callable[[], Any], wanted: Any, seconds: float = 30.0)
 async def values(pipeline: Pipeline, topic: str, fan: str) -> list[dict[str, Any]]:
     """What a topic tells of a fan's workflow."""
     id = workflow_id("creator", f"to-{fan}").hex()
-    records = [json.loads(record.value) for record in await pipeline.records(topic)]
+    records = await values_of(pipeline, topic)
     return [
         one for one in records if id in (one.get("workflowId"), *one.get("metadata", {}).values())
     ]
+
+
+async def values_of(pipeline: Pipeline, topic: str) -> list[dict[str, Any]]:
+    """All that a topic tells."""
+    return [json.loads(record.value) for record in await pipeline.records(topic)]
 
 
 async def ask(api: Client, method: str, path: str, **more: Any) -> Any:
@@ -177,9 +182,9 @@ async def test_plans_and_judgements_are_results_that_nobody_has_to_approve(
             assert field in shown["drafts"][0]["result"]
         for changed in ({"userId": "other"}, {"creatorId": "other"}):
             assert (await ask(api, "POST", "", json=plan | changed)).status == 403
-        assert (
-            await ask(api, "POST", "", json=plan | {"type": "campaign_execution"})
-        ).status == 400
+        campaign = await ask(api, "POST", "", json=plan | {"type": "campaign_execution"})
+        assert campaign.status == 400
+        assert "data.segment" in json.dumps(campaign.body)
 
 
 async def test_bad_intents_are_dead_letters_with_field_and_reason(pipeline: Pipeline) -> None:
@@ -198,7 +203,7 @@ async def test_bad_intents_are_dead_letters_with_field_and_reason(pipeline: Pipe
         found = [json.loads(record.value) for record in records]
         return sorted((one["field"], one["key"].partition(":")[0]) for one in found)
 
-    refused = [("$", "day"), ("priority", "day"), ("priority", "subject"), ("type", "day")]
+    refused = [("$", "day"), ("priority", "day"), ("priority", "subject"), ("recipientId", "day")]
     await until(letters, refused)
 
 

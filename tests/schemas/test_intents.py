@@ -1,15 +1,16 @@
 """What counts as a ProductionWorkflowIntent, and with which field the rest is refused."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.campaigns import CampaignBudget, CampaignOrder, message_data, order_of
 from schemas.errors import InvalidInput
 from schemas.intents import (
-    NOT_CARRIED_OUT,
     VALUE_BYTES_MAX,
     Trace,
     decode_intent,
@@ -17,6 +18,7 @@ from schemas.intents import (
     parse_intent,
 )
 from schemas.metadata import BYTES_MAX
+from schemas.segments import Segment
 from schemas.times import DAY_MS, HOUR_MS, render_time
 from tests.schemas.refused import NOON, SENTINEL
 
@@ -46,7 +48,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a list": (b"[]", "$"),
     "malformed UTF-8": (b'{"type":"\xff"}', "$"),
     "an unknown type": (encoded(type=SENTINEL), "type"),
-    "a campaign": (encoded(type="campaign_execution"), "type"),
     "an unknown priority": (encoded(priority=SENTINEL), "priority"),
     "an unknown provider": (encoded(forceProvider=SENTINEL), "forceProvider"),
     "no user": (
@@ -99,10 +100,62 @@ def test_what_is_refused_is_refused_with_its_field(case: str) -> None:
     assert SENTINEL not in str(refusal.value)
 
 
-def test_a_campaign_is_refused_with_a_reason_that_says_what_to_do() -> None:
-    with pytest.raises(InvalidInput, match="one message_generation per fan") as refusal:
-        parse_intent(encoded(type="campaign_execution"), NOON)
-    assert refusal.value.reason == NOT_CARRIED_OUT
+CAMPAIGN = {"segment": {"level": "high"}, "instruction": "Say hello."}
+
+
+def campaign(**data: Any) -> bytes:
+    return encoded(type="campaign_execution", recipientId=None, data=CAMPAIGN | data)
+
+
+def test_a_campaign_says_whom_it_is_for_and_waits_behind_what_fans_ask() -> None:
+    found = parse_intent(campaign(), NOON)
+    assert (found.priority, found.recipient_id) == ("low", None)
+    order = order_of(json.loads(found.data))
+    assert order == CampaignOrder(Segment(level="high"), "Say hello.")
+    more = {"name": "Hello", "perMinute": 5, "budget": {"money": "1.50", "tokens": 9}}
+    data = CAMPAIGN | more | {"preview": True, "offers": [], "tone": "dry"}
+    order = order_of(data)
+    assert order.budget == CampaignBudget(Decimal("1.50"), 9)
+    assert (order.name, order.per_minute, order.preview) == ("Hello", 5, True)
+    assert message_data(data) == {"instruction": "Say hello.", "offers": [], "tone": "dry"}
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"segment": None}, "data.segment"),
+        ({"segment": "everybody"}, "data.segment"),
+        ({"segment": {"levle": "high"}}, "data.segment"),
+        ({"segment": {"level": "huge"}}, "data.segment"),
+        ({"segment": {"minScore": 2}}, "data.segment"),
+        ({"segment": {"minScore": 0.9, "maxScore": 0.1}}, "data.segment.minScore"),
+        ({"segment": {"pattern": "none"}}, "data.segment.pattern"),
+        ({"instruction": None}, "data.instruction"),
+        ({"instruction": " \u200b"}, "data.instruction"),
+        ({"instruction": "x" * 4_001}, "data.instruction"),
+        ({"name": "x\ny"}, "data.name"),
+        ({"perMinute": 0}, "data.perMinute"),
+        ({"perMinute": 1.5}, "data.perMinute"),
+        ({"budget": {"money": -1}}, "data.budget.money"),
+        ({"budget": {"money": "NaN"}}, "data.budget.money"),
+        ({"budget": {"dollars": 1}}, "data.budget"),
+        ({"budget": 5}, "data.budget"),
+        ({"preview": "yes"}, "data.preview"),
+        ({"limits": ["x" * 2_000] * 5}, "data"),
+    ],
+)
+def test_a_campaign_that_can_not_be_is_refused_with_its_field(
+    data: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        parse_intent(campaign(**data), NOON)
+    assert refusal.value.field == field
+
+
+def test_a_campaign_has_no_recipient() -> None:
+    with pytest.raises(InvalidInput, match="does not belong") as refusal:
+        parse_intent(encoded(type="campaign_execution", data=CAMPAIGN), NOON)
+    assert refusal.value.field == "recipientId"
 
 
 def test_the_least_intent_has_defaults_for_the_rest() -> None:

@@ -49,6 +49,7 @@ async def test_a_receipt_counts_what_was_erased_and_what_a_look_finds(
             "interaction": (6, 0),
             "quarantine": (0, 0),
             "outbox_record": (None, 0),
+            "campaign_member": (None, 0),
             "c:": (None, None),
         }
         until = {one.name: one.until for one in receipt.remains}

@@ -32,6 +32,7 @@ CREATORS = ("ours", "theirs")
 WALLED = (
     *("subject", "interaction", "quarantine", "g1.fan_state", "platform_connection"),
     *("creator_key", "retention", "history_retention", "workflow", "draft", "decision", "usage"),
+    "campaign",
 )
 
 
@@ -53,6 +54,11 @@ async def settings(store_settings: Settings) -> Settings:
             " INSERT INTO usage (workflow, call, provider, model, type, creator_id, user_id,"
             " trace_id, state, reserved, reserved_tokens, price_version)"
             " SELECT workflow, 1, 'p', 'm', 'reply', $1, 'u', 't', 'reserved', 1, 1, 'v' FROM made",
+            creator,
+        )
+        await owner.execute(
+            "INSERT INTO campaign (campaign, creator_id, user_id, state, send, per_minute)"
+            " VALUES (gen_random_uuid(), $1, 'u', 'running', true, 1)",
             creator,
         )
         await owner.execute(

@@ -53,6 +53,71 @@ class BulkRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     creator_id: str
 
 
+class CampaignBudget(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What all calls of a campaign may take together; null: no limit of its own."""
+
+    money: str | None = None
+    tokens: int | None = None
+
+
+class CampaignCounts(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Where the members are: each of them is counted in exactly one place."""
+
+    members: int
+    waiting: int
+    composing: int
+    drafted: int
+    approved: int
+    sent: int
+    written: int
+    unknown: int
+    failed: int
+    skipped: dict[str, int]
+
+
+class CampaignDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Everything that is kept of a campaign; its messages are workflows of their own."""
+
+    campaign: CampaignSummary
+    data: dict[str, Any] | None
+    estimate: int | None
+    cost: CostRange | None
+    previews: list[PreviewedDraft]
+
+
+class CampaignPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Campaigns, the newest first."""
+
+    campaigns: list[CampaignSummary]
+    next_cursor: str | None
+
+
+class CampaignSpent(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What the calls of a campaign took, or have reserved."""
+
+    money: str
+    tokens: int
+
+
+class CampaignSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """How a campaign stands: no text of anybody's but its name."""
+
+    workflow_id: str
+    name: str | None
+    state: str
+    reason: str | None
+    user_id: str
+    send: bool
+    per_minute: int
+    counts: CampaignCounts
+    budget: CampaignBudget
+    spent: CampaignSpent
+    deadline: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
 class Changed(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One field."""
 
@@ -162,6 +227,13 @@ class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
     tokens: int
     cost: str
     unknown: int
+
+
+class CostRange(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What all messages together will cost, in US dollars: decimal numbers."""
+
+    least: str
+    most: str
 
 
 class CostReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -503,6 +575,32 @@ class PersonalityProfile(Struct, frozen=True, kw_only=True, omit_defaults=True, 
     interaction_count: int
 
 
+class PreviewCampaign(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A campaign that waits for `start` when its preview is there."""
+
+    segment: Segment
+    instruction: str
+    name: str | None = None
+    per_minute: int | None = None
+    budget: CampaignBudget | None = None
+    send_to_only_fans: bool | None = None
+    platforms: list[str] | None = None
+    deadline: datetime | None = None
+    not_before: datetime | None = None
+    intent_id: str | None = None
+    more: dict[str, Any] | None = None
+
+
+class PreviewedDraft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One draft of a preview. It is never sent."""
+
+    workflow_id: str
+    recipient_id: str | None
+    state: str
+    reason: str | None
+    draft: DraftVersion | None
+
+
 class ProductionWorkflowIntent(
     Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
 ):
@@ -600,11 +698,32 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     accepted: int
 
 
+class ResumeCampaign(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """It goes on."""
+
+    budget: CampaignBudget | None = None
+
+
 class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """A creator's rule; null: everything is kept until somebody erases or forgets it."""
 
     silent_days: int | None
     history_days: int | None = None
+
+
+class Segment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The conditions; None: there is none. Raises `InvalidInput` with the field and the fix."""
+
+    sentiment: Literal["negative", "neutral", "positive"] | None = None
+    level: Literal["high", "low", "medium"] | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    topic: str | None = None
+    pattern: str | None = None
+    min_revenue: float | None = None
+    max_revenue: float | None = None
+    active_since: datetime | None = None
+    silent_since: datetime | None = None
 
 
 class SentimentAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -711,6 +830,9 @@ class Written(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     position: str
 
 
+DataOfCampaignDetails = Enveloped[CampaignDetails]
+DataOfCampaignPage = Enveloped[CampaignPage]
+DataOfCampaignSummary = Enveloped[CampaignSummary]
 DataOfChanges = Enveloped[Changes]
 DataOfCircuits = Enveloped[Circuits]
 DataOfConnection = Enveloped[Connection]
