@@ -13,6 +13,7 @@ journal        what ingest writes, sealed; `text_features` is what it read in a 
 published_event  the same as its JSON Schema is published, in `published/`
 rendered       an event again, out of the journal
 context        the documents that readers get; `bulk` asks for those of several fans
+campaigns      whom a campaign is for, and where its members are
 segments       which of a creator's fans are meant; the summary of each
 answers        what HTTP answers hold around them
 updates        what is told on `memory-updates`

@@ -28,7 +28,7 @@ from stores.workflows.intake import workflow_id
 from tests.api.client import Client, running_api
 from tests.pipeline import Pipeline, fresh_pipeline, message
 
-FAST = {"reply_quiet_seconds": 0.1}
+FAST = {"reply_quiet_seconds": 0.1, "campaign_per_minute": 600}
 USER = "user_1"
 
 
@@ -281,3 +281,125 @@ async def settled(pipeline: Pipeline, made: Agent, fan: str) -> str:
                 await approvals.approve("creator", Named(id, rows[0]["draft"]), USER)
             if state in ("sent", "completed", "unknown", "failed"):
                 return state
+
+
+FANS = tuple(f"member-{number}" for number in range(7))
+CAMPAIGNER = "campaigner"
+
+
+async def run(api: Client, method: str, path: str, **more: Any) -> Any:
+    """As the campaigns' creator."""
+    headers = {"Authorization": f"Bearer {api.token(CAMPAIGNER)}"}
+    return await api.ask(method, f"/api/workflows{path}", headers=headers, **more)
+
+
+async def campaign(api: Client, id: str) -> dict[str, Any]:
+    answer = await run(api, "GET", f"/campaigns/{id}")
+    found: dict[str, Any] = answer.body["data"] if answer.status == 200 else {}
+    return found
+
+
+def adds_up(counts: dict[str, Any]) -> bool:
+    places = {name: one for name, one in counts.items() if name not in ("members", "skipped")}
+    return bool(sum(places.values()) + sum(counts["skipped"].values()) == counts["members"])
+
+
+async def test_a_campaign_is_previewed_started_approved_sent_and_reported(
+    pipeline: Pipeline, agent: Agent
+) -> None:
+    order = {
+        "segment": {"level": "low", "topic": "photography"},
+        "instruction": "Ask how the week was.",
+        "name": "Hello again",
+        "sendToOnlyFans": True,
+        "more": {"limits": ["no video calls"]},
+    }
+    async with running_api(pipeline.settings) as api:
+        misspelt = order | {"segment": {"levle": "low"}}
+        assert (await run(api, "POST", "/campaigns/preview", json=misspelt)).status == 400
+        fans = [message(fan, 1, creatorId=CAMPAIGNER) for fan in FANS]
+        await pipeline.publish(*fans)
+        await pipeline.caught_up()
+        order["segment"] = {"level": "low"}
+        asked = await run(api, "POST", "/campaigns/preview", json=order)
+        assert asked.status == 202
+        id = asked.body["workflowId"]
+
+        async def state() -> str:
+            found = await campaign(api, id)
+            if not found:
+                return ""
+            assert adds_up(found["campaign"]["counts"])
+            return str(found["campaign"]["state"])
+
+        await until(state, "ready")
+        found = await campaign(api, id)
+        drafts = [one["draft"]["messages"] for one in found["previews"]]
+        assert (found["estimate"], len(drafts), all(drafts)) == (len(FANS), 5, True)
+        assert {one["draft"]["provider"] for one in found["previews"]} == {"template"}
+        assert found["cost"] == {"least": "0", "most": "0"}  # a template's
+        assert found["campaign"]["name"] == "Hello again"
+        started = await run(api, "POST", f"/campaigns/{id}/start")
+        assert started.status == 200, started.body
+
+        async def drafted() -> list[dict[str, Any]]:
+            page = await run(api, "GET", "?state=awaiting_approval")
+            found: list[dict[str, Any]] = page.body["data"]["workflows"]
+            return found
+
+        async with asyncio.timeout(30):
+            while len(await drafted()) < len(FANS):
+                await asyncio.sleep(0.1)
+        assert {one["recipientId"] for one in await drafted()} == {*FANS}
+        first, *others = await drafted()
+        rejected = {"version": 1, "reason": "not_needed"}
+        await run(api, "POST", f"/{first['workflowId']}/reject", json=rejected)
+        named = [{"workflowId": one["workflowId"], "version": 1} for one in others]
+        approved = await run(api, "POST", "/approve", json={"drafts": named})
+        assert {one["state"] for one in approved.body["data"]} == {"approved"}
+        await until(state, "ended", 40)
+        counts = (await campaign(api, id))["campaign"]["counts"]
+        assert (counts["sent"], counts["skipped"]) == (len(FANS) - 1, {"rejected": 1})
+
+        async def results() -> list[dict[str, Any]]:
+            return [
+                one for one in await values_of(pipeline, INTENT_RESULTS.name)
+                if one["workflowId"] == id
+            ]  # fmt: skip
+
+        async def reported() -> int:
+            return len(await results())
+
+        await until(reported, 1)
+        (result,) = await results()
+        assert (result["state"], result["type"]) == ("completed", "campaign_execution")
+        report = result["fullResult"]
+        found = {name: report[name] for name in ("members", "sent", "failed", "skipped")}
+        assert found == {"members": 7, "sent": 6, "failed": 0, "skipped": 1}
+        assert (report["madeBy"], result["metadata"]["success"]) == ("template", True)
+        listed = (await run(api, "GET", "/campaigns")).body["data"]["campaigns"]
+        assert [one["workflowId"] for one in listed] == [id]
+        for word in ("start", "pause"):
+            assert (await run(api, "POST", f"/campaigns/{id}/{word}")).status == 409
+        assert (await run(api, "POST", f"/campaigns/{id}/resume", json={})).status == 409
+
+        # Everybody was written to a moment ago: another campaign leaves them alone.
+        await pipeline.caught_up()
+        intent = {
+            "type": "campaign_execution",
+            "userId": USER,
+            "creatorId": CAMPAIGNER,
+            "sendToOnlyFans": True,
+            "data": {"segment": {}, "instruction": "Once more."},
+        }
+        again = (await run(api, "POST", "", json=intent)).body["workflowId"]
+
+        async def skipped() -> dict[str, int]:
+            found = await campaign(api, again)
+            counts: dict[str, Any] = found["campaign"]["counts"] if found else {"skipped": {}}
+            return dict(counts["skipped"])
+
+        await until(skipped, {"written_to": len(FANS) - 1})
+        stopped = await run(api, "POST", f"/campaigns/{again}/stop")
+        assert stopped.body["data"]["state"] == "stopping"
+        await until(skipped, {"stopped": 1, "written_to": len(FANS) - 1})
