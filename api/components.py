@@ -131,7 +131,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
     past.start()
     publisher.start()
     origins.start()
-    suppressed.start()
+    await suppressed.start()
     await revoked.start()
     return Components(
         settings,

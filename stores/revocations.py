@@ -9,11 +9,8 @@ is away it goes by what it knew. One that starts meanwhile knows of no revocatio
 there: memories that are cached are served on then, and so are tokens.
 """
 
-import asyncio
 import hashlib
-import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -21,15 +18,13 @@ from typing import Final, Literal, NamedTuple
 from infra.postgres import Executor, Pool, database_errors
 from infra.settings import JWT_SECONDS_MAX
 from infra.sql import load_queries
-from schemas.errors import DatabaseUnavailable, Misconfigured
+from schemas.errors import Misconfigured
+from stores.watched_copy import WatchedCopy
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "revocations.sql")
 KEPT_MAX: Final = 10_000
-LOOK_SECONDS: Final = 1.0
 
 What = Literal["token", "user"]
-
-log = logging.getLogger(__name__)
 
 
 class Issued(NamedTuple):
@@ -61,15 +56,15 @@ def _hash(what: What, id: str) -> bytes:
     return hashlib.sha256(f"{what}\0{id}".encode()).digest()
 
 
-class Revoked:
-    """An API process's copy of the list. Belongs to one event loop; `start` it and `close` it."""
+class Revoked(WatchedCopy):
+    """An API process's copy of the list."""
 
     def __init__(self, pool: Pool) -> None:
+        super().__init__()
         self._pool = pool
         self._revision = 0
         self._tokens: frozenset[bytes] = frozenset()
         self._users: dict[bytes, datetime] = {}
-        self._task: asyncio.Task[None] | None = None
         self.told: list[Callable[[], None]] = []
         """Called when the list has changed."""
 
@@ -81,21 +76,7 @@ class Revoked:
         until = self._users.get(_hash("user", issued.user_id))
         return until is not None and issued.at <= until.timestamp()
 
-    async def start(self) -> None:
-        """Before anybody is let in, if Postgres answers soon."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._look_again()
-        self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
     async def look(self) -> None:
-        """Read the list again if it has changed; raises `DatabaseUnavailable`."""
         async with database_errors():
             revision: int = await self._pool.fetchval(_QUERIES.revision)
             if revision == self._revision:
@@ -106,16 +87,3 @@ class Revoked:
         self._revision = revision
         for tell in self.told:
             tell()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._look_again()
-
-    async def _look_again(self) -> None:
-        try:
-            await self.look()
-        except DatabaseUnavailable:
-            pass  # what is known stays
-        except Exception:  # the boundary: whatever it is, the next look may succeed
-            log.exception("the revocations can't be read")

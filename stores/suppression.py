@@ -1,13 +1,10 @@
 """Suppression: fans who asked that nothing more be remembered of them.
 
 Ingest asks for each unit of work, and drops their events without a copy. The API refuses them from
-a copy of the list, which is at most `LOOK_SECONDS` old: what slips through, ingest drops.
+a copy of the list, which is at most a second old: what slips through, ingest drops.
 """
 
-import asyncio
-import logging
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,15 +13,13 @@ from infra.postgres import Connection, Executor, Pool, database_errors
 from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.suppression import new_suppression_key, open_suppression_key, suppression_hash
-from schemas.errors import DatabaseUnavailable, SealBroken
+from schemas.errors import DatabaseUnavailable
 from schemas.relationship import Relationship
+from stores.watched_copy import WatchedCopy
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "suppression.sql")
-LOOK_SECONDS: Final = 1.0
 KEPT_MAX: Final = 100_000
 """Suppressions that an API process knows, the newest: about 10 MB."""
-
-log = logging.getLogger(__name__)
 
 
 async def put(pool: Pool, keyring: Keyring, who: Relationship) -> datetime:
@@ -91,31 +86,21 @@ async def _key(executor: Executor, keyring: Keyring) -> bytes | None:
     return None if row is None else open_suppression_key(keyring, row["kek"], row["sealed"])
 
 
-class Suppressed:
-    """An API process's copy of the list. Belongs to one event loop; `start` it and `close` it."""
+class Suppressed(WatchedCopy):
+    """An API process's copy of the list."""
 
     def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        super().__init__()
         self._pool = pool
         self._keyring = keyring
         self._key: bytes | None = None
         self._revision = -1
         self._hashes: frozenset[bytes] = frozenset()
-        self._task: asyncio.Task[None] | None = None
 
     def __contains__(self, who: Relationship) -> bool:
         return bool(self._hashes) and suppression_hash(self._key or b"", who) in self._hashes
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
     async def look(self) -> None:
-        """Read the list again if it has changed; raises `DatabaseUnavailable`."""
         async with database_errors():
             row = await self._pool.fetchrow(_QUERIES.key)
             if row is None:
@@ -125,13 +110,3 @@ class Suppressed:
                 found = await self._pool.fetch(_QUERIES.newest, KEPT_MAX)
                 self._key, self._revision = key, row["revision"]
                 self._hashes = frozenset(one["hash"] for one in found)
-
-    async def _watch(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except DatabaseUnavailable:
-                pass  # what is known stays; ingest asks for itself
-            except SealBroken:
-                log.exception("the suppressions can't be opened")
-            await asyncio.sleep(LOOK_SECONDS)
