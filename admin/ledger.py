@@ -16,7 +16,6 @@ that. Whoever restores a database asks `fanmemory restore-check`, with Kafka the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -26,6 +25,7 @@ from infra.settings import Settings
 from privacy.keys import Keyring
 from schemas.erased import EVENTS, Erased, decode_erased
 from schemas.errors import InvalidInput
+from schemas.random_ids import id_bytes, id_text
 from schemas.topics import ERASURES
 from stores import erasure
 from stores.erasure import Names
@@ -72,21 +72,19 @@ async def behind(settings: Settings, connection: Connection, *, whole: bool = Fa
                 for raw in raws:
                     try:
                         found = decode_erased(raw.value)
-                        subject = UUID(found.subject).bytes
+                        subject = id_bytes(found.subject)
                     except (InvalidInput, ValueError):
                         continue  # nothing of ours
                     if found.kind == EVENTS:
                         moved.setdefault(found.subject, []).append(found)
                     else:
                         erased.add(subject)
-    asked = sorted({*erased, *(UUID(subject).bytes for subject in moved)})
+    asked = sorted({*erased, *(id_bytes(subject) for subject in moved)})
     subjects: list[bytes] = []
     async with database_errors():
         for start in range(0, len(asked), ASKED_MAX):
             subjects += await erasure.existing(connection, asked[start : start + ASKED_MAX])
-    forgetting = [
-        one for id in subjects if id not in erased for one in _since(str(UUID(bytes=id)), moved)
-    ]
+    forgetting = [one for id in subjects if id not in erased for one in _since(id_text(id), moved)]
     return Behind(read, [one for one in subjects if one in erased], forgetting, nexts)
 
 

@@ -28,7 +28,7 @@ origins       knows whose event a position is
 webhooks      POST what a platform delivers, checked as it signs it
 contract      the table and its types as OpenAPI (`openapi`), and as a `page`
 erasures      DELETE clear, and how far an erasure has got
-forgettings   DELETE messages, and how far a forgetting has got
+forgettings   DELETE messages, and how far a forgetting has got; `own_requests` is for both
 campaigns     /api/workflows/campaigns: previews, counts, the brake
 workflows     /api/workflows: intents, drafts, decisions, holds, costs
 connections   GET, PUT and DELETE a creator's connections to platforms

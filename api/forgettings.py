@@ -1,24 +1,22 @@
 """DELETE /api/of-memory/messages/{eventId}, and GET /api/of-memory/forgettings/{id}."""
 
 import asyncio
-import uuid
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
 from api.components import Components, components_of
 from api.envelopes import data, success
 from api.erasures import WAIT_SECONDS, WAIT_SHARE
+from api.own_requests import asked, going_on, own, time_if_any, time_of
 from api.parameters import query_of, relationship_of
 from schemas.answers import Forgetting
 from schemas.errors import ForgettingNotFound, MessageNotFound
+from schemas.random_ids import id_text
 from schemas.relationship import Relationship, check_event_id
-from schemas.times import from_datetime, render_time
-from stores.erasing import id_text
 from stores.erasure import Status
-from stores.wall import require, sees
+from stores.wall import require
 
 KNOW_SECONDS: Final = 1.0
 """A message that is not known may be on its way for so long, before that is looked at."""
@@ -47,19 +45,11 @@ async def forget_message(request: Request) -> Response:
 
 async def get_forgetting(request: Request) -> Response:
     """How far a forgetting has got, and what it waits for."""
-    found = await components_of(request).forgetter.status(asked_forgetting(request))
-    creator = "" if found is None else found.creator_id
-    if found is None or not principal_of(request).speaks_for(creator) or not sees(creator):
+    id = asked(request, "forgetting", ForgettingNotFound)
+    found = await components_of(request).forgetter.status(id)
+    if found is None or not own(request, found.creator_id):
         raise ForgettingNotFound
     return data(request.scope, described(found))
-
-
-def asked_forgetting(request: Request) -> bytes:
-    """Which forgetting the path names; raises `ForgettingNotFound` for what is no id."""
-    try:
-        return uuid.UUID(request.path_params["forgetting"]).bytes
-    except ValueError:
-        raise ForgettingNotFound from None
 
 
 async def _require(components: Components, who: Relationship, event_id: str, until: float) -> None:
@@ -81,18 +71,16 @@ def answer(request: Request, found: Status) -> Response:
     id = id_text(found.erasure)
     if found.completed_at is not None:
         return success(request.scope, message=FORGOTTEN, forgettingId=id)
-    response = data(request.scope, described(found))
-    response.status_code = 202
-    response.headers["location"] = f"/api/of-memory/forgettings/{id}"
-    return response
+    return going_on(request, described(found), f"/api/of-memory/forgettings/{id}")
 
 
 def described(found: Status) -> Forgetting:
     """A forgetting as it is told."""
-    moments = (found.requested_at, found.ordered_at, found.completed_at)
-    requested, ordered, completed = (
-        None if moment is None else render_time(from_datetime(moment)) for moment in moments
-    )
     return Forgetting(
-        id_text(found.erasure), requested or "", ordered, completed, found.events, found.waits_for
+        id_text(found.erasure),
+        time_of(found.requested_at),
+        time_if_any(found.ordered_at),
+        time_if_any(found.completed_at),
+        found.events,
+        found.waits_for,
     )

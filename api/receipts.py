@@ -3,21 +3,18 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import principal_of
 from api.components import components_of
 from api.envelopes import plain
-from api.erasures import asked_erasure
-from api.forgettings import asked_forgetting
+from api.own_requests import asked, own
 from infra.clock import now_ms
 from privacy.receipts import Signer
 from schemas.errors import ErasureNotFound, ForgettingNotFound
 from stores import receipts
-from stores.wall import sees
 
 
 async def get_receipt(request: Request) -> Response:
     """The signed receipt of a completed erasure. 404 until it is complete."""
-    response = await _signed(request, asked_erasure(request), "erase")
+    response = await _signed(request, asked(request, "erasure", ErasureNotFound), "erase")
     if response is None:
         raise ErasureNotFound
     return response
@@ -25,7 +22,7 @@ async def get_receipt(request: Request) -> Response:
 
 async def get_forgetting_receipt(request: Request) -> Response:
     """The signed receipt of a completed forgetting. 404 until it is complete."""
-    response = await _signed(request, asked_forgetting(request), "forget")
+    response = await _signed(request, asked(request, "forgetting", ForgettingNotFound), "forget")
     if response is None:
         raise ForgettingNotFound
     return response
@@ -37,10 +34,7 @@ async def _signed(request: Request, id: bytes, kind: str) -> Response | None:
     found = await receipts.made_of(components.pool, id, now_ms(), signer.key_id)
     if found is None or found.receipt.kind != kind:
         return None
-    creator = found.creator_id
-    if not principal_of(request).speaks_for(creator) or not sees(creator):
-        return None
-    return plain(signer.sign(found.receipt))
+    return plain(signer.sign(found.receipt)) if own(request, found.creator_id) else None
 
 
 async def get_keys(request: Request) -> Response:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from privacy.keys import Keyring
+from schemas.random_ids import id_text
 
 PURPOSE: Final = b"log-id"
 _KEPT: Final = 10_000
@@ -31,9 +32,8 @@ def creators(keyring: Keyring, creator_id: str) -> list[str]:
 
 
 def fan(subject: bytes) -> str:
-    """What stands for a fan: the subject as a UUID is written."""
-    digits = subject.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    """What stands for a fan: the subject."""
+    return id_text(subject)
 
 
 def _hashed(key: bytes, creator_id: str) -> str:

@@ -25,6 +25,7 @@ topics         every Kafka topic, named once; `records` says what is on each
 described      JSON Schemas of all these, as they are published
 positions      `topic-partition:offset`
 relationship   a creator and a fan
+random_ids     ids of 16 random bytes, and their text
 times          milliseconds inside, RFC 3339 outside
 usage          tokens that a call of a language model used
 errors         the one error tree

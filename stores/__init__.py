@@ -33,6 +33,7 @@ vacuum       frees what was erased from the tables' pages
 cleaning     writes anew what holds names and keys, so that no file has them any more
 receipts     what an erasure took, and what a look finds of it afterwards
 suppression  fans of whom nothing more is remembered, by a keyed hash
+watched_copy  of such a list in a process, looked at every second
 erasure      deletes what is held of a fan, at once and in order; how far each has got
 erasing      carries an erasure on outside Postgres: ledger, order, cache
 forgetting   moves a fan to a new subject without some events; carries that on; `moving` is pure

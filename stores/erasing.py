@@ -19,7 +19,6 @@ forget what it has not confirmed before it vouches for the cache (`drop_left`).
 
 import asyncio
 import logging
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple
@@ -42,6 +41,7 @@ from schemas.errors import (
     DatabaseUnavailable,
     SealBroken,
 )
+from schemas.random_ids import id_text
 from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import ERASURES, INTERACTIONS
@@ -379,8 +379,3 @@ class Eraser(Requests):
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
         order = Erase(row["creator_id"], sealed, id_text(row["erasure"]))
         return order, [(subject, None) for subject in row["unnoted"]]
-
-
-def id_text(id: bytes) -> str:
-    """A random id as people and other systems write it."""
-    return str(uuid.UUID(bytes=id))

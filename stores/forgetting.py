@@ -44,13 +44,14 @@ from schemas.erased import EVENTS, Erased, encode_erased
 from schemas.errors import Misconfigured, SealBroken
 from schemas.journal import JournalEntry, forgotten, is_forgotten
 from schemas.positions import Position
+from schemas.random_ids import id_text
 from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import INTERACTIONS, JOURNAL
 from stores import corrections, generations, history, outbox, quarantine, states
 from stores.attempts import Risk
 from stores.cache import Cache
-from stores.erasing import Requests, id_text
+from stores.erasing import Requests
 from stores.erasure import ERASURE_SQL, REQUESTS, Names, Status
 from stores.folding import FramedBatch, fold_whole
 from stores.moving import Boundaries, Moved, move, place_of

@@ -7,7 +7,6 @@ of them were published again (`admin.retry`).
 """
 
 import contextlib
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -31,6 +30,7 @@ from schemas.dead_letters import (
 )
 from schemas.errors import SealBroken
 from schemas.positions import Position
+from schemas.random_ids import id_bytes, id_text
 from schemas.relationship import Relationship
 from schemas.rendered import render_interaction
 from schemas.times import render_time
@@ -63,7 +63,7 @@ class Sealing(NamedTuple):
 
     @classmethod
     def of_subject(cls, subject: Subject) -> "Sealing":
-        return cls(f"{OF_SUBJECT}{uuid.UUID(bytes=subject.id)}", subject.cipher)
+        return cls(f"{OF_SUBJECT}{id_text(subject.id)}", subject.cipher)
 
     @classmethod
     def of_day(cls, day: str, cipher: AESGCM) -> "Sealing":
@@ -180,7 +180,7 @@ async def keys_of(
     for key in named:
         with contextlib.suppress(ValueError, SealBroken):
             if key.startswith(OF_SUBJECT):
-                subjects[uuid.UUID(key.removeprefix(OF_SUBJECT)).bytes] = key
+                subjects[id_bytes(key.removeprefix(OF_SUBJECT))] = key
             elif key.startswith(OF_DAY):
                 day = date.fromisoformat(key.removeprefix(OF_DAY))
                 ciphers[key] = await day_keys.find(connection, keyring, day)

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
 from privacy.holders import HOLDERS
+from schemas.random_ids import id_text
 from schemas.receipts import ALGORITHM, Emptied, Form, Receipt, Remains
 from schemas.times import from_datetime, render_time
 from schemas.topics import (
@@ -24,7 +25,6 @@ from schemas.topics import (
 )
 from stores import cleaning, generations
 from stores.cleaning import Clean
-from stores.erasing import id_text
 
 _SQL: Final = Path(__file__).parent / "sql" / "receipts.sql"
 _QUERIES: Final = load_queries(_SQL, generation="g")

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import msgspec
 
 from infra.postgres import Connection
 from infra.sql import load_queries
+from schemas.random_ids import id_text
 from stores.generations import schema_name
 
 SQL: Final = Path(__file__).with_name("differences.sql")
@@ -62,7 +62,7 @@ async def differences(
     async with connection.transaction(isolation="repeatable_read"):
         (counted,) = await connection.fetch(queries.count)
         async for row in connection.cursor(queries.changed, prefetch=CURSOR_ROWS):
-            subject = str(UUID(bytes=row["subject"]))
+            subject = id_text(row["subject"])
             by_view: dict[str, list[Change]] = {}
             for view, change in state_changes(subject, row["former"], row["next"]):
                 by_view.setdefault(view, []).append(change)

@@ -5,13 +5,13 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from uuid import UUID
 
 import msgspec
 
 from privacy.subjects import Subject
 from schemas.errors import Misconfigured
 from schemas.journal import JournalEntry
+from schemas.random_ids import id_text
 from stores.recent import Recent, show
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.tally import COUNTERS, Tally
@@ -53,7 +53,7 @@ class Difference:
 
 
 def subject_text(subject: bytes) -> str:
-    return str(UUID(bytes=subject))
+    return id_text(subject)
 
 
 def history_digest(

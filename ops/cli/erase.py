@@ -10,8 +10,9 @@ from infra import failpoints
 from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.secrets import with_secrets
+from schemas.random_ids import id_text
 from schemas.relationship import Relationship, check_id
-from stores.erasing import Eraser, id_text
+from stores.erasing import Eraser
 from stores.erasure import Status
 from stores.opened import open_stores
 

@@ -13,8 +13,8 @@ from ops.cli.erase import WAITS
 from ops.secrets import with_secrets
 from schemas.control import EVENTS_MAX
 from schemas.errors import MessageNotFound
+from schemas.random_ids import id_text
 from schemas.relationship import Relationship, check_event_id, check_id
-from stores.erasing import id_text
 from stores.erasure import Status
 from stores.forgetting import Forgetter
 from stores.opened import open_stores

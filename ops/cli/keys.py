@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import click
 from rich.console import Console
@@ -27,6 +26,7 @@ from privacy.binding import bind as bind_keys
 from privacy.keys import Entry, Keyring, new_entry, newest_of, parse_ring, without
 from privacy.wrappers import VaultTransit
 from schemas.errors import Misconfigured
+from schemas.random_ids import id_text
 from stores import rotation
 from stores.migrate import MIGRATIONS
 from stores.rotation import Rotated
@@ -51,7 +51,7 @@ def bind(data: Path, as_json: bool) -> None:
     """
     settings = with_secrets(Settings(), data)
     done = asyncio.run(_bind(settings, quiet=as_json))
-    broken = [str(UUID(bytes=subject)) for subject in done.broken]
+    broken = [id_text(subject) for subject in done.broken]
     if as_json:
         print_json({"bound": done.bound, "broken": broken})
     else:
@@ -140,7 +140,7 @@ def rotate(data: Path, as_json: bool) -> None:
         _with(settings, lambda db: _rotate(db, Keyring.of(settings), hidden=as_json))
     )
     seconds = time.perf_counter() - started
-    broken = [str(UUID(bytes=subject)) for subject in done.broken]
+    broken = [id_text(subject) for subject in done.broken]
     if as_json:
         print_json(
             {

@@ -26,10 +26,10 @@ from schemas.control import Erase, encode_control
 from schemas.dead_letters import decode_dead_letter
 from schemas.erased import decode_erased
 from schemas.errors import SealBroken
+from schemas.random_ids import id_text
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores import suppression
-from stores.erasing import id_text
 from stores.erasure import Status
 from stores.letters import keys_of
 from stores.opened import open_stores

@@ -32,11 +32,11 @@ from schemas.dead_letters import decode_dead_letter
 from schemas.erased import EVENTS, decode_erased
 from schemas.errors import FanNotFound, SealBroken
 from schemas.journal import decode_record, is_forgotten
+from schemas.random_ids import id_text
 from schemas.receipts import SignedReceipt
 from schemas.times import DAY_MS, render_time
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL
 from stores import retention
-from stores.erasing import id_text
 from stores.erasure import Status
 from stores.letters import keys_of
 from stores.past import open_past

@@ -26,11 +26,11 @@ from lab.load import Event, totals
 from privacy.control import is_control
 from schemas.erased import decode_erased
 from schemas.journal import decode_record
+from schemas.random_ids import id_text
 from schemas.receipts import Receipt
 from schemas.relationship import Relationship
 from schemas.topics import ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
-from stores.erasing import id_text
 from stores.opened import open_stores
 
 SQL: Final = Path(__file__).with_name("checks.sql")
