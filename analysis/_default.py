@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from analysis.analyser import Analyser
+from analysis.analyser import Analyser, words_version
 from analysis.artefact import unpack
 from analysis.model import Model
 from analysis.taxonomy import default_taxonomy
@@ -17,6 +17,8 @@ MODEL_FILE: Final = "text.model"
 MODEL_SHA256: Final = resources.files(__package__).joinpath("text.model.sha256").read_text().strip()
 MODEL_VERSION: Final = MODEL_SHA256[:12]
 TAXONOMY_VERSION: Final = default_taxonomy().version
+WORDS_VERSION: Final = words_version(default_taxonomy())
+"""Of the taxonomy, the tones and the signals."""
 
 
 @cache

@@ -1,5 +1,6 @@
 """The one interface of the room: a batch of texts in, one `TextFeatures` per text out."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
@@ -12,6 +13,7 @@ from analysis.language import LANGUAGES_BY_SCRIPT
 from analysis.lexicon import Lexicon, Term
 from analysis.model import Floats, Model
 from analysis.reading import Reading, read
+from analysis.signals import Mention, default_signals, signals_of
 from analysis.taxonomy import TOPICS_MAX, Taxonomy, default_taxonomy
 from analysis.text import SCANNED_MAX, Flags
 from analysis.tone import (
@@ -30,6 +32,10 @@ _CHUNK_CHARACTERS: Final = 200_000
 _NEUTRAL: Final = "neutral"
 
 
+Meaning = str | Marker | Mention
+"""Of a term: a topic, a tone or a signal."""
+
+
 class Analyser:
     """A model and a taxonomy at work; immutable once built, safe to share between threads."""
 
@@ -41,9 +47,11 @@ class Analyser:
         self._model = model
         self._kernel = open_kernel(model) if kernel else None
         named = frozenset((*model.header.languages, *LANGUAGES_BY_SCRIPT)) - {UNKNOWN_LANGUAGE}
-        terms: chain[Term[str | Marker]] = chain(taxonomy.terms(), default_tones().terms)
-        self._lexicon: Lexicon[str | Marker] = Lexicon(terms, named)
-        self.taxonomy_version = taxonomy.version
+        tones, signals = default_tones(), default_signals()
+        terms: chain[Term[Meaning]] = chain(taxonomy.terms(), tones.terms, signals.terms)
+        self._lexicon: Lexicon[Meaning] = Lexicon(terms, named)
+        self._topics = frozenset(taxonomy.topics)
+        self.words_version = words_version(taxonomy)
 
     def analyse(self, texts: Sequence[str]) -> list[TextFeatures]:
         """One result per text, in order; a text's result does not depend on its neighbours.
@@ -95,18 +103,23 @@ class Analyser:
                 continue
             emojis = segment(text[:SCANNED_MAX]) if pictured else ()
             tidy = tidy and not emojis
+            signals: dict[str, str] = {}
             if index in meant:
-                topics, markers = _split(meant[index])
+                topics, markers, mentions = _split(meant[index])
                 tones = tone_weights(markers, tidy=tidy, loose=loose)
+                if mentions:
+                    signals = signals_of(mentions, difference)
+                    topics |= self._topics & signals.keys()
+                named = tuple(sorted(topics)[:TOPICS_MAX]) if topics else ()
             else:
-                topics, tones = (), {"formal": FORMAL_ALONE} if tidy else {}
+                named, tones = (), {"formal": FORMAL_ALONE} if tidy else {}
             add(
                 TextFeatures(
                     sentiment,
                     difference,
                     confidence,
                     emotions.get(index, {}),
-                    topics,
+                    named,
                     tones,
                     language,
                     emojis,
@@ -117,6 +130,7 @@ class Analyser:
                     cased,
                     gif,
                     link,
+                    signals,
                 )
             )
         return results
@@ -163,11 +177,25 @@ def surface_tones(reading: Reading) -> tuple[Flags, Flags]:
     return tidy, loose & (reading.words >= CASUAL_WORDS_MIN)
 
 
-def _split(meanings: list[str | Marker]) -> tuple[tuple[str, ...], list[Marker]]:
-    """Topic ids, each once, sorted, at most `TOPICS_MAX`; and the markers of tones."""
-    topics = {meaning for meaning in meanings if isinstance(meaning, str)}
-    markers = [meaning for meaning in meanings if not isinstance(meaning, str)]
-    return tuple(sorted(topics)[:TOPICS_MAX]), markers
+def _split(meanings: list[Meaning]) -> tuple[set[str], list[Marker], list[Mention]]:
+    """Topic ids, the markers of tones, and what says a signal."""
+    topics: set[str] = set()
+    markers: list[Marker] = []
+    mentions: list[Mention] = []
+    for meaning in meanings:
+        if isinstance(meaning, str):
+            topics.add(meaning)
+        elif isinstance(meaning, Mention):
+            mentions.append(meaning)
+        else:
+            markers.append(meaning)
+    return topics, markers, mentions
+
+
+def words_version(taxonomy: Taxonomy) -> str:
+    """First 12 hex of a hash of all lists that a text is looked up in."""
+    versions = taxonomy.version, default_tones().version, default_signals().version
+    return hashlib.sha256("/".join(versions).encode()).hexdigest()[:12]
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

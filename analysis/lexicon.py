@@ -34,6 +34,8 @@ class Term(NamedTuple, Generic[Meaning]):
     language: str
     text: str
     meaning: Meaning
+    hides: frozenset[Meaning] = frozenset()
+    """With these it is not found itself: terms of these meanings within it are not, either."""
 
 
 class _Known(NamedTuple, Generic[Meaning]):
@@ -44,6 +46,7 @@ class _Known(NamedTuple, Generic[Meaning]):
     strict: bool
     """Whether its own language needs the accents too."""
     meaning: Meaning
+    hides: frozenset[Meaning]
 
 
 class Laid(NamedTuple):
@@ -105,12 +108,14 @@ class Lexicon(Generic[Meaning]):
         entries: defaultdict[str, list[_Known[Meaning]]] = defaultdict(list)
         listed = list(terms)
         spellings = _spellings([term.text for term in listed])
-        for (language, text, meaning), (pattern, accented) in zip(listed, spellings, strict=True):
+        for (language, text, meaning, hides), (pattern, accented) in zip(
+            listed, spellings, strict=True
+        ):
             if not pattern:
                 continue
             homes = frozenset((language, *_SIBLINGS.get(language, ())))
             strict = text.startswith("=") and accented is not None
-            known = _Known(homes if language in named else None, accented, strict, meaning)
+            known = _Known(homes if language in named else None, accented, strict, meaning, hides)
             entries[pattern].append(known)
         self._entries: Sequence[tuple[_Known[Meaning], ...]] = [
             tuple(known) for known in entries.values()
@@ -123,6 +128,7 @@ class Lexicon(Generic[Meaning]):
         Without the messages' `languages` all are unknown.
         """
         found: dict[int, list[Meaning]] = {}
+        hidden: dict[int, list[tuple[int, int, frozenset[Meaning]]]] = {}
         # A leading space lets a term match at the very beginning; separators end every message.
         matches = self._automaton.find_matches_as_indexes(" " + laid.bare, overlapping=True)
         if not matches:
@@ -133,18 +139,42 @@ class Lexicon(Generic[Meaning]):
         spans[1] -= 2
         firsts, messages = np.searchsorted(laid.bounds, spans, side="right") - 1
         entries = self._entries
-        for place in np.flatnonzero(firsts == messages).tolist():
+        places = np.flatnonzero(firsts == messages)
+        for place in places.tolist():
             pattern, start, end = matches[place]
             message = int(messages[place])
             language = languages[message] if languages else UNKNOWN_LANGUAGE
-            for homes, accented, strict, meaning in entries[pattern]:
-                if homes is None or language == UNKNOWN_LANGUAGE:
-                    exact = accented is not None
-                elif language in homes:
-                    exact = strict
+            for known in entries[pattern]:
+                if not _counts(known, laid, language, start, end):
+                    continue
+                if known.hides:
+                    hidden.setdefault(message, []).append((start, end, known.hides))
                 else:
-                    continue
-                if exact and accented != _letters(laid, max(start - 1, 0), end - 1):
-                    continue
-                found.setdefault(message, []).append(meaning)
+                    found.setdefault(message, []).append(known.meaning)
+        for message, covers in hidden.items():  # few: each is looked at once more
+            language = languages[message] if languages else UNKNOWN_LANGUAGE
+            found[message] = [
+                known.meaning
+                for pattern, start, end in (
+                    matches[place] for place in places[messages[places] == message].tolist()
+                )
+                for known in entries[pattern]
+                if not known.hides
+                and _counts(known, laid, language, start, end)
+                and not any(
+                    first <= start and end <= last and known.meaning in meanings
+                    for first, last, meanings in covers
+                )
+            ]
         return found
+
+
+def _counts(known: _Known[Meaning], laid: Laid, language: str, start: int, end: int) -> bool:
+    """Whether letters that match a term are the term, in a text of this language."""
+    if known.homes is None or language == UNKNOWN_LANGUAGE:
+        exact = known.accented is not None
+    elif language in known.homes:
+        exact = known.strict
+    else:
+        return False
+    return not exact or known.accented == _letters(laid, max(start - 1, 0), end - 1)

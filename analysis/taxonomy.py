@@ -22,6 +22,7 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Topic id -> language -> terms; `lexicon` tells in which texts a term is looked for."""
 
     topics: dict[str, dict[str, list[str]]]
+    """One that has the name of a signal (`signals`) is given wherever that is, too."""
 
     @classmethod
     def parse(cls, content: bytes) -> "Taxonomy":

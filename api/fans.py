@@ -6,7 +6,7 @@ pages are as of that moment; a day later it is too old. It goes on after a rebui
 view.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -30,6 +30,7 @@ from schemas.segments import (
     Sort,
     parse_segment,
 )
+from schemas.text_features import SignalKind
 from schemas.times import DAY_MS, Time, render_time
 from stores.segments import PAGE_MAX, Place
 from views.state import VIEW_VERSION
@@ -64,6 +65,12 @@ CONDITIONS: Final = (
     Parameter("maxRevenue", "Who have paid so much or less, in US dollars.", schema=_DOLLARS),
     Parameter("activeSince", "Whose last interaction was then or later.", schema=_MOMENT),
     Parameter("silentSince", "Whose last interaction was before.", schema=_MOMENT),
+    Parameter(
+        "signal",
+        "Who said something of this kind that a person may want to be called for.",
+        schema={"type": "string", "enum": list(get_args(SignalKind))},
+    ),
+    Parameter("signalSince", "The newest message that said it was then or later.", schema=_MOMENT),
 )
 PARAMETERS: Final = (
     CREATOR_ID,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.events import Sender
-from schemas.text_features import Sentiment, Tone
+from schemas.text_features import Evidence, Sentiment, SignalKind, Tone
 from schemas.times import Time
 
 EngagementLevel = Literal["high", "medium", "low"]
@@ -79,13 +79,26 @@ class SentimentAt(Document, frozen=True, gc=False):
     timestamp: Time
 
 
-class EmotionalState(Document, frozen=True, gc=False):
+class SignalAt(Document, frozen=True, gc=False):
+    """What a person may want to be called for; no diagnosis."""
+
+    evidence: Evidence
+    """Of the newest message that said it."""
+    timestamp: Time
+    """Of that message."""
+    count: int
+    """Messages of the fan that said it, this one included."""
+
+
+class EmotionalState(Document, frozen=True, omit_defaults=True, gc=False):
     current_sentiment: Sentiment
     sentiment_history: tuple[SentimentAt, ...]
     dominant_emotions: tuple[str, ...]
     engagement_level: EngagementLevel
     last_positive_interaction: Time | None
     last_negative_interaction: Time | None
+    signals: dict[SignalKind, SignalAt] | None = None
+    """The newest of each kind; absent when there was none."""
 
 
 class EngagementMetrics(Document, frozen=True, omit_defaults=True, gc=False):

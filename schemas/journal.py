@@ -51,7 +51,7 @@ class JournalEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     text: TextFeatures | None = None
     """Of `content`, when there is one; for both senders."""
     model: str = ""
-    """Checksum of the model and version of the taxonomy that read the text: `model/taxonomy`."""
+    """Checksum of the model and version of the word lists that read the text: `model/words`."""
     source_partition: int = -1
     source_offset: int = -1
     """Place in `interactions`, as in the clear frame, which only this copy authenticates; -1 in

@@ -9,6 +9,7 @@ fan. Each condition is about a field of the public documents (`views.segments` s
 - `minRevenue`, `maxRevenue`: bounds of `revenue`, both inclusive, in US dollars: what was paid in
   all currencies, roughly, by the table of `schemas.rates`, so that fans who pay in different ones
   can be compared. It is exact for a fan all of whose payments were in dollars or named no currency.
+- `signal`: a kind that is in `emotionalState.signals`; with `signalSince`, at that time or later.
 - `activeSince`: `lastInteraction` is that time or later. `silentSince`: it is earlier, or there was
   none.
 
@@ -23,9 +24,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 
 from schemas.characters import has_control
-from schemas.context import EngagementLevel
+from schemas.context import EngagementLevel, SignalAt
 from schemas.errors import InvalidInput
-from schemas.text_features import Sentiment
+from schemas.text_features import Sentiment, SignalKind
 from schemas.times import Time, from_datetime
 
 Sort = Literal["score", "revenue", "lastInteraction"]
@@ -80,6 +81,9 @@ class Segment(
     max_revenue: _Revenue | None = None
     active_since: _Moment | None = None
     silent_since: _Moment | None = None
+    signal: SignalKind | None = None
+    signal_since: _Moment | None = None
+    """Of `signal`, which it needs."""
 
     def __post_init__(self) -> None:
         _one_of("sentiment", self.sentiment, get_args(Sentiment))
@@ -96,6 +100,10 @@ class Segment(
             _check_pattern(self.pattern)
         _zoned("activeSince", self.active_since)
         _zoned("silentSince", self.silent_since)
+        _one_of("signal", self.signal, get_args(SignalKind))
+        _zoned("signalSince", self.signal_since)
+        if self.signal_since is not None and self.signal is None:
+            raise InvalidInput("signalSince", "needs a signal, such as distress")
         _in_order("minScore", self.min_score, "maxScore", self.max_score)
         _in_order("minRevenue", self.min_revenue, "maxRevenue", self.max_revenue)
         active, silent = self.active_since_ms, self.silent_since_ms
@@ -118,6 +126,10 @@ class Segment(
     def silent_since_ms(self) -> int | None:
         return None if self.silent_since is None else from_datetime(self.silent_since)
 
+    @property
+    def signal_since_ms(self) -> int | None:
+        return None if self.signal_since is None else from_datetime(self.signal_since)
+
 
 class FanSummary(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """One fan of a page: fields of the public documents, by their names there, and `revenue`."""
@@ -139,6 +151,8 @@ class FanSummary(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     """Journal position of the newest interaction that it knows of."""
     revenue_by_currency: dict[str, float] | None = None
     """Exactly what was paid in others than the default currency; absent when nothing was."""
+    signals: dict[SignalKind, SignalAt] | None = None
+    """As in `emotionalState`; absent when there was none."""
 
 
 FIELDS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Segment))
@@ -185,7 +199,7 @@ def _moment(field: str, text: str) -> datetime:
 
 _PARSERS: Final[dict[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("minScore", "maxScore", "minRevenue", "maxRevenue"), _number),
-    **dict.fromkeys(("activeSince", "silentSince"), _moment),
+    **dict.fromkeys(("activeSince", "silentSince", "signalSince"), _moment),
 }
 
 

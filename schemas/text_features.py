@@ -1,7 +1,8 @@
 """What the analyser found in one text. It travels, sealed, in the journal record.
 
 Written once by ingest and read by every fold and every replay, so a change here is a new
-journal format (`schemas.journal.FORMAT`), never an edit in place.
+journal format (`schemas.journal.FORMAT`), never an edit in place. A field with a default at the end
+is none: entries of former releases lack it, and former releases pass over it.
 """
 
 from typing import Final, Literal
@@ -11,6 +12,12 @@ import msgspec
 Sentiment = Literal["positive", "neutral", "negative"]
 Emotion = Literal["joy", "love", "sadness", "anger", "fear", "surprise", "disgust"]
 Tone = Literal["formal", "casual", "friendly", "flirty"]
+SignalKind = Literal["distress", "refund", "leaving"]
+"""What a person may want to be called for: despair, self-harm or violence; money back; an end of
+the subscription."""
+Evidence = Literal["explicit", "implied"]
+"""What a signal rests on: words that say it outright; or words that often mean it, in a text whose
+mood does not speak against it."""
 
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 code for a language that could not be determined."""
@@ -51,6 +58,9 @@ class TextFeatures(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Carries a link to, or a mark of, a GIF."""
     link: bool = False
     """Carries a web link."""
+    signals: dict[str, str] = msgspec.field(default_factory=dict)
+    """`SignalKind` -> `Evidence`, the strongest; empty when nothing of the kind was said. No
+    diagnosis: `docs/analysis.md`. Entries of releases before 2026-11-29 have none."""
 
 
 NO_TEXT: Final = TextFeatures()

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.context import SignalAt
+from schemas.text_features import SignalKind
 from schemas.times import Time
 
 
@@ -26,6 +28,10 @@ class MemoryUpdate(msgspec.Struct, frozen=True, rename="camel", gc=False):
     erased: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     """The fan was erased: forget what you have copied. `version` is the order's place in
     `interactions`, `timestamp` when that was carried out, and no view holds anything any more."""
+    signals: dict[SignalKind, SignalAt] | msgspec.UnsetType = msgspec.UNSET
+    """What messages that are new in the views say that a person may want to be called for, as
+    `emotionalState.signals` has it now; absent when they say nothing of the kind. An edit that
+    first says it counts as new, and so does what is imported: look at the `timestamp`."""
 
 
 class MemoryMove(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -35,6 +41,7 @@ class MemoryMove(msgspec.Struct, frozen=True, rename="camel", gc=False):
     version: str
     engagement_score: float
     timestamp: str
+    signals: dict[SignalKind, SignalAt] | msgspec.UnsetType = msgspec.UNSET
 
 
 encode_move = msgspec.json.Encoder().encode

@@ -18,16 +18,19 @@ from privacy.seal import open_entry, other_key
 from privacy.subjects import Subject
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
+from schemas.text_features import SignalKind
 from stores.conflicts import differs
 from stores.record import HIDDEN, Columns, columns_of
 from stores.record import OpenedRecord as OpenedRecord
 from stores.refolding import Limits, name_of, refold
 from stores.tally import Tally
 from views.corrections import TOO_LONG, is_correction, token
+from views.emotional_state import Signal, raised
 from views.state import FanState, decode, encode, fold
 
 _NONE_ASIDE: Final[Mapping[tuple[int, int], str]] = {}
 _NONE_LOCKED: Final[Mapping[bytes, SealBroken]] = {}
+_NO_SIGNALS: Final[Mapping[SignalKind, Signal]] = {}
 
 
 class Quarantined(NamedTuple):
@@ -51,6 +54,8 @@ class Folded(NamedTuple):
     opened: list[OpenedRecord]
     shown: list[tuple[int, JournalEntry]] | None = None
     """When the whole history was folded again: (offset, entry) of all that stands in it."""
+    signals: Mapping[SignalKind, Signal] = _NO_SIGNALS
+    """Those of the state that it did not have at `base`."""
 
 
 class Waiting(NamedTuple):
@@ -266,7 +271,10 @@ def fold_corrected(
     if not taken:
         return None
     version = taken[-1].offset + 1
-    return Folded(fan.subject, fan.base, version, found.state, found.document, taken, found.shown)
+    signals = raised(_signals(fan.document), found.state.emotional_state.signals)
+    return Folded(
+        fan.subject, fan.base, version, found.state, found.document, taken, found.shown, signals
+    )
 
 
 def fold_uncorrected(fan: Waiting, framed: FramedBatch) -> Folded | None:
@@ -311,7 +319,16 @@ def _fold_fan(fan: Waiting, framed: FramedBatch) -> Folded | Waiting | None:
         return None
     for one in entries:
         framed.tallies[one.partition].applied += 1
-    return Folded(fan.subject, fan.base, entries[-1].offset + 1, state, folded, entries)
+    signals = state.emotional_state.signals
+    if signals:
+        signals = raised(_signals(fan.document), signals)
+    version = entries[-1].offset + 1
+    return Folded(fan.subject, fan.base, version, state, folded, entries, None, signals)
+
+
+def _signals(document: bytes) -> Mapping[SignalKind, Signal]:
+    """Of a stored state. It is decoded once more only of a fan who has signals."""
+    return decode(document).emotional_state.signals if document else _NO_SIGNALS
 
 
 def _fold_singly(fan: Waiting, framed: FramedBatch) -> tuple[list[OpenedRecord], FanState | None]:

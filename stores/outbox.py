@@ -23,8 +23,10 @@ from infra.kafka import relationship_key
 from infra.postgres import Connection, Executor
 from infra.sql import load_queries
 from privacy.subjects import Subject
+from schemas.context import SignalAt
 from schemas.positions import Position
 from schemas.relationship import Relationship
+from schemas.text_features import SignalKind
 from schemas.times import render_time
 from schemas.topics import JOURNAL, MEMORY_UPDATES
 from schemas.updates import MemoryMove, MemoryUpdate, encode_move, encode_update
@@ -194,11 +196,18 @@ def named(value: bytes, subject: Subject) -> tuple[bytes, bytes]:
 
 
 def moved(
-    subject: bytes, partition: int, version: int, views: tuple[str, ...], score: float, time: int
+    subject: bytes,
+    partition: int,
+    version: int,
+    views: tuple[str, ...],
+    score: float,
+    time: int,
+    signals: dict[SignalKind, SignalAt] | None = None,
 ) -> Outgoing:
-    """That a fan's views moved; `version` is the state's: the newest journal offset + 1."""
+    """That a fan's views moved; `version` is the state's: the newest journal offset + 1, `signals`
+    those that are new."""
     position = Position(JOURNAL.name, partition, version - 1)
-    move = MemoryMove(views, str(position), score, render_time(time))
+    move = MemoryMove(views, str(position), score, render_time(time), signals or msgspec.UNSET)
     return Outgoing(MEMORY_UPDATES.name, subject, None, encode_move(move))
 
 

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from analysis import MODEL_VERSION, TAXONOMY_VERSION, analyse
+from analysis import MODEL_VERSION, WORDS_VERSION, analyse
 from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import Link
@@ -90,7 +90,7 @@ FOLD_LOOK_SECONDS: Final = 0.01
 RECORD_OVERHEAD: Final = 64
 """Bytes of a record of the journal besides its value, at most."""
 KEY_LACKING = "this fan's key does not open"
-MODEL = f"{MODEL_VERSION}/{TAXONOMY_VERSION}"
+MODEL = f"{MODEL_VERSION}/{WORDS_VERSION}"
 BECAME: Final = ("accepted", "dead_letters", "suppressed", "control")
 """What becomes of records, as it is counted."""
 

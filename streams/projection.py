@@ -56,6 +56,7 @@ from streams.cache_writer import CACHE_PAUSE_SECONDS, CacheWriter
 from streams.healing import ProjectionHealer
 from streams.step import Positioned
 from views import engagement
+from views.emotional_state import render_signals
 from views.state import moved
 
 log = logging.getLogger(__name__)
@@ -305,4 +306,5 @@ def _told(fan: Folded) -> outbox.Outgoing:
         moved((one.entry for one in fan.opened), first=fan.base == 0 or fan.shown is not None),
         engagement.score(fan.state.engagement, newest),
         newest,
+        render_signals(fan.signals) if fan.signals else None,
     )

@@ -15,6 +15,9 @@ wrote say nothing about a mood.
 - `engagementLevel`: of the engagement score now, see `views.engagement`.
 - `lastPositiveInteraction`, `lastNegativeInteraction`: time of the newest fan message so
   labelled; a tip or a purchase is positive.
+- `signals`: of each kind the newest fan message, by event time, that the analyser says it of, with
+  its evidence (of equal times the explicit one), and how many there were. Nothing decays: what was
+  done about it, only people know.
 
 The 20 newest scores are kept one by one; what falls off the end joins a tail that keeps
 T = score + r * T with r = 2^(-1/3), so s is exactly the sum over *all* fan messages when they
@@ -25,17 +28,18 @@ Order: everything else is exact in any order, the emotions to rounding.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from math import exp2
 from operator import mul
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 import msgspec
 
-from schemas.context import EmotionalState, SentimentAt
+from schemas.context import EmotionalState, SentimentAt, SignalAt
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
-from schemas.text_features import NO_TEXT, Emotion, Sentiment
+from schemas.text_features import NO_TEXT, Emotion, Evidence, Sentiment, SignalKind
 from schemas.times import DAY_MS, render_time
 from views import engagement
 from views.acts import is_direct, is_fans
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from views.state import Fan
 
 DOCUMENT: Final = "emotionalState"
-VERSION: Final = 2
+VERSION: Final = 3
 
 HISTORY_MAX: Final = 20
 RATIO: Final = 2.0 ** (-1 / 3)
@@ -57,12 +61,24 @@ DOMINANT_MAX: Final = 3
 DOMINANT_SHARE_MIN: Final = 0.15
 
 _EMOTIONS: Final = frozenset(get_args(Emotion))
+SIGNALS: Final[tuple[SignalKind, ...]] = get_args(SignalKind)
+_EVIDENCE: Final[frozenset[str]] = frozenset(get_args(Evidence))
 _WEIGHTS: Final = tuple(RATIO**k for k in range(HISTORY_MAX + 1))
 _OLDEST_FIRST: Final = tuple(_WEIGHTS[:count][::-1] for count in range(HISTORY_MAX + 1))
 """By how many scores there are: their weights in the order in which they are kept."""
 _TOTAL: Final = tuple(map(sum, _OLDEST_FIRST))
 _MARK: Final[dict[Sentiment, str]] = {"positive": "+", "neutral": "0", "negative": "-"}
 _LABEL: Final[dict[str, Sentiment]] = {mark: label for label, mark in _MARK.items()}
+
+
+class Signal(msgspec.Struct, frozen=True, gc=False):
+    """What some messages said of one kind."""
+
+    time: int
+    """Event time, ms, of the newest."""
+    evidence: Evidence
+    """Its own."""
+    count: int
 
 
 class State(msgspec.Struct, omit_defaults=True, gc=False):
@@ -82,6 +98,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
     """Grid point, ms, at which `emotions` are kept (`views.decay`)."""
     emotions: dict[str, float] = msgspec.field(default_factory=dict)
     """Decayed weight per emotion."""
+    signals: dict[SignalKind, Signal] = msgspec.field(default_factory=dict)
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
@@ -108,6 +125,8 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     _remember(state, time, score if -1.0 <= score <= 1.0 else 0.0, _MARK[label])
     if text.emotions:
         _feel(state, time, text.emotions)
+    if text.signals:
+        _signal(state, time, text.signals)
 
 
 def moved_by(kind: Kind, sender: Sender, *, detailed: bool) -> bool:
@@ -145,6 +164,46 @@ def _feel(state: State, time: int, found: dict[str, float]) -> None:
     for emotion, weight in found.items():
         if emotion in _EMOTIONS and 0.0 < weight <= 1.0:
             emotions[emotion] = emotions.get(emotion, 0.0) + weight * scale
+
+
+def _signal(state: State, time: int, found: dict[str, str]) -> None:
+    known = state.signals
+    for kind in SIGNALS:
+        evidence = found.get(kind)
+        if evidence not in _EVIDENCE:
+            continue
+        said = Signal(time, cast(Evidence, evidence), 1)
+        before = known.get(kind)
+        if before is not None:
+            newest = max(before, said, key=lambda one: (one.time, one.evidence == "explicit"))
+            said = msgspec.structs.replace(newest, count=before.count + 1)
+        known[kind] = said
+
+
+def raised(
+    before: Mapping[SignalKind, Signal], after: Mapping[SignalKind, Signal]
+) -> dict[SignalKind, Signal]:
+    """What is new of signals: said by one more message, or by a newer one."""
+    return {
+        kind: now
+        for kind, now in after.items()
+        if (was := before.get(kind)) is None or now.count > was.count or now.time > was.time
+    }
+
+
+def render_signals(signals: Mapping[SignalKind, Signal]) -> dict[SignalKind, SignalAt]:
+    """In the order of their kinds, whichever came first."""
+    return {
+        kind: SignalAt(said.evidence, render_time(said.time), said.count)
+        for kind in SIGNALS
+        if (said := signals.get(kind)) is not None
+    }
+
+
+def signal_count(state: State, kind: str) -> int | None:
+    """How many messages said it; None: none, or it is no kind of signal."""
+    said = state.signals.get(cast(SignalKind, kind))
+    return None if said is None else said.count
 
 
 def mean_score(state: State) -> float:
@@ -190,4 +249,5 @@ def render(fan: "Fan", who: Relationship, now: int) -> EmotionalState:
         engagement_level=engagement.level(engagement.score(fan.state.engagement, now)),
         last_positive_interaction=render_time(state.last_positive) if state.last_positive else None,
         last_negative_interaction=render_time(state.last_negative) if state.last_negative else None,
+        signals=render_signals(state.signals) or None,
     )

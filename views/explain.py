@@ -33,7 +33,15 @@ from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY, DIGITS
 from schemas.times import Time, render_time
-from views import engagement, messages, offers, personality, preferences, responses
+from views import (
+    emotional_state,
+    engagement,
+    messages,
+    offers,
+    personality,
+    preferences,
+    responses,
+)
 from views.context import render_context
 from views.state import FanState, fold
 
@@ -97,7 +105,8 @@ FIELDS: Final[dict[str, Value]] = {
 """Numbers of the five documents; `value_of` knows the revenue and the entries of maps besides."""
 
 REVENUE: Final = "totalRevenue"
-MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency", "offers")
+SIGNALS: Final = "signals"
+MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency", "offers", SIGNALS)
 _STATUSES: Final = get_args(OfferStatus)
 PATTERN: Final = f"^({'|'.join((*FIELDS, REVENUE))}|({'|'.join(MAPS)})\\..+)$"
 """Of a field's name."""
@@ -107,8 +116,8 @@ def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
     """The function (state, now) -> value of a public numeric field.
 
     `contentPreferences.<type>`, `topicInterests.<topic>` and `revenueByCurrency.<code>` name one
-    entry of a map, `offers.<status>` how many offers have it; `currency` is that of `totalRevenue`.
-    Raises `InvalidInput` for any other field.
+    entry of a map, `offers.<status>` how many offers have it, `signals.<kind>` how many messages
+    said it; `currency` is that of `totalRevenue`. Raises `InvalidInput` for any other field.
     """
     if field == REVENUE:
         return lambda state, now: engagement.revenue(state.engagement, currency)
@@ -133,6 +142,8 @@ def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
         return lambda state, now: offers.count(
             state.offers, wanted, engagement.not_before_newest(state.engagement, now)
         )
+    if name == SIGNALS and key in emotional_state.SIGNALS:
+        return lambda state, now: emotional_state.signal_count(state.emotional_state, key)
     names = ", ".join((*FIELDS, REVENUE, *(f"{name}.<key>" for name in MAPS)))
     raise InvalidInput("field", f"must be one of {names}")
 

@@ -11,10 +11,10 @@ nobody out who matches; they may let somebody in who does not, so whoever finds 
   "rank >= log2(-12 ln(1 - s)) + now / half-life". -infinity: no activity.
 - `revenue` in cents, all currencies, by the rough table: `engagement.worth`.
 - `last_interaction` in ms, 0: none.
-- `traits`, a set of bits. One for each sentiment, which follows from the state alone, one for each
-  pattern: those two that depend on the moment are there while they can be true at some moment
-  before the next event. Topics of interest, and content types that are bought, share bits by their
-  hash.
+- `traits`, a set of bits. One for each sentiment and each signal, which follow from the state
+  alone, one for each pattern: those two that depend on the moment are there while they can be true
+  at some moment before the next event. Topics of interest, and content types that are bought, share
+  bits by their hash.
 
 They are stored: whoever changes what one means raises the `VERSION` of a view, so that all are
 written again.
@@ -31,7 +31,7 @@ from zlib import crc32
 from schemas.context import EngagementLevel
 from schemas.relationship import Relationship
 from schemas.segments import BUYS, PATTERNS, FanSummary, Segment
-from schemas.text_features import Sentiment
+from schemas.text_features import Sentiment, SignalKind
 from schemas.times import MINUTE_MS, render_time
 from views import emotional_state, engagement, preferences
 from views.decay import reaches
@@ -62,7 +62,11 @@ _CHARGEBACKS: Final = _BIT["chargebacks"]
 _FEELS: Final[dict[Sentiment, int]] = {
     felt: 1 << len(PATTERNS) + number for number, felt in enumerate(get_args(Sentiment))
 }
-_BUYS_FIRST: Final = len(PATTERNS) + len(_FEELS)
+_SIGNAL: Final[dict[SignalKind, int]] = {
+    kind: 1 << len(PATTERNS) + len(_FEELS) + number
+    for number, kind in enumerate(get_args(SignalKind))
+}
+_BUYS_FIRST: Final = len(PATTERNS) + len(_FEELS) + len(_SIGNAL)
 _BUYS_BITS: Final = 12
 _TOPIC_FIRST: Final = _BUYS_FIRST + _BUYS_BITS
 _TOPIC_BITS: Final = 63 - _TOPIC_FIRST
@@ -103,11 +107,14 @@ def filters_of(state: FanState) -> Filters:
     paid = engagement.worth(metrics) if metrics.currencies else metrics.revenue
     if not -REVENUE_MAX <= paid <= REVENUE_MAX:
         paid = REVENUE_MAX if paid > 0 else -REVENUE_MAX
+    traits = _FEELS[emotional_state.sentiment(state.emotional_state)] | _traits(state.preferences)
+    for kind in state.emotional_state.signals:
+        traits |= _SIGNAL[kind]
     return Filters(
         log2(activity) + metrics.as_of / HALF_LIFE_MS if activity > 0 else -inf,
         paid,
         metrics.last_interaction,
-        _FEELS[emotional_state.sentiment(state.emotional_state)] | _traits(state.preferences),
+        traits,
     )
 
 
@@ -181,6 +188,8 @@ def bounds(segment: Segment, now: int, latest: int) -> Bounds:
         traits |= _topic(segment.topic)
     if segment.pattern is not None:
         traits |= _pattern(segment.pattern)
+    if segment.signal is not None:
+        traits |= _SIGNAL[segment.signal]
     return Bounds(
         rank_min=_rank(nextafter(nextafter(least, -1), -1), now) - ROUNDING,
         rank_max=_rank(nextafter(nextafter(most, 2), 2), latest + AHEAD_MS) + ROUNDING,
@@ -226,6 +235,10 @@ def matches(segment: Segment, state: FanState, now: int) -> bool:
         return False
     if pattern is not None and pattern not in preferences.purchase_patterns(tastes, moment):
         return False
+    if segment.signal is not None:
+        said = state.emotional_state.signals.get(segment.signal)
+        if said is None or said.time < (segment.signal_since_ms or 0):
+            return False
     paid = engagement.worth(metrics)
     revenue_min, revenue_max = segment.min_revenue_cents, segment.max_revenue_cents
     if revenue_min is not None and paid < revenue_min:
@@ -258,4 +271,5 @@ def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary
         last_interaction=render_time(last) if last else None,
         version=version,
         revenue_by_currency=engagement.revenue_by_currency(metrics, fan.currency),
+        signals=emotional_state.render_signals(state.emotional_state.signals) or None,
     )

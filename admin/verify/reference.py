@@ -297,7 +297,8 @@ def emotional_state(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
     good += [event.time for event in events if event.kind in ("tip", "purchase")]
     bad = [event.time for event in written if features(event).sentiment == "negative"]
     in_order = sorted(written, key=lambda event: event.time)[-20:]
-    return {
+    said = signals(written)
+    found = {
         "currentSentiment": "positive"
         if s > 0.15 + EPSILON
         else "negative"
@@ -311,6 +312,25 @@ def emotional_state(events: Sequence[JournalEntry], now: int) -> dict[str, Any]:
         "lastPositiveInteraction": stamp(max(good)) if good else None,
         "lastNegativeInteraction": stamp(max(bad)) if bad else None,
     }
+    return found | ({"signals": said} if said else {})
+
+
+def signals(written: Sequence[JournalEntry]) -> dict[str, Any]:
+    found = {}
+    for kind in ("distress", "refund", "leaving"):
+        told = [
+            (event.time, features(event).signals[kind])
+            for event in written
+            if features(event).signals.get(kind) in ("explicit", "implied")
+        ]
+        if told:
+            newest = max(time for time, _ in told)
+            found[kind] = {
+                "evidence": min(how for time, how in told if time == newest),
+                "timestamp": stamp(newest),
+                "count": len(told),
+            }
+    return found
 
 
 def dominant_emotions(events: Sequence[JournalEntry]) -> dict[str, float]:

@@ -58,6 +58,7 @@ def _as_json(found: TextFeatures) -> dict[str, Any]:
         "topics": found.topics,
         "tone": next(iter(found.tone), None),
         "emojis": found.emojis,
+        "signals": found.signals,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import MODEL_VERSION, TAXONOMY_VERSION, Analyser, Taxonomy, analyse, default_model
+from analysis import MODEL_VERSION, WORDS_VERSION, Analyser, Taxonomy, analyse, default_model
 from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
 from tests.analysis.hostile import HOSTILE
 
@@ -137,14 +137,14 @@ def test_matter_of_fact_texts_carry_no_emotion() -> None:
 def test_the_versions_name_the_committed_files() -> None:
     content = resources.files("analysis").joinpath("text.model").read_bytes()
     assert hashlib.sha256(content).hexdigest().startswith(MODEL_VERSION)
-    assert len(MODEL_VERSION) == len(TAXONOMY_VERSION) == 12
+    assert len(MODEL_VERSION) == len(WORDS_VERSION) == 12
     assert len(content) <= 5_000_000
 
 
 def test_a_creator_s_own_taxonomy_replaces_the_default_one() -> None:
     own = Analyser(default_model(), Taxonomy(topics={"sailing": {"en": ["sailing boat", "sail*"]}}))
     assert own.analyse(["We went sailing and had pizza"])[0].topics == ("sailing",)
-    assert own.taxonomy_version != TAXONOMY_VERSION
+    assert own.words_version != WORDS_VERSION
 
 
 def test_one_analyser_serves_several_threads() -> None:

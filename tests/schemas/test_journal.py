@@ -72,6 +72,18 @@ def test_the_former_release_and_this_one_read_each_others_entries() -> None:
     assert decode_entry(grown) == JournalEntry("e", "like", 1)
 
 
+def test_features_of_the_former_release_have_no_signals() -> None:
+    features = TextFeatures("negative", -0.5, 0.9, language="en", signals={"refund": "explicit"})
+    entry = JournalEntry("e", "message", 1, content="text", text=features)
+    written = msgspec.msgpack.decode(encode_entry(entry))
+    text = JournalEntry.__struct_fields__.index("text")
+    assert written[text].pop() == {"refund": "explicit"}
+    former = decode_entry(msgspec.msgpack.encode(written))
+    assert former.text == msgspec.structs.replace(features, signals={})
+    written[text] += [{"refund": "explicit"}, "what a later release adds"]
+    assert decode_entry(msgspec.msgpack.encode(written)) == entry
+
+
 def test_a_later_format_is_refused() -> None:
     later = encode_record(JournalRecord(FORMAT + 1, 0, 0, b"", b""))
     with pytest.raises(SealBroken, match="format"):

@@ -26,6 +26,8 @@ def test_every_condition_is_read_from_text() -> None:
         "maxRevenue": "100",
         "activeSince": "2026-01-02T05:04:05+02:00",
         "silentSince": "2026-01-02T03:04:06Z",
+        "signal": "distress",
+        "signalSince": "2026-01-02T03:04:07Z",
     }
     assert tuple(given_all) == FIELDS
     found = parse_segment(given_all)
@@ -40,6 +42,8 @@ def test_every_condition_is_read_from_text() -> None:
         100.0,
         MOMENT,
         MOMENT.replace(second=6),
+        "distress",
+        MOMENT.replace(second=7),
     )
     assert (found.min_revenue_cents, found.max_revenue_cents) == (-350, 10_000)
     assert found.active_since_ms == 1_767_323_045_000
@@ -73,6 +77,8 @@ def test_no_condition_means_every_fan_and_what_is_none_is_not_looked_at() -> Non
         ("activeSince", "2026-01-02", "RFC 3339"),
         ("activeSince", "2026-01-02T03:04:05", "zone"),
         ("silentSince", "0001-01-01T00:00:00+14:00", "RFC 3339"),
+        ("signal", "despair", "one of distress, refund, leaving"),
+        ("signalSince", "2026-01-02T03:04:05Z", "needs a signal"),
     ],
 )
 def test_a_bad_condition_is_named_with_what_would_be_right(field: str, text: str, fix: str) -> None:

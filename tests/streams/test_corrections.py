@@ -13,6 +13,7 @@ from admin.rebuild import diff, rebuild
 from admin.verify import verify
 from admin.verify.reference import document_differences
 from ops.services import Endpoints
+from schemas.context import SignalAt
 from schemas.topics import MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores.past import History, open_past
@@ -49,7 +50,8 @@ def refund(number: int, target: str, amount: float, **more: Any) -> Event:
     return bought(number, amount, type="refund", refersTo={"eventId": target}, **more)
 
 
-HATE, LOVE = "I hate you, this is terrible!", "I love you, this is wonderful!"
+HATE, LOVE = "I hate you, give me my money back!", "I love you, this is wonderful!"
+"""The first raises a signal besides."""
 RANDOM = 12
 ENTRIES_MAX = 30
 """Longer than any history but one."""
@@ -231,8 +233,31 @@ async def test_a_correction_is_told_without_what_it_says(corrected: Pipeline) ->
         assert not [one for one in updates if LOVE.encode() in one.value]
         return own if len(own) == 2 else []
 
-    _, second = await corrected.wait_for(told)
+    first, second = await corrected.wait_for(told)
     assert {"recentMessages", "emotionalState", "engagementMetrics"} <= set(second.views)
+    assert (set(first.signals), second.signals) == ({"refund"}, msgspec.UNSET)
+
+
+async def test_an_edit_that_raises_a_signal_is_told_so_once(corrected: Pipeline) -> None:
+    fan = "signals"
+    for events in ([said(1)], [edit(2, "e1", HATE)], [said(3)], [edit(4, "e2", LOVE)]):
+        await corrected.publish(*of(fan, events))
+        await corrected.drained()
+
+    async def told() -> list[Any]:
+        updates = await corrected.records(MEMORY_UPDATES.name)
+        found = [decode_update(one.value) for one in updates]
+        own = sorted((one.version, one) for one in found if one.fan_id == fan)
+        return [one.signals for _, one in own] if len(own) == 4 else []
+
+    when = said(1)["timestamp"]
+    raised = {"refund": SignalAt("explicit", when, 1)}
+    nothing = msgspec.UNSET
+    assert await corrected.wait_for(told) == [nothing, raised, nothing, nothing]
+    async with corrected.stores() as (_, store):
+        found = await shown(store, fan)
+    assert found is not None
+    assert "signals" not in found["emotionalState"]
 
 
 async def test_a_history_that_is_too_long_is_not_corrected_by_half(corrected: Pipeline) -> None:

@@ -1,11 +1,13 @@
 """Segments for tests: a strategy, and who belongs to one by the public document alone."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from hypothesis import strategies as st
 
 from schemas.context import MemoryContext
 from schemas.segments import PATTERNS, Segment
+from schemas.text_features import SignalKind
 from schemas.times import render_time, to_datetime
 from tests.views.interactions import CONTENT_TYPES, NOON, TOPICS
 
@@ -32,6 +34,10 @@ segments = st.builds(
             "min_revenue": st.sampled_from((-5.0, 0.0, 0.01, 20.0)),
             "max_revenue": st.sampled_from((20.0, 55.55, 1000.0)),
         },
+    )
+    | st.fixed_dictionaries(
+        {"signal": st.sampled_from(get_args(SignalKind))},
+        optional={"signal_since": days.map(lambda day: at(day))},
     ),
 )
 
@@ -49,6 +55,7 @@ def belongs(segment: Segment, context: MemoryContext, worth: float) -> bool:
     )
     last = metrics.last_interaction
     since, silent = segment.active_since, segment.silent_since
+    said = None if segment.signal is None else (felt.signals or {}).get(segment.signal)
     return all(
         (
             segment.sentiment in (None, felt.current_sentiment),
@@ -61,6 +68,9 @@ def belongs(segment: Segment, context: MemoryContext, worth: float) -> bool:
             segment.max_revenue is None or worth <= segment.max_revenue,
             since is None or (last is not None and last >= time(since)),
             silent is None or last is None or last < time(silent),
+            segment.signal is None or said is not None,
+            segment.signal_since is None
+            or (said is not None and said.timestamp >= time(segment.signal_since)),
         )
     )
 

@@ -17,7 +17,7 @@ from schemas.details import (
 )
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import Emotion, Sentiment, TextFeatures, Tone
+from schemas.text_features import Emotion, Evidence, Sentiment, SignalKind, TextFeatures, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
 from views import messages
 from views.state import Fan, FanState, fold
@@ -112,6 +112,9 @@ CONTENT_TYPES = ("photo", "video", "ppv")
 EMOJIS = ("😀", "🔥", "❤️", "👍🏽", "👩‍👩‍👧", "🇫🇷", "1️⃣")
 
 
+EVIDENCE = get_args(Evidence)
+
+
 @st.composite
 def texts(draw: st.DrawFn) -> TextFeatures:
     """Features as the analyser may give them: every field anywhere in its documented bounds."""
@@ -132,6 +135,12 @@ def texts(draw: st.DrawFn) -> TextFeatures:
         punctuated=draw(st.booleans()),
         cased=draw(st.booleans()),
         gif=draw(st.booleans()),
+        signals=draw(
+            st.one_of(
+                st.just({}),
+                st.dictionaries(st.sampled_from(get_args(SignalKind)), st.sampled_from(EVIDENCE)),
+            )
+        ),
     )
 
 

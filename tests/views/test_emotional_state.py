@@ -1,16 +1,27 @@
 """EmotionalState."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx, mark
 
 from admin.verify import reference
-from schemas.context import EmotionalState
+from schemas.context import EmotionalState, SignalAt
 from schemas.events import Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import Sentiment, TextFeatures
-from schemas.times import DAY_MS, MINUTE_MS
-from tests.views.interactions import NOON, WHO, known, like, message, purchase, remember, tip
+from schemas.times import DAY_MS, MINUTE_MS, render_time
+from tests.views.interactions import (
+    NOON,
+    WHO,
+    histories,
+    known,
+    like,
+    message,
+    purchase,
+    remember,
+    tip,
+)
 from views import emotional_state
 
 
@@ -23,6 +34,10 @@ def said(
 ) -> JournalEntry:
     text = TextFeatures(sentiment=label, score=score, emotions=emotions or {})
     return message(time, text, sender=sender)
+
+
+def signalled(time: int, sender: Sender = "fan", **signals: str) -> JournalEntry:
+    return message(time, TextFeatures(signals=signals), sender=sender)
 
 
 def state_of(*entries: JournalEntry) -> emotional_state.State:
@@ -112,3 +127,42 @@ def test_dates_are_null_until_one_happens() -> None:
     assert document.last_negative_interaction is None
     assert document.current_sentiment == "neutral"
     assert document.sentiment_history == ()
+
+
+def test_the_newest_message_of_each_kind_is_shown_and_all_are_counted() -> None:
+    shown = rendered(
+        signalled(NOON + 2, leaving="implied", distress="explicit"),
+        signalled(NOON + 1, leaving="explicit"),
+        message(NOON + 3),
+        signalled(NOON + 4, "creator", refund="explicit"),
+    )
+    assert shown.signals == {
+        "distress": SignalAt("explicit", render_time(NOON + 2), 1),
+        "leaving": SignalAt("implied", render_time(NOON + 2), 2),
+    }
+    assert list(shown.signals) == ["distress", "leaving"]
+
+
+def test_of_two_messages_of_one_time_the_explicit_one_is_shown_in_any_order() -> None:
+    weak, strong = signalled(NOON, refund="implied"), signalled(NOON, refund="explicit")
+    shown = {"refund": SignalAt("explicit", render_time(NOON), 2)}
+    assert rendered(weak, strong).signals == rendered(strong, weak).signals == shown
+
+
+def test_without_signals_the_document_is_that_of_the_contract() -> None:
+    """And what a later release may find is passed over."""
+    for entry in (message(), signalled(NOON, despair="explicit"), signalled(NOON, refund="sure")):
+        assert b"signals" not in msgspec.json.encode(rendered(entry))
+        assert state_of(entry).signals == {}
+
+
+@given(histories(max_size=8))
+def test_raised_is_what_a_state_did_not_say_before(history: list[JournalEntry]) -> None:
+    before = state_of(*history[:-1]).signals if len(history) > 1 else {}
+    after = state_of(*history).signals
+    raised = emotional_state.raised(before, after)
+    newest = history[-1]
+    own = reference.own_words([newest])
+    said = reference.features(newest).signals if own else {}
+    assert raised.keys() == said.keys()
+    assert all(after[kind] == signal for kind, signal in raised.items())

@@ -28,7 +28,7 @@ from views.context import render_context
 from views.explain import FIELDS, History, context_as_of, explain, state_as_of, value_of
 from views.state import encode
 
-NAMES = (*FIELDS, "contentPreferences.photo", "topicInterests.cars")
+NAMES = (*FIELDS, "contentPreferences.photo", "topicInterests.cars", "signals.distress")
 LATER = NOON + 30 * DAY_MS
 
 
@@ -111,6 +111,8 @@ def test_a_value_is_that_of_the_rendered_context(entries: list[JournalEntry], fi
         names = zip(document.__struct_encode_fields__, document.__struct_fields__, strict=True)
         documents |= {public: getattr(document, name) for public, name in names}
     name, _, key = field.partition(".")
+    signals = context.emotional_state.signals or {}
+    documents["signals"] = {kind: said.count for kind, said in signals.items()}
     expected = documents[name].get(key) if key else documents[name]
     assert value_of(field)(state, now) == expected
 
@@ -162,7 +164,30 @@ def test_topics_and_content_types_can_be_explained_by_name() -> None:
     assert up.contribution > 0 > down.contribution
 
 
-@mark.parametrize("field", ["tone", "", "topicInterests", "topicInterests.", "engagement.score"])
+def test_the_messages_that_raised_a_signal_can_be_named() -> None:
+    despair = TextFeatures(signals={"distress": "explicit"})
+    entries = history(
+        message(NOON, despair, event_id="first"),
+        message(NOON + 1, event_id="other"),
+        message(NOON + 2, despair, event_id="second"),
+    )
+    told = explain(entries, "signals.distress", None, NOON + 2)
+    named = [one.event_id for one in told.contributions if one.contribution]
+    assert (named, told.to_value) == (["first", "second"], 2)
+
+
+@mark.parametrize(
+    "field",
+    [
+        "signals",
+        "signals.despair",
+        "tone",
+        "",
+        "topicInterests",
+        "topicInterests.",
+        "engagement.score",
+    ],
+)
 def test_an_unknown_field_is_refused_and_the_known_ones_named(field: str) -> None:
     with raises(InvalidInput, match="engagementScore") as refused:
         explain([], field, None, NOON)

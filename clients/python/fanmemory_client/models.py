@@ -293,6 +293,7 @@ class EmotionalState(Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     engagement_level: str
     last_positive_interaction: datetime | None
     last_negative_interaction: datetime | None
+    signals: dict[str, SignalAt] | None = None
 
 
 class Emptied(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -395,6 +396,7 @@ class FanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     last_interaction: datetime | None
     version: str
     revenue_by_currency: dict[str, float] | None = None
+    signals: dict[str, SignalAt] | None = None
 
 
 class FansPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -501,6 +503,7 @@ class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     engagement_score: float
     timestamp: datetime
     erased: bool | None = None
+    signals: dict[str, SignalAt] | None = None
 
 
 class NamedDraft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -724,11 +727,21 @@ class Segment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     max_revenue: float | None = None
     active_since: datetime | None = None
     silent_since: datetime | None = None
+    signal: Literal["distress", "leaving", "refund"] | None = None
+    signal_since: datetime | None = None
 
 
 class SentimentAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     sentiment: str
     timestamp: datetime
+
+
+class SignalAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a person may want to be called for; no diagnosis."""
+
+    evidence: str
+    timestamp: datetime
+    count: int
 
 
 class SignedReceipt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):

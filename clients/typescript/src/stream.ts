@@ -1,5 +1,14 @@
 /** Server-sent events, as the API's stream sends them. */
 
+/** What a person may want to be called for; no diagnosis. */
+export interface Signal {
+  readonly evidence: 'explicit' | 'implied';
+  /** Of the newest message that said it. */
+  readonly timestamp: string;
+  /** Messages that said it. */
+  readonly count: number;
+}
+
 /** That a fan's documents moved, without what is in them. */
 export interface MemoryUpdate {
   readonly creatorId: string;
@@ -9,6 +18,8 @@ export interface MemoryUpdate {
   readonly engagementScore: number;
   readonly timestamp: string;
   readonly erased?: true;
+  /** What messages that are new say. */
+  readonly signals?: Readonly<Partial<Record<'distress' | 'refund' | 'leaving', Signal>>>;
 }
 
 /** `id` says where in the stream that is: as `last` the stream goes on behind it. */
