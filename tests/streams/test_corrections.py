@@ -297,7 +297,7 @@ async def test_a_rebuild_gives_the_same_and_goes_on_from_there(corrected: Pipeli
         unsent(73, "e74"),
     ]
     await corrected.publish(*of("random 0", late), *of("random 1", [*late, said(74)]))
-    await corrected.drained()
+    await corrected.without_lag()  # the account counts what the other generation folded, too
     before = await corrected.states()
     await rebuild(corrected.settings, processes=1)
     rows = await corrected.fetch(
