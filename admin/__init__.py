@@ -17,6 +17,7 @@ emit          publish events from a file
 staging       events of an import, judged and put into the order of time
 reading       the events of a file, in whatever form people have them
 ledger        a restored database erases again whom it does not know to be erased
+backup        what a system has to be put back from, sealed, and putting it back
 accept_loss   the way out for a partition whose log lacks something
 log_state     whether the logs still have what was read from them
 preflight     refuses to start on stores that this code does not match

@@ -10,11 +10,12 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from ops.services import discover, postgres
-from ops.services.endpoints import Endpoints, create_private
+from ops.services import discover, kafka, postgres
+from ops.services.endpoints import Endpoints, create_private, write_private
 from privacy.keys import Entry, parse_ring
 from privacy.receipts import new_seed
 from schemas.errors import Misconfigured
@@ -58,13 +59,8 @@ def with_secrets(settings: Settings, data: Path, endpoints: Endpoints | None = N
     `Misconfigured` where there is no keyring, or a malformed one.
     """
     found = endpoints or discover.endpoints(data, settings)
-    keyring = _secret(settings.keyring, data / KEYRING_FILE)
-    if not keyring.get_secret_value():
-        raise _missing("keyring", "KEYRING")
-    parse_ring(keyring.get_secret_value())
-    return found.reached_by(settings).model_copy(
+    return found.reached_by(with_keyring(settings, data)).model_copy(
         update={
-            "keyring": keyring,
             "jwt_secret": _secret(settings.jwt_secret, data / JWT_SECRET_FILE),
             "receipt_key": _secret(settings.receipt_key, data / RECEIPT_KEY_FILE),
         }
@@ -81,6 +77,15 @@ def with_jwt_secret(settings: Settings, data: Path) -> Settings:
         return settings.model_copy(update={"jwt_secret": secret})
     discover.endpoints(data, settings)  # that nothing runs on `data` says more
     raise _missing("secret for tokens", "JWT_SECRET")
+
+
+def with_keyring(settings: Settings, data: Path) -> Settings:
+    """With what opens everything. Needs nothing running; raises `Misconfigured` without it."""
+    keyring = _secret(settings.keyring, data / KEYRING_FILE)
+    if not keyring.get_secret_value():
+        raise _missing("keyring", "KEYRING")
+    parse_ring(keyring.get_secret_value())
+    return settings.model_copy(update={"keyring": keyring})
 
 
 def with_receipt_key(settings: Settings, data: Path) -> Settings:
@@ -100,6 +105,69 @@ def write_ring(data: Path, entries: Iterable[Entry]) -> None:
     draft = path.with_name(f"{KEYRING_FILE}.{secrets.token_hex(4)}")
     create_private(draft, ",".join(map(str, entries)) + "\n")
     draft.replace(path)
+
+
+class Kept(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a system needs beside its data: a file of its own, to be kept apart from the backup."""
+
+    keyring: str
+    jwt_secret: str = ""
+    receipt_key: str = ""
+    broker_password: str = ""
+    """Of the embedded broker, whom producers of others may know."""
+
+    def __repr__(self) -> str:
+        return "Kept(…)"
+
+
+def kept_of(settings: Settings, data: Path) -> Kept:
+    """Of a system's complete settings, and what stands in its data directory."""
+    return Kept(
+        settings.keyring.get_secret_value(),
+        settings.jwt_secret.get_secret_value(),
+        settings.receipt_key.get_secret_value(),
+        kafka.password(data),
+    )
+
+
+def write_kept(path: Path, kept: Kept) -> None:
+    """A file that only its owner may read. Raises `Misconfigured` where it can't be written."""
+    text = msgspec.json.format(msgspec.json.encode(kept), indent=1).decode()
+    try:
+        write_private(path, text + "\n")
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be written ({type(error).__name__}).") from None
+
+
+def read_kept(path: Path) -> Kept:
+    """Raises `Misconfigured`, which repeats nothing of it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Kept)
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be read ({type(error).__name__}).") from None
+    except msgspec.MsgspecError:
+        raise Misconfigured(
+            f"{path} is no file that `fanmemory backup --secrets` wrote.",
+        ) from None
+
+
+def place_kept(kept: Kept, data: Path, *, broker: bool) -> None:
+    """Put them where a new data directory has them. Raises `Misconfigured` where others are."""
+    wanted = {
+        data / KEYRING_FILE: kept.keyring,
+        data / JWT_SECRET_FILE: kept.jwt_secret,
+        data / RECEIPT_KEY_FILE: kept.receipt_key,
+    }
+    for path, text in wanted.items():
+        if text and path.exists() and _read(path) != text:
+            raise Misconfigured(
+                f"{path} is there already, and another one.", hint="Name an empty directory."
+            )
+    for path, text in wanted.items():
+        if text:
+            _make(path, text)
+    if broker and kept.broker_password:
+        kafka.keep_password(data, kept.broker_password)
 
 
 def _secret(named: SecretStr, path: Path) -> SecretStr:

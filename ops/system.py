@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from admin.preflight import preflight
 from api.auth import signing_key
 from infra.postgres import url_of
 from infra.settings import Settings
-from ops.secrets import make_secrets, with_secrets
+from ops.secrets import KEYRING_FILE, make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
 from ops.services import endpoints as endpoints_file
+from ops.services.lock import is_held
 from ops.services.ports import free_port, is_free
 from ops.services.process import tail
 from ops.supervisor import Program, Restart, Supervisor
@@ -81,6 +82,21 @@ def embedded_names(settings: Settings) -> tuple[str, ...]:
         valkey.NAME: settings.redis_url,
     }
     return tuple(name for name, url in urls.items() if not url)
+
+
+@contextmanager
+def at_hand(data: Path) -> Iterator[Settings]:
+    """The settings of the system that runs, or of embedded services run for one command only.
+
+    `up` refuses views of another version, so it can't be what a rebuild needs to begin.
+    """
+    settings = Settings()
+    names = embedded_names(settings)
+    if not names or is_held(data) or not (data / KEYRING_FILE).exists():
+        yield with_secrets(settings, data)
+        return
+    with EmbeddedServices(data, names=names) as services:
+        yield with_secrets(settings, data, services.endpoints.under(settings))
 
 
 @asynccontextmanager

@@ -324,6 +324,12 @@ class DataLost(FanMemoryError):
     hint = "Restore the topic, or give up what is missing with `fanmemory accept-loss`."
 
 
+class BackupUnusable(FanMemoryError):
+    """The backup is damaged, incomplete, or sealed under a key that this keyring lacks."""
+
+    hint = "Copy it again from where it was kept, or take another one."
+
+
 class ProviderFailed(FanMemoryError):
     """A provider of language models gave no answer.
 

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "accept-loss": ("ops.cli.accept_loss:accept_loss", "Give up what a log lacks, and go on."),
     "analyse": ("ops.cli.analysis:analyse", "Say what lines of text express, as JSON."),
     "api": ("ops.cli.processes:api", "Run the API process."),
+    "backup": ("ops.cli.backup:backup", "Copy a whole system, sealed, while it runs."),
     "bench": ("lab.cli.bench:bench", "Measure, and print figures."),
     "campaigns": ("ops.cli.campaigns:campaigns", "Write to all fans of a segment."),
     "chaos": ("lab.cli.chaos:chaos", "Kill everything while events flow; check every promise."),
@@ -35,6 +36,7 @@ COMMANDS: Final = {
     "migrate": ("ops.cli.processes:migrate", "Bring the database schema up to date."),
     "rebuild": ("ops.cli.rebuild:rebuild", "Fold all views again from the journal, and switch."),
     "receipt": ("ops.cli.receipt:receipt", "Prove what was erased."),
+    "restore": ("ops.cli.restore:restore", "Put a backup back where nothing is yet."),
     "restore-check": (
         "ops.cli.restore_check:restore_check",
         "Say whom a restored database has to forget.",

@@ -1,8 +1,6 @@
 """`fanmemory rebuild`: fold every view again, beside the live ones, and switch."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,13 +11,9 @@ from rich.table import Table
 from admin.rebuild import Diff, Rebuilt, drop_former
 from admin.rebuild import diff as compare
 from admin.rebuild import rebuild as build
-from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
-from ops.secrets import KEYRING_FILE, with_secrets
-from ops.services import EmbeddedServices
-from ops.services.lock import is_held
-from ops.system import embedded_names
+from ops.system import at_hand
 
 
 @click.command()
@@ -34,7 +28,7 @@ def rebuild(diff: bool, drop_old: bool, fresh: bool, data: Path, as_json: bool) 
     Events keep flowing and reads keep being answered meanwhile. Interrupted, it goes on where it
     stopped. The former generation stays until --drop-old.
     """
-    with _running(data) as settings:
+    with at_hand(data) as settings:
         if drop_old:
             _show_dropped(asyncio.run(drop_former(settings)), as_json)
         elif diff:
@@ -49,21 +43,6 @@ def rebuild(diff: bool, drop_old: bool, fresh: bool, data: Path, as_json: bool) 
                     build(settings, fresh=fresh, begin=bar.begin, progress=bar.advance)
                 )
             _show(done, as_json)
-
-
-@contextmanager
-def _running(data: Path) -> Iterator[Settings]:
-    """The settings of the system that runs, or of embedded services run for this command only.
-
-    `up` refuses views of another version, so it can't be what a rebuild needs to begin.
-    """
-    settings = Settings()
-    names = embedded_names(settings)
-    if not names or is_held(data) or not (data / KEYRING_FILE).exists():
-        yield with_secrets(settings, data)
-        return
-    with EmbeddedServices(data, names=names) as services:
-        yield with_secrets(settings, data, services.endpoints.under(settings))
 
 
 def _show_dropped(generations: list[int], as_json: bool) -> None:

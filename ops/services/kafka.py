@@ -259,6 +259,13 @@ def password(data: Path) -> str:
     return path.read_text("ascii") if path.exists() else ""
 
 
+def keep_password(data: Path, password: str) -> None:
+    """Give the broker of a new data directory a password that producers of others know already."""
+    home = data / NAME
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_private(home / "password", password)
+
+
 def make_start_cache(jar_home: Path) -> None:
     """Run a throw-away broker once so that the JVM remembers how it starts (JEP 483, 514, 515).
 

@@ -94,6 +94,13 @@ def binary(name: str) -> Path:
     return path
 
 
+def program(name: str, *, embedded: bool) -> str:
+    """A program that speaks to an embedded server, or to one of others' own: theirs is on the
+    path, where there is one. Raises `Misconfigured`."""
+    others = None if embedded else shutil.which(name)
+    return others or str(binary(name))
+
+
 @cache
 def namespaces_allowed() -> bool:
     """Whether PostgreSQL runs here in a user namespace of ours (asked once per process)."""
