@@ -346,10 +346,9 @@ async def hold_fan(request: Request) -> Response:
         subject = await vault.find(connection, creator, fan_id)
         if subject is None:
             raise WorkflowNotFound("Fan not found")
-        if given.hold:
-            await holds.hold(connection, subject.id, "hand", user)
-        else:
-            await holds.release(connection, subject.id, user)
+        put = holds.hold if given.hold else holds.release
+        if not await put(connection, subject.id, user):
+            raise WorkflowNotFound("Fan not found")
     return data(request.scope, given)
 
 

@@ -171,10 +171,9 @@ def hold(creator: str, fan: str, release: bool, user: str, data: Path) -> None:
             subject = await desk.vault.find(connection, creator, fan)
             if subject is None:
                 raise WorkflowNotFound("Fan not found")
-            if release:
-                await holds.release(connection, subject.id, user)
-            else:
-                await holds.hold(connection, subject.id, "hand", user)
+            put = holds.release if release else holds.hold
+            if not await put(connection, subject.id, user):
+                raise WorkflowNotFound("Fan not found")
 
     _run(data, do)
     click.echo("released" if release else "held")

@@ -34,10 +34,19 @@ ORDER BY w.send_began DESC LIMIT $2;
 -- name: hold_of
 SELECT cause, until, changed_at FROM hold WHERE subject = $1;
 
--- A fan's hold, or the end of it.
+-- A fan's hold, or the end of it, by hand. Nothing of who is erased: the subject's row is held, so either its
+-- erasure waits for us and finds the hold, or we find nobody.
 -- name: put_hold
 INSERT INTO hold (subject, until, cause, user_id)
-VALUES ($1, clock_timestamp() + $4::float8 * interval '1 hour', $2, $3)
+SELECT subject, clock_timestamp() + $4::float8 * interval '1 hour', $2, $3
+FROM subject WHERE subject = $1 FOR KEY SHARE
+ON CONFLICT (subject) DO UPDATE SET until = excluded.until, cause = excluded.cause,
+    user_id = excluded.user_id, changed_at = clock_timestamp();
+
+-- A hand-off. The caller holds its workflow's row, which an erasure waits for before it deletes holds.
+-- name: hand_off
+INSERT INTO hold (subject, until, cause)
+VALUES ($1, clock_timestamp() + $2::float8 * interval '1 hour', 'handoff')
 ON CONFLICT (subject) DO UPDATE SET until = excluded.until, cause = excluded.cause,
     user_id = excluded.user_id, changed_at = clock_timestamp();
 

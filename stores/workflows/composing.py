@@ -219,7 +219,7 @@ class Composing:
             row = await own(connection, claimed.workflow, claimed.epoch)
             preview = row.campaign is not None and row.member is None
             if row.subject is not None and not preview:
-                await holds.hold(connection, row.subject, "handoff", None)
+                await holds.hand_off(connection, row.subject)
             if body is not None:
                 row = await self._add(connection, row, Draft(body, (reason,), None), None)
             await end(connection, self._vault, row, "completed", reason, body=body)

@@ -134,19 +134,27 @@ async def silence(
     return None
 
 
-async def hold(
-    connection: Connection,
-    subject: bytes,
-    cause: Literal["hand", "handoff"],
-    user_id: str | None,
-    hours: float = HOLD_HOURS,
-) -> None:
-    await connection.execute(_QUERIES.put_hold, subject, cause, user_id, hours)
+async def hold(connection: Connection, subject: bytes, user_id: str) -> bool:
+    """Keep the AI silent; False: the fan was erased meanwhile."""
+    return await _put(connection, subject, "hand", user_id, HOLD_HOURS)
 
 
-async def release(connection: Connection, subject: bytes, user_id: str) -> None:
-    """The AI may speak again, until a person writes once more."""
-    await connection.execute(_QUERIES.put_hold, subject, "released", user_id, 0.0)
+async def release(connection: Connection, subject: bytes, user_id: str) -> bool:
+    """The AI may speak again, until a person writes once more; False: the fan was erased
+    meanwhile."""
+    return await _put(connection, subject, "released", user_id, 0.0)
+
+
+async def hand_off(connection: Connection, subject: bytes) -> None:
+    """The same by the AI itself, in the transaction that holds its workflow's row."""
+    await connection.execute(_QUERIES.hand_off, subject, HOLD_HOURS)
+
+
+async def _put(
+    connection: Connection, subject: bytes, cause: Cause, user_id: str, hours: float
+) -> bool:
+    status = await connection.execute(_QUERIES.put_hold, subject, cause, user_id, hours)
+    return status != "INSERT 0 0"
 
 
 async def halt(connection: Connection, creator_id: str, user_id: str) -> None:

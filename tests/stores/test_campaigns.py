@@ -318,7 +318,7 @@ async def test_each_member_is_looked_at_again_before_anything_is_composed(post: 
     children = dict(zip(names, await post.goes_on(campaign), strict=True))
     fans = {name: await post.fan(await who(post, one)) for name, one in children.items()}
     async with post.pool.acquire() as connection:
-        await holds.hold(connection, fans["held"].id, "hand", OPERATOR)
+        await holds.hold(connection, fans["held"].id, OPERATOR)
     await suppression.put(post.pool, post.keyring, ("creator", fans["suppressed"].fan_id))
     await post.says(fans["written_to"], "Hello!", sender="creator", author="ai", ago=23 * HOUR_MS)
     await post.says(fans["answered"], "Hello!", sender="creator", ago=25 * HOUR_MS)
@@ -360,7 +360,7 @@ async def test_each_send_is_looked_at_again(post: Post) -> None:
     )
     held, suppressed, written, free = children
     async with post.pool.acquire() as connection:
-        await holds.hold(connection, fans[0].id, "hand", OPERATOR)
+        await holds.hold(connection, fans[0].id, OPERATOR)
     await suppression.put(post.pool, post.keyring, ("creator", fans[1].fan_id))
     await post.pool.execute(
         "INSERT INTO send_slot (subject, free_at) VALUES ($1, now() - interval '23 hours')",

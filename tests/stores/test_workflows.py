@@ -205,6 +205,22 @@ async def test_a_person_who_wrote_keeps_the_ai_silent_until_released(desk: Desk)
     assert await desk.composing.begin(await desk.claim()) is None
 
 
+async def test_nobody_is_held_whose_erasure_is_under_way(desk: Desk) -> None:
+    """By hand, between the look for the fan and the hold: no row of the erased is left."""
+    fan, other = await desk.fan(), await desk.fan("another")
+    for put in (holds.hold, holds.release):
+        async with desk.pool.acquire() as connection:
+            assert await put(connection, other.id, OPERATOR)
+    async with desk.pool.acquire() as eraser, desk.pool.acquire() as connection:
+        async with eraser.transaction():
+            await eraser.execute("DELETE FROM subject WHERE subject = $1", fan.id)
+            holding = asyncio.create_task(holds.hold(connection, fan.id, OPERATOR))
+            await erase(eraser, [fan.id])
+        assert await holding is False
+    found = await desk.pool.fetch("SELECT subject FROM hold")
+    assert [row["subject"] for row in found] == [other.id]
+
+
 async def test_a_draft_is_approved_by_version_and_only_once(desk: Desk) -> None:
     await desk.fan()
     id = await desk.proposed()
@@ -245,7 +261,7 @@ async def test_what_could_not_be_sent_is_refused_before_it_is_approved(desk: Des
         with pytest.raises(WorkflowConflict, match="stand still"):
             await desk.approvals.approve("creator", Named(id, 1), OPERATOR)
         await holds.resume(connection, "creator")
-        await holds.hold(connection, fan.id, "hand", OPERATOR)
+        await holds.hold(connection, fan.id, OPERATOR)
         with pytest.raises(WorkflowConflict, match="silent"):
             await desk.approvals.approve("creator", Named(id, 1), OPERATOR)
         await holds.release(connection, fan.id, OPERATOR)
