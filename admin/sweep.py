@@ -153,7 +153,9 @@ async def proofs(
     async with open_stores(settings) as stores:
         for id in begun:
             while True:
-                made = await receipts.made_of(stores.pool, id, now_ms(), signer.key_id)
+                made = await receipts.made_of(
+                    stores.pool, stores.cache, id, now_ms(), signer.key_id
+                )
                 if made is not None:
                     found.append(signer.sign(made.receipt))
                     break

@@ -31,7 +31,7 @@ async def get_forgetting_receipt(request: Request) -> Response:
 async def _signed(request: Request, id: bytes, kind: str) -> Response | None:
     components = components_of(request)
     signer = Signer.of(components.settings)
-    found = await receipts.made_of(components.pool, id, now_ms(), signer.key_id)
+    found = await receipts.made_of(components.pool, components.cache, id, now_ms(), signer.key_id)
     if found is None or found.receipt.kind != kind:
         return None
     return plain(signer.sign(found.receipt)) if own(request, found.creator_id) else None

@@ -87,7 +87,7 @@ HOLDERS: Final = (
     Holder(
         "table",
         "erasure",
-        "each erasure: its creator, a keyed hash of creator and fan; the fan, sealed, until it is"
+        "each erasure: its creator, keyed hashes of creator and fan; the fan, sealed, until it is"
         " completed",
         "keyed hash",
         "without limit",
@@ -97,7 +97,8 @@ HOLDERS: Final = (
     Holder(
         "table",
         "forgetting",
-        "each forgetting: its creator; the fan and the events' ids, sealed, until it is completed",
+        "each forgetting: its creator, a keyed hash of creator and fan; the fan and the events'"
+        " ids, sealed, until it is completed",
         "clear",
         "without limit",
         "nothing: what is not completed yet finds nothing any more",

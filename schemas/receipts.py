@@ -26,8 +26,9 @@ class Emptied(_Part, frozen=True):
     deleted: int | None
     """Rows; null where none were counted."""
     found: int | None
-    """By a look at it when the receipt was made: 0. Null for the cache, which has confirmed to have
-    forgotten, and can't be asked for somebody whose name is no longer known."""
+    """By a look at it when the receipt was made: 0. Null where a look was not possible: for the
+    cache, when it did not answer, or of an erasure that a release without such looks carried out.
+    (The cache has confirmed to have forgotten before an erasure is complete.)"""
 
 
 Form = Literal["sealed, its key is gone", "sealed under the keyring", "clear", "random ids"]

@@ -385,6 +385,12 @@ class Cache:
         (owner,) = await self._function("owners", name)
         return owner is not None
 
+    async def kept(self, name: bytes) -> bytes | None:
+        """Whose entry stands under a name (`name`), readable or not: the subject; None where there
+        is none. Raises `SealBroken` for one that we have not written."""
+        who = await self._call("HGET", self.prefix + b"c:" + name, b"s")
+        return None if who is None else who_of(who).subject
+
     def name(self, creator_id: str, fan_id: str) -> bytes:
         """16 bytes that stand for a relationship: keys of the cache name no one."""
         named = f"{creator_id}\0{fan_id}".encode()

@@ -95,7 +95,8 @@ class _Done(NamedTuple):
 
     noted: list[bytes]
     ordered: list[tuple[bytes, int, int]]
-    dropped: list[tuple[bytes, int]]
+    dropped: list[tuple[bytes, int, bytes]]
+    """(id, how often, the fan's name in the cache)"""
 
 
 class Requests(ABC):
@@ -238,7 +239,7 @@ class Requests(ABC):
                     done = _Done([], [], [])
                     await self._drop(self._opened(rows), done)
                     async with self._pool.acquire() as connection, connection.transaction():
-                        await self._remember(connection, [one for one, _ in done.dropped], done)
+                        await self._remember(connection, [one for one, *_ in done.dropped], done)
         except (CacheUnavailable, DatabaseUnavailable, TimeoutError) as error:
             log.debug("the cache has still to forget: %s", type(error).__name__)
 
@@ -338,13 +339,15 @@ class Requests(ABC):
         if undropped:
             await self._cache.drop([one.who for one in undropped])
             fail_point("erase.after_drop")
-            done.dropped.extend((one.id, one.drops) for one in undropped)
+            done.dropped.extend(
+                (one.id, one.drops, self._cache.name(*one.who)) for one in undropped
+            )
 
     async def _remember(self, connection: Connection, ids: Sequence[bytes], done: _Done) -> None:
         """In the caller's transaction."""
         ordered = {id: (partition, offset) for id, partition, offset in done.ordered}
-        dropped = dict(done.dropped)
-        rows = [(id, *ordered.get(id, (None, None)), dropped.get(id, 0)) for id in ids]
+        dropped = {id: (drops, name) for id, drops, name in done.dropped}
+        rows = [(id, *ordered.get(id, (None, None)), *dropped.get(id, (0, None))) for id in ids]
         columns = map(list, zip(*rows, strict=True))
         await connection.execute(self._sql.remember, *columns, done.noted)
         await connection.execute(self._sql.complete, ids)

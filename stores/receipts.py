@@ -1,6 +1,7 @@
 """What a receipt tells of a completed erasure or forgetting: what it took, what a look now finds.
 
-The look is made each time that the receipt is asked for, in one snapshot of the database.
+The look is made each time that the receipt is asked for: in one snapshot of the database, and in
+the cache, if that answers.
 """
 
 from datetime import datetime
@@ -12,6 +13,7 @@ from msgspec import UNSET
 from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
 from privacy.holders import HOLDERS
+from schemas.errors import CacheUnavailable, SealBroken
 from schemas.random_ids import id_text
 from schemas.receipts import ALGORITHM, Emptied, Form, Receipt, Remains
 from schemas.times import from_datetime, render_time
@@ -24,6 +26,7 @@ from schemas.topics import (
     gone_after_ms,
 )
 from stores import cleaning, generations
+from stores.cache import Cache
 from stores.cleaning import Clean
 
 _SQL: Final = Path(__file__).parent / "sql" / "receipts.sql"
@@ -42,7 +45,7 @@ class Made(NamedTuple):
     receipt: Receipt
 
 
-async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
+async def made_of(pool: Pool, cache: Cache, id: bytes, now: int, key_id: str) -> Made | None:
     """Of a completed erasure or forgetting; None for another. `now` in ms."""
     async with (
         database_errors(),
@@ -77,7 +80,10 @@ async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
         requested=_time(done["requested_at"]),
         erased=_time(done["erased_at"]),
         completed=render_time(completed),
-        emptied=[*sorted(emptied, key=lambda one: one.name), Emptied("cache", "c:", None, None)],
+        emptied=[
+            *sorted(emptied, key=lambda one: one.name),
+            Emptied("cache", "c:", None, await _cached(cache, done["cached"], subjects)),
+        ],
         remains=_remains(completed, clean),
         looked=render_time(now),
         key_id=key_id,
@@ -85,6 +91,17 @@ async def made_of(pool: Pool, id: bytes, now: int, key_id: str) -> Made | None:
         events=events if forgot else UNSET,
     )
     return Made(done["creator_id"], receipt)
+
+
+async def _cached(cache: Cache, name: bytes | None, subjects: list[bytes]) -> int | None:
+    """Entries of these subjects; None: there is no telling. Whoever came back is another subject,
+    and has an entry under the same name."""
+    if name is None:
+        return None
+    try:
+        return int(await cache.kept(name) in subjects)
+    except (CacheUnavailable, SealBroken):
+        return None
 
 
 async def _states_left(connection: Connection, subjects: list[bytes]) -> int:

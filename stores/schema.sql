@@ -265,7 +265,9 @@ CREATE TABLE erasure (
     -- How often the cache had to forget, and how often it has confirmed.
     drops        integer NOT NULL DEFAULT 1,
     dropped      integer NOT NULL DEFAULT 0,
-    completed_at timestamptz
+    completed_at timestamptz,
+    -- Under which name, a keyed hash, the cache had the fan: for the look of a receipt.
+    cached       bytea
 );
 CREATE INDEX erasure_pending ON erasure (requested_at) WHERE completed_at IS NULL;
 CREATE INDEX erasure_relationship ON erasure (relationship);
@@ -307,7 +309,9 @@ CREATE TABLE forgetting (
     dropped      integer NOT NULL DEFAULT 0,
     completed_at timestamptz,
     -- Whether the events were taken out of the views before: the database was restored.
-    hidden       boolean NOT NULL DEFAULT false
+    hidden       boolean NOT NULL DEFAULT false,
+    -- Under which name, a keyed hash, the cache had the fan: for the look of a receipt.
+    cached       bytea
 );
 CREATE INDEX forgetting_pending ON forgetting (requested_at) WHERE completed_at IS NULL;
 ALTER TABLE forgetting ALTER COLUMN sealed SET STATISTICS 0;

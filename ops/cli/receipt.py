@@ -78,7 +78,7 @@ def show(id: uuid.UUID, data: Path) -> None:
 async def _signed(settings: Settings, id: uuid.UUID) -> SignedReceipt:
     signer = Signer.of(settings)
     async with open_stores(settings) as stores:
-        found = await receipts.made_of(stores.pool, id.bytes, now_ms(), signer.key_id)
+        found = await receipts.made_of(stores.pool, stores.cache, id.bytes, now_ms(), signer.key_id)
     if found is None:
         raise ErasureNotFound
     return signer.sign(found.receipt)

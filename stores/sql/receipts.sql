@@ -2,10 +2,11 @@
 
 -- One that is completed.
 -- name: completed
-SELECT 'erase' AS kind, creator_id, requested_at, requested_at AS erased_at, completed_at FROM erasure
+SELECT 'erase' AS kind, creator_id, requested_at, requested_at AS erased_at, completed_at, cached
+FROM erasure
 WHERE erasure = $1 AND completed_at IS NOT NULL
 UNION ALL
-SELECT 'forget', creator_id, requested_at, taken_at, completed_at FROM forgetting
+SELECT 'forget', creator_id, requested_at, taken_at, completed_at, cached FROM forgetting
 WHERE erasure = $1 AND completed_at IS NOT NULL;
 
 -- Whom it took, and how much.

@@ -9,24 +9,25 @@ UPDATE {requests} SET drops = drops + 1 WHERE erasure = ANY ($1::uuid[]);
 -- name: lock
 SELECT pg_try_advisory_xact_lock($1);
 
--- What was done: where orders were written (no partition: none was), how often the cache has confirmed, and
--- which subjects the ledger has. The rows are held, against deadlocks in one order, so that `complete`, which
+-- What was done: where orders were written (no partition: none was), how often the cache has confirmed and
+-- for which of its names, and which subjects the ledger has. The rows are held, against deadlocks in one order, so that `complete`, which
 -- follows, sees what ingest has made of them.
 -- name: remember
 WITH held AS MATERIALIZED (
     SELECT erasure FROM {requests} WHERE erasure = ANY ($1::uuid[]) ORDER BY erasure FOR UPDATE
 ), noted AS (
-    UPDATE erased_subject SET noted = true WHERE subject = ANY ($5::uuid[])
+    UPDATE erased_subject SET noted = true WHERE subject = ANY ($6::uuid[])
 )
 UPDATE {requests} AS r SET dropped = greatest(r.dropped, x.drops),
+    cached = coalesce(x.cached, r.cached),
     ordered_at = CASE WHEN x.partition IS NULL OR r.taken_at IS NOT NULL THEN r.ordered_at
         ELSE clock_timestamp() END,
     partition = CASE WHEN r.taken_at IS NULL THEN coalesce(x.partition, r.partition)
         ELSE r.partition END,
     "offset" = CASE WHEN r.taken_at IS NULL THEN coalesce(x."offset", r."offset")
         ELSE r."offset" END
-FROM held JOIN unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[])
-    AS x (erasure, partition, "offset", drops) USING (erasure)
+FROM held JOIN unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[], $5::bytea[])
+    AS x (erasure, partition, "offset", drops, cached) USING (erasure)
 WHERE r.erasure = held.erasure;
 
 -- Of these what nothing is left to do for; which that was. Whom or what it named is not needed any more.

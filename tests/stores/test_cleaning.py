@@ -54,7 +54,7 @@ async def erased(settings: Settings) -> bytes:
 async def forms(settings: Settings, id: bytes) -> list[str]:
     """What the receipt says of Postgres' files, and of its log."""
     async with open_stores(settings) as stores:
-        found = await receipts.made_of(stores.pool, id, NOW, "key")
+        found = await receipts.made_of(stores.pool, stores.cache, id, NOW, "key")
     assert found is not None
     return [one.form for one in found[1].remains if one.kind == "folder"]
 

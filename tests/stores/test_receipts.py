@@ -9,18 +9,26 @@ from msgspec import UNSET
 from infra.postgres import connecting
 from infra.settings import Settings
 from lab.bench.seed import seed
+from ops.services.ports import free_port
 from ops.system import environment
 from privacy.keys import Keyring
 from privacy.receipts import Signer
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS, render_time
 from stores import erasure, receipts
 from stores.erasure import Names
-from stores.opened import open_stores
+from stores.opened import Stores, open_stores
 from tests.api.client import conversation
 from tests.cli import fanmemory
+from tests.pipeline import fill
 
 WHO = ("creator", "fan")
 NOW = 1_800_000_000_000
+
+
+async def _found(stores: Stores, id: bytes) -> dict[str, int | None]:
+    made = await receipts.made_of(stores.pool, stores.cache, id, NOW, "key")
+    assert made is not None
+    return {one.name: one.found for one in made.receipt.emptied}
 
 
 async def test_a_receipt_counts_what_was_erased_and_what_a_look_finds(
@@ -30,13 +38,22 @@ async def test_a_receipt_counts_what_was_erased_and_what_a_look_finds(
     await seed(settings, {WHO: conversation(5), ("creator", "other"): conversation(3)})
     async with open_stores(settings) as stores, connecting(settings.postgres_url) as db:
         names, partitions = Names(Keyring.of(settings)), settings.journal_partitions
+        cache = stores.cache
+        for partition in range(partitions):
+            await cache.adopt(1, partition, 0, {}, seconds=600)
+        assert await fill(cache, stores.store, *WHO)
         id = await erasure.erase(stores.pool, names, partitions, WHO)
-        assert await receipts.made_of(stores.pool, id, NOW, "key") is None, "it is not completed"
-        assert await receipts.made_of(stores.pool, uuid.uuid4().bytes, NOW, "key") is None
+        assert await receipts.made_of(stores.pool, stores.cache, id, NOW, "key") is None, (
+            "it is not completed"
+        )
+        assert (
+            await receipts.made_of(stores.pool, stores.cache, uuid.uuid4().bytes, NOW, "key")
+            is None
+        )
         await db.execute(
             "UPDATE erasure SET completed_at = '2026-11-28T10:30:00Z', kek = NULL, sealed = NULL"
         )
-        found = await receipts.made_of(stores.pool, id, NOW, "key")
+        found = await receipts.made_of(stores.pool, stores.cache, id, NOW, "key")
         assert found is not None
         creator, receipt = found
         assert (receipt.kind, receipt.events) == ("erase", UNSET)
@@ -66,9 +83,23 @@ async def test_a_receipt_counts_what_was_erased_and_what_a_look_finds(
             "INSERT INTO g1.fan_state (subject, version, state) VALUES ($1, 1, '{}')",
             subjects[0]["subject"],
         )
-        again = await receipts.made_of(stores.pool, id, NOW, "key")
-        assert again is not None
-        assert {one.name: one.found for one in again[1].emptied}["fan_state"] == 1
+        assert (await _found(stores, id))["fan_state"] == 1
+
+        # So is an entry of the cache, whoever may read it; not that of who came back.
+        assert (await _found(stores, id))["c:"] is None  # a former release did not note the name
+        await db.execute("UPDATE erasure SET cached = $1", cache.name(*WHO))
+        assert (await _found(stores, id))["c:"] == 1
+        await cache.drop_all()  # nobody reads it any more, and there it is
+        assert (await _found(stores, id))["c:"] == 1
+        await cache.drop([WHO])
+        assert (await _found(stores, id))["c:"] == 0
+        await db.execute("DELETE FROM g1.fan_state")
+        await seed(settings, {WHO: conversation(2)})
+        assert await fill(cache, stores.store, *WHO)
+        assert (await _found(stores, id))["c:"] == 0
+        nowhere = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}"})
+        async with open_stores(nowhere) as away:
+            assert (await _found(away, id))["c:"] is None
 
     # The same by the command line, checked without anything running.
     text = uuid.UUID(bytes=id)

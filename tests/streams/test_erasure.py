@@ -118,6 +118,12 @@ async def test_nothing_is_held_of_who_was_erased(
         status = (await api.ask("GET", path, headers=headers)).body["data"]
         assert status["held"] and status["waitsFor"] == []
         assert status["erased"] <= status["ordered"] <= status["completed"]
+        receipt = (await api.ask("GET", f"{path}/receipt", headers=headers)).body["receipt"]
+        assert {(one["name"], one["found"]) for one in receipt["emptied"]} >= {
+            ("subject", 0),
+            ("interaction", 0),
+            ("c:", 0),
+        }
         others = {"Authorization": f"Bearer {api.token('somebody')}"}
         assert (await api.ask("GET", path, headers=others)).status == 404
         for nothing in (uuid.uuid4(), "no-id"):

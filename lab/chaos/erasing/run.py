@@ -151,7 +151,9 @@ async def _scanned(
     await past.move_past(settings, services)
     after = await scan(settings, services.data, planted)
     async with open_stores(settings) as stores:
-        found = await receipts.made_of(stores.pool, uuid.UUID(erasure).bytes, now_ms(), "key")
+        found = await receipts.made_of(
+            stores.pool, stores.cache, uuid.UUID(erasure).bytes, now_ms(), "key"
+        )
     if found is None:
         raise ServiceFailed("There is no receipt of a completed erasure.")
     return [*check_scans(planted, before, after), check_receipt(found[1])]
