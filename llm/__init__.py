@@ -15,6 +15,7 @@ providers      who answers: OpenAI, Azure, a template
 outcomes       what an answer came to
 results        the four typed results
 checks         what is wrong with a result, without a model: flags
+ledger         what was offered to a fan before, against what a text offers
 speech, likeness, offplatform, promises, secrecy, words   what the checks look for in texts
 retrying       what follows a failed attempt
 routing        which provider is asked first, and the circuit around each

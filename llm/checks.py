@@ -11,6 +11,8 @@ What is looked for in what would be sent, and in the draft that a verdict is abo
 - `link`, `contact`, `payment`: ways off the platform, also when written around (`llm.offplatform`).
 - `price`, `promise`: said without a claim that cites a message or offer of the material; a price
   also if no cited entry has that amount.
+- `bought`, `pitched`, `promised`, `price_changed`: offers what the fan has, was offered before, was
+  promised and has not got, or was offered at another price (`llm.ledger`).
 - `evidence`: a claim, reason or item that cites what is not in the material.
 - `prompt`: the canary (also turned, spaced, in hex or base64), or eight words of our prompt.
 - `ids`: an id of this fan or creator in a text, or anything that looks like another's.
@@ -18,11 +20,11 @@ What is looked for in what would be sent, and in the draft that a verdict is abo
 - `distress`, `spend_spike`: of the fan's last words, and of what was paid.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
-from llm import likeness, offplatform, promises, secrecy
+from llm import ledger, likeness, offplatform, promises, secrecy
 from llm.material import Material
 from llm.prompts import Prompt
 from llm.results import AnyResult, CampaignReport, Claim, Plan, Reply, Verdict
@@ -32,6 +34,7 @@ from schemas.text_features import UNKNOWN_LANGUAGE
 FlagCode = Literal[
     "language", "length", "likeness", "link", "contact", "payment", "price", "promise", "evidence",
     "prompt", "ids", "counts", "distress", "spend_spike",
+    "bought", "pitched", "promised", "price_changed",
 ]  # fmt: skip
 
 LENGTHS_MAX: Final = {"short": 200, "medium": 500, "long": 1_000}
@@ -98,7 +101,11 @@ def _of_reply(reply: Reply, material: Material) -> Iterator[Flag]:
         yield Flag("language", "messages")
     if spoken not in (UNKNOWN_LANGUAGE, reply.language):
         yield Flag("language", "language")
+    for number, claim in enumerate(reply.claims):
+        if claim.kind != "fact":
+            yield from _of_offers(f"claims.{number}.evidence", claim.evidence, material)
     for number, text in enumerate(reply.messages):
+        yield from _of_offers(f"messages.{number}", _titled(text, material), material)
         sent = (*material.sent, *reply.messages[:number])
         yield from _of_text(f"messages.{number}", text, sent, reply.claims, material)
 
@@ -108,6 +115,8 @@ def _of_draft(material: Material) -> Iterator[Flag]:
     draft = material.data.get("content")
     if isinstance(draft, str):
         yield from _of_text("data.content", draft, material.sent, (), material)
+        meant = (*material.offers_meant, *_titled(draft, material))
+        yield from _of_offers("data.content", meant, material)
         spoken = language_of(draft)
         if UNKNOWN_LANGUAGE not in (spoken, material.language) and spoken != material.language:
             yield Flag("language", "data.content")
@@ -127,6 +136,22 @@ def _of_text(
         yield Flag("price", where)
     if not promises.promises_rest(text, claims):
         yield Flag("promise", where)
+
+
+def _of_offers(where: str, ids: Iterable[str], material: Material) -> Iterator[Flag]:
+    """What of the creator's offers may be wrong with this fan."""
+    lines = [
+        {"id": one.id, "status": one.status, "pitches": one.pitches}
+        | {"price": one.price, "currency": one.currency}
+        for one in material.offered
+    ]
+    prices = {one.id: ledger.Price(one.price, one.currency) for one in material.offers}
+    for found in ledger.findings(ids, ledger.ledger_of(lines), prices):
+        yield Flag(found.code, where)
+
+
+def _titled(text: str, material: Material) -> Iterator[str]:
+    return ledger.titled(text, {one.id: one.title for one in material.offers})
 
 
 def _of_counts(report: CampaignReport, material: Material) -> Iterator[Flag]:

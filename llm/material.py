@@ -5,6 +5,7 @@ the rest is passed on as it is, cut to length:
 
 - all: `offers`, a list of `{id, title, price, currency}`: what the creator sells, by which prices
   and offers of a draft are judged; `limits`, a list of texts: what the creator never does.
+  `offerIds`: those of the offers that the draft, or the message to be written, is about.
 - `message_generation`: `instruction`, what the message is for; `language`.
 - `content_validation`: `content`, the draft.
 - `content_planning`: `segment`, preferences and topics of the fans it is for.
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from schemas.context import ConversationMessage, MemoryContext
+from schemas.context import ConversationMessage, MemoryContext, OfferState
 from schemas.intents import IntentType
 from schemas.text_features import UNKNOWN_LANGUAGE
 
@@ -91,9 +92,23 @@ class Material:
         asked = self.data.get("language")
         return asked if isinstance(asked, str) and asked else UNKNOWN_LANGUAGE
 
+    @property
+    def offered(self) -> tuple[OfferState, ...]:
+        """What was offered to the fan, the newest first."""
+        return (self.context.offers or ()) if self.context is not None else ()
+
+    @property
+    def offers_meant(self) -> tuple[str, ...]:
+        """Of the catalogue, by `data.offerIds`."""
+        listed = self.data.get("offerIds")
+        known = {one.id for one in self.offers}
+        found = listed if isinstance(listed, list) else ()
+        return tuple(one for one in found if isinstance(one, str) and one in known)
+
     def known_ids(self) -> frozenset[str]:
-        """What may be cited: messages and catalogue entries of this material."""
-        return frozenset(one.id for one in self.messages) | {one.id for one in self.offers}
+        """What may be cited: messages, offers and catalogue entries of this material."""
+        known = {one.id for one in self.messages} | {one.id for one in self.offers}
+        return frozenset(known | {one.id for one in self.offered})
 
 
 def _offers(found: object) -> Iterator[Offer]:

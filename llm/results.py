@@ -21,7 +21,7 @@ ClaimKind = Literal["offer", "price", "promise", "fact"]
 MadeBy = Literal["model", "template"]
 Judgement = Literal["approve", "revise", "reject"]
 ReasonCode = Literal[
-    "platform_rule", "creator_limit", "repeated_offer", "contradicted_promise",
+    "platform_rule", "creator_limit", "repeated_offer", "price_changed", "contradicted_promise",
     "unsupported_claim", "tone", "language", "other",
 ]  # fmt: skip
 
@@ -114,7 +114,7 @@ class Reason(Answer):
     code: ReasonCode
     text: Line
     message_ids: Ids
-    """Of the messages that show it."""
+    """Of the messages, or the offers, that show it."""
 
 
 class Verdict(Result):

@@ -11,6 +11,8 @@ from typing import Any, Final
 from llm.material import SENT_MAX, Material
 from llm.prompts.cleaning import cleaned
 from schemas.context import ConversationMessage, MemoryContext
+from schemas.money import DEFAULT_CURRENCY
+from schemas.offers import mentions_in
 
 MESSAGE_CHARACTERS: Final = 1_000
 MESSAGES_CHARACTERS: Final = 12_000
@@ -52,6 +54,9 @@ def _messages(messages: tuple[ConversationMessage, ...]) -> list[dict[str, Any]]
             one["topics"] = list(message.topics)
         if "price" in message.metadata:
             one["price"] = message.metadata["price"]
+        named = mentions_in(message.metadata, "message", message.sender, DEFAULT_CURRENCY)
+        if named:
+            one["offers"] = [cleaned(offer.id, NAME_CHARACTERS) for offer in named]
         found.append(one)
     return found[::-1]
 
@@ -73,6 +78,17 @@ def _fan(context: MemoryContext) -> dict[str, Any]:
         "totalMessages": measured.total_messages,
         "totalPurchases": measured.total_purchases,
         "since": measured.created_at,
+        "offers": [
+            {
+                "id": cleaned(one.id, NAME_CHARACTERS),
+                "status": one.status,
+                "pitches": one.pitches,
+                "price": one.price,
+                "currency": one.currency,
+                "paid": one.paid,
+            }
+            for one in context.offers or ()
+        ],
     }
 
 

@@ -30,15 +30,19 @@ of the law, of a refund or a complaint, asks whether you are a machine, or wants
 does not allow. "nothing" if no answer is wanted. Otherwise "send".
 messages: 1 to 3, as the creator would write them: in the fan's language, in the tone and about \
 the length that the fan's profile shows, no opening used in "sent" before. Empty for "nothing".
-claims: every offer, price, promise and checkable fact in the messages, with its evidence.
+claims: every offer, price, promise and checkable fact in the messages, with its evidence. \
+"fan.offers" is what was offered before: offer nothing again that is "bought" or "declined" there, \
+and for no other price; what is "promised" there has not been delivered yet.
 reason: one sentence for the person who approves.
 """,
     "content_validation": """\
 Task: judge the draft in "data.content" before it is sent to this fan.
 verdict: "reject" if it breaks a platform's rule, one of the creator's "limits", or contradicts \
-what was promised; "revise" if it offers what the fan bought already, claims what nothing shows, \
-or misses the fan's language or tone; otherwise "approve".
-reasons: one for each finding, with the ids of the messages that show it.
+what was promised; "revise" if it offers what "fan.offers" shows as bought or as pitched before \
+("repeated_offer"), for another price than there ("price_changed"), or forgets that it is promised \
+and not delivered ("contradicted_promise"), claims what nothing shows, or misses the fan's \
+language or tone; otherwise "approve".
+reasons: one for each finding, with the ids of the messages or offers that show it.
 """,
     "content_planning": """\
 Task: plan what this creator could publish next, for the fans that the material describes.

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from llm.ledger import Finding, LedgerCode, findings, ledger_of, price_of, titled
 from llm.likeness import is_like
 from llm.offplatform import ways_off
 from llm.prompts import Prompt, material_in
@@ -24,6 +25,7 @@ from llm.results import (
     Plan,
     PlanItem,
     Reason,
+    ReasonCode,
     Reply,
     Verdict,
 )
@@ -40,6 +42,15 @@ TO_PERSON: Final = ("distress", "refund", "complaint", "leaving", "technical_tro
 LIKES_EMOJI: Final = 0.3
 """`likesEmojis` of the preferences begins here."""
 PLAN_ITEMS_MAX: Final = 5
+
+IDS_MAX: Final = 5
+"""Messages that a reason cites, the newest."""
+OFFER_REASONS: Final[Mapping[LedgerCode, tuple[ReasonCode, str]]] = {
+    "bought": ("repeated_offer", "It offers what the fan has bought."),
+    "pitched": ("repeated_offer", "It offers what was offered before."),
+    "promised": ("contradicted_promise", "What it offers was promised and not delivered."),
+    "price_changed": ("price_changed", "It was offered at another price before."),
+}
 
 Fields = Mapping[str, Any]
 
@@ -102,6 +113,10 @@ def verdict(found: Fields) -> Verdict:
         if is_like(draft, (message["text"],)):
             add("repeated_offer", "It is like a message sent before.", (message["id"],))
             break
+    for finding in _of_offers(found, draft):
+        code, text = OFFER_REASONS[finding.code]
+        shown = [one["id"] for one in found.get("messages", ()) if _names(one, finding.offer)]
+        add(code, text, tuple(shown[-IDS_MAX:]) or (finding.offer,))
     spoken = language_of(draft)
     if UNKNOWN_LANGUAGE not in (spoken, found["language"]) and spoken != found["language"]:
         add("language", "The fan writes in another language.")
@@ -110,6 +125,28 @@ def verdict(found: Fields) -> Verdict:
     if not reasons:
         add("other", "Nothing was found by rules.")
     return Verdict(made_by="template", verdict=judged, reasons=tuple(reasons))
+
+
+def _of_offers(found: Fields, draft: str) -> list[Finding]:
+    """Against the ledger: what `data.offerIds` names, and titles in the draft."""
+    listed = found["data"].get("offers")
+    catalogue = {
+        one["id"]: one
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, Mapping)
+        and isinstance(one.get("id"), str)
+        and isinstance(one.get("title"), str)
+    }
+    named = found["data"].get("offerIds")
+    meant = [one for one in (named if isinstance(named, list) else ()) if isinstance(one, str)]
+    meant = [one for one in meant if one in catalogue]
+    meant += titled(draft, {name: one["title"] for name, one in catalogue.items()})
+    prices = {name: price_of(one) for name, one in catalogue.items()}
+    return [*findings(meant, ledger_of(found.get("fan", {}).get("offers", ())), prices)]
+
+
+def _names(message: Mapping[str, Any], offer: str) -> bool:
+    return offer in message.get("offers", ())
 
 
 def plan(found: Fields) -> Plan:

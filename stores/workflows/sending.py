@@ -17,7 +17,7 @@ All times are Postgres'. The order of a recipient's line is that of the decision
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,7 @@ from stores.outbox import Outgoing
 from stores.workflows import campaigns, holds, telling
 from stores.workflows.composing import decide
 from stores.workflows.ending import end
+from stores.workflows.offering import offers_of
 from stores.workflows.queue import SEND_LEASE_SECONDS
 from stores.workflows.rows import Workflow, lock, own, save
 from stores.workflows.sealed import Body, Vault, open_body, open_intent, seal_text
@@ -265,10 +266,11 @@ class Sending:
     async def _interaction(
         self, connection: Connection, row: Workflow, subject: Subject, body: Body
     ) -> Outgoing:
-        """What was sent, as an event; the relay puts the names in."""
+        """What was sent, as an event; the relay puts the names in. The first message says what
+        the whole draft offers and promises."""
         approver = await connection.fetchval(_QUERIES.approver, row.place)
         began = row.send_began or row.changed_at
-        value = {
+        value: dict[str, Any] = {
             "eventId": f"fanmemory-{row.name}-{row.parts_sent}",
             "type": "message",
             "sender": "creator",
@@ -282,6 +284,11 @@ class Sending:
                 "sentBy": self._adapter,
             },
         }
+        if row.parts_sent == 0 and row.intent is not None:
+            intent = open_intent(Sealer.of(subject), row.workflow, row.intent)
+            said = offers_of(body, intent.data)
+            value |= said.fields
+            value["metadata"] |= said.metadata
         return Outgoing(INTERACTIONS.name, subject.id, None, _encode(value))
 
     async def look(self, claimed: Workflow) -> bool:
