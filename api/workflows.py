@@ -31,6 +31,8 @@ from schemas.times import Time, from_datetime, render_time, to_datetime
 from schemas.topics import INTENTS
 from schemas.workflows import STATES, RejectReason, State, WorkflowSummary
 from stores import wall
+from stores.earned import earned
+from stores.store import Store
 from stores.workflows import holds
 from stores.workflows.approving import TOGETHER_MAX, Approvals, Named
 from stores.workflows.intake import workflow_id
@@ -171,6 +173,13 @@ class Cost(msgspec.Struct, frozen=True, rename="camel"):
     """Calls of which only the most that they can have cost is known."""
 
 
+class FanCost(Cost, frozen=True, rename="camel", kw_only=True):
+    """Of one fan; `name` is the fan's id."""
+
+    revenue: dict[str, float] | None
+    """What the fan has paid so far, less refunds, by currency; null while no view knows the fan."""
+
+
 class CostReport(msgspec.Struct, frozen=True, rename="camel"):
     """What a creator's calls cost."""
 
@@ -179,8 +188,10 @@ class CostReport(msgspec.Struct, frozen=True, rename="camel"):
     total: list[Cost]
     by_type: list[Cost]
     by_provider: list[Cost]
-    by_fan: list[Cost]
-    """The 1,000 dearest, without those who were erased."""
+    by_fan: list[FanCost]
+    """Of the 1,000 dearest sums, without those who were erased."""
+    by_campaign: list[Cost]
+    """`name` is the campaign's id; with what its report cost."""
 
 
 async def create_workflow(request: Request) -> Response:
@@ -365,7 +376,8 @@ async def halt_sends(request: Request) -> Response:
 
 
 async def get_costs(request: Request) -> Response:
-    """What the creator's calls cost, in the last 30 days unless `from` and `to` say else."""
+    """What the creator's calls cost, in the last 30 days unless `from` and `to` say else; beside
+    the costs of a fan stands what the fan has paid so far."""
     query, components = query_of(request), components_of(request)
     since, until = moment(query, "from"), moment(query, "to")
     last = datetime.now(UTC) if until is None else to_datetime(until)
@@ -373,14 +385,13 @@ async def get_costs(request: Request) -> Response:
     creator = creator_of(request)
     found = await Accounts(components.settings, components.reading).costs(creator, first, last)
     subjects = [bytes.fromhex(one.name) for one in found["fan"]]
-    fans = await _reading(request).fan_of(creator, subjects)
-    names = {subject.hex(): fan for subject, fan in fans.items()}
+    store = Store(components.reading, components.keyring, components.settings.journal_partitions)
+    fans = await earned(store, components.reading, creator, subjects, components.settings.currency)
 
     def shown(kind: str) -> list[Cost]:
         return [
-            Cost(names.get(one.name, one.name), one.calls, one.tokens, money(one.cost), one.unknown)
+            Cost(one.name, one.calls, one.tokens, money(one.cost), one.unknown)
             for one in found[kind]
-            if kind != "fan" or one.name in names
         ]
 
     report = CostReport(
@@ -389,7 +400,19 @@ async def get_costs(request: Request) -> Response:
         shown("total"),
         shown("type"),
         shown("provider"),
-        shown("fan"),
+        [
+            FanCost(
+                fan.fan_id,
+                one.calls,
+                one.tokens,
+                money(one.cost),
+                one.unknown,
+                revenue=fan.revenue,
+            )
+            for one in found["fan"]
+            if (fan := fans.get(bytes.fromhex(one.name))) is not None
+        ],
+        shown("campaign"),
     )
     return data(request.scope, report)
 

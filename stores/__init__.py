@@ -26,6 +26,7 @@ rotation     wraps all keys again under the newest, and retires one
 export       everything that is remembered of one fan, in parts
 segments     the members of a segment, page by page
 revocations  tokens that are good no more before they expire
+earned       what fans have paid, beside what the agent's calls for them cost
 retention    how long a creator keeps a fan of whom nothing is heard
 roles        who may do what in Postgres
 wall         whose rows a statement may see

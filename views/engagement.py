@@ -193,6 +193,11 @@ def revenue_by_currency(state: State, currency: str) -> dict[str, float] | None:
     return {code: major_units(state.currencies[code], code) for code in others} or None
 
 
+def paid(state: State, currency: str) -> dict[str, float]:
+    """What was paid in each currency, in major units; what named none is in this one."""
+    return {currency: revenue(state, currency), **(revenue_by_currency(state, currency) or {})}
+
+
 def worth(state: State) -> int:
     """What was paid in all currencies, roughly in US cents (`schemas.rates`): to compare fans by,
     never a sum of money. Exact, if all of it was in dollars or named nothing."""

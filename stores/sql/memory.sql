@@ -27,6 +27,15 @@ CROSS JOIN LATERAL (
 ) AS m
 WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);
 
+-- The states of some subjects of a creator's: one row for each that is asked for, as below.
+-- name: read_states
+SELECT (SELECT generation FROM generation WHERE view_version = $3 AND status <> 'building'
+        ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
+    asked.subject, s.fan_id, f.state
+FROM unnest($2::uuid[]) AS asked (subject)
+LEFT JOIN subject s ON s.subject = asked.subject AND s.creator_id = $1
+LEFT JOIN {generation}.fan_state f ON f.subject = s.subject;
+
 -- One row for each fan that is asked for, so that `readable` comes along whatever is missing: the
 -- fan, or the generation.
 -- name: read_sources

@@ -15,10 +15,6 @@ ORDER BY w.created_at DESC, w.workflow DESC LIMIT $5;
 -- name: one_workflow
 SELECT * FROM workflow WHERE workflow = $1 AND ($2::text IS NULL OR creator_id = $2);
 
--- The fans behind subjects.
--- name: fans_of
-SELECT subject, fan_id FROM subject WHERE subject = ANY ($1::uuid[]);
-
 -- How many there are in each state.
 -- name: count_states
 SELECT state, count(*)::int AS workflows FROM workflow

@@ -94,16 +94,19 @@ SELECT call, model, reserved, reserved_tokens, price_version,
     (extract(epoch FROM clock_timestamp() - began_at) * 1000)::bigint AS ms
 FROM usage WHERE workflow = $1 AND state = 'reserved' ORDER BY call FOR UPDATE;
 
--- What a creator's calls of a time cost, summed in four ways.
+-- What a creator's calls of a time cost, summed in five ways. A campaign has its own id's costs, too: the
+-- report's.
 -- name: costs
 WITH calls AS (
-    SELECT type, provider, subject, coalesce(input + output, reserved_tokens) AS tokens,
-        coalesce(cost, reserved) AS cost, (state <> 'settled')::int AS unknown
-    FROM usage WHERE creator_id = $1 AND began_at >= $2 AND began_at < $3
+    SELECT u.type, provider, u.subject, coalesce(input + output, reserved_tokens) AS tokens,
+        coalesce(cost, reserved) AS cost, (u.state <> 'settled')::int AS unknown,
+        coalesce(w.campaign, CASE w.type WHEN 'campaign_execution' THEN w.workflow END) AS campaign
+    FROM usage AS u LEFT JOIN workflow AS w USING (workflow)
+    WHERE u.creator_id = $1 AND began_at >= $2 AND began_at < $3
 )
 SELECT kind, name, count(*)::int, sum(tokens)::bigint, sum(cost), sum(unknown)::int
 FROM calls, LATERAL (VALUES ('total', ''), ('type', type), ('provider', provider),
-    ('fan', encode(uuid_send(subject), 'hex'))) AS x (kind, name)
+    ('fan', encode(uuid_send(subject), 'hex')), ('campaign', encode(uuid_send(campaign), 'hex'))) AS x (kind, name)
 WHERE name IS NOT NULL
 GROUP BY kind, name ORDER BY kind, sum(cost) DESC, name LIMIT 1000;
 

@@ -16,6 +16,7 @@ campaigns  one campaign as it stands, what it lets its messages do, and its budg
 campaigning   its steps: who its members are, a workflow for each, the end
 steering   what people say about it, and what they see of it
 counting   where its members are
+offering   what a draft offers and promises, as the event of its sending says it
 sending    from approved to sent or unknown, one at a time per recipient
 reading    what people and metrics see
 erasing    what becomes of it all when a fan is erased

@@ -134,12 +134,6 @@ class Reading:
         except WorkflowNotFound:
             return None
 
-    async def fan_of(self, creator_id: str, subjects: Sequence[bytes]) -> dict[bytes, str]:
-        """The fans' own ids, of those that still exist."""
-        async with database_errors():
-            rows = await wall.fetch(self._pool, _QUERIES.fans_of, creator_id, list(subjects))
-        return {row["subject"]: row["fan_id"] for row in rows}
-
     async def counts(self, creator_id: str | None) -> dict[str, int]:
         """How many workflows there are in each state."""
         async with database_errors():

@@ -175,12 +175,14 @@ class Accounts:
     async def costs(
         self, creator_id: str, since: datetime, until: datetime
     ) -> dict[str, list[Costs]]:
-        """A creator's costs: in all, by type, by provider, and by fan (their subjects, in hex)."""
+        """A creator's costs: in all, by type, by provider, by fan (their subjects, in hex), and by
+        campaign (its id, in hex)."""
         async with database_errors():
             rows = await wall.fetch(
                 self._pool, _QUERIES.costs, creator_id, creator_id, since, until
             )
-        found: dict[str, list[Costs]] = {"total": [], "type": [], "provider": [], "fan": []}
+        kinds = ("total", "type", "provider", "fan", "campaign")
+        found: dict[str, list[Costs]] = {kind: [] for kind in kinds}
         for kind, *rest in rows:
             found[kind].append(Costs(*rest))
         return found

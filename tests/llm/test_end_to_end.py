@@ -131,6 +131,7 @@ async def test_an_intent_becomes_a_draft_an_approved_send_and_a_message_in_the_m
         await until(lambda: state_of(pipeline, fan), "sent")
         costs = (await ask(api, "GET", "/costs")).body["data"]
         assert [one["name"] for one in costs["byFan"]] == [fan]
+        assert costs["byFan"][0]["revenue"] == {"USD": 0.0}
 
     await until(lambda: told(pipeline, INTENT_RESULTS.name, fan), 1)
     (result,) = await values(pipeline, INTENT_RESULTS.name, fan)

@@ -112,5 +112,11 @@ async def test_usage_that_was_told_adds_up_to_the_table_to_the_last_digit(desk: 
     costs = await desk.accounts.costs("c0", now - day, now + day)
     assert costs["total"][0].cost == Decimal("0.0000001")
     assert costs["type"][0].calls == 2
+    assert costs["campaign"] == []
+    campaign = b"c" * 16
+    await desk.pool.execute("UPDATE workflow SET campaign = $1 WHERE creator_id = 'c1'", campaign)
+    costs = await desk.accounts.costs("c1", now - day, now + day)
+    (whole,) = costs["campaign"]
+    assert (whole.name, whole.cost) == (campaign.hex(), costs["total"][0].cost)
     results = await desk.told("intent-results")
     assert sum(Decimal(one["costInfo"]["cost"]) for one in results) == told

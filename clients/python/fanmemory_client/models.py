@@ -244,7 +244,8 @@ class CostReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     total: list[Cost]
     by_type: list[Cost]
     by_provider: list[Cost]
-    by_fan: list[Cost]
+    by_fan: list[FanCost]
+    by_campaign: list[Cost]
 
 
 class DecisionMade(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -361,6 +362,17 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     others: Others
     silence: float
     order: float
+
+
+class FanCost(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Of one fan; `name` is the fan's id."""
+
+    name: str
+    calls: int
+    tokens: int
+    cost: str
+    unknown: int
+    revenue: dict[str, float] | None
 
 
 class FanError(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
