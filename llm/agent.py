@@ -34,6 +34,7 @@ from stores.reader import FanMemory
 from stores.relay import Relay
 from stores.segments import Segments
 from stores.store import Store
+from stores.workflows.answers import Answers
 from stores.workflows.campaigning import Campaigning
 from stores.workflows.composing import Composing
 from stores.workflows.queue import LEASE_SECONDS, SEND_LEASE_SECONDS, Queue
@@ -89,11 +90,13 @@ class Agent:
         campaigning = Campaigning(settings, self.pool, vault)
         self._campaigner = Campaigner(settings, campaigning, segments)
         metrics = AgentMetrics(self._routing.providers)
+        self._answers = Answers(self.pool, vault)
         self._composer = Composer(
             settings,
             self.pool,
             self._composing,
             self._accounts,
+            self._answers,
             self._memory,
             self._routing,
             prices,
@@ -276,6 +279,7 @@ class Agent:
 
     async def _mend(self) -> None:
         await self._queue.mend()
+        await self._answers.sweep()
         lost = await self._accounts.settle_lost()
         if lost:
             log.warning("calls whose answer nobody has got", extra={"count": lost})

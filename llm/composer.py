@@ -3,7 +3,7 @@
 The steps of a call, and what a crash after each costs:
 
 1. What it can cost at the most is reserved, and the call written. [it counts as made, and unknown]
-2. The provider is asked. [the same]
+2. The provider is asked, unless it answered the same in the last day. [the same]
 3. What it took is written. [the workflow is composed once more, and that costs again]
 4. Draft, result, or what is to be tried again, is written, if the workflow is still ours. [done]
 
@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -58,6 +58,7 @@ from schemas.usage import NO_USAGE, Usage
 from schemas.workflows import TraceEvent
 from stores.reader import FanMemory
 from stores.workflows import pauses
+from stores.workflows.answers import Answer, Answers
 from stores.workflows.composing import Begun, Composing, Draft
 from stores.workflows.rows import Workflow
 from stores.workflows.sealed import Body
@@ -113,8 +114,8 @@ class _Asked(NamedTuple):
     """Of the call."""
     took: int
     """Milliseconds."""
-    shared: bool
-    """Another workflow's equal call was under way."""
+    free: Literal["shared", "kept"] | None = None
+    """Another workflow's equal call was under way, or answered in the last day."""
 
 
 class _Ended(Exception):
@@ -130,6 +131,7 @@ class Composer:
         pool: Pool,
         composing: Composing,
         accounts: Accounts,
+        answers: Answers,
         memory: FanMemory,
         routing: Routing,
         prices: Prices,
@@ -139,6 +141,7 @@ class Composer:
         self._pool = pool
         self._composing = composing
         self._accounts = accounts
+        self._answers = answers
         self._memory = memory
         self._routing = routing
         self._prices = prices
@@ -203,7 +206,7 @@ class Composer:
             found = outcome(material.type, asked.completion)
             spent = self._spent_on(asked, name, name_of(found))
             result = found.result if isinstance(found, Answered) else None
-            told = "shared" if asked.shared else name_of(found)
+            told = asked.free or name_of(found)
             self._metrics.called(material.type, name, prompt.version, told, spent, again=again)
             await self._settle(
                 claimed,
@@ -212,9 +215,13 @@ class Composer:
                 _event(name, "execution_completed"),
                 prompt=prompt.version,
                 result=sanitised(result),
+                cacheHit=asked.free is not None,
             )
             if isinstance(found, Answered):
-                await self._write(claimed, begun, material, prompt, found.result, name)
+                flags = check(found.result, material, prompt)
+                if asked.free != "kept" and not _leaks(flags):
+                    await self._keep(begun, material, name, prompt, asked.completion)
+                await self._write(claimed, begun, material, found.result, flags, name)
                 return
             if isinstance(found, Refused):
                 await self._composing.hand_over(claimed, "refused")
@@ -270,17 +277,20 @@ class Composer:
         """The answer. A failure is settled here. Equal calls under way are one, and one pays."""
         provider = self._routing.providers[name]
         bound = self._prices.upper_bound(prompt, provider=name)
+        key = self._key(begun, material, name, prompt)
+        kept = await self._kept(begun, name, key)
         call = Call(name, provider.model, bound.amount, most(prompt).total, bound.price_version)
+        if kept is not None:
+            call = call._replace(money=NOTHING.amount, tokens=0)
         try:
             number = await self._accounts.reserve(claimed, call, _event(name, "execution_started"))
         except BudgetExceeded:
             self._metrics.refused(material.type)
             await self._composing.out_of_budget(claimed)
             raise _Ended from None
+        if kept is not None:
+            return _Asked(kept, number, 0, "kept")
         fail_point("llm.before_call")
-        whose = begun.subject or begun.intent.creator_id.encode()
-        model = f"{name}/{provider.model}"
-        key = answer_key(whose, material.memory_version, prompt, model)
         began = time.monotonic()
         found, shared = await self._flights.call(key, lambda: self._attempt(name, prompt))
         took = int((time.monotonic() - began) * 1000)
@@ -302,7 +312,34 @@ class Composer:
             )
             raise found
         fail_point("llm.after_call")
-        return _Asked(found, number, took, shared)
+        return _Asked(found, number, took, "shared" if shared else None)
+
+    def _key(self, begun: Begun, material: Material, name: ProviderName, prompt: Prompt) -> bytes:
+        whose = begun.subject or begun.intent.creator_id.encode()
+        model = f"{name}/{self._routing.providers[name].model}"
+        return answer_key(whose, material.memory_version, prompt, model)
+
+    async def _kept(self, begun: Begun, name: ProviderName, key: bytes) -> Completion | None:
+        """What was answered to the same in the last day; a template is as quick."""
+        if name == "template":
+            return None
+        found = await self._answers.find(begun.intent.creator_id, begun.subject, key)
+        return (
+            None if found is None else Completion(found.text, found.model, NO_USAGE, "stop", None)
+        )
+
+    async def _keep(
+        self,
+        begun: Begun,
+        material: Material,
+        name: ProviderName,
+        prompt: Prompt,
+        completion: Completion,
+    ) -> None:
+        if name != "template":
+            key = self._key(begun, material, name, prompt)
+            answer = Answer(completion.text, completion.model)
+            await self._answers.keep(begun.intent.creator_id, begun.subject, key, answer)
 
     async def _attempt(self, name: ProviderName, prompt: Prompt) -> Completion | ProviderFailed:
         """A failure is an answer, too: whoever shares the call has to know whose it is."""
@@ -315,7 +352,7 @@ class Composer:
     def _spent_on(self, asked: "_Asked", name: ProviderName, outcome_name: str) -> Spent:
         """What a call took that has an answer; another's answer costs nothing."""
         completion = asked.completion
-        if asked.shared:
+        if asked.free is not None:
             free = _spent(NO_USAGE, NOTHING, completion.model, outcome_name, asked.took)
             return free._replace(cache_hit=True)
         cost = self._prices.of_completion(completion, name)
@@ -386,12 +423,11 @@ class Composer:
         claimed: Workflow,
         begun: Begun,
         material: Material,
-        prompt: Prompt,
         result: AnyResult,
+        flags: Sequence[Flag],
         name: ProviderName,
     ) -> None:
-        flags = check(result, material, prompt)
-        if any(flag.code in LEAKS for flag in flags):
+        if _leaks(flags):
             await self._composing.fail(claimed, "leak")
             return
         body = _body(result, name)
@@ -405,6 +441,10 @@ class Composer:
             await self._composing.propose(claimed, draft)
         else:
             await self._composing.complete(claimed, draft)
+
+
+def _leaks(flags: Sequence[Flag]) -> bool:
+    return any(flag.code in LEAKS for flag in flags)
 
 
 def codes(flags: Sequence[Flag]) -> tuple[str, ...]:

@@ -29,8 +29,12 @@ from stores.workflows.usage import Spent, Warned, warned
 
 log = logging.getLogger(__name__)
 
-OUTCOMES: Final = ("answered", "refused", "length", "invalid", "shared", *get_args(FailureCode))
-"""Of a call; `shared`: another workflow's equal call was under way, and answered this one too."""
+OUTCOMES: Final = (
+    *("answered", "refused", "length", "invalid", "shared", "kept"),
+    *get_args(FailureCode),
+)
+"""Of a call; `shared`: another workflow's equal call was under way, and answered this one too;
+`kept`: an equal call was answered in the last day."""
 SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 45.0)
 """Around the 5 and 10 s of the reference's targets, up to the deadline of an attempt."""
 LOOK_SECONDS_MAX: Final = 3.0
@@ -131,7 +135,7 @@ class AgentMetrics:
     ) -> None:
         """An attempt has ended; `again`: the one before, of the same workflow, had failed."""
         self._calls.labels(provider, kind, outcome).inc()
-        if outcome == "shared":
+        if outcome in ("shared", "kept"):
             return
         failed = outcome in get_args(FailureCode)
         self._seconds.labels(provider).observe(spent.duration_ms / 1000)

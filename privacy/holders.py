@@ -179,6 +179,15 @@ HOLDERS: Final = (
     ),
     Holder(
         "table",
+        "answer",
+        "what a provider answered about the fan",
+        "sealed",
+        "a day",
+        "the rows are deleted",
+        "the rows are deleted: they could quote the event",
+    ),
+    Holder(
+        "table",
         "usage",
         "what calls about the fan cost",
         "random ids",

@@ -9,7 +9,7 @@ WHERE subject = ANY ($1::uuid[]) AND state IN ('received', 'composing', 'awaitin
 RETURNING *;
 
 -- What is left of these fans: no text of a draft or of a decision, no time of a message, no silence of the
--- AI; nobody's name beside costs and intents, which stay.
+-- AI, no answer; nobody's name beside costs and intents, which stay.
 -- name: scrub
 WITH theirs AS (SELECT workflow FROM workflow WHERE subject = ANY ($1::uuid[])),
 drafts AS (
@@ -18,7 +18,8 @@ drafts AS (
     UPDATE decision SET text = NULL WHERE workflow IN (SELECT workflow FROM theirs)
 ), costs AS (UPDATE usage SET subject = NULL WHERE subject = ANY ($1::uuid[])),
 slots AS (DELETE FROM send_slot WHERE subject = ANY ($1::uuid[])),
-holds AS (DELETE FROM hold WHERE subject = ANY ($1::uuid[]))
+holds AS (DELETE FROM hold WHERE subject = ANY ($1::uuid[])),
+answers AS (DELETE FROM answer WHERE subject = ANY ($1::uuid[]))
 UPDATE workflow SET intent = NULL, subject = NULL, epoch = epoch + 1
 WHERE subject = ANY ($1::uuid[]);
 

@@ -7,6 +7,7 @@ intake     intents become rows, each once for ever; newer replies supersede olde
 queue      claims, leases, limits of users, and what a lost worker left behind
 ending     the result is told once, and the row is done with
 composing  from received to a draft or a result
+answers    answers of providers, for a day, for who asks the same once more
 usage      budgets and calls, each reserved before it is made
 pauses     providers that are left alone
 approving  what people decide about drafts

@@ -26,7 +26,7 @@ from schemas.sending import (
     night_ends,
 )
 from schemas.workflows import REJECT_REASONS
-from stores.workflows import campaigns, holds, telling
+from stores.workflows import answers, campaigns, holds, telling
 from stores.workflows.composing import Draft, add_draft, decide
 from stores.workflows.ending import end
 from stores.workflows.rows import Workflow, lock, save
@@ -148,6 +148,7 @@ class Approvals:
                 raise WorkflowConflict(f"The workflow is {row.state}: there is nothing to reject.")
             if draft.version != row.draft:
                 raise DraftStale
+            await answers.forget(connection, row.creator_id, row.subject)
             await self._decide(connection, row, "reject", user_id, reason, text)
             await telling.trace(connection, row, "draft_rejected", reason=reason)
             return await end(connection, self._vault, row, "cancelled", "rejected")
@@ -221,6 +222,7 @@ class Approvals:
                 raise WorkflowConflict("A part of it was sent: send a new intent for the rest.")
             if row.intent is None:
                 raise WorkflowConflict("Its intent is not kept: send it again.")
+            await answers.forget(connection, row.creator_id, row.subject)
             await decide(connection, row, "retry", user_id, None, None)
             deadline = None if row.state == "expired" else row.deadline
             again = row.moved(

@@ -20,6 +20,7 @@ from llm.routing import Routing
 from schemas.context import MemoryContext
 from schemas.errors import BudgetExceeded, DatabaseUnavailable, FanNotFound
 from schemas.intents import Intent, IntentType
+from stores.workflows.answers import Answer
 from stores.workflows.composing import Begun
 from stores.workflows.pauses import Pauses
 from stores.workflows.rows import Workflow
@@ -43,9 +44,20 @@ class Remembering:
         self.broke = False
         self.error: Exception | None = None
         self.paused: dict[str, tuple[float, str]] = {}
+        self.keeps = False
+        self.kept: dict[tuple[str, bytes | None, bytes], Answer] = {}
 
     async def begin(self, claimed: Workflow) -> Begun | None:
         return self.begun
+
+    async def find(self, creator_id: str, subject: bytes | None, key: bytes) -> Answer | None:
+        return self.kept.get((creator_id, subject, key))
+
+    async def keep(
+        self, creator_id: str, subject: bytes | None, key: bytes, answer: Answer
+    ) -> None:
+        if self.keeps:
+            self.kept[creator_id, subject, key] = answer
 
     async def made(self, workflow: bytes) -> list[Made]:
         return list(self.calls)
@@ -53,7 +65,7 @@ class Remembering:
     async def reserve(self, workflow: Workflow, call: Call, event: str) -> int:
         if self.broke:
             raise BudgetExceeded
-        assert call.money > 0
+        assert call.money > 0 or self.kept
         self.told.append((event, {}))
         self.calls.append(Made(call.provider, None))
         return len(self.calls)
@@ -110,7 +122,7 @@ class Bench:
         stores = cast("Any", self.wrote)
         self.composer = Composer(
             settings,
-            *(stores, stores, stores, stores),
+            *(stores, stores, stores, stores, stores),
             self.routing,
             prices,
             self.metrics,
@@ -267,7 +279,7 @@ async def test_without_memory_it_waits_and_nobody_is_asked(bench: Bench) -> None
 
 async def test_without_budget_nobody_is_asked(bench: Bench) -> None:
     bench.wrote.broke = True
-    assert await bench.compose() == ("fail", "budget")
+    assert await bench.compose() == ("out_of_budget",)
     assert not bench.openai.requests
 
 
@@ -305,3 +317,48 @@ async def test_calls_about_different_fans_are_never_shared(bench: Bench) -> None
     use(bench, intent(), b"t" * 16)
     await asyncio.gather(first, bench.composer.compose(bench.claimed))
     assert len(bench.openai.requests) == 2
+
+
+async def test_who_asks_the_same_again_gets_the_answer_at_no_cost(bench: Bench) -> None:
+    bench.wrote.keeps = True
+    (first, again) = (await bench.compose(), await bench.compose())
+    assert first == again
+    assert len(bench.openai.requests) == 1
+    assert [(one.cost, one.cache_hit) for one in bench.wrote.spent] == [
+        (ONE_COST, False),
+        (0, True),
+    ]
+    assert bench.wrote.spent[1].usage.total == 0
+    assert [data.get("cacheHit") for event, data in bench.wrote.told if "completed" in event] == [
+        False,
+        True,
+    ]
+    labels = {"provider": "openai", "type": "message_generation", "outcome": "kept"}
+    assert bench.metrics.registry.get_sample_value("memory_llm_calls_total", labels) == 1
+
+
+async def test_another_fan_creator_or_question_is_another_call(bench: Bench) -> None:
+    bench.wrote.keeps = True
+    await bench.compose()
+    use(bench, intent(), b"t" * 16)
+    await bench.compose()
+    use(bench, intent("content_validation"))
+    await bench.compose()
+    assert len(bench.openai.requests) == 3
+    assert not any(one.cache_hit for one in bench.wrote.spent)
+
+
+async def test_an_answer_that_tells_a_secret_or_is_none_is_not_kept(bench: Bench) -> None:
+    bench.wrote.keeps = True
+    bench.openai.then("refusal")
+    assert await bench.compose() == ("hand_over", "refused")
+    bench.openai.then("no-json", times=2)
+    assert await bench.compose() == ("fail", "invalid_answer")
+
+    def obey(body: dict[str, Any]) -> str:
+        system = body["messages"][0]["content"]
+        return json.dumps(ANSWERS["message_generation"] | {"messages": [system[:500]]})
+
+    bench.openai.answer = obey
+    assert await bench.compose() == ("fail", "leak")
+    assert bench.wrote.kept == {}
