@@ -15,6 +15,7 @@ from admin.accounting import wait_until_told
 from admin.rebuild import drop_former, rebuild
 from admin.topics import trim
 from admin.verify import verify
+from infra.clock import now_ms
 from infra.failpoints import ERASING
 from infra.kafka import relationship_key
 from infra.postgres import connecting
@@ -25,15 +26,18 @@ from privacy.control import ControlSigner, is_control
 from schemas.control import Erase, encode_control
 from schemas.dead_letters import decode_dead_letter
 from schemas.erased import decode_erased
-from schemas.errors import SealBroken
+from schemas.errors import FanNotFound, SealBroken
+from schemas.export import Item
 from schemas.random_ids import id_text
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
 from stores import suppression
 from stores.erasure import Status
+from stores.export import BATCH, exported
 from stores.letters import keys_of
 from stores.opened import open_stores
 from tests.api.client import running_api
+from tests.api.sse import listening
 from tests.cli import fanmemory
 from tests.pipeline import Pipeline, eraser_of, fill, message, purchase
 
@@ -211,6 +215,43 @@ async def test_an_order_beside_what_a_suppressed_fan_sends_counts_as_an_order(
     async with open_stores(running.settings) as stores:
         assert await suppression.lift(stores.pool, running.keyring, (CREATOR, fan))
     assert await held(running, fan) == NOTHING
+
+
+async def test_a_stream_that_is_open_is_told_and_an_export_under_way_breaks_off(
+    running: Pipeline, fan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither holds the erasure up, and neither hands on what was erased."""
+    monkeypatch.setattr("api.erasures.WAIT_SECONDS", 20.0)  # on a busy machine
+    settings = running.settings.model_copy(update={"request_seconds_max": 30.0})
+    await running.publish(*(message(fan, number) for number in range(2 * BATCH + 1)))
+    await running.drained()
+    who, handed = (CREATOR, fan), 0
+    async with (
+        open_stores(settings, connections_max=3) as stores,
+        running_api(settings) as api,
+        listening(api, CREATOR, fanId=fan) as stream,
+    ):
+        await stream.place()
+        parts = exported(settings, stores.pool, stores.keyring, who, now_ms())
+        async for part in parts:
+            handed += isinstance(part, Item)
+            if handed:
+                break
+        query = {"fanId": fan, "creatorId": CREATOR}
+        headers = {"Authorization": f"Bearer {api.token(CREATOR)}"}
+        answer = await api.ask("DELETE", "/api/of-memory/clear", params=query, headers=headers)
+        assert answer.status == 200, answer.body
+        running.sent += 1
+        with pytest.raises(FanNotFound):
+            async for part in parts:
+                handed += isinstance(part, Item)
+        assert handed == BATCH  # what it had read by then, and nothing more
+        gone = await api.ask("GET", "/api/of-memory/export", params=query, headers=headers)
+        assert gone.status == 404
+        assert [one.name for one in await stream.events(1)] == ["erased"]
+        await running.publish(message(fan, 2 * BATCH + 1))
+        assert [one.name for one in await stream.events(1)] == ["update"]
+    assert await held(running, fan) == NOTHING | {"subjects": 1}
 
 
 async def test_without_redis_or_kafka_a_worker_goes_on_with_it(running: Pipeline, fan: str) -> None:
