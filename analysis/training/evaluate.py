@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.analyser import Analyser
 from analysis.training.corpus import EMOTIONS, SENTIMENTS, Example
+from analysis.training.judged import judge
 from analysis.training.metrics import calibration_error, confusion, f1_scores, macro_f1, weighted_f1
 from schemas.text_features import TextFeatures
 
@@ -44,6 +45,7 @@ def evaluate(analyser: Analyser, examples: Sequence[Example]) -> dict[str, Any]:
     if emotion := [pair for pair in pairs if pair[0].emotions is not None]:
         report["emotion"] = _emotion(emotion)
     report["language"] = _language(pairs)
+    report["found"] = judge((example.text, features) for example, features in pairs)
     return report
 
 

@@ -15,8 +15,15 @@ from rich.table import Table
 from analysis import Analyser, Taxonomy, default_model
 from analysis.artefact import pack, unpack
 from analysis.model import Model
-from analysis.training.corpus import Example, read_table
+from analysis.training.corpus import (
+    DIALOGUE_LABELS,
+    DIALOGUES,
+    Example,
+    read_dialogues,
+    read_table,
+)
 from analysis.training.evaluate import evaluate as judge
+from analysis.training.judged import signal_phrases
 from analysis.training.train import Settings, train_folder
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
@@ -105,6 +112,8 @@ def train(texts: Path, out: Path, seed: int, as_json: bool) -> None:
 def evaluate(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
     """Judge MODEL on FILES of the columns text, label, lang, source (.tsv or .tsv.xz).
 
+    Of dialogues (conversations.jsonl.gz, its labels beside it) those that are held out. Topics and
+    signals are called right or wrong where a person has said so of what was found in a text.
     Sentiment labels are 0, 1, 2 or negative, neutral, positive; emotion labels are joy, love,
     sadness, anger, fear, surprise, disgust, neutral, several joined by `|`. Judged is the
     analyser's own answer: the sentiment after unsure texts became neutral, and the strongest
@@ -112,8 +121,9 @@ def evaluate(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
     """
     analyser = Analyser(_model(model))
     reports = {path.name: judge(analyser, list(_examples(path))) for path in files}
+    phrases = signal_phrases(analyser)
     if as_json:
-        print_json(reports)
+        print_json(reports | {"signals": phrases})
         return
     console = Console(highlight=False)
     for name, report in reports.items():
@@ -125,10 +135,33 @@ def evaluate(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
             if task in report:
                 _print_task(console, task, report[task])
         _print_languages(console, report["language"])
+        _print_found(console, report["found"])
+    table = Table("signal", "phrases", "found", "recall", "in others", box=None, pad_edge=False)
+    for kind, row in phrases.items():
+        counts = str(row["phrases"]), str(row["found"]), f"{row['recall']:.4f}", str(row["wrong"])
+        table.add_row(kind, *counts)
+    console.print("\n[bold]signals in phrases written to measure them[/bold]")
+    console.print(table)
 
 
 def _examples(path: Path) -> Iterator[Example]:
-    yield from read_table(path)
+    if path.name == DIALOGUES:
+        labelled = read_dialogues(path, path.with_name(DIALOGUE_LABELS))
+        yield from (example for example in labelled if example.held_out)
+    else:
+        yield from read_table(path)
+
+
+def _print_found(console: Console, found: dict[str, dict[str, int]]) -> None:
+    """Topics and signals that a person has judged."""
+    table = Table("topic or signal", "found", "judged", "precision", box=None, pad_edge=False)
+    for name, row in found.items():
+        judged = row["right"] + row["wrong"]
+        if judged:
+            table.add_row(name, str(row["found"]), str(judged), f"{row['right'] / judged:.4f}")
+    if table.row_count:
+        console.print()
+        console.print(table)
 
 
 def _print_task(console: Console, task: str, report: dict[str, Any]) -> None:

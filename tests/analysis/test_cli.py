@@ -29,6 +29,7 @@ def test_analyse_prints_one_object_for_each_line(tmp_path: Path) -> None:
         "topics",
         "tone",
         "emojis",
+        "signals",
     ]
     assert found[0]["sentiment"] == "positive"
     assert found[0]["topics"] == ["food_cooking"]
@@ -41,6 +42,7 @@ def test_analyse_prints_one_object_for_each_line(tmp_path: Path) -> None:
         "topics": [],
         "tone": None,
         "emojis": [],
+        "signals": {},
     }
 
 

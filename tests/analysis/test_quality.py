@@ -116,6 +116,16 @@ def test_sentiment_of_dialogues() -> None:
     assert report["sentiment"]["weightedF1"] >= 0.60
 
 
+def test_topics_of_dialogues_that_a_person_has_judged() -> None:
+    """Every topic found is judged, but for a few: else the figure would say little."""
+    utterances = read_dialogues(DATA / DIALOGUES, DATA / DIALOGUE_LABELS)
+    found = judged([utterance for utterance in utterances if utterance.held_out])["found"]
+    topics = [row for name, row in found.items() if not name.startswith("signal:")]
+    right, wrong, every = (sum(row[one] for row in topics) for one in ("right", "wrong", "found"))
+    assert right + wrong >= 0.9 * every > 100
+    assert right / (right + wrong) >= 0.83
+
+
 def test_eight_emotions_of_comments() -> None:
     assert judged(emotions("goemotions-dev"))["emotion"]["macroF1"] >= 0.57
 
