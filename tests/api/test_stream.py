@@ -354,13 +354,17 @@ async def test_events_of_a_real_pipeline_come_through_and_so_does_an_erasure(
         async with running_api(pipeline.settings) as api, listening(api, "creator") as stream:
             headers = {"Authorization": f"Bearer {api.token('creator')}"}
             await stream.place()
-            answer = await api.post(message("fan", 1), headers=headers)
+            asked = message("fan", 1, content="I want my money back")
+            answer = await api.post(asked, headers=headers)
             assert answer.status == 200
             (told,) = await stream.events(1)
             assert (told.name, told.data["fanId"]) == ("update", "fan")
+            raised = {"evidence": "explicit", "timestamp": told.data["timestamp"], "count": 1}
+            assert told.data["signals"] == {"refund": raised}
             who = {"creatorId": "creator", "fanId": "fan"}
             read = await api.ask("GET", f"{PREFIX}/context", params=who, headers=headers)
             assert read.body["data"]["version"] == told.data["version"]
+            assert read.body["data"]["emotionalState"]["signals"] == told.data["signals"]
             cleared = await api.ask("DELETE", f"{PREFIX}/clear", params=who, headers=headers)
             assert cleared.status in (200, 202)
             (gone,) = await stream.events(1)
