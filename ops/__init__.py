@@ -3,6 +3,7 @@
 cli                    the `fanmemory` command; `cli.COMMANDS` names each with its module
 services               embedded Kafka, PostgreSQL and Valkey under one data directory
 supervisor             keeps workers, API and services running
+stopped                says which partitions wait for their operator
 system                 a whole system in one place, for `up` and `demo`
 demo, show             the sample and how a context looks in a terminal
 doctor                 looks at everything and says what to do

@@ -21,6 +21,7 @@ from ops.services.lock import holder, is_held
 if TYPE_CHECKING:  # slow to import, and only `up` needs them
     from ops.supervisor import Restart
     from ops.system import System
+    from stores.log_breaks import Lost
 
 VERDICT_STYLE = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -48,6 +49,7 @@ async def _up(
     data: Path, api_port: int | None, workers: int | None, as_json: bool, console: Console
 ) -> None:
     from admin.sweep import daily
+    from ops.stopped import tell_stopped
     from ops.system import running_system
 
     task = asyncio.current_task()
@@ -65,6 +67,9 @@ async def _up(
                 markup=False,
             )
 
+        def on_stopped(lost: "Lost") -> None:
+            console.print(f"A partition stands still. {lost}. {lost.advice}", style="bold red")
+
         async with running_system(
             Settings(),
             data,
@@ -79,8 +84,10 @@ async def _up(
                 sys.stdout.flush()
             else:
                 show(system)
+            looking = asyncio.create_task(tell_stopped(system.settings, on_stopped))
             with suppress(asyncio.CancelledError):
                 await daily(system.settings)
+            looking.cancel()
             status.start()
     console.print("Stopped.")
 
