@@ -33,14 +33,19 @@ def cpu_seconds(pid: int) -> float:
 
 @asynccontextmanager
 async def api_process(
-    settings: Settings, data: Path, environment: Mapping[str, str] | None = None
+    settings: Settings,
+    data: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    limited: bool = False,
 ) -> AsyncIterator[tuple[int, int]]:
     """(port, pid); with an `environment` of its own, if it is not to have ours and what stands in
-    `data`."""
+    `data`. Only if `limited` does it refuse those who ask more than the settings let them."""
+    limits = () if limited else tuple(f"{name}={REQUESTS_PER_MINUTE}" for name in LIMITS)
     port = free_port()
     with (data / "api.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *("env", *(f"{name}={REQUESTS_PER_MINUTE}" for name in LIMITS)),
+            *("env", *limits),
             *(sys.executable, "-m", "ops.cli", "api", "--data", str(data), "--port", str(port)),
             env=environment,
             stdout=log,

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "pipeline": ("lab.cli.bench:pipeline", "Events a second into views, and until one is seen."),
     "rebuild": ("lab.cli.bench:rebuild", "How fast the journal is folded again."),
     "stream": ("lab.cli.bench:stream", "From an event to the clients of its creator's streams."),
+    "strangers": ("lab.cli.bench:strangers", "What strangers and a loud tenant cost the others."),
     "webhooks": ("lab.cli.bench:webhooks", "Whether each delivery counts once, under kills."),
 }
 
@@ -185,6 +186,43 @@ def faults(rate: float, seconds: float, as_json: bool) -> None:
             table.add_row(f"{one['of']}, {one['fault']}", *_row(one), *more)
         Console().print(table)
     if any(one["late"] for one in figures["faults"]):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--rate", default=100.0, show_default=True, help="The client's requests a second.")
+@click.option("--seconds", default=15.0, show_default=True, help="Length of each part.")
+@click.option("--connections", default=300, show_default=True, help="Of each slow kind, at once.")
+@options.as_json
+def strangers(rate: float, seconds: float, connections: int, as_json: bool) -> None:
+    """A client's latencies beside slow connections of every kind, and beside a creator that asks
+    ten times what it may.
+
+    Exit code 1 when any of the client's requests is refused.
+    """
+    import uvloop
+
+    from lab.bench.strangers import measure
+
+    figures = uvloop.run(measure(Settings(), rate, seconds, connections))
+    parts = ("alone", "besideStrangers", "aloneAgain", "besideTenant")
+    if as_json:
+        print_json(figures)
+    else:
+        table = Table(title=f"{rate:g} contexts a second of one creator")
+        for column in ("", "requests", "per second", "p50 ms", "p99 ms", "max ms", "refused"):
+            table.add_column(column, justify="right")
+        companies = ("alone", f"{figures['connections']:,} slow ones", "alone again", "loud tenant")
+        for company, part in zip(companies, parts, strict=True):
+            table.add_row(company, *_row(figures[part]), str(figures[part]["refused"]))
+        console = Console()
+        console.print(table)
+        memory, noisy = figures["memoryMib"], figures["tenant"]["statuses"]
+        console.print(
+            f"[dim]the API took {memory['before']:.0f} MiB before, and {memory['beside']:.0f}"
+            f" beside them; they came {figures['opened']:,} times. The loud tenant got {noisy}.[/]"
+        )
+    if any(figures[part]["refused"] for part in parts):
         sys.exit(1)
 
 

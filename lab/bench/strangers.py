@@ -1,0 +1,193 @@
+"""What slow strangers, and a tenant far beyond its limits, cost everybody else.
+
+A real API process on embedded services of its own. A creator's clients ask for cached contexts at
+a fixed rate, alone; then beside `connections` of each kind of slow connection at once (`KINDS`),
+each made anew as soon as the API closes it; and then beside another creator, whose users together
+ask ten times as often as the creator may (`FANMEMORY_CREATOR_REQUESTS_PER_MINUTE`).
+
+Latency is from the appointed time, and anything but a 200 counts as refused.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from api.tokens import issue_token
+from infra.settings import Settings
+from lab.bench.fold import interactions
+from lab.bench.http import Load, connect, get_request, open_loop
+from lab.bench.seed import seed
+from lab.bench.serving import api_process
+from ops.system import environment, running_services
+
+FANS: Final = 100
+ENTRIES: Final = 80
+CLIENT, NOISY = "bench", "noisy"
+CLIENT_USERS: Final = 20
+"""Below what each of them may ask."""
+CLIENT_CONNECTIONS: Final = 20
+NOISY_USERS: Final = 200
+NOISY_CONNECTIONS: Final = 64
+TIMES: Final = 10
+"""How much more often than it may the noisy creator asks."""
+PAUSE_SECONDS: Final = 1.0
+"""Between two bytes of a stranger."""
+AGAIN_SECONDS: Final = 0.2
+"""Before a stranger who was thrown out comes back."""
+SETTLE_SECONDS: Final = 2.0
+PREFIX: Final = "/api/of-memory"
+_POST: Final = (
+    b"POST /api/of-memory/interaction HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+)
+KINDS: Final[dict[str, tuple[bytes, bytes]]] = {
+    "silent": (b"", b""),
+    "a head byte by byte": (b"GET /health/live HTTP/1.1\r\nX-Slow: ", b"a"),
+    "idle, with line breaks": (b"GET /health/live HTTP/1.1\r\nHost: bench\r\n\r\n", b"\r\n"),
+    "a body byte by byte": (_POST + b"Content-Length: 100000\r\n\r\n{", b" "),
+    "a chunk byte by byte": (_POST + b"Transfer-Encoding: chunked\r\n\r\nfff0\r\n{", b" "),
+    "trailers without end": (_POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n"),
+    "an answer that nobody reads": (b"GET /openapi.json HTTP/1.1\r\nHost: bench\r\n\r\n", b""),
+}
+"""What each says at first, and then again and again."""
+
+
+class Strangers:
+    """Connections of every kind, for as long as it is entered."""
+
+    def __init__(self, host: str, port: int, connections: int) -> None:
+        self._where = host, port
+        self._connections = connections
+        self.opened = 0
+        """How often one was made; more than there are were thrown out, and came back."""
+
+    @asynccontextmanager
+    async def at_it(self) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(self._stay(first, more))
+            for first, more in KINDS.values()
+            for _ in range(self._connections)
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stay(self, first: bytes, more: bytes) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection(*self._where)
+                self.opened += 1
+                try:
+                    writer.write(first)
+                    if first.startswith(b"GET /openapi"):
+                        writer.transport.pause_reading()  # type: ignore[attr-defined]
+                    while not writer.is_closing() and not reader.at_eof():
+                        await asyncio.sleep(PAUSE_SECONDS)
+                        if more:
+                            writer.write(more)
+                finally:
+                    writer.transport.abort()
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def measure(
+    settings: Settings, rate: float, seconds: float, connections: int
+) -> dict[str, Any]:
+    """The client's latencies in each company, and the most memory that the API took."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory(prefix="fanmemory-bench-") as folder:
+        async with running_services(settings, Path(folder)) as (complete, *_):
+            histories = {
+                (creator, f"fan-{n}"): interactions(ENTRIES, n)
+                for creator in (CLIENT, NOISY)
+                for n in range(FANS)
+            }
+            await seed(complete, histories)
+            variables = environment(complete.model_copy(update={"postgres_owner_url": ""}))
+            async with api_process(complete, Path(folder), variables, limited=True) as (port, pid):
+                bench = _Bench(complete, port)
+                await bench.load(CLIENT, CLIENT_USERS, 50, 2 * FANS / 50, CLIENT_CONNECTIONS)
+                alone = await bench.client(rate, seconds)
+                strangers = Strangers(complete.api_host, port, connections)
+                memory = {"before": _memory(pid)}
+                async with strangers.at_it():
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    beside = await bench.client(rate, seconds)
+                memory["beside"] = _memory(pid)
+                await asyncio.sleep(SETTLE_SECONDS)
+                calm = await bench.client(rate, seconds)
+                loud, noisy = await bench.crowded(rate, seconds)
+        return {
+            "rate": rate,
+            "connections": connections * len(KINDS),
+            "opened": strangers.opened,
+            "memoryMib": memory,
+            "alone": _told(alone),
+            "besideStrangers": _told(beside),
+            "aloneAgain": _told(calm),
+            "besideTenant": _told(loud),
+            "tenant": noisy.summary(),
+        }
+
+
+class _Bench:
+    def __init__(self, settings: Settings, port: int) -> None:
+        self._settings = settings
+        self._port = port
+
+    async def client(self, rate: float, seconds: float) -> Load:
+        return await self.load(CLIENT, CLIENT_USERS, rate, seconds, CLIENT_CONNECTIONS)
+
+    async def crowded(self, rate: float, seconds: float) -> tuple[Load, Load]:
+        """The client's, and the noisy creator's."""
+        noisy_rate = TIMES * self._settings.creator_requests_per_minute / 60
+        noise = asyncio.create_task(
+            self.load(
+                NOISY, NOISY_USERS, noisy_rate, seconds + 2 * SETTLE_SECONDS, NOISY_CONNECTIONS
+            )
+        )
+        await asyncio.sleep(SETTLE_SECONDS)
+        client = await self.client(rate, seconds)
+        return client, await noise
+
+    async def load(
+        self, creator: str, users: int, rate: float, seconds: float, connections: int
+    ) -> Load:
+        requests = self._requests(creator, users, int(rate * seconds))
+        made = await connect(self._settings.api_host, self._port, connections)
+        try:
+            return await open_loop(made, requests, rate)
+        finally:
+            for one in made:
+                one.close()
+
+    def _requests(self, creator: str, users: int, count: int) -> Sequence[bytes]:
+        tokens = [issue_token(self._settings, creator, f"user-{n}", 3600) for n in range(users)]
+        return [
+            get_request(
+                f"{PREFIX}/context?creatorId={creator}&fanId=fan-{n % FANS}",
+                tokens[n % users],
+                self._settings.api_host,
+            )
+            for n in range(count)
+        ]
+
+
+def _told(load: Load) -> dict[str, object]:
+    refused = sum(count for status, count in load.statuses.items() if status != 200)
+    return load.summary() | {"refused": refused}
+
+
+def _memory(pid: int) -> float:
+    """MiB that a process has in memory."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576, 1)
