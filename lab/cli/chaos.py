@@ -19,6 +19,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lab.chaos.agent import plan as agent_plan
+from lab.chaos.agent.run import AgentVerdict, run_agent
 from lab.chaos.disks import MOUNTED
 from lab.chaos.erasing import plan as erasing_plan
 from lab.chaos.erasing.backup import run_backup
@@ -39,6 +41,8 @@ from ops.services.process import launcher
 @click.option("--load", type=click.IntRange(0, 64), default=0, help="Busy processes beside it.")
 @click.option("--keep", is_flag=True, help="Keep the data directory with all logs.")
 @click.option("--erase", "erasing", is_flag=True, help="Erase fans in flight, and look for them.")
+@click.option("--llm", "agent", is_flag=True, help="Kill the LLM agent at each step instead.")
+@click.option("--intents", type=click.IntRange(100), help="With --llm.  [default: 10000]")
 @click.option("--rounds", type=click.IntRange(1), help="With --erase.  [default: 300]")
 @options.as_json
 def chaos(
@@ -50,13 +54,16 @@ def chaos(
     load: int,
     keep: bool,
     erasing: bool,
+    agent: bool,
+    intents: int | None,
     rounds: int | None,
     as_json: bool,
 ) -> None:
     """Kill, pause, cut back and fill everything while events flow; then check every promise.
 
-    With --erase fans are erased meanwhile, and nothing of them may be left. Runs on services and a
-    data directory of its own. Exit code 1 when anything is not as it must be, or when a fault was
+    With --erase fans are erased meanwhile, and nothing of them may be left. With --llm intents
+    flow: nothing may be sent twice, and every cent is known. Runs on services and a data directory
+    of its own. Exit code 1 when anything is not as it must be, or when a fault was
     not injected.
 
     """
@@ -67,6 +74,13 @@ def chaos(
     if erasing:
         planned = erasing_plan.SHORT if short else erasing_plan.whole(rounds or 300)
         sys.exit(_erase(first, runs, planned, load, keep, as_json))
+    if intents is not None and not agent:
+        raise click.UsageError("--intents is of --llm.")
+    if agent:
+        if erasing:
+            raise click.UsageError("--erase and --llm are two runs.")
+        asked = agent_plan.SHORT if short else agent_plan.whole(intents or 10_000)
+        sys.exit(_prove(first, runs, asked, load, keep, as_json))
     amounts = SHORT if short else FULL
     if MOUNTED & amounts.services.keys() and (why := lacking()):
         click.echo(f"no disk is filled: {why}", err=True)
@@ -116,6 +130,24 @@ def _erase(
     return failed
 
 
+def _prove(
+    first: int, runs: int, amounts: agent_plan.Amounts, load: int, keep: bool, as_json: bool
+) -> int:
+    """How many runs did not pass."""
+    failed = 0
+    with busy(load):
+        for seed in range(first, first + runs):
+            with _told(seed, keep) as (data, on_step):
+                run = run_agent(data, seed=seed, amounts=amounts, on_step=on_step)
+                verdict = asyncio.run(run)
+            failed += not verdict.passed
+            if as_json:
+                print_json(_described(verdict))
+            else:
+                _show(verdict, f"{amounts.intents:,} intents")
+    return failed
+
+
 @contextmanager
 def _told(seed: int, keep: bool) -> Iterator[tuple[Path, Callable[[str], None]]]:
     """A directory for one run, and where its steps are told."""
@@ -154,7 +186,7 @@ def describe(verdict: Verdict) -> dict[str, object]:
     return _described(verdict) | {"emitted": dict(verdict.emitted)}
 
 
-def _described(verdict: Verdict | ErasingVerdict) -> dict[str, object]:
+def _described(verdict: Verdict | ErasingVerdict | AgentVerdict) -> dict[str, object]:
     return {
         "seed": verdict.seed,
         "passed": verdict.passed,
@@ -173,7 +205,7 @@ def show(verdict: Verdict) -> None:
     _show(verdict, f"{sum(verdict.emitted.values()):,} events")
 
 
-def _show(verdict: Verdict | ErasingVerdict, what: str) -> None:
+def _show(verdict: Verdict | ErasingVerdict | AgentVerdict, what: str) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
