@@ -10,4 +10,5 @@ registry  every such fault by name: kills, cache, records, side, logs, restored,
 checks    what must be true afterwards
 run       one run: system, faults, checks, verdict
 erasing   the same for erasing: rounds of their own, and what they may leave
+agent     the same for the LLM agent: intents, sends, costs
 """

@@ -12,9 +12,7 @@ STEPS: Final = (*AGENT, *CAMPAIGN)
 
 
 SOME: Final = (
-    "intake.after_commit",
     "llm.after_call",
-    "send.before_call",
     "send.after_call",
     "campaign.before_children",
 )

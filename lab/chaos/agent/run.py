@@ -30,7 +30,7 @@ from stores.workflows.steering import Steering
 MUCH: Final = Decimal(1_000_000)
 POLL_SECONDS: Final = 0.1
 KILL_SECONDS: Final = (0.5, 4.0)
-STEADY_SECONDS: Final = 3.0
+STEADY_SECONDS: Final = 1.0
 """Nothing happened for so long after the log was read once more."""
 LEFT: Final = (
     "SELECT (SELECT count(*) FROM workflow WHERE state IN"
