@@ -34,7 +34,7 @@ from ops.services.process import launcher
 from ops.system import environment
 from privacy.keys import Keyring
 from schemas.dead_letters import DeadLetter, decode_dead_letter
-from schemas.errors import CacheUnavailable, DatabaseUnavailable
+from schemas.errors import CacheUnavailable, DatabaseUnavailable, SealBroken
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, TOPICS
 from stores.cache import Cache, open_cache
@@ -321,7 +321,8 @@ class Pipeline:
         return [TopicPartition(topic, partition) for partition in range(count)]
 
     async def dead_letters(self) -> list[tuple[DeadLetter, bytes | None]]:
-        """Every dead letter with its value opened, once all are published."""
+        """Every dead letter with its value opened, once all are published; None: nothing opens it,
+        or it had none."""
         async with self.stores() as (_, store):
             await wait_until_told(store, WAIT_SECONDS_MAX)
         found = []
@@ -330,7 +331,14 @@ class Pipeline:
             assert one.key == found[-1].source.encode()
         async with connecting(self.settings.postgres_url) as connection:
             keys = await keys_of(connection, self.keyring, found)
-        return [(letter, keys.open(letter)) for letter in found]
+
+        def opened(letter: DeadLetter) -> bytes | None:
+            try:
+                return keys.open(letter)
+            except SealBroken:
+                return None
+
+        return [(letter, opened(letter)) for letter in found]
 
     # Postgres.
 
