@@ -56,7 +56,8 @@ def whole(intents: int) -> Amounts:
         members=20,
         kills=30,
         ages=False,
-        step_seconds_max=300.0,
+        # A campaign waits behind the replies that came before it: thousands, on a busy machine.
+        step_seconds_max=1_800.0,
         drain_seconds_max=1_800.0,
     )
 
