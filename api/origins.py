@@ -12,16 +12,17 @@ When the brokers don't say it in time the read is not held up: it waits for the 
 import asyncio
 import contextlib
 import time
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple
 
 from infra import kafka
 from infra.retry import Backoff, retried
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, InvalidInput
 from schemas.events import parse_interaction
-from schemas.positions import Position
-from schemas.relationship import Relationship
-from schemas.topics import INTERACTIONS
+from schemas.positions import Position, refused_position
+from schemas.relationship import Relationship, named_in
+from schemas.topics import INTERACTIONS, JOURNAL
 
 KEPT_MAX: Final = 10_000
 KEPT_SECONDS: Final = 60.0
@@ -32,8 +33,18 @@ POLL_MS: Final = 100
 WAITING_MAX: Final = 32
 RECONNECT_BACKOFF: Final = Backoff(0.5, 0.5)
 
-Origin = Relationship | None
-"""Whose event it is; None: it was refused, so it has no owner."""
+
+class Refusal(NamedTuple):
+    """What stands there is refused."""
+
+    who: Relationship | None
+    """Whom it names, as far as that can be read."""
+    field: str
+    reason: str
+
+
+Origin = Relationship | Refusal
+"""Whose event it is."""
 
 
 class Origins:
@@ -67,12 +78,17 @@ class Origins:
 
     def forget(self, who: Relationship) -> None:
         """Let go of what is remembered of a fan who was erased."""
-        self._known = {at: known for at, known in self._known.items() if known[1] != who}
+        self._known = {at: known for at, known in self._known.items() if _of(known[1]) != who}
 
     async def check(self, position: Position, who: Relationship, field: str) -> None:
-        """Raise `InvalidInput` naming `field` when what stands there is not an event of theirs."""
+        """Raise `InvalidInput` naming `field` when what stands there is not an event of theirs.
+
+        A place in the journal says nothing about whose it is: the views do.
+        """
+        if position.topic == JOURNAL.name:
+            return
         if position.topic != INTERACTIONS.name:
-            raise InvalidInput(field, f"must be a position in {INTERACTIONS.name}")
+            raise InvalidInput(field, f"must be a position in {INTERACTIONS.name}, or a version")
         try:
             origin = self._remembered(position)
         except LookupError:
@@ -80,8 +96,11 @@ class Origins:
                 origin = await self._look(position)
             except LookupError:
                 return  # it can't be told now
-        if origin is None:
-            raise InvalidInput(field, "is the position of an event that was refused")
+        if isinstance(origin, Refusal):
+            if origin.who == who:
+                raise refused_position(field, origin.field, origin.reason)
+            if origin.who is None:
+                raise InvalidInput(field, "is the position of an event that was refused")
         if origin != who:
             raise InvalidInput(field, "is not a position of this fan")
 
@@ -92,22 +111,32 @@ class Origins:
             raise LookupError
         return origin
 
+    async def record_at(self, position: Position) -> Any:
+        """What stands there in `interactions`. Raises `LookupError` when that can't be told now."""
+        async with self._looking():
+            return await self._record(position)
+
     async def _look(self, position: Position) -> Origin:
         """Raises `LookupError` when that can't be told now."""
+        async with self._looking():
+            with contextlib.suppress(LookupError):
+                return self._remembered(position)  # somebody else has just asked for it
+            origin = _origin(await self._record(position), self._settings.currency)
+        self.remember(position, origin)
+        return origin
+
+    @contextlib.asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
         if self._consumer is None or self._waiting >= WAITING_MAX:
             raise LookupError
         self._waiting += 1
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX), self._turn:
-                with contextlib.suppress(LookupError):
-                    return self._remembered(position)  # somebody else has just asked for it
-                origin = _origin(await self._record(position), self._settings.currency)
+                yield
         except TimeoutError:
             raise LookupError from None
         finally:
             self._waiting -= 1
-        self.remember(position, origin)
-        return origin
 
     async def _record(self, position: Position) -> Any:
         consumer = self._consumer
@@ -157,10 +186,14 @@ class Origins:
             await kafka.disconnect(consumer)
 
 
+def _of(origin: Origin) -> Relationship | None:
+    return origin.who if isinstance(origin, Refusal) else origin
+
+
 def _origin(record: Any, currency: str) -> Origin:
     """What ingest makes of it: an event of somebody's, or one to be refused."""
     try:
         event = parse_interaction(record.value or b"", record.timestamp, currency)
-    except InvalidInput:
-        return None
+    except InvalidInput as error:
+        return Refusal(named_in(record.value), error.field, error.reason)
     return event.creator_id, event.fan_id

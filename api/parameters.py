@@ -32,7 +32,8 @@ WHICH_CREATOR: Final = Parameter(
 )
 MIN_POSITION: Final = Parameter(
     "minPosition",
-    "Wait until what was accepted there is in the answer; a write of this fan told it.",
+    "Wait until what was accepted there is in the answer; a write of this fan told it. Or the"
+    " `version` that a memory or an update of this fan told: wait for that, or a later one.",
     schema={"type": "string", "pattern": POSITION_PATTERN},
 )
 CONSISTENCY: Final = Parameter(
@@ -73,6 +74,7 @@ CONNECTION: Final = Parameter("connection", "The id of the creator's connection 
 ERASURE: Final = Parameter("erasure", "The id of the erasure.", "path")
 FORGETTING: Final = Parameter("forgetting", "The id of the forgetting.", "path")
 EVENT_ID: Final = Parameter("eventId", "The id of the message.", "path")
+WHICH_EVENT: Final = Parameter("eventId", "The id of the event.", "path")
 WORKFLOW: Final = Parameter("workflow", "The id of the workflow.", "path")
 CAMPAIGN: Final = Parameter("campaign", "The id of the campaign's workflow.", "path")
 STATE: Final = Parameter("state", "Only those in this state.", schema={"type": "string"})

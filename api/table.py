@@ -11,6 +11,7 @@ from api import (
     erasures,
     export,
     fans,
+    fates,
     forgettings,
     health,
     interactions,
@@ -52,6 +53,7 @@ from api.parameters import (
     TICKET,
     TO,
     WHICH_CREATOR,
+    WHICH_EVENT,
     WORKFLOW,
 )
 from schemas.answers import (
@@ -196,6 +198,26 @@ ENDPOINTS = (
         request=Batch,
         response=Results,
         raises=(BrokerUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/events/{{eventId}}",
+        "GET",
+        fates.get_event,
+        "getEvent",
+        scope="memory:read",
+        parameters=(WHICH_EVENT, *_OF_FAN, fates.EVENT_TYPE, fates.EVENT_POSITION),
+        response=Data[fates.EventFate],
+        raises=(DatabaseUnavailable,),
+    ),
+    Endpoint(
+        f"{PREFIX}/refused",
+        "GET",
+        fates.list_refused,
+        "listRefused",
+        scope="memory:read",
+        parameters=(WHICH_CREATOR, CURSOR, fates.PAGE_LIMIT),
+        response=Data[fates.RefusedPage],
+        raises=(DatabaseUnavailable,),
     ),
     Endpoint(
         f"{PREFIX}/stream",

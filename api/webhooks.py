@@ -24,6 +24,7 @@ from starlette.responses import Response
 
 from api.components import Components, components_of
 from api.envelopes import correlation_id, success
+from api.origins import Refusal
 from infra.clock import now_ms
 from infra.kafka import relationship_key
 from infra.postgres import database_errors
@@ -147,8 +148,11 @@ async def _take(
     if unexpected:
         sending.append((UNREAD, unread(found, unexpected[0].reason, body)))
     positions = await _publish(request, creator, sending, arrived)
-    for (fan, _), written in zip(sending, positions, strict=True):
-        components.origins.remember(written, (creator, fan))
+    refusals = {at: refusal for at, (_, _, refusal) in enumerate(judged)}
+    for at, ((fan, _), written) in enumerate(zip(sending, positions, strict=True)):
+        who, refusal = (creator, fan), refusals.get(at)
+        origin = who if refusal is None else Refusal(who, refusal.field, refusal.reason)
+        components.origins.remember(written, origin)
     # Of what is refused nothing comes into the views: nobody shall wait for it.
     await components.memory.written.leave(
         [

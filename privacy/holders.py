@@ -86,6 +86,16 @@ HOLDERS: Final = (
     ),
     Holder(
         "table",
+        "refused",
+        "what was refused of whom and why, never the value: keyed hashes of fan and event id, and"
+        " both sealed",
+        "keyed hash",
+        "14 days, the newest million",
+        "the fan's rows are deleted",
+        "the fan's rows are deleted",
+    ),
+    Holder(
+        "table",
         "erasure",
         "each erasure: its creator, keyed hashes of creator and fan; the fan, sealed, until it is"
         " completed",
@@ -261,7 +271,8 @@ HOLDERS: Final = (
     Holder(
         "topic",
         DEAD_LETTERS.name,
-        "what was refused, whole; under the fan's key, or the day's where nobody known is named",
+        "what was refused, whole, and whose it is; under the fan's key, or the day's where nobody"
+        " known is named",
         "sealed",
         "14 days",
         "nothing can open the fan's letters; a day's key is destroyed when its letters are gone",

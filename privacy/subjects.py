@@ -181,7 +181,7 @@ class Subjects:
         """One key that does not open must not stop the other fans of its batch."""
         for row in rows:
             try:
-                yield self._subject(row)
+                yield subject_of(self._keyring, row)
             except SealBroken as broken:
                 closed[name(row)] = broken
 
@@ -202,13 +202,6 @@ class Subjects:
             pair, key = made[id]
             found[pair] = Subject(id, *pair, kek, wrapped, key)
         return found
-
-    def _subject(self, row: Record) -> Subject:
-        id, creator_id, fan_id, kek, wrapped, unbound_opens = row
-        key = self._keyring.unwrap(
-            id, (creator_id, fan_id), kek, wrapped, unbound_opens=unbound_opens
-        )
-        return Subject(id, creator_id, fan_id, kek, wrapped, key)
 
 
 async def replace(connection: Connection, keyring: Keyring, old: Subject, new: Subject) -> bool:
@@ -245,6 +238,13 @@ def _keep(kept: dict[Key, Subject], fresh: dict[Key, Subject], limit: int) -> No
         for key in list(kept)[: max(len(kept) // 2, len(kept) + len(fresh) - limit)]:
             del kept[key]
     kept.update(islice(fresh.items(), limit))
+
+
+def subject_of(keyring: Keyring, row: Record) -> Subject:
+    """A row as the queries of this room give it, opened. Raises `SealBroken`."""
+    id, creator_id, fan_id, kek, wrapped, unbound_opens = row
+    key = keyring.unwrap(id, (creator_id, fan_id), kek, wrapped, unbound_opens=unbound_opens)
+    return Subject(id, creator_id, fan_id, kek, wrapped, key)
 
 
 async def require_keys(connection: Connection, keyring: Keyring) -> None:

@@ -1,11 +1,15 @@
 """A dead letter: why a record of `interactions` was refused, and a sealed copy of it."""
 
-from typing import Final
+import contextlib
+from typing import Any, Final, cast
 
 import msgspec
 
-from schemas.events import VALUE_BYTES_MAX, Wire
+from schemas.details import Kind
+from schemas.errors import InvalidInput
+from schemas.events import KINDS, VALUE_BYTES_MAX, Wire
 from schemas.refusals import DELIVERY_REASON, NO_FAN_REASON
+from schemas.relationship import check_event_id, check_id
 
 HEAD_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Of the refused value: whatever could have been an event is whole, and of what is larger, which a
@@ -36,6 +40,50 @@ def reason_class(field: str, reason: str) -> str:
     return name if name in _FIELDS else OTHERS
 
 
+class About(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Whose event was refused, as far as that could be read."""
+
+    creator_id: str
+    fan_id: str | None = None
+    event_id: str | None = None
+    type: Kind | None = None
+
+
+class _Loose(msgspec.Struct, rename="camel", gc=False):
+    creator_id: Any = None
+    fan_id: Any = None
+    event_id: Any = None
+    type: Any = None
+
+
+_decode_loose: Final = msgspec.json.Decoder(_Loose).decode
+
+
+def about(value: bytes | None) -> About | None:
+    """Whose event a refused value is; None where it names no creator."""
+    try:
+        named = _decode_loose(value or b"")
+        creator_id = check_id("creatorId", _text(named.creator_id))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
+        return None
+    fan_id = event_id = None
+    with contextlib.suppress(InvalidInput):
+        fan_id = check_id("fanId", _text(named.fan_id))
+    with contextlib.suppress(InvalidInput):
+        check_event_id("eventId", event := _text(named.event_id))
+        event_id = event
+    kind = named.type if isinstance(named.type, str) and named.type in KINDS else None
+    return About(creator_id, fan_id, event_id, cast("Kind | None", kind))
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
+
+
+encode_about = msgspec.json.Encoder().encode
+decode_about = msgspec.json.Decoder(About).decode
+
+
 class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Value of a record on `interactions.dlq`; its key is the source position."""
 
@@ -61,6 +109,9 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What the copy is sealed under: `subject:UUID`, the key of the fan that it names, gone when
     the fan is erased; or `day:YYYY-MM-DD`, destroyed when the topic has let go of it. Null in
     letters of earlier versions, which are sealed under the keyring itself."""
+    about: bytes | None = None
+    """Whose event it is: JSON of what could be read of creatorId, fanId, eventId and type, sealed
+    like the copy; null where no creator could be, and in letters of earlier versions."""
 
 
 encode_dead_letter = msgspec.json.Encoder().encode

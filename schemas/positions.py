@@ -35,6 +35,11 @@ def source_name(position: Position, boundaries: Sequence[int]) -> str:
     return str(position)
 
 
+def refused_position(name: str, field: str, reason: str) -> InvalidInput:
+    """What to say of a position that a parameter names, and nothing comes of."""
+    return InvalidInput(name, f"is the position of an event that was refused: {field}: {reason}")
+
+
 def parse_position(text: str, field: str = "position") -> Position:
     """Read `topic-partition:offset`; raises `InvalidInput` naming `field`."""
     match = _FORM.fullmatch(text)

@@ -20,6 +20,8 @@ conflicts    whether an event of a known identity is another one; no I/O
 quarantine   records that could not be opened or folded
 outbox       what is to be told on Kafka, in the transaction that it tells of
 letters      dead letters: made, written, counted by reason
+refused      what was refused, for who asks; beside its letter
+fates        what became of an event, as far as the stores can tell
 day_keys     keys of a day, for dead letters of nobody who is known
 relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one

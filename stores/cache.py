@@ -229,7 +229,8 @@ class Cache:
         )
 
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool | None:
-        """Whether what was accepted at `position` is in this fan's views; None: can't tell."""
+        """Whether what was accepted at `position` is in this fan's views; None: can't tell, as of
+        a place in the journal."""
         (known,) = await self.reached_several(creator_id, {fan_id: position})
         return known
 
@@ -242,9 +243,7 @@ class Cache:
         for position, offset in zip(
             positions.values(), await self._functions("reached", asked), strict=True
         ):
-            if position.topic != INTERACTIONS.name:
-                known.append(False)
-            elif offset is None:
+            if position.topic != INTERACTIONS.name or offset is None:
                 known.append(None)
             else:
                 known.append(offset != b"" and int(offset) >= position.offset)

@@ -3,7 +3,8 @@
 1. At once, one transaction (`erase`), in this order; what a crash costs is in brackets:
    a. the fence of the subject's journal partition, in every generation: a batch that was opened
       before waits for us, or we for it, and then changes nothing; [all of it is rolled back]
-   b. the subject with its key, its states, history, quarantine; what this took, by random id.
+   b. what of the fan was refused; the subject with its key, its states, history, quarantine; what
+      this took, by random id.
 2. In order, when ingest comes to the order among the events (`take`): whatever subject the
    relationship has by then, made of events that were on their way, in the transaction that moves
    ingest's position. An order counts once, so a copy of one changes nothing.
@@ -34,7 +35,8 @@ from schemas.errors import DatabaseUnavailable
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
-from stores import generations, history, outbox, quarantine, states
+from stores import generations, history, outbox, quarantine, refused, states
+from stores.refused import Marks
 from stores.workflows import erasing as workflows
 
 _FOLDER: Final = Path(__file__).parent / "sql"
@@ -54,6 +56,7 @@ class Names:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._secret = keyring.derive(b"erased fan")
+        self.refused = Marks(keyring)
 
     def hashed(self, who: Relationship) -> bytes:
         return blake2b("\0".join(who).encode(), key=self._secret, digest_size=16).digest()
@@ -137,7 +140,9 @@ async def erase_several(
     ]
     async with database_errors(), pool.acquire() as connection, connection.transaction():
         await connection.execute(ERASURE_SQL.begin, *map(list, zip(*rows, strict=True)))
-        await _erase_relationships(connection, partitions, _firsts(zip(wanted, ids, strict=True)))
+        await _erase_relationships(
+            connection, names, partitions, _firsts(zip(wanted, ids, strict=True))
+        )
     return ids
 
 
@@ -161,7 +166,7 @@ async def take(
     if not fresh:
         return []
     wanted = _firsts((who, id) for id, (who, _) in met.items() if id in fresh)
-    erased = await _erase_relationships(connection, partitions, wanted)
+    erased = await _erase_relationships(connection, names, partitions, wanted)
     if erased:
         await connection.execute(ERASURE_SQL.drop_again, sorted(erased))
     done = await connection.fetch(ERASURE_SQL.complete, sorted(fresh))
@@ -178,9 +183,10 @@ def _firsts(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, Value]:
 
 
 async def _erase_relationships(
-    connection: Connection, partitions: int, wanted: Mapping[Relationship, bytes]
+    connection: Connection, names: Names, partitions: int, wanted: Mapping[Relationship, bytes]
 ) -> set[bytes]:
     """`wanted`: relationship -> its erasure; returns the erasures that took somebody."""
+    await refused.forget(connection, names.refused, wanted)
     took: set[bytes] = set()
     left = list(wanted)
     for _ in range(SUBJECTS_MAX):
@@ -278,6 +284,7 @@ async def erase_again(
         who = (row["creator_id"], row["fan_id"])
         sealed = names.seal(id, who[1])
         await connection.execute(ERASURE_SQL.begin_again, id, who[0], names.hashed(who), *sealed)
+        await refused.forget(connection, names.refused, [who])
         await erase_subjects(connection, {subject: id}, partitions, noted=True)
 
 

@@ -48,7 +48,7 @@ from schemas.random_ids import id_text
 from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import corrections, generations, history, outbox, quarantine, states
+from stores import corrections, generations, history, outbox, quarantine, refused, states
 from stores.attempts import Risk
 from stores.cache import Cache
 from stores.erasing import Requests
@@ -166,6 +166,7 @@ class Mover:
             deleted += len(await states.delete(connection, each.number, [old.id]))
         await history.delete(connection, [old.id])
         aside = (await quarantine.delete(connection, [old.id])).get(old.id, 0)
+        await refused.forget(connection, self.names.refused, [order.who])
         await outbox.forget(connection, [old.id])
         told = _ledger(order, old.id, new.id if moved.records else None, moved)
         row = old.id, _id(order), deleted, len(moved.forgotten), aside, told

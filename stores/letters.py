@@ -24,7 +24,11 @@ from privacy.subjects import Subject, Subjects
 from schemas.dead_letters import (
     CONFLICT_REASON,
     HEAD_BYTES_MAX,
+    About,
     DeadLetter,
+    about,
+    decode_about,
+    encode_about,
     encode_dead_letter,
     reason_class,
 )
@@ -38,9 +42,11 @@ from schemas.topics import DEAD_LETTERS, INTENT_DEAD_LETTERS, INTENTS, INTERACTI
 from stores import day_keys
 from stores.folding import FramedBatch, OpenedRecord
 from stores.outbox import Outgoing
+from stores.refused import Marks, RefusedRow
 
 _QUERIES: Final = load_queries(Path(__file__).parent / "sql" / "letters.sql")
 _TOPIC: Final = DEAD_LETTERS.name.encode()
+_ABOUT: Final = _TOPIC + b"/about"
 OF_SUBJECT: Final = "subject:"
 OF_DAY: Final = "day:"
 
@@ -52,6 +58,8 @@ class Letter(NamedTuple):
     reason: str
     """The class of reasons that it is counted under (`schemas.dead_letters.reason_class`)."""
     outgoing: Outgoing
+    row: RefusedRow | None
+    """For who asks what became of the event; None where it names no creator."""
 
 
 class Sealing(NamedTuple):
@@ -72,6 +80,9 @@ class Sealing(NamedTuple):
     def seal(self, value: bytes, source: bytes) -> bytes:
         return seal(self.cipher, value, _TOPIC, self.key.encode(), source)
 
+    def seal_about(self, about: About, source: bytes) -> bytes:
+        return seal(self.cipher, encode_about(about), _ABOUT, self.key.encode(), source)
+
 
 class Letters:
     """Makes letters with one keyring."""
@@ -80,6 +91,7 @@ class Letters:
         self._keyring = keyring
         self._subjects = Subjects(keyring, 0)
         self._digests = keyring.derive(b"dead-letter")
+        self._marks = Marks(keyring)
 
     async def sealings(
         self, connection: Connection, whose: Sequence[Relationship | None]
@@ -104,6 +116,8 @@ class Letters:
     ) -> Letter:
         """`source` is the refused record's place, `time` Kafka's time of it in ms."""
         key, head = str(source).encode(), (value or b"")[:HEAD_BYTES_MAX]
+        named = about(value)
+        told = None if named is None else sealing.seal_about(named, key)
         letter = DeadLetter(
             source=str(source),
             field=field,
@@ -114,10 +128,14 @@ class Letters:
             length=None if value is None else len(value),
             digest=None if value is None else self._digest(value),
             key=sealing.key,
+            about=told,
         )
         topic = INTENT_DEAD_LETTERS if source.topic == INTENTS.name else DEAD_LETTERS
         outgoing = Outgoing(topic.name, None, key, encode_dead_letter(letter), source.partition)
-        return Letter(source, reason_class(field, reason), outgoing)
+        row = None
+        if named is not None and told is not None and source.topic == INTERACTIONS.name:
+            row = self._marks.row(source, time, named, (field, reason), (sealing.key, told))
+        return Letter(source, reason_class(field, reason), outgoing, row)
 
     def of_conflicts(self, framed: FramedBatch, subjects: Mapping[bytes, Subject]) -> list[Letter]:
         """One for each conflict of a batch, with the event as the journal has it."""
@@ -169,12 +187,29 @@ class LetterKeys:
             raise SealBroken("The key of this letter is gone, or the keyring lacks its key.")
         return unseal(cipher, letter.sealed, _TOPIC, letter.key.encode(), source)
 
+    def about(self, key: str | None, sealed: bytes | None, source: str) -> About | None:
+        """Whose event a letter, or a row of `stores.refused`, is about; None where that can't be
+        read any more."""
+        cipher = None if key is None else self._ciphers.get(key)
+        if key is None or cipher is None or sealed is None:
+            return None
+        with contextlib.suppress(SealBroken):
+            return decode_about(unseal(cipher, sealed, _ABOUT, key.encode(), source.encode()))
+        return None
+
 
 async def keys_of(
     connection: Connection, keyring: Keyring, letters: Iterable[DeadLetter]
 ) -> LetterKeys:
     """Look up the keys of these letters."""
-    named = {one.key for one in letters if one.key is not None}
+    return await keys_named(connection, keyring, (one.key for one in letters))
+
+
+async def keys_named(
+    connection: Connection, keyring: Keyring, keys: Iterable[str | None]
+) -> LetterKeys:
+    """The same of keys as letters name them."""
+    named = {key for key in keys if key is not None}
     ciphers: dict[str, AESGCM] = {}
     subjects = {}
     for key in named:

@@ -21,6 +21,7 @@ was written to its fan lately (`stores.written`).
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -42,8 +43,9 @@ from schemas.errors import (
     InvalidInput,
     SealBroken,
 )
-from schemas.positions import Position
-from schemas.topics import INTERACTIONS
+from schemas.positions import Position, refused_position
+from schemas.relationship import Relationship
+from schemas.topics import INTERACTIONS, JOURNAL
 from stores import wall
 from stores.cache import Cache
 from stores.cached import Remembered
@@ -56,6 +58,8 @@ from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
 from views.context import minimal_context, render_around, render_score
 
+DOUBT_SECONDS: Final = 0.25
+"""Who has waited so long for a position asks whether what stands there was refused."""
 TURN: Final = 32
 """Contexts of several fans rendered before other requests get the loop: 30 us each."""
 
@@ -229,18 +233,44 @@ class FanMemory:
     async def wait_until(
         self, creator_id: str, fan_id: str, position: Position, seconds: float
     ) -> Source:
-        """Wait until the fan's views contain what was accepted at `position`.
+        """Wait until the fan's views contain what was accepted at `position`, or what stands there
+        in the journal.
 
-        Returns the store that said so: read from that one. Raises `DeadlineExceeded`.
+        Returns the store that said so: read from that one. Raises `DeadlineExceeded`, and
+        `InvalidInput` for what will never be in the views: another fan's, or what was refused.
         """
-        if position.topic != INTERACTIONS.name:
-            raise InvalidInput("minPosition", f"must be a position in {INTERACTIONS.name}")
+        if position.topic not in (INTERACTIONS.name, JOURNAL.name):
+            raise InvalidInput(
+                "minPosition", f"must be a position in {INTERACTIONS.name}, or a version"
+            )
         # A little sooner than the request's own deadline, which began earlier.
         seconds -= CACHE_POLL_SECONDS
-        sources = await self.written.until(creator_id, {fan_id: position}, seconds)
+        doubted = min(seconds, DOUBT_SECONDS)
+        sources = await self.written.until(creator_id, {fan_id: position}, doubted)
+        if fan_id not in sources:
+            await self._refuse_refused((creator_id, fan_id), position)
+            sources = await self.written.until(creator_id, {fan_id: position}, seconds - doubted)
         if fan_id not in sources:
             raise DeadlineExceeded("The views have not reached minPosition in time.")
         return sources[fan_id]
+
+    async def _refuse_refused(self, who: Relationship, position: Position) -> None:
+        """Raise `InvalidInput` when what was written there was refused since, or is a place in the
+        journal where no event of theirs can stand."""
+        guard, store = self.store_guard, self._store
+        with contextlib.suppress(DatabaseUnavailable):
+            if position.topic == JOURNAL.name:
+                if await guard.call(lambda: store.partition_of(who)) != position.partition:
+                    raise InvalidInput("minPosition", "is not a version of this fan's memory")
+                return
+            refusal = await guard.call(lambda: store.refusal_at(who, position))
+            if refusal is not None:
+                raise refused_position("minPosition", refusal.field, refusal.reason)
+
+    async def pending(self, creator_id: str, fan_id: str) -> Position | None:
+        """Where what was written to the fan lately stands, if Redis says that it is not in the
+        views yet."""
+        return (await self._look(creator_id, fan_id, messages=False))[1]
 
     def _render(
         self,
@@ -280,6 +310,12 @@ class FanMemory:
         source: Source = "cache"
         share = at_least is None
         if at_least is not None:
+            if at_least.topic == JOURNAL.name:
+                found, _ = await self._look(creator_id, fan_id, messages)
+                if isinstance(found, Remembered) and _is_of(found, at_least):
+                    self._count(found)
+                    self._remark_cached(remarks)
+                    return found
             limit = self._settings.request_seconds_max if seconds is None else seconds
             source = await self.wait_until(creator_id, fan_id, at_least, limit)
         miss: Miss = "cold"
@@ -374,6 +410,11 @@ class FanMemory:
             counts.cache_hits += 1
         elif found != "cold":
             counts.cache_errors += 1
+
+
+def _is_of(found: Remembered, version: Position) -> bool:
+    """Whether a memory is of this version, or a later one of the same fan."""
+    return found.partition == version.partition and found.version > version.offset
 
 
 def _known(stored: Remembered | None) -> Remembered:

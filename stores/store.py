@@ -24,9 +24,10 @@ from schemas.journal import JournalEntry
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import INTERACTIONS, JOURNAL
-from stores import generations, letters, log_breaks, outbox, wall
+from stores import generations, letters, log_breaks, outbox, refused, wall
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
+from stores.refused import Marks, Refused
 from stores.snapshot import (
     Fragment,
     SealedSnapshot,
@@ -36,6 +37,7 @@ from stores.snapshot import (
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.state import VIEW_VERSION, is_nobody
 
+_TOPICS: Final = frozenset((INTERACTIONS.name, JOURNAL.name))
 HISTORY_BYTES_MAX: Final = 1 << 26
 """For callers that know what they ask; the API has a setting."""
 
@@ -73,6 +75,7 @@ class Store:
         self._pool = pool
         self._keyring = keyring
         self._partitions = journal_partitions
+        self._marks = Marks(keyring)
         self._generation = 0
 
     async def stored(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
@@ -153,8 +156,9 @@ class Store:
     async def reached_several(
         self, creator_id: str, positions: Mapping[str, Position]
     ) -> list[str]:
-        """Those of these fans whose views contain what was accepted at the fan's position."""
-        wanted = {fan: one for fan, one in positions.items() if one.topic == INTERACTIONS.name}
+        """Those of these fans whose views contain what was accepted at the fan's position, or what
+        of theirs stands there in the journal."""
+        wanted = {fan: one for fan, one in positions.items() if one.topic in _TOPICS}
         if not wanted:
             return []
         async with database_errors():
@@ -172,14 +176,21 @@ class Store:
                     VIEW_VERSION,
                 )
                 if rows[0]["readable"] == generation:
-                    return [
-                        row["fan_id"]
-                        for row in rows
-                        if _contain(row["sources"] or (), wanted[row["fan_id"]])
-                    ]
+                    return [row["fan_id"] for row in rows if _contain(row, wanted[row["fan_id"]])]
                 # A rebuild has switched generations: the positions of the former one stand still.
                 await self.choose_generation()
         raise DatabaseUnavailable("The generation changed while reading.")
+
+    async def refusal_at(self, who: Relationship, place: Position) -> Refused | None:
+        """What of this fan was refused at a place of `interactions`."""
+        async with database_errors():
+            return await refused.at_place(self._pool, self._marks, who, place)
+
+    async def partition_of(self, who: Relationship) -> int | None:
+        """In which partition of the journal a fan is; None for somebody unknown."""
+        async with database_errors():
+            row = await wall.fetchrow(self._pool, memory_queries(1).find_subject, who[0], *who)
+        return None if row is None else journal_partition(row["subject"], self._partitions)
 
     async def positions(self) -> list[PartitionStatus]:
         """Every partition of ingest and of the live generation."""
@@ -270,8 +281,11 @@ class Store:
         )
 
 
-def _contain(sources: Sequence[int], position: Position) -> bool:
+def _contain(row: Record, position: Position) -> bool:
     """`sources`: the highest offset of each partition that the views have."""
+    if position.topic == JOURNAL.name:
+        return bool(row["partition"] == position.partition and row["next"] > position.offset)
+    sources: Sequence[int] = row["sources"] or ()
     return len(sources) > position.partition and sources[position.partition] >= position.offset
 
 

@@ -60,6 +60,7 @@ from schemas.relationship import Relationship, named_in
 from schemas.text_features import TextFeatures
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import erasure, forgetting, history, letters, outbox, suppression
+from stores import refused as refused_rows
 from stores.attempts import REASON, Places
 from stores.erasing import Eraser
 from stores.erasure import Taken
@@ -593,6 +594,7 @@ class Ingest(Positioned):
             written = await self._letters_of(connection, refused)
             await suppression.note_records(connection, intake.suppressed)
             await outbox.write(connection, [one.outgoing for one in written])
+            await refused_rows.write(connection, [one.row for one in written])
             reasons = list(self._fresh_reasons(written))
             await letters.count(connection, INTERACTIONS.name, reasons)
             taken = await self._erase(connection, intake.erasures) if intake.erasures else []

@@ -34,7 +34,16 @@ from schemas.dead_letters import CONFLICT
 from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.journal import JournalEntry
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
-from stores import corrections, generations, history, letters, outbox, quarantine, states
+from stores import (
+    corrections,
+    generations,
+    history,
+    letters,
+    outbox,
+    quarantine,
+    refused,
+    states,
+)
 from stores.attempts import REASON, Places
 from stores.cache import Cache
 from stores.erasing import Requests
@@ -156,6 +165,7 @@ class Projection(Positioned):
                 conflicting = self._letters.of_conflicts(framed, subjects)
                 told = [*map(_told, folded), *(one.outgoing for one in conflicting)]
                 await outbox.write(connection, told)
+                await refused.write(connection, [one.row for one in conflicting])
                 fail_point("projection.before_commit")
                 began = time.perf_counter()
         self.counts.commit.add(time.perf_counter() - began)

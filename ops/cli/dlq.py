@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -135,6 +136,9 @@ def describe(letter: DeadLetter, keys: LetterKeys | None) -> dict[str, object]:
     }
     if keys is None:
         return told
+    named = keys.about(letter.key, letter.about, letter.source)
+    if named is not None:
+        told |= msgspec.to_builtins(named)
     try:
         value = keys.open(letter)
     except SealBroken:

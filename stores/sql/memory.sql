@@ -41,11 +41,15 @@ LEFT JOIN {generation}.fan_state f ON f.subject = s.subject;
 -- name: read_sources
 SELECT (SELECT generation FROM generation WHERE view_version = $6 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
-    asked.fan_id, p.sources
+    asked.fan_id, p.sources, p.partition, p.next
 FROM unnest($2::text[]) AS asked (fan_id)
 LEFT JOIN subject s ON s.creator_id = $1 AND s.fan_id = asked.fan_id
 LEFT JOIN position p ON p.generation = $5 AND p.topic = $3
     AND p.partition = ('x' || encode(substr(uuid_send(s.subject), 1, 4), 'hex'))::bit(32)::bigint % $4;
+
+-- Who stands for a fan.
+-- name: find_subject
+SELECT subject FROM subject WHERE creator_id = $1 AND fan_id = $2;
 
 -- What a fan's history would cost, before it is read; at most $3 entries are looked at.
 -- The length of a body is known without reading it.

@@ -82,7 +82,7 @@ BEGIN
             'dead_letter_count', 'revocation', 'revocation_revision', 'suppression', 'suppression_key',
             'subject', 'interaction', 'quarantine', 'creator_key', 'retention', 'history_retention',
             'platform_connection', 'workflow', 'draft',
-            'decision', 'usage', 'campaign']
+            'decision', 'usage', 'campaign', 'refused', 'day_key']
         LOOP
             EXECUTE format('GRANT SELECT ON %I TO fanmemory_reader', reads);
         END LOOP;

@@ -13,7 +13,7 @@ SELECT pg_try_advisory_lock($1);
 
 -- The tables that all generations share; `subject` last, whose time says that it was done.
 -- name: vacuum
-VACUUM interaction, quarantine, outbox_record, outbox_pack, workflow, draft, decision, answer, usage, send_slot,
+VACUUM interaction, quarantine, refused, outbox_record, outbox_pack, workflow, draft, decision, answer, usage, send_slot,
     hold, erasure, forgetting, subject;
 
 -- The states of one generation, whose schema is {generation}.

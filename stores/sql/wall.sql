@@ -38,7 +38,7 @@ BEGIN
         FROM (
             SELECT 'public' AS place, name, named AS condition
             FROM unnest(ARRAY['subject', 'platform_connection', 'creator_key', 'retention',
-                'history_retention', 'workflow', 'usage', 'campaign']) AS name
+                'history_retention', 'workflow', 'usage', 'campaign', 'refused']) AS name
             UNION ALL
             SELECT 'public', name,
                 format(fan, name)

@@ -220,6 +220,21 @@ async def test_what_happened_since_and_what_would_be(memory: AsyncFanMemory) -> 
     assert len(everything.events) == 2
 
 
+async def test_what_became_of_an_event(memory: AsyncFanMemory) -> None:
+    who = CREATOR, "py-fate"
+    position = await memory.save(tip("py-fate", event_id="odd/id"))
+    context = (await memory.context(*who, min_position=position)).data
+    for asked in ({}, {"position": position}, {"type": "tip"}):
+        fate = await memory.event(*who, "odd/id", **asked)
+        assert (fate.fate, fate.version) == ("applied", context.version)
+    assert context.version is not None
+    again = (await memory.context(*who, min_position=context.version)).data
+    assert again.version == context.version
+    assert (await memory.event(*who, "another")).fate == "unknown"
+    page = await memory.refused(CREATOR, limit=1)
+    assert all(one.fan_id != who[1] for one in page.refused)
+
+
 class Cut(httpx2.AsyncBaseTransport):
     """Real connections, the body of which is lost when `cut` is called."""
 

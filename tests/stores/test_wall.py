@@ -32,7 +32,7 @@ CREATORS = ("ours", "theirs")
 WALLED = (
     *("subject", "interaction", "quarantine", "g1.fan_state", "platform_connection"),
     *("creator_key", "retention", "history_retention", "workflow", "draft", "decision", "usage"),
-    "campaign",
+    *("campaign", "refused"),
 )
 
 
@@ -42,7 +42,13 @@ async def settings(store_settings: Settings) -> Settings:
     histories = {(c, f"f{n}"): interactions(20, n) for c in CREATORS for n in range(3)}
     await seed(store_settings, histories)
     owner = await connect(url_of(store_settings, "owner"))
-    for creator in CREATORS:
+    for number, creator in enumerate(CREATORS):
+        await owner.execute(
+            'INSERT INTO refused (partition, "offset", refused_at, creator_id, field, reason, key,'
+            " sealed) VALUES (0, $1, 1, $2, 'amount', 'no', 'day:2026-11-29', 'x')",
+            number,
+            creator,
+        )
         await owner.execute(
             "WITH made AS (INSERT INTO workflow (workflow, type, creator_id, user_id, subject,"
             " state, priority, send, platform, trace_id) SELECT gen_random_uuid(), 'reply', $1,"

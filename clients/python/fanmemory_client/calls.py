@@ -266,6 +266,28 @@ def save_all(events: Iterable[models.InteractionEvent]) -> Steps[list[models.Out
     return outcomes
 
 
+def event(
+    creator_id: str,
+    fan_id: str,
+    event_id: str,
+    *,
+    type: str | None = None,
+    position: str | None = None,
+) -> Call[models.EventFate]:
+    """What became of an event: of its id, or of the record at the position that its write told."""
+    query = _query(creatorId=creator_id, fanId=fan_id, type=type, position=position)
+    path = f"{MEMORY}/events/{quote(event_id, safe='')}"
+    return Call("GET", path, _data(models.DataOfEventFate), query=query)
+
+
+def refused(
+    creator_id: str, *, cursor: str | None = None, limit: int | None = None
+) -> Call[models.RefusedPage]:
+    """What of a creator's was refused, or conflicts, the newest first."""
+    query = _query(creatorId=creator_id, cursor=cursor, limit=limit)
+    return Call("GET", f"{MEMORY}/refused", _data(models.DataOfRefusedPage), query=query)
+
+
 # A fan's rights.
 
 

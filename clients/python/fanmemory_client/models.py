@@ -349,6 +349,19 @@ class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="c
     fresh: list[str] | None = None
 
 
+class EventFate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What became of an event."""
+
+    event_id: str
+    fate: str
+    type: str | None
+    position: str | None
+    version: str | None
+    field: str | None
+    reason: str | None
+    refusals: list[Refusal]
+
+
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """`difference` = contributions + others + silence + order, to 1e-9."""
 
@@ -679,6 +692,26 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="c
     type: str | None = None
 
 
+class Refusal(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """An event that moved no view, and why. It is kept as a dead letter."""
+
+    fate: str
+    position: str
+    field: str
+    reason: str
+    refused_at: datetime
+    fan_id: str | None
+    event_id: str | None
+    type: str | None
+
+
+class RefusedPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Some of what was refused, the newest first."""
+
+    refused: list[Refusal]
+    next_cursor: str | None
+
+
 class Reject(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     version: int
     reason: Literal[
@@ -865,6 +898,7 @@ DataOfConnections = Enveloped[Connections]
 DataOfCostReport = Enveloped[CostReport]
 DataOfEngagementScore = Enveloped[EngagementScore]
 DataOfErasure = Enveloped[Erasure]
+DataOfEventFate = Enveloped[EventFate]
 DataOfExplanation = Enveloped[Explanation]
 DataOfFansPage = Enveloped[FansPage]
 DataOfForgetting = Enveloped[Forgetting]
@@ -873,6 +907,7 @@ DataOfHold = Enveloped[Hold]
 DataOfJudgedList = Enveloped[list[Judged]]
 DataOfMemoryContext = Enveloped[MemoryContext]
 DataOfPage = Enveloped[Page]
+DataOfRefusedPage = Enveloped[RefusedPage]
 DataOfRetention = Enveloped[Retention]
 DataOfStreamTicket = Enveloped[StreamTicket]
 DataOfSuppression = Enveloped[Suppression]

@@ -204,6 +204,25 @@ export class FanMemory {
     return outcomes;
   }
 
+  /** What became of an event: of its id, or of the record at the position that its write told. */
+  async event(
+    fan: Fan,
+    eventId: string,
+    which: { type?: Schemas['InteractionEvent']['type']; position?: string } = {},
+  ): Promise<Schemas['EventFate']> {
+    const params = { path: { eventId }, query: { ...fan, ...which } };
+    return (await this.#answer(this.calls.GET('/api/of-memory/events/{eventId}', { params }))).data;
+  }
+
+  /** What of a creator's was refused, or conflicts, the newest first. */
+  async refused(
+    creatorId: string,
+    page: { cursor?: string; limit?: number } = {},
+  ): Promise<Schemas['RefusedPage']> {
+    const params = { query: { creatorId, ...page } };
+    return (await this.#answer(this.calls.GET('/api/of-memory/refused', { params }))).data;
+  }
+
   // A fan's rights.
 
   /** Everything that is remembered of a fan, as it is written. */

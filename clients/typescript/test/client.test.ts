@@ -231,6 +231,8 @@ test('a fan has rights', async () => {
   assert.ok((await memory.receiptKeys()).keys.length > 0);
   assert.equal((await memory.setRetention(creatorId, { silentDays: 400 })).silentDays, 400);
   assert.equal((await memory.retention(creatorId)).silentDays, 400);
+  assert.equal((await memory.event({ creatorId, fanId: 'nobody here' }, 'a/b')).fate, 'unknown');
+  assert.equal((await memory.refused(creatorId, { limit: 1 })).refused.length <= 1, true);
 });
 
 test('the agent is asked once, and its drafts are judged', async () => {
