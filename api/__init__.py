@@ -24,7 +24,7 @@ stream        GET stream: what moves, as server-sent events, out of the process'
               `stream_ring` knows what a client has missed, `stream_tickets` are for browsers
 stats         GET stats: the circuits
 interactions  POST interaction and interactions, through `publisher`; `ndjson` parts a batch,
-              `idempotency` gives events their ids
+              `idempotency` gives events their ids, `turns` gives others the loop
 origins       knows whose event a position is
 webhooks      POST what a platform delivers, checked as it signs it
 contract      the table and its types as OpenAPI (`openapi`), and as a `page`

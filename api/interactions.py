@@ -12,6 +12,7 @@ from api.auth import Principal, principal_of
 from api.components import Components, components_of
 from api.envelopes import correlation_id, data, success
 from api.limits import cost_of
+from api.turns import Turns
 from infra.clock import now_ms
 from infra.kafka import relationship_key
 from schemas.errors import FanMemoryError, FanSuppressed, Forbidden, InvalidInput
@@ -23,8 +24,6 @@ from stores import wall
 POSITION_HEADER: Final = "x-position"
 EVENTS_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 1 << 20
-TURN: Final = 64
-"""Events of a batch that are read before other requests get the loop: 10 us each."""
 
 
 class Accepted(NamedTuple):
@@ -66,6 +65,7 @@ async def save_interactions(request: Request) -> Response:
     principal, components = principal_of(request), components_of(request)
     arrived = now_ms()
     outcomes: list[Accepted | FanMemoryError] = []
+    turns = Turns()
     async for value in ndjson.values(request.stream()):
         number = len(outcomes)
         if number == EVENTS_MAX:
@@ -82,7 +82,7 @@ async def save_interactions(request: Request) -> Response:
             )
         except (InvalidInput, Forbidden, FanSuppressed) as error:
             outcomes.append(error)
-        if number % TURN == TURN - 1:
+        if turns.over(value):
             await asyncio.sleep(0)
     if not outcomes:
         raise InvalidInput("$", "must hold at least one event")
