@@ -536,8 +536,8 @@ async def test_whatever_step_a_process_dies_in_nothing_is_lost_or_done_twice(
         await post.fan(fan)
     campaign = await post.campaign()
     for _ in range(9):
-        claimed = await post.due()
         await post.pool.execute("UPDATE campaign SET next_at = '2000-01-01'")
+        claimed = await post.due()
         try:
             if claimed.state == "starting":
                 await post.campaigning.start(claimed, FANS)
