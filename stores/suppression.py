@@ -71,6 +71,17 @@ async def note_records(connection: Connection, places: Collection[tuple[int, int
         await connection.execute(_QUERIES.note_records, *map(list, zip(*places, strict=True)))
 
 
+async def dropped(
+    connection: Connection, places: Collection[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Those of these (partition, offset) of `interactions` that were dropped: whoever reads them
+    once more is not to remember them, although their fan may not be suppressed any more."""
+    if not places:
+        return set()
+    rows = await connection.fetch(_QUERIES.dropped, *map(list, zip(*places, strict=True)))
+    return {(row["partition"], row["offset"]) for row in rows}
+
+
 async def records(connection: Connection) -> list[tuple[int, int]]:
     """(partition, offset) of all that were dropped and may still stand in `interactions`."""
     return [(row["partition"], row["offset"]) for row in await connection.fetch(_QUERIES.records)]

@@ -397,10 +397,17 @@ class Ingest(Positioned):
                 if (who := named_in(raw.value)) is not None:
                     whose[place] = who
         suppressed = await suppression.among(connection, self._keyring, whose.values())
-        if not suppressed:
-            return
+        before = await suppression.dropped(
+            connection, [place for place in whose if self._counted(*place)]
+        )
         # What a retry finds written already is in the journal, and stays.
-        dropped = {p for p, who in whose.items() if who in suppressed and p not in self._written}
+        dropped = {
+            place
+            for place, who in whose.items()
+            if (who in suppressed or place in before) and place not in self._written
+        }
+        if not dropped:
+            return
         intake.suppressed = sorted(dropped)
         intake.accepted = [
             (record, event)
@@ -417,8 +424,7 @@ class Ingest(Positioned):
         again = {
             (event.creator_id, event.fan_id)
             for record, event in intake.accepted
-            if (held := self.positions.held.get(record.partition)) is not None
-            and record.offset < held.counted
+            if self._counted(record.partition, record.offset)
         }
         if not again:
             return
@@ -431,6 +437,11 @@ class Ingest(Positioned):
                 if record.offset
                 > erased.get(((event.creator_id, event.fan_id), record.partition), -1)
             ]
+
+    def _counted(self, partition: int, offset: int) -> bool:
+        """Whether a record is read once more, for what the journal has lost."""
+        held = self.positions.held.get(partition)
+        return held is not None and offset < held.counted
 
     def _set_aside_locked(self, intake: _Intake, locked: Mapping[Relationship, SealBroken]) -> None:
         """The events of fans whose key does not open: for when the keyring has its key again."""

@@ -36,6 +36,11 @@ SELECT hash FROM suppression ORDER BY since DESC LIMIT $1;
 INSERT INTO suppressed_record (partition, "offset")
 SELECT * FROM unnest($1::int[], $2::bigint[]) ON CONFLICT DO NOTHING;
 
+-- Which of these records were.
+-- name: dropped
+SELECT partition, "offset" FROM suppressed_record
+JOIN unnest($1::int[], $2::bigint[]) AS x (partition, "offset") USING (partition, "offset");
+
 -- Those of them that `interactions` may still hold, by partition.
 -- name: records
 SELECT partition, "offset" FROM suppressed_record;

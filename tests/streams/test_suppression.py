@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from admin.verify import verify
+from lab.chaos.backwards import recreate_topic
 from privacy.seal import open_entry
 from privacy.subjects import Subjects
 from schemas.journal import decode_record
@@ -74,5 +75,21 @@ async def test_nothing_of_a_suppressed_fan_is_kept_and_every_event_is_accounted_
     assert (account.accepted, account.dead_letters, account.suppressed) == (4, 1, 4)
     assert f"{WORDS} 6" in await kept(pipeline)
     worker.stop()
+    report = await verify(pipeline.settings, processes=1)
+    assert report.differences == ()
+
+    # What was dropped is not remembered either when the journal is lost, and all is read again.
+    before = set(await kept(pipeline))
+    lost = {partition for partition, end in (await pipeline.ends(JOURNAL.name)).items() if end}
+    await recreate_topic(pipeline.settings, JOURNAL.name)
+    pipeline.start_worker()
+
+    async def written_again() -> bool:
+        healed = await pipeline.fetch("SELECT partition FROM log_break WHERE topic = 'journal'")
+        lag = await pipeline.lag()
+        return lost <= {row["partition"] for row in healed} and not any(lag.values())
+
+    await pipeline.wait_for(written_again, 60.0, pipeline.lag)
+    assert set(await kept(pipeline)) == before - {f"{WORDS} 0"}
     report = await verify(pipeline.settings, processes=1)
     assert report.differences == ()
