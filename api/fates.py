@@ -125,14 +125,18 @@ class _Asked:
         """Of the event that counts."""
         found = await self._known()
         if not found.applied and not found.refused and not found.aside:
-            memory, settings = self._components.memory, self._components.settings
+            components = self._components
+            memory, settings = components.memory, components.settings
             pending = await memory.pending(*self._who)
             if pending is not None:
                 creator_id, fan_id = self._who
                 limit = settings.own_write_seconds_max
                 await memory.written.a_moment(creator_id, {fan_id: pending}, limit)
+                # Redis knows of a write for some seconds, also of one whose fan was erased since.
+                ingested = await fates.ingested(components.reading, pending)
                 found = await self._known()
-                if not found.applied and not found.refused and await self._is_at(pending):
+                known = found.applied or found.refused or (ingested and found.folded)
+                if not known and await self._is_at(pending):
                     return self._told("accepted", found, place=pending)
         if found.applied:
             return self._told("applied", found, found.applied[0])
