@@ -13,6 +13,7 @@ from integrations.converted import Unfit
 
 UNREADABLE: Final = "has an amount that can't be read"
 TWO_WAYS: Final = "has an amount that can be read in two ways"
+TWO_CURRENCIES: Final = "names one currency beside its amount and another in it"
 
 SYMBOLS: Final = {
     "US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "HK$": "HKD",
@@ -22,6 +23,8 @@ SYMBOLS: Final = {
     "Rp": "IDR", "RM": "MYR",
 }  # fmt: skip
 """Each with the currency that it means where no other is named; `kr` may be three."""
+SHARED: Final = frozenset(("$", "¥", "£"))
+"""Symbols of several currencies: which one, says what is named, or the default."""
 THREE_DIGITS: Final = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
 
 _money = re.compile(r"([^\d.,+-]*)([+-]?)([^\d.,+-]*)(\d[\d.,]*)([^\d.,+-]*)").fullmatch
@@ -37,12 +40,13 @@ class Money(NamedTuple):
     currency: str | None
 
 
-def money(value: Any, currency: Any = None) -> Money:
-    """An amount of major units; a currency that is named goes before a symbol. Raises `Unfit`."""
+def money(value: Any, currency: Any = None, default: str | None = None) -> Money:
+    """An amount of major units, in the `currency` that is named beside it, else in the one of its
+    symbol, else in `default`. Raises `Unfit`, also where what is named and the symbol differ."""
     named = currency.strip().upper() if isinstance(currency, str) and currency.strip() else None
     if isinstance(value, str):
-        return _of_text(value.strip(), named)
-    return Money(_exact(value), named)
+        return _of_text(value.strip(), named, default)
+    return Money(_exact(value), named or default)
 
 
 def minor(value: Any, digits: int) -> Decimal:
@@ -69,7 +73,7 @@ def _shown(amount: Decimal) -> Decimal:
     return Decimal(format(amount, "f"))
 
 
-def _of_text(text: str, currency: str | None) -> Money:
+def _of_text(text: str, named: str | None, default: str | None) -> Money:
     if len(text) > 40:
         raise Unfit(UNREADABLE)
     matched = _money(_spaces.sub("", text))
@@ -77,14 +81,21 @@ def _of_text(text: str, currency: str | None) -> Money:
         raise Unfit(UNREADABLE)
     before, sign, between, digits, after = matched.groups()
     around = [part.strip() for part in (before, between, after) if part.strip()]
-    found = currency
-    for part in around:
-        known = SYMBOLS.get(part) or (part.upper() if _code(part) else None)
-        if known is None:
-            raise Unfit(UNREADABLE)
-        found = found or known
+    known = {part: _currency_of(part) for part in around}
+    sure = {known[part] for part in known if part not in SHARED} | ({named} if named else set())
+    if len(sure) > 1:
+        raise Unfit(TWO_CURRENCIES)
+    shared = [known[part] for part in known if part in SHARED]
+    found = next(iter((*sure, *([default] if default else shared))), None)
     amount = Decimal(_plain_digits(digits, found))
     return Money(-amount if sign == "-" else amount, found)
+
+
+def _currency_of(part: str) -> str:
+    known = SYMBOLS.get(part) or (part.upper() if _code(part) else None)
+    if known is None:
+        raise Unfit(UNREADABLE)
+    return known
 
 
 def _plain_digits(text: str, currency: str | None) -> str:

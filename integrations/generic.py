@@ -146,7 +146,7 @@ def _event(found: Any, fields: Mapping[str, Any], context: Context) -> Event:
     if "timestamp" in fields and _taken("timestamp", found, fields["timestamp"]) is None:
         raise Unfit(_ABSENT["timestamp"])
     if taken.get("amount") is not None:
-        paid = money(taken["amount"], taken.get("currency") or context.currency)
+        paid = money(taken["amount"], taken.get("currency"), context.currency)
         taken |= {"amount": paid.amount, "currency": paid.currency}
     if taken.get("price") is not None:
         taken["price"] = money(taken["price"]).amount

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from integrations import signatures
 from integrations.amounts import money
 from integrations.converted import NO_CONTEXT, Context, Converted, Event, Unfit, gather
-from integrations.parts import at, build, fan_of, first, id_of, message, read_json, text_at
+from integrations.parts import at, build, fan_of, id_of, message, read_json, text_at
 from integrations.times import moment
 
 NATURAL_ID: Final = "kofi_transaction_id"
@@ -61,7 +61,7 @@ def _converted(found: Any, context: Context) -> list[Event]:
     fan = fan_of(text_at(found, "email")).lower()
     when = moment(context, at(found, "timestamp"))
     event_id = id_of(text_at(found, "kofi_transaction_id"), text_at(found, "message_id"))
-    paid = money(at(found, "amount"), first(text_at(found, "currency"), context.currency))
+    paid = money(at(found, "amount"), text_at(found, "currency"), context.currency)
     words = text_at(found, "message")
     amount: dict[str, Any] = {"amount": paid.amount, "currency": paid.currency}
     if kind == "Donation":

@@ -153,7 +153,7 @@ def _amount(found: Any, context: Context) -> Money:
         at(found, "replacePairs", "{AMOUNT}"),
         at(found, "replacePairs", "{PRICE}"),
     )
-    return money(told, first(text_at(found, "currency"), context.currency))
+    return money(told, text_at(found, "currency"), context.currency)
 
 
 def _paid(kind: str, found: Any, context: Context) -> Event:
@@ -231,7 +231,7 @@ def _kind(description: str) -> tuple[str, dict[str, Any] | None]:
 def _chargeback(found: Any, context: Context) -> Event:
     payment = at(found, "payment")
     paid = id_of(text_at(payment, "id"))
-    amount = money(at(payment, "amount"), first(text_at(payment, "currency"), context.currency))
+    amount = money(at(payment, "amount"), text_at(payment, "currency"), context.currency)
     kind, _ = _kind(text_at(found, "paymentType") or text_at(found, "description") or "")
     return build(
         "refund",

@@ -69,7 +69,7 @@ def _converted(kind: str | None, found: Any, context: Context) -> list[Event]:
     )
     when = moment(context, at(found, "created_at"), at(found, "createdAt"))
     event_id = id_of(text_at(found, "id"), text_at(found, "_id"))
-    paid = money(at(found, "amount"), first(text_at(found, "currency"), context.currency))
+    paid = money(at(found, "amount"), text_at(found, "currency"), context.currency)
     tip = build("tip", fan, when, event_id, amount=paid.amount, currency=paid.currency)
     words = text_at(found, "message")
     if words is None or not words.strip():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.amounts import TWO_WAYS, Money, minor, money
+from integrations.amounts import TWO_CURRENCIES, TWO_WAYS, Money, minor, money
 from integrations.converted import Unfit
 
 
@@ -65,8 +65,33 @@ def test_a_currency_of_three_digits_makes_it_one_way() -> None:
         money("1,234", "KWD")
 
 
-def test_a_named_currency_goes_before_a_symbol() -> None:
-    assert money("$5", "cad").currency == "CAD"
+@pytest.mark.parametrize(
+    ("text", "named", "default", "currency"),
+    [
+        ("$5", "cad", None, "CAD"),
+        ("$5", None, "CAD", "CAD"),
+        ("$5 AUD", None, "CAD", "AUD"),
+        ("$5", None, None, "USD"),
+        ("12,50 €", None, "USD", "EUR"),
+        ("12,50 €", "EUR", "USD", "EUR"),
+        ("R$ 5", None, "USD", "BRL"),
+        ("5", None, "USD", "USD"),
+        ("5", " ", "USD", "USD"),
+    ],
+)
+def test_whose_currency_it_is(
+    text: str, named: str | None, default: str | None, currency: str
+) -> None:
+    """The one named beside it, else the one in it, else the connection's."""
+    assert money(text, named, default).currency == currency
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("12,50 €", "USD"), ("5 EUR", "usd"), ("€ 5 USD", None)]
+)
+def test_two_currencies_of_one_amount_are_refused(text: str, named: str | None) -> None:
+    with pytest.raises(Unfit, match=TWO_CURRENCIES):
+        money(text, named, "GBP")
 
 
 @given(st.integers(0, 10**12), st.integers(0, 6))
