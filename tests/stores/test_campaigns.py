@@ -175,12 +175,12 @@ async def test_no_second_start_or_step_makes_a_second_message(post: Post) -> Non
 
 async def test_the_pace_and_the_number_of_open_messages_are_bounded(post: Post) -> None:
     fans = [f"f{number}" for number in range(9)]
-    campaign = await post.started(*fans, perMinute=60)
+    campaign = await post.started(*fans, perMinute=1)
     await post.campaigning.go_on(await post.due())
     assert len(await post.children(campaign)) == 1
     await post.campaigning.go_on(await post.due())
     assert len(await post.children(campaign)) == 1
-    await post.pool.execute("UPDATE campaign SET next_at = next_at - interval '3 seconds'")
+    await post.pool.execute("UPDATE campaign SET next_at = next_at - interval '3 minutes'")
     await post.campaigning.go_on(await post.due())
     assert len(await post.children(campaign)) == 4
     post.campaigning = Campaigning(
@@ -223,9 +223,9 @@ async def test_a_pause_keeps_back_what_would_be_begun_composed_approved_and_sent
 
 
 async def test_a_stop_ends_what_is_not_being_sent_and_leaves_out_the_rest(post: Post) -> None:
-    campaign = await post.started(*FANS, "f4", "f5", perMinute=60)
+    campaign = await post.started(*FANS, "f4", "f5", perMinute=1)
     await post.campaigning.go_on(await post.due())
-    await post.pool.execute("UPDATE campaign SET next_at = next_at - interval '3 seconds'")
+    await post.pool.execute("UPDATE campaign SET next_at = next_at - interval '3 minutes'")
     await post.campaigning.go_on(await post.due())
     sending, drafted, *_ = await post.children(campaign)
     await post.drafted(sending, drafted)
@@ -400,7 +400,7 @@ async def test_of_two_campaigns_the_later_one_leaves_a_fan_to_the_earlier(post: 
 
 
 async def test_a_fan_who_is_erased_leaves_the_campaign(post: Post) -> None:
-    campaign = await post.started(*FANS, "f4", perMinute=60)
+    campaign = await post.started(*FANS, "f4", perMinute=1)
     await post.campaigning.go_on(await post.due())
     (begun,) = await post.children(campaign)
     waiting = await post.pool.fetchval(
