@@ -85,7 +85,8 @@ def test_what_changes_nothing_asks_for_reading_only_and_the_rest_for_writing() -
     deciding = {"createWorkflow", "approveWorkflows", "holdFan", "haltSends"} | {
         f"{does}Workflow" for does in ("approve", "reject", "edit", "cancel", "retry", "resolve")
     }
-    assert writing == saving | deciding | {"putConnection", "deleteConnection"}
+    steering = {f"{does}Campaign" for does in ("preview", "start", "pause", "resume", "stop")}
+    assert writing == saving | deciding | steering | {"putConnection", "deleteConnection"}
     erasing = {name for name, scope in asked.items() if scope == "memory:erase"}
     assert erasing == {
         *("putSuppression", "deleteSuppression", "putRetention"),
