@@ -171,7 +171,7 @@ async def test_without_a_valid_token_it_is_401(api: Client, headers: dict[str, s
         ({"fanId": "a\nb"}, "fanId"),
         ({"creatorId": ""}, "creatorId"),
         ({"minPosition": "nonsense"}, "minPosition"),
-        ({"minPosition": "journal-0:1"}, "minPosition"),
+        ({"minPosition": "memory-updates-0:1"}, "minPosition"),
         ({"asOf": "yesterday"}, "asOf"),
         ({"asOf": "2026-01-01T00:00:00"}, "asOf"),
         ({"asOf": "2026-01-01T00:00:00 02:00"}, "asOf"),

@@ -14,6 +14,7 @@ from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services.ports import free_port
 from privacy.keys import Keyring, is_bound
+from privacy.subjects import journal_partition
 from schemas.errors import DatabaseUnavailable, InvalidInput, SealBroken
 from schemas.journal import JournalEntry
 from schemas.positions import Position
@@ -129,7 +130,18 @@ async def test_a_position_is_reached_when_its_source_was_folded(store: Store, po
     assert not await store.reached("creator", "fan", Position("interactions", 0, 6))
     assert not await store.reached("creator", "fan", Position("interactions", 1, 0))
     assert not await store.reached("creator", "fan", Position("interactions", 2, 0))
-    assert not await store.reached("creator", "fan", Position("journal", 0, 1))
+
+
+async def test_a_place_in_the_journal_is_reached_in_the_fans_own_partition(
+    store: Store, pool: Any, store_settings: Settings
+) -> None:
+    subject = await pool.fetchval("SELECT subject FROM subject WHERE creator_id = 'creator'")
+    own = journal_partition(subject, store_settings.journal_partitions)
+    await pool.execute("UPDATE position SET next = 7 WHERE topic = 'journal'")
+    for partition in range(store_settings.journal_partitions):
+        for offset in (0, 6, 7):
+            reached = await store.reached("creator", "fan", Position("journal", partition, offset))
+            assert reached == (partition == own and offset < 7)
 
 
 async def switch(pool: Any) -> None:
