@@ -411,6 +411,23 @@ class Pipeline:
 
         await self.wait_for(waiting)
 
+    async def pause(self, worker: Worker) -> None:
+        """Stop a worker where it holds no row that somebody else would wait for."""
+
+        async def stopped() -> bool:
+            worker.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)  # what Postgres was doing for it ends
+            (held,) = await self.fetch(
+                "SELECT count(*) AS n FROM pg_locks WHERE pid <> pg_backend_pid() AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                " AND mode IN ('RowShareLock', 'RowExclusiveLock')"
+            )
+            if held["n"]:
+                worker.signal(signal.SIGCONT)
+            return not held["n"]
+
+        await self.wait_for(stopped)
+
     # Stores as the readers use them.
 
     @asynccontextmanager

@@ -364,7 +364,7 @@ async def test_what_is_on_its_way_is_neither_lost_nor_forgotten_by_halves(
     await running.publish(*of(fan, [said(1)]))
     await running.without_lag()
     (worker,) = running.workers
-    worker.signal(signal.SIGSTOP)
+    await running.pause(worker)
     try:
         await running.publish(*of(fan, [said(2), said(3)]))
         status = await forget(running, fan, "e2", seconds=0.3)
@@ -555,7 +555,7 @@ async def test_a_clock_that_was_set_back_holds_nothing_up(running: Pipeline, fan
     await running.without_lag()
     away = {"kafka_url": f"127.0.0.1:{free_port()}"}
     (worker,) = running.workers
-    worker.signal(signal.SIGSTOP)
+    await running.pause(worker)
     try:
         asked = await forget(running, fan, "e1", seconds=0.0, **away)
         ordered = await forget(running, fan, "e2", seconds=0.0, **away)
