@@ -156,13 +156,13 @@ async def test_who_was_on_the_way_is_erased_and_who_comes_back_is_new(
     await running.drained()
     (first,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
     (worker,) = running.workers
-    worker.signal(signal.SIGSTOP)
+    await running.pause(worker)
     try:
         before, after = (purchase(fan, number, -3.0) for number in (11, 12))
         await running.publish(*(message(fan, number) for number in range(3, 6)), before)
         status = await erase(running, fan, seconds=0.3)
         assert status.completed_at is None
-        assert "ingest" in status.waits_for
+        assert {"order", "ingest"} & set(status.waits_for)  # on a busy machine, the order
         await running.publish(*(message(fan, number) for number in range(6, 10)), after)
     finally:
         worker.signal(signal.SIGCONT)
@@ -200,7 +200,7 @@ async def test_an_order_beside_what_a_suppressed_fan_sends_counts_as_an_order(
     await running.publish(message(fan, 1))
     before = await running.drained()
     (worker,) = running.workers
-    worker.signal(signal.SIGSTOP)
+    await running.pause(worker)
     try:
         async with open_stores(running.settings) as stores:
             await suppression.put(stores.pool, running.keyring, (CREATOR, fan))
