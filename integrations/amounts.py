@@ -43,10 +43,14 @@ class Money(NamedTuple):
 def money(value: Any, currency: Any = None, default: str | None = None) -> Money:
     """An amount of major units, in the `currency` that is named beside it, else in the one of its
     symbol, else in `default`. Raises `Unfit`, also where what is named and the symbol differ."""
-    named = currency.strip().upper() if isinstance(currency, str) and currency.strip() else None
+    named, default = _code_in(currency), _code_in(default)
     if isinstance(value, str):
         return _of_text(value.strip(), named, default)
     return Money(_exact(value), named or default)
+
+
+def _code_in(currency: Any) -> str | None:
+    return currency.strip().upper() or None if isinstance(currency, str) else None
 
 
 def minor(value: Any, digits: int) -> Decimal:
@@ -85,8 +89,8 @@ def _of_text(text: str, named: str | None, default: str | None) -> Money:
     sure = {known[part] for part in known if part not in SHARED} | ({named} if named else set())
     if len(sure) > 1:
         raise Unfit(TWO_CURRENCIES)
-    shared = [known[part] for part in known if part in SHARED]
-    found = next(iter((*sure, *([default] if default else shared))), None)
+    shared = next((known[part] for part in known if part in SHARED), None)
+    found = next(iter(sure), None) or default or shared
     amount = Decimal(_plain_digits(digits, found))
     return Money(-amount if sign == "-" else amount, found)
 

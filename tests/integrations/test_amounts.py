@@ -77,6 +77,7 @@ def test_a_currency_of_three_digits_makes_it_one_way() -> None:
         ("R$ 5", None, "USD", "BRL"),
         ("5", None, "USD", "USD"),
         ("5", " ", "USD", "USD"),
+        ("5", None, " usd", "USD"),
     ],
 )
 def test_whose_currency_it_is(
