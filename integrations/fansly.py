@@ -42,7 +42,6 @@ NATURAL_ID: Final = "the message's, the tip's, the subscription's snowflake"
 CURRENCY: Final = "USD"
 AMOUNT_DIGITS: Final = 3
 """Thousandths of a dollar."""
-TOLD_BY_TIP: Final = "is told by the tip's own webhook, which counts here"
 TOLD_BY_MESSAGE: Final = "is told by the message it came with, which counts here"
 
 _TIP_ATTACHMENTS: Final = (7, 7100)

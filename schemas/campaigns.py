@@ -6,7 +6,7 @@ counted once, at its start; from then on they are, at any moment, exactly the su
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -16,7 +16,6 @@ from schemas.segments import FIELDS, Segment
 from schemas.times import Time
 
 CampaignState = Literal["previewing", "ready", "starting", "running", "paused", "stopping", "ended"]
-CAMPAIGN_STATES: Final[tuple[CampaignState, ...]] = get_args(CampaignState)
 
 DATA_BYTES_MAX: Final = 8_192
 """Of a campaign's `data`: each member's workflow has a copy of it."""
