@@ -15,20 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra import migrations
 from infra.clock import now_ms
-from infra.postgres import Pool, database_errors, open_pool
+from infra.postgres import Pool
 from infra.settings import Settings
-from ops.cli import options, print_json
+from ops.cli import options, pooled, print_json
 from ops.cli.workflows import CREATOR, USER, WorkflowId
-from ops.secrets import with_secrets
 from ops.show import printable
 from privacy.keys import Keyring
 from schemas.campaigns import CampaignBudget, CampaignSummary
 from schemas.errors import InvalidInput
 from schemas.intents import parse_intent
 from schemas.segments import FIELDS, parse_segment
-from stores.migrate import MIGRATIONS
 from stores.workflows.intake import Intake, workflow_id
 from stores.workflows.sealed import Vault
 from stores.workflows.steering import Campaigns, Steering, WholeCampaign
@@ -205,19 +202,7 @@ class _Desk:
 
 
 def _run(data: Path, do: Callable[[_Desk], Awaitable[T]]) -> T:
-    settings = with_secrets(Settings(), data)
-
-    async def run() -> T:
-        async with database_errors():
-            pool = await open_pool(settings.postgres_url, size_max=2)
-            try:
-                async with pool.acquire() as connection:
-                    await migrations.check(connection, MIGRATIONS)
-                return await do(_Desk(settings, pool))
-            finally:
-                await pool.close()
-
-    return asyncio.run(run())
+    return pooled.run(data, lambda settings, pool: do(_Desk(settings, pool)))
 
 
 def _steer(data: Path, campaign: bytes, word: Callable[[_Desk], Awaitable[None]]) -> None:

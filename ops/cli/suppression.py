@@ -1,22 +1,17 @@
 """`fanmemory suppression`: fans who asked that nothing more be remembered of them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from infra import migrations
-from infra.postgres import Pool, open_pool
-from infra.settings import Settings
-from ops.cli import options, print_json
-from ops.secrets import with_secrets
+from infra.postgres import Pool
+from ops.cli import options, pooled, print_json
 from privacy.keys import Keyring
 from schemas.relationship import Relationship, check_id
 from schemas.times import from_datetime, render_time
 from stores import suppression as stored
-from stores.migrate import MIGRATIONS
 
 _Do = Callable[[Pool, Keyring, Relationship], Awaitable[Any]]
 
@@ -59,18 +54,7 @@ def show(creator: str, fan: str, data: Path, as_json: bool) -> None:
 
 def _ask(data: Path, creator: str, fan: str, do: _Do) -> Any:
     who = check_id("creatorId", creator), check_id("fanId", fan)
-    settings = with_secrets(Settings(), data)
-    return asyncio.run(_with(settings, who, do))
-
-
-async def _with(settings: Settings, who: Relationship, do: _Do) -> Any:
-    pool = await open_pool(settings.postgres_url, size_max=1)
-    try:
-        async with pool.acquire() as connection:
-            await migrations.check(connection, MIGRATIONS)
-        return await do(pool, Keyring.of(settings), who)
-    finally:
-        pool.terminate()
+    return pooled.run(data, lambda settings, pool: do(pool, Keyring.of(settings), who))
 
 
 def _tell(since: Any, as_json: bool) -> None:

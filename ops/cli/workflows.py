@@ -1,6 +1,5 @@
 """`fanmemory workflows`: what the LLM agent does, and what people decide about it."""
 
-import asyncio
 import getpass
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,17 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra import migrations
-from infra.postgres import Pool, database_errors, open_pool
+from infra.postgres import Pool
 from infra.settings import Settings
-from ops.cli import options, print_json
-from ops.secrets import with_secrets
+from ops.cli import options, pooled, print_json
 from ops.show import printable
 from privacy.keys import Keyring
 from schemas.errors import InvalidInput, WorkflowNotFound
 from schemas.intents import INTENT_TYPES
 from schemas.workflows import REJECT_REASONS, STATES, State
-from stores.migrate import MIGRATIONS
 from stores.workflows import holds
 from stores.workflows.approving import Approvals, Named, Rule, put_rule
 from stores.workflows.queue import Queue
@@ -292,19 +288,7 @@ class _Desk:
 
 
 def _run(data: Path, do: Callable[[_Desk], Awaitable[T]]) -> T:
-    settings = with_secrets(Settings(), data)
-
-    async def run() -> T:
-        async with database_errors():
-            pool = await open_pool(settings.postgres_url, size_max=2)
-            try:
-                async with pool.acquire() as connection:
-                    await migrations.check(connection, MIGRATIONS)
-                return await do(_Desk(settings, pool))
-            finally:
-                await pool.close()
-
-    return asyncio.run(run())
+    return pooled.run(data, lambda settings, pool: do(_Desk(settings, pool)))
 
 
 def _minutes(text: str) -> tuple[int, int]:
