@@ -8,7 +8,8 @@ faults    does what the plan says: to workers itself, to services by the registr
 fault     what a fault of a service is: `inject`, `seen`, `heal`; and what it may lay hands on
 registry  every such fault by name: kills, cache, records, side, logs, restored, disks
 checks    what must be true afterwards
-run       one run: system, faults, checks, verdict
+run       one run: system, faults, checks
+verdict   what a run ends with, and the system that it has of its own
 erasing   the same for erasing: rounds of their own, and what they may leave
 agent     the same for the LLM agent: intents, sends, costs
 """

@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from lab.chaos.checks import Check, check_all
 from lab.chaos.emitter import Emitter
 from lab.chaos.fault import Stage
 from lab.chaos.faults import Faults
-from lab.chaos.fleet import Death, Fleet
+from lab.chaos.fleet import Fleet
 from lab.chaos.plan import Amounts
 from lab.chaos.progress import POLL_SECONDS, Progress
 from lab.chaos.reader import Reader
+from lab.chaos.verdict import Verdict, embedded
 from lab.load import Event, events
 from ops.services.ports import free_port
 from ops.supervisor import Supervisor
@@ -40,22 +41,11 @@ API_SECONDS_MAX: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was done, what was seen, and whether all of it was as it must be."""
+class EventsVerdict(Verdict):
+    """Of a run whose events are what everything is held against."""
 
-    seed: int
-    seconds: float
     emitted: Counter[str]
-    faults: Counter[str]
-    minimum: Amounts
-    points_missed: list[str]
-    deaths: list[Death]
-    """Workers that ended without having been told to."""
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
+    """By their nature."""
 
 
 async def run_chaos(
@@ -65,27 +55,20 @@ async def run_chaos(
     workers: int,
     amounts: Amounts,
     on_step: Callable[[str], Any] = lambda _step: None,
-) -> Verdict:
+) -> EventsVerdict:
     """Run the suite on a new system below `data`, which must be empty.
 
     Raises `DeadlineExceeded` when events stop moving for good, and `ServiceFailed`.
     """
     started = time.monotonic()
-    settings = Settings().model_copy(
-        update={
-            "kafka_url": "",
-            "postgres_url": "",
-            "postgres_owner_url": "",
-            "postgres_reader_url": "",
-            "redis_url": "",
-            "interactions_partitions": PARTITIONS,
-            "journal_partitions": JOURNAL_PARTITIONS,
-            "session_seconds": SESSION_SECONDS,
-            "api_port": free_port(),
-            # One user reads as fast as the API answers.
-            "user_requests_per_minute": 0,
-            "creator_requests_per_minute": 0,
-        }
+    settings = embedded(
+        interactions_partitions=PARTITIONS,
+        journal_partitions=JOURNAL_PARTITIONS,
+        session_seconds=SESSION_SECONDS,
+        api_port=free_port(),
+        # One user reads as fast as the API answers.
+        user_requests_per_minute=0,
+        creator_requests_per_minute=0,
     )
     emitted = list(events(seed, amounts.events, FANS))
     async with (
@@ -134,15 +117,13 @@ async def run_chaos(
             await emitter.stop()
             await asyncio.gather(fleet.stop(), supervisor.stop())
     done = faults.done
-    return Verdict(
+    return EventsVerdict(
         seed,
         time.monotonic() - started,
-        _natures(emitted),
         done,
-        amounts,
-        faults.points_missed,
         fleet.deaths,
         [*checks, *check_faults(done, amounts, faults.points_missed)],
+        _natures(emitted),
     )
 
 

@@ -10,26 +10,32 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from lab.chaos.agent import plan as agent_plan
-from lab.chaos.agent.run import AgentVerdict, run_agent
+from lab.chaos.agent.run import run_agent
 from lab.chaos.disks import MOUNTED
 from lab.chaos.erasing import plan as erasing_plan
 from lab.chaos.erasing.backup import run_backup
-from lab.chaos.erasing.run import ErasingVerdict, run_erasing
+from lab.chaos.erasing.run import run_erasing
 from lab.chaos.full import lacking
 from lab.chaos.plan import FULL, SHORT, Amounts
-from lab.chaos.run import Verdict, run_chaos
+from lab.chaos.run import EventsVerdict, run_chaos
+from lab.chaos.verdict import Verdict
 from ops.cli import options, print_json
 from ops.services.process import launcher
+
+Step = Callable[[str], None]
+Run = Callable[[int, Path, Step], Coroutine[Any, Any, tuple[Verdict, str]]]
+"""Of a seed, in a directory of its own: the verdict, and what was done."""
 
 
 @click.command()
@@ -71,85 +77,71 @@ def chaos(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every kill
     if rounds is not None and not erasing:
         raise click.UsageError("--rounds is of --erase.")
-    if erasing:
-        planned = erasing_plan.SHORT if short else erasing_plan.whole(rounds or 300)
-        sys.exit(_erase(first, runs, planned, load, keep, as_json))
     if intents is not None and not agent:
         raise click.UsageError("--intents is of --llm.")
-    if agent:
-        if erasing:
-            raise click.UsageError("--erase and --llm are two runs.")
-        asked = agent_plan.SHORT if short else agent_plan.whole(intents or 10_000)
-        sys.exit(_prove(first, runs, asked, load, keep, as_json))
-    amounts = SHORT if short else FULL
-    if MOUNTED & amounts.services.keys() and (why := lacking()):
-        click.echo(f"no disk is filled: {why}", err=True)
-        left = {name: n for name, n in amounts.services.items() if name not in MOUNTED}
-        amounts = replace(amounts, services=left)
-    if events is not None:
-        amounts = replace(amounts, events=events)
+    if erasing and agent:
+        raise click.UsageError("--erase and --llm are two runs.")
+    if erasing:
+        run = _of_erasing(erasing_plan.SHORT if short else erasing_plan.whole(rounds or 300))
+    elif agent:
+        run = _of_agent(agent_plan.SHORT if short else agent_plan.whole(intents or 10_000))
+    else:
+        run = _of_events(_amounts(short, events), workers)
     passed = 0
     with busy(load):
         for number in range(first, first + runs):
-            verdict = run_one(number, amounts, workers, keep)
+            with _told(number, keep) as (data, on_step):
+                verdict, what = asyncio.run(run(number, data, on_step))
             passed += verdict.passed
             if as_json:
                 print_json(describe(verdict))
             else:
-                show(verdict)
+                show(verdict, what)
     if runs > 1:
         click.echo(f"{passed} of {runs} runs passed", err=True)
     sys.exit(passed < runs)
 
 
-def run_one(seed: int, amounts: Amounts, workers: int, keep: bool) -> Verdict:
-    """One run in a directory of its own, told on stderr."""
-    with _told(seed, keep) as (data, on_step):
-        run = run_chaos(data, seed=seed, workers=workers, amounts=amounts, on_step=on_step)
-        return asyncio.run(run)
+def _amounts(short: bool, events: int | None) -> Amounts:
+    amounts = SHORT if short else FULL
+    if MOUNTED & amounts.services.keys() and (why := lacking()):
+        click.echo(f"no disk is filled: {why}", err=True)
+        left = {name: n for name, n in amounts.services.items() if name not in MOUNTED}
+        amounts = replace(amounts, services=left)
+    return amounts if events is None else replace(amounts, events=events)
 
 
-def _erase(
-    first: int, runs: int, amounts: erasing_plan.Amounts, load: int, keep: bool, as_json: bool
-) -> int:
-    """How many runs did not pass."""
-    failed = 0
-    with busy(load):
-        for seed in range(first, first + runs):
-            with _told(seed, keep) as (data, on_step):
-                run = run_erasing(data, seed=seed, amounts=amounts, on_step=on_step)
-                verdict = asyncio.run(run)
-                if amounts is not erasing_plan.SHORT:
-                    on_step("an old backup")
-                    verdict.checks.extend(asyncio.run(run_backup(data / "old", on_step=on_step)))
-            failed += not verdict.passed
-            if as_json:
-                print_json(_described(verdict))
-            else:
-                _show(verdict, f"{verdict.faults['rounds']:,} rounds")
-    return failed
+def _of_events(amounts: Amounts, workers: int) -> Run:
+    async def run(seed: int, data: Path, on_step: Step) -> tuple[Verdict, str]:
+        verdict = await run_chaos(
+            data, seed=seed, workers=workers, amounts=amounts, on_step=on_step
+        )
+        return verdict, f"{sum(verdict.emitted.values()):,} events"
+
+    return run
 
 
-def _prove(
-    first: int, runs: int, amounts: agent_plan.Amounts, load: int, keep: bool, as_json: bool
-) -> int:
-    """How many runs did not pass."""
-    failed = 0
-    with busy(load):
-        for seed in range(first, first + runs):
-            with _told(seed, keep) as (data, on_step):
-                run = run_agent(data, seed=seed, amounts=amounts, on_step=on_step)
-                verdict = asyncio.run(run)
-            failed += not verdict.passed
-            if as_json:
-                print_json(_described(verdict))
-            else:
-                _show(verdict, f"{amounts.intents:,} intents")
-    return failed
+def _of_erasing(amounts: erasing_plan.Amounts) -> Run:
+    async def run(seed: int, data: Path, on_step: Step) -> tuple[Verdict, str]:
+        verdict = await run_erasing(data, seed=seed, amounts=amounts, on_step=on_step)
+        if amounts is not erasing_plan.SHORT:
+            on_step("an old backup")
+            verdict.checks.extend(await run_backup(data / "old", on_step=on_step))
+        return verdict, f"{verdict.faults['rounds']:,} rounds"
+
+    return run
+
+
+def _of_agent(amounts: agent_plan.Amounts) -> Run:
+    async def run(seed: int, data: Path, on_step: Step) -> tuple[Verdict, str]:
+        verdict = await run_agent(data, seed=seed, amounts=amounts, on_step=on_step)
+        return verdict, f"{amounts.intents:,} intents"
+
+    return run
 
 
 @contextmanager
-def _told(seed: int, keep: bool) -> Iterator[tuple[Path, Callable[[str], None]]]:
+def _told(seed: int, keep: bool) -> Iterator[tuple[Path, Step]]:
     """A directory for one run, and where its steps are told."""
     console = Console(stderr=True)
     console.print(f"seed {seed}")
@@ -183,11 +175,7 @@ def busy(count: int) -> Iterator[None]:
 
 def describe(verdict: Verdict) -> dict[str, object]:
     """The verdict for machines."""
-    return _described(verdict) | {"emitted": dict(verdict.emitted)}
-
-
-def _described(verdict: Verdict | ErasingVerdict | AgentVerdict) -> dict[str, object]:
-    return {
+    found: dict[str, object] = {
         "seed": verdict.seed,
         "passed": verdict.passed,
         "seconds": round(verdict.seconds, 1),
@@ -198,14 +186,13 @@ def _described(verdict: Verdict | ErasingVerdict | AgentVerdict) -> dict[str, ob
             for check in verdict.checks
         ],
     }
+    if isinstance(verdict, EventsVerdict):
+        found["emitted"] = dict(verdict.emitted)
+    return found
 
 
-def show(verdict: Verdict) -> None:
-    """The verdict for people."""
-    _show(verdict, f"{sum(verdict.emitted.values()):,} events")
-
-
-def _show(verdict: Verdict | ErasingVerdict | AgentVerdict, what: str) -> None:
+def show(verdict: Verdict, what: str) -> None:
+    """The verdict for people; `what` was done."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")

@@ -6,7 +6,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,8 @@ from lab.chaos.agent.checks import check_all
 from lab.chaos.agent.plan import Amounts, order, shares
 from lab.chaos.agent.sink import Sink, running_sink
 from lab.chaos.checks import Check
-from lab.chaos.fleet import Death, Fleet, Worker
+from lab.chaos.fleet import Fleet, Worker
+from lab.chaos.verdict import Verdict, embedded
 from lab.model_server import KEY, apart
 from ops.system import running_services
 from schemas.errors import DeadlineExceeded
@@ -46,38 +46,18 @@ WAITS_FOR_UNKNOWN: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AgentVerdict:
-    """What was done, what was seen, and whether all of it was as it must be."""
-
-    seed: int
-    seconds: float
-    faults: Counter[str]
-    deaths: list[Death]
-    """Processes that ended without having been told to."""
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-
 async def run_agent(
     data: Path,
     *,
     seed: int,
     amounts: Amounts,
     on_step: Callable[[str], Any] = lambda _step: None,
-) -> AgentVerdict:
+) -> Verdict:
     """Run all of it on a new system below `data`, which must be empty.
 
     Raises `DeadlineExceeded` when something does not end, and `ServiceFailed`.
     """
-    urls = dict.fromkeys(
-        ("kafka_url", "postgres_url", "postgres_owner_url", "postgres_reader_url", "redis_url"), ""
-    )
-    settings = Settings().model_copy(update=urls)
-    async with running_services(settings, data, on_step) as (complete, services, _, _):
+    async with running_services(embedded(), data, on_step) as (complete, services, _, _):
         return await prove(complete, services.data, seed=seed, amounts=amounts, on_step=on_step)
 
 
@@ -88,7 +68,7 @@ async def prove(
     seed: int,
     amounts: Amounts,
     on_step: Callable[[str], Any] = lambda _step: None,
-) -> AgentVerdict:
+) -> Verdict:
     """The same on services that run and have seen nothing; logs go below `data`."""
     started = time.monotonic()
     async with running_sink() as sink:
@@ -114,7 +94,7 @@ async def prove(
                 await run.fleet.stop()
                 pool.terminate()
     took = time.monotonic() - started
-    return AgentVerdict(seed, took, run.done, run.fleet.deaths, checks)
+    return Verdict(seed, took, run.done, run.fleet.deaths, checks)
 
 
 class _Run:

@@ -27,6 +27,7 @@ from lab.chaos.erasing.client import Client
 from lab.chaos.erasing.traffic import Traffic
 from lab.chaos.erasing.waiting import quiet, ready
 from lab.chaos.fleet import Fleet
+from lab.chaos.verdict import embedded
 from lab.load import Event
 from ops.services import EmbeddedServices, postgres
 from ops.services.extra import FILE_NAME
@@ -74,16 +75,11 @@ async def run_backup(
     data: Path, amounts: Backup = WHOLE, on_step: Callable[[str], Any] = lambda _step: None
 ) -> list[Check]:
     """Run all of it on a new system below `data`. Raises `DeadlineExceeded`, `ServiceFailed`."""
-    settings = Settings().model_copy(
-        update={
-            "kafka_url": "",
-            "postgres_url": "",
-            "redis_url": "",
-            "session_seconds": 4.0,
-            "api_port": free_port(),
-            "user_requests_per_minute": 0,
-            "creator_requests_per_minute": 0,
-        }
+    settings = embedded(
+        session_seconds=4.0,
+        api_port=free_port(),
+        user_requests_per_minute=0,
+        creator_requests_per_minute=0,
     )
     home = data / postgres.NAME
     home.mkdir(mode=0o700, parents=True)

@@ -3,10 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +21,8 @@ from lab.chaos.erasing.scan import Found, scan, scan_log, together
 from lab.chaos.erasing.sentinels import Planted, plant
 from lab.chaos.erasing.traffic import Traffic
 from lab.chaos.erasing.waiting import quiet, ready
-from lab.chaos.fleet import Death, Fleet
+from lab.chaos.fleet import Fleet
+from lab.chaos.verdict import Verdict, embedded
 from lab.load import events
 from llm.agent import TOLD
 from ops.services import EmbeddedServices
@@ -42,48 +41,26 @@ EVENTS_MAX: Final = 1_000_000
 """Of bystanders: more than flow in any run."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErasingVerdict:
-    """What was done, what was seen, and whether all of it was as it must be."""
-
-    seed: int
-    seconds: float
-    faults: Counter[str]
-    """What was done, and how often: rounds, crashes by fail point, kills."""
-    deaths: list[Death]
-    """Processes that ended without having been told to."""
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-
 async def run_erasing(
     data: Path,
     *,
     seed: int,
     amounts: Amounts,
     on_step: Callable[[str], Any] = lambda _step: None,
-) -> ErasingVerdict:
+) -> Verdict:
     """Run all of it on a new system below `data`, which must be empty.
 
     Raises `DeadlineExceeded` when something does not end, and `ServiceFailed`.
     """
     started = time.monotonic()
-    settings = Settings().model_copy(
-        update={
-            "kafka_url": "",
-            "postgres_url": "",
-            "redis_url": "",
-            "interactions_partitions": PARTITIONS,
-            "journal_partitions": JOURNAL_PARTITIONS,
-            "session_seconds": amounts.session_seconds,
-            "api_port": free_port(),
-            "user_requests_per_minute": 0,
-            "creator_requests_per_minute": 0,
-            "reply_quiet_seconds": 0.0,  # what is asked for is composed at once
-        }
+    settings = embedded(
+        interactions_partitions=PARTITIONS,
+        journal_partitions=JOURNAL_PARTITIONS,
+        session_seconds=amounts.session_seconds,
+        api_port=free_port(),
+        user_requests_per_minute=0,
+        creator_requests_per_minute=0,
+        reply_quiet_seconds=0.0,  # what is asked for is composed at once
     )
     past.prepare(data)
     async with running_services(settings, data, on_step) as (complete, services, _, _):
@@ -117,7 +94,7 @@ async def run_erasing(
                 checks += await _scanned(complete, services, client, planted, logged)
             finally:
                 await fleet.stop()
-    return ErasingVerdict(seed, time.monotonic() - started, rounds.done, fleet.deaths, checks)
+    return Verdict(seed, time.monotonic() - started, rounds.done, fleet.deaths, checks)
 
 
 @asynccontextmanager
