@@ -139,9 +139,7 @@ class Campaigns:
             self._pool.acquire() as connection,
             connection.transaction(),
         ):
-            found = (await counted(connection, [campaign], creator_id)).get(campaign)
-            if found is None:
-                raise WorkflowNotFound("There is no such campaign.")
+            found = await _counted(connection, campaign, creator_id)
             summary, data = await self._opened(connection, found)
             drafts = await fetch(connection, CAMPAIGN_QUERIES.previews, creator_id, campaign)
             (costs,) = await fetch(connection, CAMPAIGN_QUERIES.preview_costs, creator_id, campaign)
@@ -163,9 +161,7 @@ class Campaigns:
             self._pool.acquire() as connection,
             connection.transaction(),
         ):
-            found = (await counted(connection, [campaign], creator_id)).get(campaign)
-            if found is None:
-                raise WorkflowNotFound("There is no such campaign.")
+            found = await _counted(connection, campaign, creator_id)
             return (await self._opened(connection, found))[0]
 
     async def _opened(
@@ -182,6 +178,13 @@ class Campaigns:
             data = None
         name = data.get("name") if data is not None else None
         return summary_of(found, name if isinstance(name, str) else None), data
+
+
+async def _counted(connection: Connection, campaign: bytes, creator_id: str | None) -> Counted:
+    found = (await counted(connection, [campaign], creator_id)).get(campaign)
+    if found is None:
+        raise WorkflowNotFound("There is no such campaign.")
+    return found
 
 
 def summary_of(found: Counted, name: str | None) -> CampaignSummary:
