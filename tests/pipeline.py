@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -446,9 +446,10 @@ class Pipeline:
         """Wait until everything published has been taken in and settled; returns the counts."""
 
         async def settled() -> Account | None:
+            # The counts alone are of every generation, also of one that folded all of it before.
             found = await self.accounting()
             done = found.read >= self.sent and found.folded >= found.accepted
-            return found if done else None
+            return found if done and not any((await self.lag()).values()) else None
 
         return await self.wait_for(settled, seconds_max, self.accounting)
 
@@ -482,6 +483,16 @@ class Pipeline:
 
         await self.wait_for(settled, instead=self.lag)
         return await self.accounting()
+
+    async def written_again(self, lost: Collection[int]) -> None:
+        """Wait until ingest has healed these journal partitions, and no lag is left."""
+
+        async def healed() -> bool:
+            rows = await self.fetch("SELECT partition FROM log_break WHERE topic = 'journal'")
+            known = {row["partition"] for row in rows}
+            return known.issuperset(lost) and not any((await self.lag()).values())
+
+        await self.wait_for(healed, 60.0, self.lag)
 
     async def caught_up(self, seconds_max: float = WAIT_SECONDS_MAX) -> Account:
         """Wait until no lag is left; for when it is unknown how often a record was sent."""

@@ -187,7 +187,7 @@ async def test_live_as_of_and_the_definitions_agree_and_so_does_verify(
 async def test_a_cached_memory_is_corrected_too(corrected: Pipeline) -> None:
     fan = "cached"
     await corrected.publish(*of(fan, [said(1), said(2, content=HATE)]))
-    await corrected.without_lag()
+    await corrected.drained()
     async with corrected.stores() as (cache, store):
 
         async def warm() -> bool:
@@ -196,7 +196,7 @@ async def test_a_cached_memory_is_corrected_too(corrected: Pipeline) -> None:
 
         await corrected.wait_for(warm)
         await corrected.publish(*of(fan, [edit(3, "e2", LOVE)]))
-        await corrected.without_lag()
+        await corrected.drained()
 
         async def dropped() -> bool:
             return await cache.read("creator", fan) is None
@@ -209,7 +209,7 @@ async def test_a_cached_memory_is_corrected_too(corrected: Pipeline) -> None:
         assert [one.content for one in read.recent.decoded()][-1] == LOVE
         # What is pushed after it stands beside the corrected ones.
         await corrected.publish(*of(fan, [said(4)]))
-        await corrected.without_lag()
+        await corrected.drained()
 
         async def pushed() -> bool:
             found = await cache.read("creator", fan)
@@ -222,9 +222,9 @@ async def test_a_cached_memory_is_corrected_too(corrected: Pipeline) -> None:
 async def test_a_correction_is_told_without_what_it_says(corrected: Pipeline) -> None:
     fan = "told"
     await corrected.publish(*of(fan, [said(1, content=HATE)]))
-    await corrected.without_lag()
+    await corrected.drained()
     await corrected.publish(*of(fan, [edit(2, "e1", LOVE)]))
-    await corrected.without_lag()
+    await corrected.drained()
 
     async def told() -> list[Any]:
         updates = await corrected.records(MEMORY_UPDATES.name)
@@ -242,7 +242,7 @@ async def test_an_edit_that_raises_a_signal_is_told_so_once(corrected: Pipeline)
     fan = "signals"
     for events in ([said(1)], [edit(2, "e1", HATE)], [said(3)], [edit(4, "e2", LOVE)]):
         await corrected.publish(*of(fan, events))
-        await corrected.without_lag()
+        await corrected.drained()
 
     async def told() -> list[Any]:
         updates = await corrected.records(MEMORY_UPDATES.name)
@@ -265,11 +265,11 @@ async def test_a_history_that_is_too_long_is_not_corrected_by_half(corrected: Pi
     # Below the bound: corrected. One waits for e38, which comes beyond the bound: left out.
     early = [said(1), said(2), unsent(3, "e1"), unsent(4, "e38")]
     await corrected.publish(*of(fan, [*early, *(said(n) for n in range(5, 25))]))
-    await corrected.without_lag()
+    await corrected.drained()
     await corrected.publish(*of(fan, [said(n) for n in range(25, 40)]))
-    await corrected.without_lag()
+    await corrected.drained()
     await corrected.publish(*of(fan, [edit(50, "e2", LOVE), unsent(51, "e2"), said(52)]))
-    await corrected.without_lag()
+    await corrected.drained()
     async with corrected.stores() as (_, store):
         read = await store.read("creator", fan)
     assert read is not None
@@ -297,7 +297,7 @@ async def test_a_rebuild_gives_the_same_and_goes_on_from_there(corrected: Pipeli
         unsent(73, "e74"),
     ]
     await corrected.publish(*of("random 0", late), *of("random 1", [*late, said(74)]))
-    await corrected.without_lag()  # the account counts what the other generation folded, too
+    await corrected.drained()
     before = await corrected.states()
     await rebuild(corrected.settings, processes=1)
     rows = await corrected.fetch(

@@ -467,19 +467,12 @@ async def test_a_journal_that_is_written_again_brings_nobody_back(
     lost = {partition for partition, end in (await running.ends(JOURNAL.name)).items() if end}
     await recreate_topic(running.settings, JOURNAL.name)
     running.start_worker()
+    await running.written_again(lost)
 
-    async def written_again() -> bool:
-        healed = await running.fetch("SELECT partition FROM log_break WHERE topic = 'journal'")
-        return (
-            lost <= {row["partition"] for row in healed}
-            and await running.history() == everybody
-            and not any((await running.lag()).values())
-        )
+    async def whole() -> bool:
+        return bool(await running.history() == everybody)
 
-    async def instead() -> object:
-        return everybody, await running.history(), await running.lag()
-
-    await running.wait_for(written_again, 60.0, instead)
+    await running.wait_for(whole, instead=running.history)
     (after,) = await running.fetch("SELECT subject FROM subject WHERE fan_id = $1", fan)
     assert after["subject"] == before["subject"]
     async with running.stores() as (_, store):

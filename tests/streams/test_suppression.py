@@ -84,12 +84,7 @@ async def test_nothing_of_a_suppressed_fan_is_kept_and_every_event_is_accounted_
     await recreate_topic(pipeline.settings, JOURNAL.name)
     pipeline.start_worker()
 
-    async def written_again() -> bool:
-        healed = await pipeline.fetch("SELECT partition FROM log_break WHERE topic = 'journal'")
-        lag = await pipeline.lag()
-        return lost <= {row["partition"] for row in healed} and not any(lag.values())
-
-    await pipeline.wait_for(written_again, 60.0, pipeline.lag)
+    await pipeline.written_again(lost)
     assert set(await kept(pipeline)) == before - {f"{WORDS} 0"}
     report = await verify(pipeline.settings, processes=1)
     assert report.differences == ()
