@@ -17,7 +17,16 @@ from api.components import components_of
 from api.endpoints import Parameter
 from api.envelopes import data
 from api.limits import cost_of
-from api.parameters import CREATOR_ID, CURSOR, Query, identifier, optional, query_of
+from api.parameters import (
+    CREATOR_ID,
+    CURSOR,
+    Query,
+    identifier,
+    optional,
+    page_limit,
+    page_size,
+    query_of,
+)
 from infra.clock import now_ms
 from schemas.errors import InvalidInput
 from schemas.segments import (
@@ -35,7 +44,6 @@ from schemas.times import DAY_MS, Time, render_time
 from stores.segments import PAGE_MAX, Place
 from views.state import VIEW_VERSION
 
-LIMIT: Final = 50
 CURSOR_AGE_MS_MAX: Final = DAY_MS
 SORT_BY_SCORE: Final[Sort] = "score"
 
@@ -80,11 +88,7 @@ PARAMETERS: Final = (
         "What comes first: the largest score or revenue, or the newest; score, if left out.",
         schema={"type": "string", "enum": list(SORTS)},
     ),
-    Parameter(
-        "limit",
-        f"How many at the most; {LIMIT}, if left out.",
-        schema={"type": "integer", "minimum": 1, "maximum": PAGE_MAX},
-    ),
+    page_limit(PAGE_MAX),
     CURSOR,
 )
 _KNOWN: Final = frozenset(one.name for one in PARAMETERS)
@@ -122,7 +126,7 @@ async def list_fans(request: Request) -> Response:
     if not _KNOWN.issuperset(query):
         # A condition that is misspelt would mean everybody.
         raise InvalidInput("$", "must have no other parameters than " + ", ".join(sorted(_KNOWN)))
-    segment, sort, limit = _segment(query), _sort(query), _limit(query)
+    segment, sort, limit = _segment(query), _sort(query), page_size(query, PAGE_MAX)
     components = components_of(request)
     bound_to = msgspec.json.encode([creator_id, segment, sort, VIEW_VERSION])
     moment, after = now_ms(), None
@@ -155,12 +159,3 @@ def _sort(query: Query) -> Sort:
         if sort == wanted:
             return sort
     raise InvalidInput("sort", "must be one of " + ", ".join(SORTS))
-
-
-def _limit(query: Query) -> int:
-    text = optional(query, "limit")
-    if text is None:
-        return LIMIT
-    if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= PAGE_MAX:
-        return int(text)
-    raise InvalidInput("limit", f"must be 1 to {PAGE_MAX}")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.components import Components, components_of
 from api.endpoints import Parameter
 from api.envelopes import data
-from api.parameters import creator_of, optional, position, query_of, relationship_of
+from api.parameters import creator_of, optional, page_size, position, query_of, relationship_of
 from schemas.dead_letters import CONFLICT_REASON, about
 from schemas.details import Kind
 from schemas.errors import InvalidInput
@@ -27,7 +27,6 @@ from schemas.topics import INTERACTIONS
 from stores import fates
 from stores.fates import Applied, Known, Told
 
-PAGE: Final = 50
 PAGE_MAX: Final = 200
 FIRST: Final = 1 << 62
 
@@ -42,11 +41,6 @@ EVENT_POSITION: Final = Parameter(
     "position",
     "Where the event stands in `interactions`, as its write answered: of that very record.",
     schema={"type": "string", "pattern": PATTERN},
-)
-PAGE_LIMIT: Final = Parameter(
-    "limit",
-    f"How many at the most; {PAGE}, if left out.",
-    schema={"type": "integer", "minimum": 1, "maximum": PAGE_MAX},
 )
 
 
@@ -276,7 +270,7 @@ def described(told: Told) -> Refusal:
 async def list_refused(request: Request) -> Response:
     """What of the creator's was refused, or conflicts, the newest first."""
     query = query_of(request)
-    creator_id, limit = creator_of(request), _limit(optional(query, "limit"))
+    creator_id, limit = creator_of(request), page_size(query, PAGE_MAX)
     components = components_of(request)
     bound_to, below = msgspec.json.encode(["refused", creator_id]), FIRST
     cursor = optional(query, "cursor")
@@ -291,11 +285,3 @@ async def list_refused(request: Request) -> Response:
     response = data(request.scope, RefusedPage([described(one) for one in shown], following))
     response.raw_headers.append((b"cache-control", b"no-store"))
     return response
-
-
-def _limit(given: str | None) -> int:
-    if given is None:
-        return PAGE
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= PAGE_MAX:
-        raise InvalidInput("limit", f"must be a whole number of 1 to {PAGE_MAX}")
-    return int(given)

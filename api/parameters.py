@@ -82,6 +82,19 @@ CURSOR: Final = Parameter("cursor", "`nextCursor` of the page before.")
 LIMIT: Final = Parameter(
     "limit", "How many at the most; 50.", schema={"type": "integer", "minimum": 1}
 )
+PAGE: Final = 50
+"""What a page has where no `limit` is given."""
+
+
+def page_limit(most: int) -> Parameter:
+    """`limit` of a route whose pages have so many at the most."""
+    return Parameter(
+        "limit",
+        f"How many at the most; {PAGE}, if left out.",
+        schema={"type": "integer", "minimum": 1, "maximum": most},
+    )
+
+
 IDEMPOTENCY_KEY: Final = Parameter(
     idempotency.NAME,
     "The id of an event whose body has none; in a batch, of each with its number.",
@@ -135,6 +148,16 @@ def read_query(raw: bytes) -> Query:
 def identifier(query: Query, name: str) -> str:
     """The id of a fan or a creator in its normal form, given once."""
     return check_id(name, required(query, name))
+
+
+def page_size(query: Query, most: int) -> int:
+    """How many a page has at the most."""
+    text = optional(query, "limit")
+    if text is None:
+        return PAGE
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
+        return int(text)
+    raise InvalidInput("limit", f"must be a whole number of 1 to {most}")
 
 
 def position(query: Query, name: str) -> Position | None:

@@ -55,6 +55,7 @@ from api.parameters import (
     WHICH_CREATOR,
     WHICH_EVENT,
     WORKFLOW,
+    page_limit,
 )
 from schemas.answers import (
     Cleared,
@@ -215,7 +216,7 @@ ENDPOINTS = (
         fates.list_refused,
         "listRefused",
         scope="memory:read",
-        parameters=(WHICH_CREATOR, CURSOR, fates.PAGE_LIMIT),
+        parameters=(WHICH_CREATOR, CURSOR, page_limit(fates.PAGE_MAX)),
         response=Data[fates.RefusedPage],
         raises=(DatabaseUnavailable,),
     ),
