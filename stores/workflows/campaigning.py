@@ -153,7 +153,7 @@ class Campaigning:
                 await self._close(connection, claimed, "done")
                 return
             async with connection.transaction():
-                made = await self._make(connection, claimed, left)
+                made = await self._make(connection, claimed, now, left)
                 fail_point("campaign.before_children")
         if made:
             fail_point("campaign.after_children")
@@ -167,9 +167,10 @@ class Campaigning:
         count = max(0, min(paced, TOGETHER_MAX, self._open_max - left, claimed.waiting))
         return count, first + count * pause
 
-    async def _make(self, connection: Connection, claimed: Campaign, left: int) -> int:
+    async def _make(
+        self, connection: Connection, claimed: Campaign, now: datetime, left: int
+    ) -> int:
         """Returns how many were begun; `left` have not ended."""
-        now = await connection.fetchval(CAMPAIGN_QUERIES.campaign_now)
         count, next_at = self._room(claimed, now, left)
         chosen = await connection.fetch(CAMPAIGN_QUERIES.next_members, claimed.campaign, count)
         row = await own(connection, claimed)
