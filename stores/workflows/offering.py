@@ -38,19 +38,19 @@ def offers_of(body: Body, data: bytes) -> Said:
         for kinds in (_PITCHING, frozenset(("promise",)))
     )
     currencies = {_currency(catalogue[name]) for name in pitched}
-    currency = next(iter(currencies)) if len(currencies) == 1 else None
-    one_currency = len(currencies) == 1 and (currency is None or currency in DIGITS)
+    priced = len(currencies) == 1 and currencies <= {None, *DIGITS}
+    currency = next(iter(currencies)) if priced else None
     metadata: dict[str, Any] = {}
     if pitched:
         metadata["offers"] = [
             {"id": name, "price": catalogue[name]["price"]}
-            if one_currency and _is_price(catalogue[name].get("price"))
+            if priced and _is_price(catalogue[name].get("price"))
             else {"id": name}
             for name in pitched
         ]
     if promised:
         metadata["promises"] = promised
-    return Said({"currency": currency} if pitched and one_currency and currency else {}, metadata)
+    return Said({} if currency is None else {"currency": currency}, metadata)
 
 
 def _entries(found: object) -> Iterator[Mapping[str, Any]]:
