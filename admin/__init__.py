@@ -14,7 +14,8 @@ keys          what each key-encryption key wraps, everywhere, and retiring one
 dead_letters  what was refused, opened again
 retry         publish dead letters again
 emit          publish events from a file
-staging       events of an import, judged and put into the order of time
+judging       what ingest will refuse of the events of a file
+staging       events of files, judged together and put into the order of time
 reading       the events of a file, in whatever form people have them
 ledger        a restored database erases again whom it does not know to be erased
 backup        what a system has to be put back from, sealed, and putting it back

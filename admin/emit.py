@@ -6,24 +6,19 @@ What ingest will refuse goes out as well: as a dead letter it is kept, and a cou
 """
 
 import asyncio
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from admin.reading import VALUE_BYTES_MAX
-from infra.clock import now_ms
 from infra.kafka import partition_of, relationship_key
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
-from schemas.errors import BrokerUnavailable, InvalidInput
-from schemas.events import parse_interaction
+from schemas.errors import BrokerUnavailable
 from schemas.times import from_datetime, render_time
 from schemas.topics import INTERACTIONS
 
@@ -50,31 +45,6 @@ class Emitted:
     seconds: float
     too_long: int
     """Lines left out because no broker would take them."""
-
-
-class Judge:
-    """Counts what ingest will refuse of the lines that pass by: the same check, the same words."""
-
-    def __init__(self, currency: str) -> None:
-        self._currency = currency
-        self.refused: Counter[Refusal] = Counter()
-
-    def watch(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines as they are. What no broker takes is counted by `emit`."""
-        for line in lines:
-            if len(line) <= VALUE_BYTES_MAX:
-                try:
-                    parse_interaction(line, now_ms(), self._currency)
-                except InvalidInput as error:
-                    self.refused[reason_of(error)] += 1
-            yield line
-
-
-class Refusal(NamedTuple):
-    """A field of an event, and what is wrong with it."""
-
-    field: str
-    reason: str
 
 
 class Emitter:
@@ -108,11 +78,6 @@ class Emitter:
             partition = partition_of(key, self._partitions)
             self._known[key] = partition
         return partition
-
-
-def reason_of(error: InvalidInput) -> Refusal:
-    """The reason without the place in the text: equal mistakes are counted together."""
-    return Refusal(error.field, _without_place(error.reason))
 
 
 async def emit(
@@ -206,6 +171,5 @@ def _tick_lines(rate: float) -> int:
     return max(1, min(CHUNK_LINES, int(rate * TICK_SECONDS)))
 
 
-_without_place = partial(re.compile(r" \(byte \d+\)").sub, "")
 _decode_ids = msgspec.json.Decoder(_Ids).decode
 _decode_timed = msgspec.json.Decoder(_Timed).decode

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
-from admin.emit import Emitter, Refusal, reason_of
+from admin.emit import Emitter
+from admin.judging import Refusal, reason_of
 from infra.clock import now_ms
 from infra.postgres import Connection, connecting, database_errors
 from infra.settings import Settings

@@ -1,4 +1,4 @@
-"""Events of an import, judged and put into the order of time before any of them is published.
+"""Events of files, judged together and put into the order of time before any of them is published.
 
 Exports come newest first, or one conversation after another. Folded in that order, every answer
 would look like no answer. So an import is staged whole, in a file of SQLite's (memory is bounded
@@ -17,13 +17,13 @@ from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
-from admin.emit import Refusal, reason_of
+from admin.judging import Refusal, reason_of
 from infra.clock import now_ms
 from infra.sql import load_queries
 from schemas.errors import InvalidInput
-from schemas.events import parse_interaction
+from schemas.events import Interaction, parse_interaction
 from stores.conflicts import differs
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "staging.sql")
@@ -32,12 +32,20 @@ PAID: Final = {"purchase": 1, "tip": 1, "subscription": 1, "refund": -1}
 """What moves revenue, and which way."""
 
 
+Identity = tuple[str, str, str, str]
+"""Creator, fan, type and `eventId`."""
+Verdict = Literal["accepted", "repeated", "conflict"]
+"""Of a well-formed event: the first of its identity, the same once more, or another one."""
+
+
 @dataclass(slots=True)
 class Staged:
-    """What an import holds."""
+    """What the files hold."""
 
     accepted: int = 0
     """Events, each identity once."""
+    without_id: int = 0
+    """Accepted ones without an `eventId`: sent again, each of them counts again."""
     repeated: int = 0
     """Given again."""
     conflicts: int = 0
@@ -53,11 +61,13 @@ class Staged:
 
 
 class Staging:
-    """A place for the events of one import; gone when it is left."""
+    """A place for the events of some files; gone when it is left."""
 
-    def __init__(self, currency: str) -> None:
-        """`currency` is that of amounts that name none."""
+    def __init__(self, currency: str, *, ids_needed: bool = True) -> None:
+        """`currency` is that of amounts that name none. An event without an `eventId` is refused
+        where `ids_needed`, else it is an event of its own."""
         self._currency = currency
+        self._ids_needed = ids_needed
         self._folder = TemporaryDirectory(prefix="fanmemory-import-")
         self._file = sqlite3.connect(Path(self._folder.name) / "events")
         self._staged = Staged()
@@ -76,29 +86,41 @@ class Staging:
         self._file.close()
         self._folder.cleanup()
 
-    def add(self, value: bytes) -> None:
-        """Judge one InteractionEvent, and keep it if it is accepted."""
+    def add(self, value: bytes) -> Verdict | Refusal:
+        """Judge one InteractionEvent as ingest will, and keep it unless it is refused."""
         try:
             event = parse_interaction(value, now_ms(), self._currency)
-            if event.event_id is None:
+            if event.event_id is None and self._ids_needed:
                 raise InvalidInput("eventId", "is required in an import")
         except InvalidInput as error:
-            self._staged.refused[reason_of(error)] += 1
-            return
-        identity = (event.fan_id, event.kind, event.event_id)
-        if not self._add(identity, b"", event.time, value):
-            (first,) = self._file.execute(_SQL.first, identity).fetchone()
-            other = blake2b(value, digest_size=16).digest()
-            if not (
-                differs(parse_interaction(first, now_ms(), self._currency), event)
-                and self._add(identity, other, event.time, value)
-            ):
-                self._staged.repeated += 1
-                return
-        self._digest.update(value)
-        self._count_money(self._staged.money, value, 1)
+            refusal = reason_of(error)
+            self._staged.refused[refusal] += 1
+            return refusal
+        verdict = self._kept(event, value)
+        if verdict == "repeated":
+            self._staged.repeated += 1
+        else:
+            self._digest.update(value)
+            self._count_money(self._staged.money, value, 1)
+        return verdict
 
-    def _add(self, identity: tuple[str, str, str], other: bytes, time: int, value: bytes) -> bool:
+    def _kept(self, event: Interaction, value: bytes) -> Verdict:
+        event_id = event.event_id
+        if event_id is None:
+            self._staged.without_id += 1
+            event_id = f"\0{self._staged.without_id}"  # which no producer may write
+        identity = (event.creator_id, event.fan_id, event.kind, event_id)
+        if self._add(identity, b"", event.time, value):
+            return "accepted"
+        (first,) = self._file.execute(_SQL.first, identity).fetchone()
+        other = blake2b(value, digest_size=16).digest()
+        if differs(parse_interaction(first, now_ms(), self._currency), event) and self._add(
+            identity, other, event.time, value
+        ):
+            return "conflict"
+        return "repeated"
+
+    def _add(self, identity: Identity, other: bytes, time: int, value: bytes) -> bool:
         return self._file.execute(_SQL.add, (*identity, other, time, value)).rowcount == 1
 
     def fan_with(self, event_id: str, kind: str) -> str | None:

@@ -1,25 +1,26 @@
--- Events on their way in, put into the order of time; a file of SQLite's that lives for one import.
+-- Events of a file, judged and put into the order of time; a file of SQLite's that lives as long as one command.
 
 -- Its one table.
 -- name: create
 CREATE TABLE event (
-    fan   TEXT NOT NULL,
-    kind  TEXT NOT NULL,
-    id    TEXT NOT NULL,
-    other BLOB NOT NULL,  -- empty for the first of an identity, a digest for what conflicts with it
-    time  INTEGER NOT NULL,
-    value BLOB NOT NULL,
-    PRIMARY KEY (fan, kind, id, other)
+    creator TEXT NOT NULL,
+    fan     TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    id      TEXT NOT NULL,
+    other   BLOB NOT NULL,  -- empty for the first of an identity, a digest for what conflicts with it
+    time    INTEGER NOT NULL,
+    value   BLOB NOT NULL,
+    PRIMARY KEY (creator, fan, kind, id, other)
 );
 
 -- One more, unless it is there.
 -- name: add
-INSERT INTO event (fan, kind, id, other, time, value) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO event (creator, fan, kind, id, other, time, value) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING;
 
 -- The first that came of an identity.
 -- name: first
-SELECT value FROM event WHERE fan = ? AND kind = ? AND id = ? AND other = x'';
+SELECT value FROM event WHERE creator = ? AND fan = ? AND kind = ? AND id = ? AND other = x'';
 
 -- For the few imports that look for an event without knowing its fan.
 -- name: index
@@ -31,7 +32,7 @@ SELECT DISTINCT fan FROM event WHERE kind = ? AND id = ? LIMIT 2;
 
 -- How many fans there are.
 -- name: fans
-SELECT count(DISTINCT fan) FROM event;
+SELECT count(*) FROM (SELECT DISTINCT creator, fan FROM event);
 
 -- How many identities, how many events beside the first of theirs, and from when until when.
 -- name: span
@@ -41,7 +42,7 @@ FROM event;
 -- What will not count, because another of its identity comes before it.
 -- name: conflicting
 SELECT value FROM (
-    SELECT value, row_number() OVER (PARTITION BY fan, kind, id ORDER BY time, rowid) AS place
+    SELECT value, row_number() OVER (PARTITION BY creator, fan, kind, id ORDER BY time, rowid) AS place
     FROM event
 ) WHERE place > 1;
 

@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "topics": ("ops.cli.topics:topics", "List, create and check the topics."),
     "train": ("ops.cli.analysis:train", "Train the text model from a data folder."),
     "up": ("ops.cli.services:up", "Run the whole system."),
+    "validate": ("ops.cli.validate:validate", "Say what would become of a file's events."),
     "verify": ("ops.cli.verify:verify", "Compare everything remembered with the journal."),
     "workflows": (
         "ops.cli.workflows:workflows",

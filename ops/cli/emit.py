@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.accounting import wait_until_folded
-from admin.emit import Emitted, Judge, shifted, to_now_ms
+from admin.emit import Emitted, shifted, to_now_ms
 from admin.emit import emit as publish
+from admin.judging import Judge
 from admin.reading import read_values
 from infra.settings import Settings
 from ops.cli import options, print_json
@@ -21,7 +22,6 @@ from ops.secrets import with_secrets
 from ops.services import discover
 from stores.opened import open_stores
 
-STDIN: Final = Path("/dev/stdin")
 STANDSTILL_SECONDS_MAX: Final = 30.0
 """With --wait: how long nothing may move before it is an error."""
 
@@ -46,8 +46,7 @@ def emit(file: Path, rate: float | None, now: bool, wait: bool, data: Path, as_j
     published too, and kept as a dead letter; it is counted by its reason, and the exit code is 1.
     """
     settings = discover.with_kafka(data, Settings())
-    if str(file) == "-":
-        file = STDIN
+    file = options.source(file)
     again = file.is_file()  # a pipe can be read only once
     if now and not again:
         raise click.UsageError("--now has to read a file twice, and a pipe can't be.")

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from admin.emit import emit as publish
@@ -22,11 +21,11 @@ from integrations.converted import Context, Skipped
 from integrations.platforms import PLATFORMS
 from ops.cli import options, print_json
 from ops.cli.progress import Bar
+from ops.cli.staged import table, told
 from ops.importing import stage
 from ops.services import discover
 from schemas.errors import InvalidInput
 from schemas.relationship import check_id
-from schemas.times import render_time
 
 FOLDER = "imports"
 """Of the data directory: how far interrupted imports got."""
@@ -150,7 +149,7 @@ def import_(
             progress.forget()
     if as_json:
         how_far = {"digest": digest, "sent": sent, "alreadySent": resumed}
-        print_json(_told(staged, left_out) | how_far)
+        print_json(told(staged) | _left_out(left_out) | how_far)
     else:
         _show(staged, left_out)
         click.echo("nothing is published" if dry_run else f"{sent:,} events are published")
@@ -158,44 +157,20 @@ def import_(
     sys.exit(bool(refused) or any(not one.expected for one in left_out))
 
 
-def _told(staged: Staged, left_out: Counter[Skipped]) -> dict[str, Any]:
+def _left_out(left_out: Counter[Skipped]) -> dict[str, Any]:
     return {
-        "accepted": staged.accepted,
-        "repeated": staged.repeated,
-        "conflicts": staged.conflicts,
-        "refused": [
-            {"field": field, "reason": reason, "count": count}
-            for (field, reason), count in staged.refused.most_common()
-        ],
         "leftOut": [
             {"reason": reason, "expected": expected, "count": count}
             for (reason, expected), count in left_out.most_common()
-        ],
-        "fans": staged.fans,
-        "money": {name: format(amount, "f") for name, amount in sorted(staged.money.items())},
-        "first": None if staged.first is None else render_time(staged.first),
-        "last": None if staged.last is None else render_time(staged.last),
+        ]
     }
 
 
 def _show(staged: Staged, left_out: Counter[Skipped]) -> None:
-    told = _told(staged, left_out)
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(justify="right")
-    table.add_column(overflow="fold")
-    table.add_row(f"{staged.accepted:,}", "events")
-    table.add_row(f"{staged.repeated:,}", "repeated, counted once")
-    if staged.conflicts:
-        kept = "share an id with another event: they don't count, and are kept as dead letters"
-        table.add_row(f"{staged.conflicts:,}", Text(kept, "red"))
-    table.add_row(f"{staged.fans:,}", "fans")
-    for name, amount in told["money"].items():
-        table.add_row(amount, Text(name))
-    if staged.accepted:
-        table.add_row("", f"from {told['first']} until {told['last']}")
+    rows = table(staged)
     for (field, reason), count in staged.refused.most_common():
-        table.add_row(f"{count:,}", Text(f"refused: {field} {reason}", "red"))
+        rows.add_row(f"{count:,}", Text(f"refused: {field} {reason}", "red"))
     for one, count in left_out.most_common():
         style = "dim" if one.expected else "red"
-        table.add_row(f"{count:,}", Text(f"left out: {one.reason}", style))
-    Console(highlight=False).print(table)
+        rows.add_row(f"{count:,}", Text(f"left out: {one.reason}", style))
+    Console(highlight=False).print(rows)

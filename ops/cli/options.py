@@ -3,11 +3,13 @@
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from infra.settings import Settings
+
+STDIN: Final = Path("/dev/stdin")
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -27,6 +29,11 @@ wait = click.option(
     show_default=True,
     help="Seconds to wait for it to be complete.",
 )
+
+
+def source(path: Path) -> Path:
+    """The file to read for an argument that may be `-`."""
+    return STDIN if str(path) == "-" else path
 
 
 def data_words(directory: Path) -> str:

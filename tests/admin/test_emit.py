@@ -11,7 +11,8 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.emit import Judge, emit, event_key, shifted, to_now_ms
+from admin.emit import emit, event_key, shifted, to_now_ms
+from admin.judging import Judge
 from admin.reading import VALUE_BYTES_MAX
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable

@@ -62,6 +62,36 @@ def test_what_is_told_is_what_is_there() -> None:
     assert sorted(field for field, _ in told.refused) == ["$", "amount", "eventId"]
 
 
+def test_every_event_is_told_what_becomes_of_it() -> None:
+    with Staging("USD", ids_needed=False) as staging:
+        verdicts = [
+            staging.add(value)
+            for value in (
+                event(1),
+                event(1),
+                event(1, content="another"),
+                event(1, content="another"),
+                event(1, creatorId="d"),
+                event(2, eventId=None),
+                event(2, eventId=None),
+                event(3, type="tip"),
+            )
+        ]
+        told = staging.told()
+    assert verdicts == [
+        "accepted",
+        "repeated",
+        "conflict",
+        "repeated",
+        "accepted",
+        "accepted",
+        "accepted",
+        ("amount", "is required for a tip"),
+    ]
+    assert (told.accepted, told.repeated, told.conflicts) == (4, 2, 1)
+    assert (told.without_id, told.fans) == (2, 2)
+
+
 def test_a_message_and_its_tip_may_share_an_id() -> None:
     with Staging("USD") as staging:
         staging.add(event(1))
