@@ -79,13 +79,19 @@ CONDITIONS: Final = (
         schema={"type": "string", "enum": list(get_args(SignalKind))},
     ),
     Parameter("signalSince", "The newest message that said it was then or later.", schema=_MOMENT),
+    Parameter(
+        "waiting",
+        "Who wait for an answer; or, if false, who do not.",
+        schema={"type": "boolean"},
+    ),
 )
 PARAMETERS: Final = (
     CREATOR_ID,
     *CONDITIONS,
     Parameter(
         "sort",
-        "What comes first: the largest score or revenue, or the newest; score, if left out.",
+        "What comes first: the largest score or revenue, or the newest; score, if left out. By"
+        " waitingSince only those who wait for an answer, the longest first.",
         schema={"type": "string", "enum": list(SORTS)},
     ),
     page_limit(PAGE_MAX),
@@ -119,7 +125,7 @@ _decode: Final = msgspec.msgpack.Decoder(_Where).decode
 
 
 async def list_fans(request: Request) -> Response:
-    """The creator's fans who meet all conditions, the largest or newest first."""
+    """The creator's fans who meet all conditions, in the order of `sort`."""
     query = query_of(request)
     creator_id = identifier(query, "creatorId")
     principal_of(request).require(creator_id)
@@ -127,6 +133,8 @@ async def list_fans(request: Request) -> Response:
         # A condition that is misspelt would mean everybody.
         raise InvalidInput("$", "must have no other parameters than " + ", ".join(sorted(_KNOWN)))
     segment, sort, limit = _segment(query), _sort(query), page_size(query, PAGE_MAX)
+    if sort == "waitingSince" and segment.waiting is False:
+        raise InvalidInput("waiting", "must be true, or left out: only who waits has that order")
     components = components_of(request)
     bound_to = msgspec.json.encode([creator_id, segment, sort, VIEW_VERSION])
     moment, after = now_ms(), None

@@ -142,6 +142,15 @@ class OfferState(Document, frozen=True, omit_defaults=True, gc=False):
     declined: Time | None = None
 
 
+class Inbox(Document, frozen=True, gc=False):
+    """Whether the fan waits for an answer."""
+
+    waiting_since: Time | None
+    """Of the oldest message that is not answered; null when all are."""
+    unanswered: int
+    """The fan's direct messages since the creator's last one."""
+
+
 class MemoryContext(Document, frozen=True, gc=False):
     fan_id: str
     creator_id: str
@@ -158,6 +167,8 @@ class MemoryContext(Document, frozen=True, gc=False):
     """Nothing could be read: this is no memory of the fan, and only its form is right."""
     offers: tuple[OfferState, ...] | msgspec.UnsetType = msgspec.UNSET
     """What was offered to the fan, the newest first; absent when nothing was."""
+    inbox: Inbox | msgspec.UnsetType = msgspec.UNSET
+    """Whether the fan waits for an answer; absent from answers of former releases."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):

@@ -10,6 +10,7 @@ fan. Each condition is about a field of the public documents (`views.segments` s
   all currencies, roughly, by the table of `schemas.rates`, so that fans who pay in different ones
   can be compared. It is exact for a fan all of whose payments were in dollars or named no currency.
 - `signal`: a kind that is in `emotionalState.signals`; with `signalSince`, at that time or later.
+- `waiting`: whether `inbox.waitingSince` is a time, or null.
 - `activeSince`: `lastInteraction` is that time or later. `silentSince`: it is earlier, or there was
   none.
 
@@ -29,8 +30,9 @@ from schemas.errors import InvalidInput
 from schemas.text_features import Sentiment, SignalKind
 from schemas.times import Time, from_datetime
 
-Sort = Literal["score", "revenue", "lastInteraction"]
-"""What the fans of a page are ordered by, the largest or newest first."""
+Sort = Literal["score", "revenue", "lastInteraction", "waitingSince"]
+"""What the fans of a page are ordered by, the largest or newest first; by `waitingSince` those who
+wait, the longest first, and nobody else."""
 
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 PATTERNS: Final = (
@@ -84,6 +86,7 @@ class Segment(
     signal: SignalKind | None = None
     signal_since: _Moment | None = None
     """Of `signal`, which it needs."""
+    waiting: bool | None = None
 
     def __post_init__(self) -> None:
         _one_of("sentiment", self.sentiment, get_args(Sentiment))
@@ -153,6 +156,9 @@ class FanSummary(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     """Exactly what was paid in others than the default currency; absent when nothing was."""
     signals: dict[SignalKind, SignalAt] | None = None
     """As in `emotionalState`; absent when there was none."""
+    waiting_since: Time | None = None
+    """As in `inbox`; absent when nothing waits, and so is `unanswered`."""
+    unanswered: int = 0
 
 
 FIELDS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Segment))
@@ -197,9 +203,16 @@ def _moment(field: str, text: str) -> datetime:
     raise InvalidInput(field, "must be an RFC 3339 time with a zone (write + as %2B)")
 
 
+def _flag(field: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidInput(field, "must be true or false")
+    return text == "true"
+
+
 _PARSERS: Final[dict[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("minScore", "maxScore", "minRevenue", "maxRevenue"), _number),
     **dict.fromkeys(("activeSince", "silentSince", "signalSince"), _moment),
+    "waiting": _flag,
 }
 
 

@@ -26,6 +26,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from infra.breaker import Guard
 from infra.clock import now_ms
 from infra.postgres import (
@@ -58,12 +60,14 @@ LAST: Final = b"\xff" * 16
 """A subject behind which every other one stands."""
 
 _SQL: Final = Path(__file__).parent / "sql" / "segments.sql"
-_KEYS: Final[dict[Sort, tuple[str, str]]] = {
-    "score": ("rank", "double precision"),
-    "revenue": ("revenue", "bigint"),
-    "lastInteraction": ("last_interaction", "bigint"),
+_EVERYBODY: Final = "creator_hash IS NOT NULL"
+_KEYS: Final[dict[Sort, tuple[str, str, str]]] = {
+    "score": ("rank", "double precision", _EVERYBODY),
+    "revenue": ("revenue", "bigint", _EVERYBODY),
+    "lastInteraction": ("last_interaction", "bigint", _EVERYBODY),
+    "waitingSince": ("(-waiting_since)", "bigint", "waiting_since > 0"),
 }
-"""What it is ordered by -> column and its type."""
+"""What it is ordered by -> column, its type, and who is in its index."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +76,8 @@ class Place(NamedTuple):
     """Where a page has ended: the next one begins behind it."""
 
     key: float
-    """`rank`, `revenue` in cents or `last_interaction` in ms, by what the pages are ordered by."""
+    """`rank`, `revenue` in cents, `last_interaction` in ms, or `waiting_since` in ms with a minus:
+    what the pages are ordered by."""
     subject: bytes
 
 
@@ -93,8 +98,8 @@ class _Found(NamedTuple):
 
 @cache
 def _queries(generation: int, sort: Sort) -> Queries:
-    key, type = _KEYS[sort]
-    return load_queries(_SQL, generation=schema_name(generation), key=key, type=type)
+    key, type, among = _KEYS[sort]
+    return load_queries(_SQL, generation=schema_name(generation), key=key, type=type, among=among)
 
 
 def _page(sort: Sort, generation: int) -> str:
@@ -140,10 +145,12 @@ class Segments:
         limit: int,
         after: Place | None = None,
     ) -> Page:
-        """Up to `limit` members at `moment` (ms), the largest or newest first, from behind `after`.
+        """Up to `limit` members at `moment` (ms), in the order of `sort`, from behind `after`.
 
         It can have fewer, or none, although there are more: `end` says it.
         """
+        if sort == "waitingSince":
+            segment = replace(segment, waiting=True)
         within = bounds(segment, moment, max(moment, now_ms()))
         least, most = _range(sort, within)
         place = Place(most, LAST) if after is None else after
@@ -259,4 +266,6 @@ def _range(sort: Sort, within: Bounds) -> tuple[float, float]:
         return within.rank_min, within.rank_max
     if sort == "revenue":
         return within.revenue_min, within.revenue_max
+    if sort == "waitingSince":
+        return -within.waiting_since_max, -within.waiting_since_min
     return within.last_interaction_min, within.last_interaction_max

@@ -37,6 +37,7 @@ class StateRow(NamedTuple):
     revenue: int
     last_interaction: int
     traits: int
+    waiting_since: int
 
     @classmethod
     def of(

@@ -34,6 +34,7 @@ _VIEWS: Final = (
     "emotionalState",
     "engagementMetrics",
     "offers",
+    "inbox",
 )
 _NAMES: Final = frozenset(("fanId", "creatorId"))
 

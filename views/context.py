@@ -18,7 +18,7 @@ from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
 from schemas.times import render_time
-from views import emotional_state, engagement, messages, offers, personality, preferences
+from views import emotional_state, engagement, inbox, messages, offers, personality, preferences
 from views.state import Fan, FanState
 
 
@@ -60,6 +60,7 @@ def render_around(
         last_interaction=metrics.last_interaction or metrics.created_at,
         version=version,
         offers=offers.render(fan, who, now) or msgspec.UNSET,
+        inbox=inbox.render(fan, who, now),
     )
 
 

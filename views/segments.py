@@ -11,6 +11,7 @@ nobody out who matches; they may let somebody in who does not, so whoever finds 
   "rank >= log2(-12 ln(1 - s)) + now / half-life". -infinity: no activity.
 - `revenue` in cents, all currencies, by the rough table: `engagement.worth`.
 - `last_interaction` in ms, 0: none.
+- `waiting_since` in ms, of the oldest message that is not answered; 0: all are.
 - `traits`, a set of bits. One for each sentiment and each signal, which follow from the state
   alone, one for each pattern: those two that depend on the moment are there while they can be true
   at some moment before the next event. Topics of interest, and content types that are bought, share
@@ -33,7 +34,7 @@ from schemas.relationship import Relationship
 from schemas.segments import BUYS, PATTERNS, FanSummary, Segment
 from schemas.text_features import Sentiment, SignalKind
 from schemas.times import MINUTE_MS, render_time
-from views import emotional_state, engagement, preferences
+from views import emotional_state, engagement, inbox, preferences
 from views.decay import reaches
 from views.engagement import HALF_LIFE_MS, HIGH, MEDIUM, SCALE
 from views.state import Fan, FanState
@@ -85,6 +86,7 @@ class Filters(NamedTuple):
     revenue: int
     last_interaction: int
     traits: int
+    waiting_since: int
 
 
 class Bounds(NamedTuple):
@@ -98,6 +100,8 @@ class Bounds(NamedTuple):
     last_interaction_max: int
     traits: int
     """All of these bits."""
+    waiting_since_min: int
+    waiting_since_max: int
 
 
 def filters_of(state: FanState) -> Filters:
@@ -115,6 +119,7 @@ def filters_of(state: FanState) -> Filters:
         paid,
         metrics.last_interaction,
         traits,
+        inbox.waiting_since(state.inbox),
     )
 
 
@@ -198,6 +203,8 @@ def bounds(segment: Segment, now: int, latest: int) -> Bounds:
         last_interaction_min=0 if active_since is None else max(1, active_since),
         last_interaction_max=TIME_MAX if silent_since is None else max(0, silent_since - 1),
         traits=traits,
+        waiting_since_min=1 if segment.waiting else 0,
+        waiting_since_max=0 if segment.waiting is False else TIME_MAX,
     )
 
 
@@ -239,6 +246,8 @@ def matches(segment: Segment, state: FanState, now: int) -> bool:
         said = state.emotional_state.signals.get(segment.signal)
         if said is None or said.time < (segment.signal_since_ms or 0):
             return False
+    if segment.waiting is not None and segment.waiting != bool(inbox.unanswered(state.inbox)):
+        return False
     paid = engagement.worth(metrics)
     revenue_min, revenue_max = segment.min_revenue_cents, segment.max_revenue_cents
     if revenue_min is not None and paid < revenue_min:
@@ -257,6 +266,7 @@ def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary
     moment = engagement.not_before_newest(metrics, now)
     score = engagement.score(metrics, now)
     last = metrics.last_interaction
+    since = inbox.waiting_since(state.inbox)
     return FanSummary(
         fan_id=who[1],
         engagement_score=score,
@@ -272,4 +282,6 @@ def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary
         version=version,
         revenue_by_currency=engagement.revenue_by_currency(metrics, fan.currency),
         signals=emotional_state.render_signals(state.emotional_state.signals) or None,
+        waiting_since=render_time(since) if since else None,
+        unanswered=inbox.unanswered(state.inbox),
     )

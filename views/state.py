@@ -23,6 +23,7 @@ from views import (
     corrections,
     emotional_state,
     engagement,
+    inbox,
     messages,
     offers,
     personality,
@@ -32,6 +33,7 @@ from views import (
 from views.acts import is_fans
 from views.emotional_state import State as EmotionalState
 from views.engagement import State as Engagement
+from views.inbox import State as Inbox
 from views.offers import State as Offers
 from views.personality import State as Personality
 from views.preferences import State as Preferences
@@ -55,6 +57,7 @@ class FanState(msgspec.Struct, gc=False):
     personality: Personality = msgspec.field(default_factory=Personality)
     preferences: Preferences = msgspec.field(default_factory=Preferences)
     offers: Offers = msgspec.field(default_factory=Offers)
+    inbox: Inbox = msgspec.field(default_factory=Inbox)
 
 
 class Fan(NamedTuple):
@@ -100,6 +103,7 @@ PARTS: Final[dict[str, Part]] = {
     "personality": personality,
     "preferences": preferences,
     "offers": offers,
+    "inbox": inbox,
 }
 """Part of `FanState` -> the module that folds it, in the order of folding."""
 
@@ -110,6 +114,7 @@ VIEWS: Final[dict[str, View]] = {
     "emotional_state": emotional_state,
     "engagement": engagement,
     "offers": offers,
+    "inbox": inbox,
 }
 """Name -> module of what is rendered, in the order of the public document. `messages` folds nothing
 (its state is the history), `responses` renders nothing (two others do)."""

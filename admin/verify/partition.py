@@ -119,6 +119,7 @@ class _Stored(NamedTuple):
     revenue: int | None
     last_interaction: int | None
     traits: int | None
+    waiting_since: int | None
     indexed: bool | None
     """Whether the columns are of this version."""
 

@@ -33,6 +33,8 @@ EMOJIS_KEPT_MAX = 32
 OFFERS_KEPT_MAX = 32
 PITCHES_KEPT_MAX = 8
 """Messages of one offer, of the newest."""
+UNANSWERED_KEPT_MAX = 64
+"""Beyond, an answer that comes late may count for more than it was one to."""
 CLOSE = 1e-9
 """Relative and absolute: floats that are added up in another order."""
 
@@ -632,6 +634,16 @@ def _offer(
     return max(last, last_bought, *newest.values()), one
 
 
+def inbox(events: Sequence[JournalEntry]) -> dict[str, Any] | None:
+    """Who waits; None where more do than are kept one by one."""
+    direct = [one for one in events if one.kind == "message" and origin(one) == "direct"]
+    answered = max((one.time for one in direct if one.sender == "creator"), default=0)
+    waiting = [one.time for one in direct if one.sender == "fan" and one.time > answered]
+    if len(waiting) > UNANSWERED_KEPT_MAX:
+        return None
+    return {"waitingSince": stamp(min(waiting)) if waiting else None, "unanswered": len(waiting)}
+
+
 def recent_messages(
     creator_id: str, fan_id: str, events: Sequence[JournalEntry]
 ) -> list[dict[str, Any]]:
@@ -701,7 +713,7 @@ def document_differences(
     found += _differing("personalityProfile", profile, personality(events))
     found += _differing("preferences", document["preferences"], liked)
     used = emojis(events)
-    offered = offers(events, now)
+    offered, waiting = offers(events, now), inbox(events)
     for field, right in (
         (
             "lastInteraction",
@@ -718,6 +730,7 @@ def document_differences(
         ),
         ("recentMessages", shown == recent_messages(creator_id, fan_id, events)),
         ("offers", offered is None or _same_list(document.get("offers", []), offered)),
+        ("inbox", waiting is None or document["inbox"] == waiting),
     ):
         if not right:
             found.append(field)

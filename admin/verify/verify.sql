@@ -34,7 +34,7 @@ SELECT subject FROM subject ORDER BY sha256(uuid_send(subject)) LIMIT $1;
 
 -- The states of these fans, and the columns that they are found by.
 -- name: states_of
-SELECT subject, version, state, creator_hash, rank, revenue, last_interaction, traits,
+SELECT subject, version, state, creator_hash, rank, revenue, last_interaction, traits, waiting_since,
     indexed_version = version AS indexed
 FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 

@@ -45,7 +45,9 @@ CREATE TABLE {generation}.fan_state (
     last_interaction bigint,
     traits           bigint,
     -- The version that these are of; a worker writes them again where it is another.
-    indexed_version  bigint
+    indexed_version  bigint,
+    -- Of the state, too: ms, 0 where no message waits for an answer.
+    waiting_since    bigint
 ) WITH (fillfactor = 70);
 CREATE INDEX fan_state_rank ON {generation}.fan_state (creator_hash, rank, subject)
     WHERE creator_hash IS NOT NULL;
@@ -54,6 +56,8 @@ CREATE INDEX fan_state_revenue ON {generation}.fan_state (creator_hash, revenue,
 CREATE INDEX fan_state_last_interaction
     ON {generation}.fan_state (creator_hash, last_interaction, subject)
     WHERE creator_hash IS NOT NULL;
+CREATE INDEX fan_state_waiting ON {generation}.fan_state (creator_hash, (-waiting_since), subject)
+    WHERE waiting_since > 0;
 CREATE INDEX fan_state_unindexed ON {generation}.fan_state (subject)
     WHERE indexed_version IS DISTINCT FROM version;
 -- The same for people: the state as jsonb.

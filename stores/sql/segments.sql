@@ -1,5 +1,6 @@
 -- Finding fans by the columns beside their states. {generation} is the schema of one generation;
--- {key} is the column that a page is ordered by, {type} its type.
+-- {key} is what a page is ordered by, {type} its type, {among} what the rows of
+-- its index have in common.
 
 -- Whether the columns of any state are still to be written; as a role that sees all rows. By the small
 -- index, and not by the whole table, which would be thought the quicker way to what is not there.
@@ -25,10 +26,12 @@ FROM (
 LEFT JOIN (
     SELECT * FROM (
         SELECT subject, {key} AS key, rank BETWEEN $8 AND $9 AND revenue BETWEEN $10 AND $11
-                AND last_interaction BETWEEN $12 AND $13 AND traits & $14::bigint = $14 AS fits,
+                AND last_interaction BETWEEN $12 AND $13 AND traits & $14::bigint = $14
+                AND waiting_since BETWEEN $15 AND $16 AS fits,
             row_number() OVER (ORDER BY {key} DESC, subject DESC) AS place
         FROM {generation}.fan_state
-        WHERE creator_hash = $15 AND {key} >= $4::{type} AND ({key}, subject) < ($2::{type}, $3::uuid)
+        WHERE creator_hash = $17 AND {among} AND {key} >= $4::{type}
+            AND ({key}, subject) < ($2::{type}, $3::uuid)
         ORDER BY {key} DESC, subject DESC LIMIT $6
     ) AS looked_at
     WHERE fits OR place = $6
@@ -52,7 +55,7 @@ LEFT JOIN (
         SELECT s.subject, s.fan_id, s.kek, s.wrapped_key,
             c.rank BETWEEN $6 AND $7 AND c.revenue BETWEEN $8 AND $9
                 AND c.last_interaction BETWEEN $10 AND $11 AND c.traits & $12::bigint = $12
-                AS fits,
+                AND c.waiting_since BETWEEN $13 AND $14 AS fits,
             row_number() OVER (ORDER BY s.fan_id) AS place
         FROM subject AS s LEFT JOIN {generation}.fan_state AS c USING (subject)
         WHERE s.creator_id = $1 AND s.fan_id > $2 ORDER BY s.fan_id LIMIT $4

@@ -7,13 +7,16 @@ SELECT subject, version, state FROM {generation}.fan_state WHERE subject = ANY (
 -- New states of fans, sorted by subject, against deadlocks.
 -- name: write
 INSERT INTO {generation}.fan_state AS f (subject, version, state, creator_hash, rank, revenue,
-    last_interaction, traits, indexed_version)
+    last_interaction, traits, waiting_since, indexed_version)
 SELECT x.*, x.version FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[],
-    $5::double precision[], $6::bigint[], $7::bigint[], $8::bigint[])
-    AS x (subject, version, state, creator_hash, rank, revenue, last_interaction, traits)
+    $5::double precision[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bigint[])
+    AS x (subject, version, state, creator_hash, rank, revenue, last_interaction, traits,
+        waiting_since)
 ON CONFLICT (subject) DO UPDATE SET version = excluded.version, state = excluded.state,
     creator_hash = excluded.creator_hash, rank = excluded.rank, revenue = excluded.revenue,
     last_interaction = excluded.last_interaction, traits = excluded.traits,
+    waiting_since = excluded.waiting_since,
     indexed_version = excluded.indexed_version;
 
 -- States built from what an erasure has meanwhile deleted.
@@ -46,7 +49,8 @@ ORDER BY f.subject LIMIT $1 FOR UPDATE OF f SKIP LOCKED;
 -- name: index
 UPDATE {generation}.fan_state AS f SET creator_hash = x.creator_hash, rank = x.rank,
     revenue = x.revenue, last_interaction = x.last_interaction, traits = x.traits,
-    indexed_version = f.version
+    waiting_since = x.waiting_since, indexed_version = f.version
 FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::bigint[], $5::bigint[],
-    $6::bigint[]) AS x (subject, creator_hash, rank, revenue, last_interaction, traits)
+    $6::bigint[], $7::bigint[])
+    AS x (subject, creator_hash, rank, revenue, last_interaction, traits, waiting_since)
 WHERE f.subject = x.subject;

@@ -173,6 +173,7 @@ MUTATIONS: Sequence[Mutation] = (
             ("revenue", "revenue + 1"),
             ("last_interaction", "0"),
             ("traits", "traits # 1"),
+            ("waiting_since", "waiting_since + 1"),
         )
     ),
     Mutation("a state deleted", sql("DELETE FROM g1.fan_state WHERE subject = $fan"), "state", "v"),

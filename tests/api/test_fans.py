@@ -101,6 +101,8 @@ async def test_conditions_are_met_by_each_fan_of_the_answer(many: Client) -> Non
         ("pattern", "tipper", lambda fan: "tipper" in fan["purchasePatterns"]),
         ("silentSince", noon, lambda fan: fan["lastInteraction"] < noon),
         ("activeSince", noon, lambda fan: fan["lastInteraction"] >= noon),
+        ("waiting", "true", lambda fan: "waitingSince" in fan),
+        ("waiting", "false", lambda fan: "unanswered" not in fan),
     ):
         found = [fan["fanId"] for fan in await all_of(many, **{name: value})]
         assert found == [fan["fanId"] for fan in everybody if met(fan)], name
@@ -113,9 +115,23 @@ async def test_conditions_are_met_by_each_fan_of_the_answer(many: Client) -> Non
     assert 0 < len(travellers) < len(everybody)
 
 
+async def test_who_waits_longest_comes_first_and_nobody_else_comes(many: Client) -> None:
+    waiting = await all_of(many, sort="waitingSince", limit="4")
+    since = [fan["waitingSince"] for fan in waiting]
+    assert since == sorted(since)
+    assert all(fan["unanswered"] >= 1 for fan in waiting)
+    expected = await all_of(many, waiting="true")
+    assert {fan["fanId"] for fan in waiting} == {fan["fanId"] for fan in expected}
+    first = waiting[0]
+    context = (await many.get("context", fanId=first["fanId"])).body["data"]
+    assert context["inbox"] == {name: first[name] for name in ("waitingSince", "unanswered")}
+
+
 @pytest.mark.parametrize(
     ("params", "named"),
     [
+        ({"waiting": "yes"}, "waiting"),
+        ({"waiting": "false", "sort": "waitingSince"}, "waiting"),
         ({"minScore": "2"}, "minScore"),
         ({"sort": "name"}, "sort"),
         ({"limit": "0"}, "limit"),

@@ -17,8 +17,9 @@ from tests.api.client import CREATOR, FAN, PREFIX, Answer, Client, running_api
 CONTEXT_FIELDS = {
     "": [
         "fanId", "creatorId", "recentMessages", "personalityProfile", "preferences",
-        "emotionalState", "engagementMetrics", "lastInteraction", "version",
+        "emotionalState", "engagementMetrics", "lastInteraction", "version", "inbox",
     ],
+    "inbox": ["waitingSince", "unanswered"],
     "personalityProfile": [
         "fanId", "tone", "emojiFrequency", "messageLengthPreference", "punctuationStyle",
         "preferredEmojis", "responseSpeed", "confidenceScore", "lastCalibrated",

@@ -28,6 +28,7 @@ def test_every_condition_is_read_from_text() -> None:
         "silentSince": "2026-01-02T03:04:06Z",
         "signal": "distress",
         "signalSince": "2026-01-02T03:04:07Z",
+        "waiting": "true",
     }
     assert tuple(given_all) == FIELDS
     found = parse_segment(given_all)
@@ -44,6 +45,7 @@ def test_every_condition_is_read_from_text() -> None:
         MOMENT.replace(second=6),
         "distress",
         MOMENT.replace(second=7),
+        True,
     )
     assert (found.min_revenue_cents, found.max_revenue_cents) == (-350, 10_000)
     assert found.active_since_ms == 1_767_323_045_000

@@ -167,8 +167,11 @@ SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM g1.fan
 
 async def test_generations_of_the_former_release_get_the_columns_of_ours(postgres_url: str) -> None:
     documented = await catalog(postgres_url)
-    (added,) = module.MIGRATIONS.glob("0025_*.sql")
+    added = sorted([*module.MIGRATIONS.glob("0025_*.sql"), *module.MIGRATIONS.glob("0038_*.sql")])
     await execute(
-        postgres_url, "DROP SCHEMA g1 CASCADE", FORMER_GENERATION, added.read_text("utf-8")
+        postgres_url,
+        "DROP SCHEMA g1 CASCADE",
+        FORMER_GENERATION,
+        *(one.read_text("utf-8") for one in added),
     )
     assert await catalog(postgres_url) == documented

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from infra.postgres import connecting, url_of
 from infra.settings import Settings
@@ -26,7 +27,7 @@ from stores.opened import Stores, open_stores
 from stores.segments import Place, Segments
 from stores.states import StateRow
 from tests import services as helpers
-from tests.views.conditions import belongs, segments
+from tests.views.conditions import belongs, segments, waits
 from tests.views.interactions import CONTENT_TYPES, NOON, TOPICS, like, message, purchase, tip
 from views import engagement
 from views.context import render_context
@@ -55,6 +56,8 @@ def _event(chance: random.Random, time: int, mood: float, spends: bool) -> Journ
         return chance.choice((purchase, tip))(time, amount, what)
     if chance.random() < 0.2:
         return like(time)
+    if chance.random() < 0.15:
+        return message(time, sender="creator")
     score = max(-1.0, min(1.0, mood + chance.uniform(-0.3, 0.3)))
     label: Any = "positive" if score > 0.2 else "negative" if score < -0.2 else "neutral"
     topics = tuple(chance.sample(TOPICS, chance.randrange(3)))
@@ -132,6 +135,9 @@ async def own(store_settings: Settings) -> AsyncIterator[Known]:
 
 
 def key_of(sort: Sort, fan: FanSummary) -> Any:
+    if sort == "waitingSince":
+        assert fan.waiting_since is not None
+        return [-ord(one) for one in fan.waiting_since]
     if sort == "score":
         return fan.engagement_score
     return fan.revenue if sort == "revenue" else fan.last_interaction or ""
@@ -143,6 +149,8 @@ async def test_the_pages_hold_whom_a_filter_over_all_contexts_lets_in_in_order(
     known: Known, segment: Segment, sort: Sort, limit: int
 ) -> None:
     contexts = await known.rendered()
+    if sort == "waitingSince":
+        segment = replace(segment, waiting=True)
     expected = {fan for fan, one in contexts.items() if belongs(segment, *one)}
     found = [fan async for page in known.pages(segment, sort, limit) for fan in page]
     ids = [fan.fan_id for fan in found]
@@ -202,8 +210,10 @@ async def move(known: Known, fans: Sequence[str], now: int) -> None:
         )
         moved = []
         for row in rows:
-            state = fold(decode(row["state"]), purchase(now, 5_000), row["version"] + 1)
-            version = row["version"] + 1
+            state, version = decode(row["state"]), row["version"]
+            for event in (purchase(now, 5_000), message(now, sender="creator")):
+                version += 1
+                state = fold(state, event, version)
             moved.append(StateRow.of(row["subject"], CREATOR, version, state, encode(state)))
         await states.write(connection, 1, moved)
 
@@ -213,7 +223,8 @@ async def test_paging_beside_writes_neither_loses_nor_repeats_a_fan_who_stood_st
     own: Known, sort: Sort
 ) -> None:
     chance = random.Random(sort)
-    everybody = sorted(await own.rendered())
+    rendered = (await own.rendered()).items()
+    everybody = sorted(fan for fan, one in rendered if sort != "waitingSince" or waits(one[0]))
     movers = set(chance.sample(everybody, 25))
     met: list[str] = []
     async for page in own.pages(Segment(), sort, 5):
@@ -221,7 +232,7 @@ async def test_paging_beside_writes_neither_loses_nor_repeats_a_fan_who_stood_st
         now = MOMENT + len(met) * HOUR_MS
         await move(own, chance.sample(sorted(movers), 5), now)
     assert sorted(fan for fan in met if fan not in movers) == sorted(set(everybody) - movers)
-    assert len(met) == len(set(met)), "a purchase moves upwards, out of what is still to come"
+    assert len(met) == len(set(met)), "they move out of what is still to come"
 
 
 async def test_members_beside_writes_meet_everybody_once(own: Known) -> None:
@@ -236,9 +247,8 @@ async def test_members_beside_writes_meet_everybody_once(own: Known) -> None:
 async def test_the_columns_are_written_with_the_state_whoever_writes_it(own: Known) -> None:
     await move(own, ["fan-1"], MOMENT)
     for row in await own.stores.pool.fetch("SELECT * FROM g1.fan_state"):
-        *columns, indexed_version = row
-        stored = StateRow(*columns)
-        assert indexed_version == stored.version
+        stored = StateRow(**{name: row[name] for name in StateRow._fields})
+        assert row["indexed_version"] == stored.version
         state = decode(stored.state)
         assert stored == StateRow.of(stored.subject, CREATOR, stored.version, state, stored.state)
 
@@ -273,7 +283,8 @@ async def test_a_former_releases_writes_are_noticed_and_indexed_by_workers(own: 
 async def test_indexing_goes_on_where_it_was_cut_off_and_beside_others(own: Known) -> None:
     await own.stores.pool.execute(
         "UPDATE g1.fan_state SET creator_hash = NULL, rank = NULL, revenue = NULL,"
-        " last_interaction = NULL, traits = NULL, indexed_version = NULL"
+        " last_interaction = NULL, traits = NULL, waiting_since = NULL,"
+        " indexed_version = NULL"
     )
     async with own.stores.pool.acquire() as connection:
         cut_off = connection.transaction()

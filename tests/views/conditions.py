@@ -33,6 +33,7 @@ segments = st.builds(
             "pattern": st.sampled_from((*PATTERNS, *(f"buys:{one}" for one in CONTENT_TYPES))),
             "min_revenue": st.sampled_from((-5.0, 0.0, 0.01, 20.0)),
             "max_revenue": st.sampled_from((20.0, 55.55, 1000.0)),
+            "waiting": st.booleans(),
         },
     )
     | st.fixed_dictionaries(
@@ -69,10 +70,15 @@ def belongs(segment: Segment, context: MemoryContext, worth: float) -> bool:
             since is None or (last is not None and last >= time(since)),
             silent is None or last is None or last < time(silent),
             segment.signal is None or said is not None,
+            segment.waiting in (None, waits(context)),
             segment.signal_since is None
             or (said is not None and said.timestamp >= time(segment.signal_since)),
         )
     )
+
+
+def waits(context: MemoryContext) -> bool:
+    return bool(context.inbox and context.inbox.waiting_since)
 
 
 def time(moment: datetime) -> str:

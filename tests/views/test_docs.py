@@ -31,6 +31,7 @@ def test_the_page_names_every_field_of_the_stored_state(part: str) -> None:
         context.FanPreferences,
         context.CommunicationPreferences,
         context.OfferState,
+        context.Inbox,
     ],
 )
 def test_the_page_names_every_field_of_the_documents(document: type[msgspec.Struct]) -> None:

@@ -79,10 +79,10 @@ def test_a_batch_announces_what_its_events_announce_one_by_one(batch: list[Journ
         (message(), {"offers"}),
         (message(sender="creator"), {"emotionalState", "offers"}),
         (locked(), {"emotionalState"}),
-        (purchase(), {"recentMessages", "offers"}),
-        (purchase_of("m"), {"recentMessages"}),
-        (like(), {"recentMessages", "offers"}),
-        (view(), {"recentMessages", "offers"}),
+        (purchase(), {"recentMessages", "offers", "inbox"}),
+        (purchase_of("m"), {"recentMessages", "inbox"}),
+        (like(), {"recentMessages", "offers", "inbox"}),
+        (view(), {"recentMessages", "offers", "inbox"}),
     ],
 )
 def test_what_an_event_can_not_change_is_not_announced(

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest import mark
 
+from schemas.context import Inbox
 from schemas.details import Details
 from schemas.journal import JournalEntry
 from schemas.segments import Segment
@@ -52,6 +53,7 @@ def within(bounds: Bounds, filters: Filters) -> bool:
         and bounds.revenue_min <= filters.revenue <= bounds.revenue_max
         and bounds.last_interaction_min <= filters.last_interaction <= bounds.last_interaction_max
         and filters.traits & bounds.traits == bounds.traits
+        and bounds.waiting_since_min <= filters.waiting_since <= bounds.waiting_since_max
     )
 
 
@@ -138,6 +140,7 @@ def test_a_summary_repeats_the_context(history: list[JournalEntry], silence: int
     assert summary.purchase_patterns == context.preferences.purchase_patterns
     assert summary.last_interaction == metrics.last_interaction
     assert summary.signals == felt.signals
+    assert context.inbox == Inbox(summary.waiting_since, summary.unanswered)
     for pattern in summary.purchase_patterns:
         assert matches(Segment(pattern=pattern), state, now)
 
@@ -214,4 +217,4 @@ def test_the_columns_mean_what_they_meant_when_they_were_stored() -> None:
     paid_thrice = (purchase(NOON + number * DAY_MS, 6_000, "photo") for number in range(3))
     found = filters_of(remember(message(text=travel), *paid_thrice, tip(NOON, 123)))
     assert isclose(found.rank, 1436.503279144448, abs_tol=1e-9)
-    assert found[1:] == (18_123, NOON + 2 * DAY_MS, 2_199_056_812_293)
+    assert found[1:] == (18_123, NOON + 2 * DAY_MS, 2_199_056_812_293, NOON)

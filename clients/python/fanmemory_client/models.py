@@ -422,6 +422,8 @@ class FanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     version: str
     revenue_by_currency: dict[str, float] | None = None
     signals: dict[str, SignalAt] | None = None
+    waiting_since: datetime | None = None
+    unanswered: int = 0
 
 
 class FansPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -469,6 +471,13 @@ class Hold(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
     hold: bool
 
 
+class Inbox(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Whether the fan waits for an answer."""
+
+    waiting_since: datetime | None
+    unanswered: int
+
+
 class InteractionEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Something between a fan and a creator; docs/events.md says more."""
 
@@ -514,6 +523,7 @@ class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     version: str | None = None
     degraded: str | None = None
     offers: list[OfferState] | None = None
+    inbox: Inbox | None = None
 
 
 class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -774,6 +784,7 @@ class Segment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     silent_since: datetime | None = None
     signal: Literal["distress", "leaving", "refund"] | None = None
     signal_since: datetime | None = None
+    waiting: bool | None = None
 
 
 class SentimentAt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
