@@ -113,12 +113,12 @@ def _entries(events: Sequence[Interaction]) -> list[JournalEntry]:
     """What ingest would make of them. In a thread: the texts are read by the model."""
     from analysis import analyse  # half a second, for who asks for it
 
-    texts = iter(analyse([event.content for event in events if event.content is not None]))
+    texts = iter(analyse([event.words for event in events if event.words is not None]))
     return [
         entry_of(
             event,
             f"what-if:{number}" if event.event_id is None else event.event_id,
-            None if event.content is None else next(texts),
+            None if event.words is None else next(texts),
         )
         for number, event in enumerate(events)
     ]

@@ -171,13 +171,13 @@ def fields_table() -> str:
         "creatorId": person,
         "type": ", ".join(f"`{kind}`" for kind in KINDS),
         "timestamp": "RFC 3339 with a zone",
-        "content": f"at most {CONTENT_LENGTH_MAX:,} characters; needed and not blank in a message"
-        " without attachments",
+        "content": f"at most {CONTENT_LENGTH_MAX:,} characters; needed and not blank in a note, and"
+        " in a message without attachments",
         "amount": f"0 to {MINOR_MAX:,} minor units, written in major ones with no more digits than"
         f" the currency has; needed in {_listed(sorted(PAID))}",
         "metadata": f"object, at most {BYTES_MAX:,} bytes and {DEPTH_MAX} levels",
         "eventId": f"{length}, none a control character, not blank; the producer's own id",
-        "sender": _choices(Sender),
+        "sender": f"{_choices(Sender)}; `creator` in a note",
         "author": f"{_choices(Author)}: who wrote in the creator's name",
         "schemaVersion": "for the producer's own use",
         "origin": f"{_choices(Origin)}: whether a message was for this fan, for many, or nobody's",
@@ -190,7 +190,7 @@ def fields_table() -> str:
         f" {_listed(sorted(REFERRING))}; needed in `delete`",
         "currency": "ISO 4217; without it `FANMEMORY_CURRENCY`",
         "sequence": "whole number: order among messages of one time",
-        "replaces": "of a message: the `eventId` of the message that it is an edit of",
+        "replaces": "of a message or a note: the `eventId` of the one that it is an edit of",
         "reason": f"of a refund: {_choices(RefundReason)}",
     }
     lines = ["| Field | Needed | Bounds |", "|---|---|---|"]

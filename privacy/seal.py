@@ -60,11 +60,13 @@ def other_key(key: bytes, event_id: str, kind: Kind, event: bytes) -> bytes | No
     return former
 
 
-def message_keys(key: bytes, event_id: str) -> tuple[bytes, ...]:
-    """Under which a message may be known that is shown with this id: its producer's, or its place.
+def text_keys(key: bytes, event_id: str) -> tuple[bytes, ...]:
+    """Under which a message or a note may be known that is shown with this id: its producer's, or
+    its place.
 
     Of the place only as long as `interactions` has not been made again."""
-    return event_key(key, event_id), source_key(key, event_id)
+    own = event_key(key, event_id), event_key(key, event_id, "note")
+    return *own, source_key(key, event_id)
 
 
 def moved_key(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas.events import Sender
+from schemas.events import Author, Sender
 from schemas.text_features import Evidence, Sentiment, SignalKind, Tone
 from schemas.times import Time
 
@@ -151,6 +151,16 @@ class Inbox(Document, frozen=True, gc=False):
     """The fan's direct messages since the creator's last one."""
 
 
+class Note(Document, frozen=True, omit_defaults=True, gc=False):
+    """What somebody on the creator's side wrote about the fan; no word to the fan."""
+
+    id: str
+    content: str
+    timestamp: Time
+    author: Author | None = None
+    """Absent where the producer did not say."""
+
+
 class MemoryContext(Document, frozen=True, gc=False):
     fan_id: str
     creator_id: str
@@ -169,6 +179,9 @@ class MemoryContext(Document, frozen=True, gc=False):
     """What was offered to the fan, the newest first; absent when nothing was."""
     inbox: Inbox | msgspec.UnsetType = msgspec.UNSET
     """Whether the fan waits for an answer; absent from answers of former releases."""
+    notes: tuple[Note, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What was written about the fan, the newest first; absent when nothing was. Not for the fan's
+    eyes."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):

@@ -12,7 +12,9 @@ from schemas.errors import InvalidInput
 from schemas.money import minor_units
 from schemas.relationship import check_event_id
 
-Kind = Literal["message", "purchase", "tip", "like", "view", "refund", "subscription", "delete"]
+Kind = Literal[
+    "message", "purchase", "tip", "like", "view", "refund", "subscription", "delete", "note"
+]
 Origin = Literal["direct", "broadcast", "system"]
 AttachmentType = Literal["photo", "video", "audio", "voice", "gif", "sticker", "file"]
 RefundReason = Literal["refund", "chargeback"]

@@ -46,6 +46,8 @@ PAID: Final = frozenset(("purchase", "tip", "refund", "subscription"))
 REFERRING: Final = frozenset(("purchase", "tip", "like", "view", "refund", "delete"))
 """The types that may say what they were for, or what they take back."""
 REFUNDABLE: Final = frozenset(("purchase", "tip", "subscription"))
+EDITABLE: Final = frozenset(("message", "note"))
+"""The types that may be an edit of an event of their own type."""
 
 CONTENT_LENGTH_MAX: Final = 10_000
 SEQUENCE_MAX: Final = 2**62
@@ -78,6 +80,12 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     metadata: bytes | None = None
     """JSON object, as received."""
     details: Details | None = None
+
+    @property
+    def words(self) -> str | None:
+        """What the analyser reads: nothing of a note, which is about the fan and not between the
+        two."""
+        return None if self.kind == "note" else self.content
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
@@ -154,6 +162,8 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
         offering = mentions_offers(wire.metadata)
     if wire.type == "delete" and wire.refers_to is None:
         raise InvalidInput("refersTo", "is required for a delete")
+    if wire.type == "note" and wire.sender != "creator":
+        raise InvalidInput("sender", "must be creator in a note: the fan does not write any")
     currency = default_currency
     if wire.currency is not None:
         currency = currency_code("currency", wire.currency)
@@ -185,8 +195,11 @@ def _content(wire: Wire) -> str | None:
         return None  # what was unsent is not to be kept once more
     if content is not None:
         content = _text(content, wire.format)
-        if wire.type != "message" or has_visible(content) is not None:
+        if wire.type not in EDITABLE or has_visible(content) is not None:
             return content
+    if wire.type == "note":
+        state = "is required" if wire.content is None else "must not be blank"
+        raise InvalidInput("content", f"{state} in a note")
     if wire.type == "message" and not wire.attachments:
         state = "is required" if wire.content is None else "must not be blank"
         raise InvalidInput("content", f"{state} in a message without attachments")
@@ -245,8 +258,8 @@ def _details(wire: Wire, currency: str) -> tuple[Details | None, bool]:
     if wire.reason is not None and wire.type != "refund":
         raise InvalidInput("reason", "belongs to a refund")
     if wire.replaces is not None:
-        if not message:
-            raise InvalidInput("replaces", "belongs to a message")
+        if wire.type not in EDITABLE:
+            raise InvalidInput("replaces", "belongs to a message or a note")
         check_event_id("replaces", wire.replaces)
         if wire.replaces == wire.event_id:
             raise InvalidInput(
@@ -280,6 +293,8 @@ def _reference(wire: Wire) -> Reference | None:
     check_event_id("refersTo.eventId", found.event_id)
     if found.type == "delete":
         raise InvalidInput("refersTo.type", "must not be a delete: it can't be taken back")
+    if found.type == "note" and wire.type != "delete":
+        raise InvalidInput("refersTo.type", "must not be a note: the fan sees none")
     if wire.type == "refund" and found.type is not None and found.type not in REFUNDABLE:
         raise InvalidInput("refersTo.type", "must be purchase, tip or subscription in a refund")
     return Reference(found.event_id, found.type)

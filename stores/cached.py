@@ -11,7 +11,7 @@ from privacy.keys import Keyring
 from schemas.errors import SealBroken
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
-from stores.recent import FORM, Recent, show, unpack_fragments
+from stores.recent import FORM, Recent, show, show_notes, unpack_fragments
 from stores.snapshot import Fragment, SealedSnapshot, Snapshot
 
 
@@ -122,7 +122,8 @@ def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
 
 def remembered(stored: SealedSnapshot, opened: Snapshot, who: Relationship) -> Remembered:
     """The same of what Postgres gave, which `opened` is."""
-    recent = Recent.of([show(who, one.time, one.offset, one.entry) for one in opened.messages])
+    messages = [show(who, one.time, one.offset, one.entry) for one in opened.messages]
+    recent = Recent.of(messages, show_notes(opened.notes))
     return Remembered(
         stored.subject, stored.partition, stored.generation, stored.version, stored.state, recent
     )

@@ -37,7 +37,7 @@ from infra.settings import Settings
 from infra.sql import load_queries
 from privacy import subjects as mapping
 from privacy.keys import Keyring
-from privacy.seal import message_keys, seal_entry
+from privacy.seal import seal_entry, text_keys
 from privacy.subjects import Subject, Subjects, journal_partition
 from schemas.control import Forget, Order, decode_control, encode_control
 from schemas.erased import EVENTS, Erased, encode_erased
@@ -329,7 +329,8 @@ class Forgetter(Requests):
         return await self._carry_on(_id(order), seconds)
 
     async def knows(self, who: Relationship, event_ids: Iterable[str]) -> set[str]:
-        """Those of these messages that a fan's history has, or had before they were forgotten.
+        """Those of these messages and notes that a fan's history has, or had before they were
+        forgotten.
 
         Raises `DatabaseUnavailable`, and `SealBroken` for a fan whose key does not open.
         """
@@ -337,7 +338,7 @@ class Forgetter(Requests):
             fan = (await self._subjects.find(connection, [who])).get(who)
             if fan is None:
                 return set()
-            keys = {key: id for id in event_ids for key in message_keys(fan.key, id)}
+            keys = {key: id for id in event_ids for key in text_keys(fan.key, id)}
             return {keys[key] for key in await history.holds(connection, fan.id, list(keys))}
 
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:

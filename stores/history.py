@@ -29,6 +29,7 @@ class HistoryRow(NamedTuple):
     message: bool
     body: bytes
     indirect: bool = False
+    note: bool = False
 
 
 def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
@@ -46,6 +47,7 @@ def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
                 columns.message,
                 one.body,
                 columns.indirect,
+                columns.note,
             )
         )
     rows.sort()
@@ -174,7 +176,7 @@ async def too_long(
 
 
 class Row(NamedTuple):
-    """One row of a fan's history, still sealed, and what it says to readers of messages."""
+    """One row of a fan's history, still sealed, and what it says to readers."""
 
     subject: bytes
     event_key: bytes
@@ -196,7 +198,7 @@ async def read(
             row["partition"],
             row["offset"],
             row["body"],
-            Columns(row["message"], row["indirect"], row["edited_by"]),
+            Columns(row["message"], row["indirect"], row["edited_by"], row["note"]),
         )
         for row in rows
     ]

@@ -13,6 +13,7 @@ from privacy.seal import moved_key, nonces, open_if_intact, seal_entry
 from privacy.subjects import Subject
 from schemas.control import Forget
 from schemas.details import NO_DETAILS
+from schemas.events import EDITABLE
 from schemas.journal import (
     FORMAT,
     JournalEntry,
@@ -49,19 +50,19 @@ class Moved(NamedTuple):
 
 
 def chosen(entries: Sequence[JournalEntry], order: Forget) -> set[int]:
-    """Places of what an order is about: messages, with what they were edited to, and all that is
-    older than a time."""
+    """Places of what an order is about: messages and notes, with what they were edited to, and all
+    that is older than a time."""
     wanted = set(order.event_ids)
-    messages = [(n, entry) for n, entry in enumerate(entries) if entry.kind == "message"]
+    texts = [(n, entry) for n, entry in enumerate(entries) if entry.kind in EDITABLE]
     places = set(order.places)
-    wanted |= {entry.event_id for _, entry in messages if place_of(entry) in places}
+    wanted |= {entry.event_id for _, entry in texts if place_of(entry) in places}
     size = -1
     while size != len(wanted):  # an edit may be one of an edit
         size = len(wanted)
-        for _, entry in messages:
+        for _, entry in texts:
             if (entry.details or NO_DETAILS).replaces in wanted:
                 wanted.add(entry.event_id)
-    found = {n for n, entry in messages if entry.event_id in wanted}
+    found = {n for n, entry in texts if entry.event_id in wanted}
     if order.before is not None:
         # What stands for a forgotten event has no time, and keeps that from coming back.
         before = order.before

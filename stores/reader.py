@@ -26,7 +26,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -34,7 +34,7 @@ from infra.breaker import Breaker, BreakerStats, Guard, watching
 from infra.clock import now_ms
 from infra.settings import Settings
 from privacy.keys import Keyring
-from schemas.context import ConversationMessage, EngagementScore, MemoryContext
+from schemas.context import EngagementScore, MemoryContext
 from schemas.errors import (
     CacheUnavailable,
     DatabaseUnavailable,
@@ -56,7 +56,7 @@ from stores.several import SeveralReader
 from stores.store import Store
 from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
-from views.context import minimal_context, render_around, render_score
+from views.context import Beside, minimal_context, render_around, render_score
 
 DOUBT_SECONDS: Final = 0.25
 """Who has waited so long for a position asks whether what stands there was refused."""
@@ -170,10 +170,9 @@ class FanMemory:
         return self._render(creator_id, fan_id, found, found.recent.decoded())
 
     def to_send(self, creator_id: str, fan_id: str, found: Remembered) -> MemoryContext:
-        """What was recalled, for whoever encodes it and looks at nothing: its messages are JSON
-        already, which is the same to msgspec."""
-        messages = cast("tuple[ConversationMessage, ...]", found.recent.json)
-        return self._render(creator_id, fan_id, found, messages)
+        """What was recalled, for whoever encodes it and looks at nothing: its messages and notes
+        are JSON already."""
+        return self._render(creator_id, fan_id, found, found.recent.json)
 
     async def contexts_to_send(
         self,
@@ -277,12 +276,12 @@ class FanMemory:
         creator_id: str,
         fan_id: str,
         found: Remembered,
-        messages: tuple[ConversationMessage, ...],
+        beside: Beside,
     ) -> MemoryContext:
         return render_around(
             (creator_id, fan_id),
             states.decode(found.state),
-            messages,
+            beside,
             self._now(),
             found.position,
             self._settings.currency,

@@ -21,7 +21,7 @@ class OpenedRecord(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What readers of messages are told by a row of the history."""
+    """What readers of messages and notes are told by a row of the history."""
 
     message: bool = False
     """A direct message, as it stands."""
@@ -29,13 +29,18 @@ class Columns(NamedTuple):
     """Another message: a mass message, or one of the platform's."""
     edited_by: bytes | None = None
     """Event key of the edit whose text it has."""
+    note: bool = False
+    """A note, as it stands."""
 
 
 HIDDEN = Columns()
+_NOTE = Columns(note=True)
 
 
 def columns_of(entry: JournalEntry) -> Columns:
-    """As long as no correction is known: an edit is no message of its own."""
+    """As long as no correction is known: an edit is no message, or note, of its own."""
+    if entry.kind == "note":
+        return HIDDEN if is_edit(entry) else _NOTE
     if entry.kind != "message" or is_edit(entry):
         return HIDDEN
     direct = is_direct(entry)

@@ -171,12 +171,15 @@ CREATE TABLE interaction (
     indirect  boolean NOT NULL DEFAULT false,
     -- Event key of the edit whose text a message has. What was deleted is neither `message` nor `indirect`.
     edited_by bytea,
+    -- What somebody wrote about the fan, as it stands.
+    note      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (subject, event_key)
 );
 -- Sealed bytes don't compress.
 ALTER TABLE interaction ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX interaction_recent ON interaction (subject, time DESC, "offset" DESC) WHERE message;
 CREATE INDEX interaction_indirect ON interaction (subject, time DESC, "offset" DESC) WHERE indirect;
+CREATE INDEX interaction_note ON interaction (subject, time DESC, "offset" DESC) WHERE note;
 CREATE INDEX interaction_place ON interaction (partition, "offset");
 
 -- The outbox of the first release, written by its workers while an update is under way.

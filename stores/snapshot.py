@@ -10,13 +10,16 @@ from privacy.keys import Keyring
 from privacy.seal import open_entry
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
+from views import notes
 from views import state as states
 from views.corrections import edited
 from views.messages import Message, newest
 
 
 class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message as stored: still sealed. A struct: a frozen dataclass takes 5 times as long."""
+    """One message or note as stored: still sealed.
+
+    A struct: a frozen dataclass takes 5 times as long."""
 
     time: int
     offset: int
@@ -35,8 +38,8 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class SealedSnapshot:
-    """A fan's memory as it stands in a store: one consistent version, messages oldest first, and
-    perhaps more of them than are shown.
+    """A fan's memory as it stands in a store: one consistent version, messages and notes together,
+    oldest first, and perhaps more of them than are shown.
 
     The wrapped key is always a bound one, so that whose memory it is can be checked wherever it is
     kept.
@@ -62,6 +65,8 @@ class Snapshot:
     version: int
     state: states.FanState
     messages: list[Message]
+    notes: list[JournalEntry]
+    """The newest first."""
 
     @property
     def entries(self) -> list[JournalEntry]:
@@ -72,12 +77,13 @@ class Snapshot:
 def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:
     """Raises `SealBroken` when it is not this relationship's, or a body or key was altered."""
     cipher = AESGCM(keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key))
-    messages = newest((one.offset, one.open(cipher, stored.subject)) for one in stored.fragments)
+    opened = [(one.offset, one.open(cipher, stored.subject)) for one in stored.fragments]
     return Snapshot(
         stored.subject,
         stored.partition,
         stored.generation,
         stored.version,
         states.decode(stored.state),
-        messages,
+        newest(opened),
+        notes.newest(opened),
     )

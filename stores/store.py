@@ -35,6 +35,7 @@ from stores.snapshot import (
     open_snapshot,
 )
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
+from views.notes import NOTES_MAX
 from views.state import VIEW_VERSION, is_nobody
 
 _TOPICS: Final = frozenset((INTERACTIONS.name, JOURNAL.name))
@@ -106,6 +107,7 @@ class Store:
                         MESSAGES_MAX,
                         VIEW_VERSION,
                         INDIRECT_MAX,
+                        NOTES_MAX,
                     )
                 except (UndefinedTableError, InvalidSchemaNameError):
                     dropped = True

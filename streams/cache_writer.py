@@ -149,11 +149,17 @@ class CacheWriter:
                 self._failed(list(self._held), error)
 
     async def _bring(self, fans: Sequence[tuple[Folded, Subject]]) -> None:
-        """Who was folded again may have other messages than what stands here plus the new ones."""
-        again = [(of.creator_id, of.fan_id) for fan, of in fans if fan.shown is not None]
+        """Who was folded again may have other messages than what stands here plus the new ones, and
+        which notes are shown can't be said of new ones alone."""
+        pushed, again = [], []
+        for fan, of in fans:
+            if fan.shown is not None or any(one.entry.kind == "note" for one in fan.opened):
+                again.append((of.creator_id, of.fan_id))
+            else:
+                pushed.append(_pushed(fan, of))
         if again:
             await self._cache.drop(again)
-        await self._push([_pushed(fan, of) for fan, of in fans if fan.shown is None])
+        await self._push(pushed)
 
     async def _push(self, moves: Sequence[Pushed]) -> None:
         try:

@@ -374,9 +374,9 @@ class Ingest(Positioned):
     def _analyse(self, intake: _Intake) -> None:
         """All texts in one batch."""
         texts = {
-            (record.partition, record.offset): event.content
+            (record.partition, record.offset): words
             for record, event in intake.accepted
-            if event.content is not None
+            if (words := event.words) is not None
         }
         intake.features = dict(zip(texts, analyse(list(texts.values())), strict=True))
 
@@ -478,7 +478,7 @@ class Ingest(Positioned):
         accepted, intake.accepted = intake.accepted, []
         for record, event in accepted:
             if corrections.get((record.partition, record.offset)) in late:
-                edit = event.kind == "message"
+                edit = event.details is not None and event.details.replaces is not None
                 self._set_aside(intake, record, "replaces" if edit else "refersTo", TOO_LONG)
             else:
                 intake.accepted.append((record, event))

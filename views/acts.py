@@ -3,6 +3,7 @@
 - Only a *direct* event is one between the two: a mass message (`broadcast`) and what a platform
   writes (`system`) count as messages and nothing more.
 - A like or a view by the creator is the creator's: it moves no view of the fan.
+- A note is about the fan, and between nobody: it moves no view but `notes`.
 - A refund and a subscription that renews or expires happen without anybody's doing: they are no
   interaction with the fan, though their money counts.
 """
@@ -17,6 +18,8 @@ _TIMED: Final = frozenset(("renewed", "expired"))
 
 def is_fans(kind: Kind, sender: Sender) -> bool:
     """Whether the event is about the fan at all."""
+    if kind == "note":
+        return False
     return sender == "fan" or (kind != "like" and kind != "view")
 
 

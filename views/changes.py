@@ -35,6 +35,7 @@ _VIEWS: Final = (
     "engagementMetrics",
     "offers",
     "inbox",
+    "notes",
 )
 _NAMES: Final = frozenset(("fanId", "creatorId"))
 
@@ -62,7 +63,8 @@ class Changes(msgspec.Struct, frozen=True, rename="camel"):
     events: tuple[Happened, ...]
     """In the order of their arrival."""
     views: dict[str, dict[str, Changed]]
-    """Document -> field, of `offers` the offer's id: those that are not what they were."""
+    """Document -> field, of `offers` the offer's id, of `notes` the note's: those that are not what
+    they were."""
     until: str
     """The position of the newest event that is in the views here: the next `since`."""
     more: bool
@@ -175,5 +177,6 @@ def _fields(context: MemoryContext | None) -> dict[str, dict[str, Any]]:
     if context is None:
         return {view: {} for view in _VIEWS}
     found = msgspec.to_builtins(context)
-    found["offers"] = {one["id"]: one for one in found.get("offers", ())}
+    for name in ("offers", "notes"):
+        found[name] = {one["id"]: one for one in found.get(name, ())}
     return cast(dict[str, dict[str, Any]], found)

@@ -5,6 +5,7 @@ names. `now` before the newest event (clocks differ by minutes) counts as that e
 """
 
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,13 +14,33 @@ from schemas.context import (
     ConversationMessage,
     EngagementScore,
     MemoryContext,
+    Note,
 )
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY
 from schemas.relationship import Relationship
 from schemas.times import render_time
-from views import emotional_state, engagement, inbox, messages, offers, personality, preferences
+from views import (
+    emotional_state,
+    engagement,
+    inbox,
+    messages,
+    notes,
+    offers,
+    personality,
+    preferences,
+)
 from views.state import Fan, FanState
+
+
+class Beside(NamedTuple):
+    """The documents that are rendered of events and not of the state."""
+
+    messages: tuple[ConversationMessage, ...] = ()
+    notes: tuple[Note, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+NOTHING: Final = Beside()
 
 
 def render_context(
@@ -29,30 +50,32 @@ def render_context(
     entries: Sequence[JournalEntry],
     now: int,
     currency: str = DEFAULT_CURRENCY,
+    written: Sequence[JournalEntry] = (),
 ) -> MemoryContext:
     """All documents at `now` (ms). `entries`: the newest messages, oldest first; `currency`:
-    that of `totalRevenue`."""
+    that of `totalRevenue`; `written`: the newest notes, the newest first."""
     who = creator_id, fan_id
-    recent = messages.render(Fan(state, entries), who, now)
-    return render_around(who, state, recent, now, currency=currency)
+    fan = Fan(state, entries, currency, written)
+    beside = Beside(messages.render(fan, who, now), notes.render(fan, who, now) or msgspec.UNSET)
+    return render_around(who, state, beside, now, currency=currency)
 
 
 def render_around(
     who: Relationship,
     state: FanState,
-    recent: tuple[ConversationMessage, ...],
+    beside: Beside,
     now: int,
     version: str | msgspec.UnsetType = msgspec.UNSET,
     currency: str = DEFAULT_CURRENCY,
 ) -> MemoryContext:
-    """The same around messages that were rendered before: they do not depend on the moment."""
+    """The same around what was rendered before: it does not depend on the moment."""
     creator_id, fan_id = who
     fan = Fan(state, (), currency)
     metrics = engagement.render(fan, who, now)
     return MemoryContext(
         fan_id=fan_id,
         creator_id=creator_id,
-        recent_messages=recent,
+        recent_messages=beside.messages,
         personality_profile=personality.render(fan, who, now),
         preferences=preferences.render(fan, who, now),
         emotional_state=emotional_state.render(fan, who, now),
@@ -61,13 +84,14 @@ def render_around(
         version=version,
         offers=offers.render(fan, who, now) or msgspec.UNSET,
         inbox=inbox.render(fan, who, now),
+        notes=beside.notes,
     )
 
 
 def minimal_context(creator_id: str, fan_id: str, now: int) -> MemoryContext:
     """What is said of a fan whose memory can't be read: every document with the default of its
     view, every time `now`, and the mark that says so."""
-    rendered = render_around((creator_id, fan_id), FanState(known_since=now), (), now)
+    rendered = render_around((creator_id, fan_id), FanState(known_since=now), NOTHING, now)
     at = render_time(now)
     return msgspec.structs.replace(
         rendered,

@@ -5,10 +5,11 @@ the start, a deleted one never stood there, and the corrections themselves are n
 
 - `delete`: the event that it names is absent, whatever its type; also an edit (then the message
   stands as before it) and a refund (then the payment counts again). A delete can't be deleted.
-- An edit (`replaces`): the message keeps its id, time, place, sender, author and origin, and has
-  the edit's text. Its `metadata`, attachments and price are the edit's where that has any. An edit
-  of an edit is one of the same message. Of several the newest by (time, `sequence`, place in the
-  log) counts. An edit of what is deleted, or never came, is nothing.
+- An edit (`replaces`) of a message, or of a note: it keeps its id, time, place, sender, author and
+  origin, and has the edit's text. Its `metadata`, attachments and price are the edit's where that
+  has any. An edit of an edit is one of the same event. Of several the newest by (time, `sequence`,
+  place in the log) counts. An edit of what is deleted, or never came, or is of another type, is
+  nothing.
 - `refund` with `refersTo`: what it takes back of a purchase or a tip was never paid; what is taken
   back wholly never happened. Of a subscription only the money is taken back: how it stands, its own
   events say. What is beyond the amount paid, of all refunds together, lowers the revenue, and so
@@ -51,6 +52,7 @@ DELETABLE: Final[tuple[Kind, ...]] = (
     "refund",
     "like",
     "view",
+    "note",
 )
 REFUNDABLE: Final[tuple[Kind, ...]] = ("purchase", "tip", "subscription")
 
@@ -190,7 +192,7 @@ class _Correction:
         corrections = self._arrive()
         self._delete(corrections)
         alive = [index for index in corrections if index not in self._gone]
-        self._edit([index for index in alive if self._entries[index].kind == "message"])
+        self._edit([index for index in alive if is_edit(self._entries[index])])
         self._refund([index for index in alive if self._entries[index].kind == "refund"])
         stands = []
         for index, entry in enumerate(self._entries):
@@ -234,7 +236,7 @@ class _Correction:
         entry = self._entries[index]
         details = entry.details or NO_DETAILS
         if details.replaces is not None:
-            return Reference(details.replaces), ("message",)
+            return Reference(details.replaces), (entry.kind,)
         named = details.refers_to
         if named is None:
             return None

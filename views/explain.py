@@ -37,6 +37,7 @@ from views import (
     emotional_state,
     engagement,
     messages,
+    notes,
     offers,
     personality,
     preferences,
@@ -164,8 +165,9 @@ def context_as_of(
     state = state_as_of(history, time)
     if state is None:
         return None
-    entries = messages.newest_entries((at, entry) for at, entry in history if entry.time <= time)
-    return render_context(creator_id, fan_id, state, entries, time, currency)
+    known = [(at, entry) for at, entry in history if entry.time <= time]
+    recent, written = messages.newest_entries(known), notes.newest(known)
+    return render_context(creator_id, fan_id, state, recent, time, currency, written)
 
 
 def explain(

@@ -25,6 +25,7 @@ from views import (
     engagement,
     inbox,
     messages,
+    notes,
     offers,
     personality,
     preferences,
@@ -47,8 +48,8 @@ class FanState(msgspec.Struct, gc=False):
     position: int = -1
     """Journal offset of the newest event folded."""
     known_since: int = 0
-    """Oldest time, ms, of what is no event of the fan's: a creator's likes and views, and refunds
-    that name their payment; 0: none."""
+    """Oldest time, ms, of what is no event of the fan's: a creator's likes and views, notes, and
+    refunds that name their payment; 0: none."""
     awaited: list[int] = msgspec.field(default_factory=list)
     """Tokens of the ids that corrections wait for, sorted (`views.corrections`)."""
     responses: Responses = msgspec.field(default_factory=Responses)
@@ -68,6 +69,8 @@ class Fan(NamedTuple):
     """The newest messages (`views.messages.newest`), oldest first: rows of the history."""
     currency: str = DEFAULT_CURRENCY
     """Of `totalRevenue`."""
+    notes: Sequence[JournalEntry] = ()
+    """The newest notes (`views.notes.newest`), the newest first: rows of the history too."""
 
 
 class Part(Protocol):
@@ -115,9 +118,10 @@ VIEWS: Final[dict[str, View]] = {
     "engagement": engagement,
     "offers": offers,
     "inbox": inbox,
+    "notes": notes,
 }
-"""Name -> module of what is rendered, in the order of the public document. `messages` folds nothing
-(its state is the history), `responses` renders nothing (two others do)."""
+"""Name -> module of what is rendered, in the order of the public document. `messages` and `notes`
+fold nothing (their state is the history), `responses` renders nothing (two others do)."""
 
 VIEW_VERSION: Final = " ".join(
     (
@@ -152,7 +156,7 @@ def fold(state: FanState | None, entry: JournalEntry, position: int) -> FanState
             engagement.settle(state.engagement, entry)
             preferences.fold(state.preferences, entry, position)
             return _beside(state, entry)
-    elif (
+    elif entry.kind == "note" or (
         entry.sender != "fan" and entry.kind != "message" and not is_fans(entry.kind, entry.sender)
     ):
         return _beside(state, entry)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from admin.verify.differences import (
     Difference,
     differing_fields,
-    newest_messages,
+    newest_shown,
     subject_text,
 )
 from privacy.keys import Keyring
@@ -102,9 +102,9 @@ class CachedComparison:
         ]
         # What could not be folded is in the history, but was never pushed.
         history = _entries(fan.history) if folded.shown is None else folded.shown
-        right = [newest_messages(subject, history)]
+        right = [newest_shown(subject, history)]
         if folded.shown is None and len(fan.history) != len(folded.opened):
-            right.append(newest_messages(subject, _entries(folded.opened)))
+            right.append(newest_shown(subject, _entries(folded.opened)))
         return found + self._compare_messages(subject, cached, right)
 
     async def _look_again(self, subject: Subject) -> list[Difference]:

@@ -12,10 +12,10 @@ from privacy.subjects import Subject
 from schemas.errors import Misconfigured
 from schemas.journal import JournalEntry
 from schemas.random_ids import id_text
-from stores.recent import Recent, show
+from stores.recent import Recent, show, show_notes
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.tally import COUNTERS, Tally
-from views import messages
+from views import messages, notes
 from views.state import decode
 
 Where = Literal[
@@ -31,7 +31,7 @@ Where = Literal[
     "outbox",
 ]
 
-_ROW: Final = struct.Struct(">iqq??")
+_ROW: Final = struct.Struct(">iqq???")
 _NONE_DECIDED: Final[Mapping[bytes, Columns]] = {}
 
 
@@ -65,18 +65,26 @@ def history_digest(
         columns = decided.get(row.event_key) or columns_of(row.entry)
         digest.update(row.event_key)
         digest.update(
-            _ROW.pack(row.partition, row.offset, row.entry.time, columns.message, columns.indirect)
+            _ROW.pack(
+                row.partition,
+                row.offset,
+                row.entry.time,
+                columns.message,
+                columns.indirect,
+                columns.note,
+            )
         )
         digest.update(columns.edited_by or b"")
         digest.update(row.body)
     return digest.digest()
 
 
-def newest_messages(subject: Subject, entries: Iterable[tuple[int, JournalEntry]]) -> Recent:
+def newest_shown(subject: Subject, entries: Iterable[tuple[int, JournalEntry]]) -> Recent:
     """What a reader gets of these (offset, entry), rendered."""
     who = subject.creator_id, subject.fan_id
-    newest = messages.newest(entries)
-    return Recent.of([show(who, one.time, one.offset, one.entry) for one in newest])
+    known = list(entries)
+    newest = [show(who, one.time, one.offset, one.entry) for one in messages.newest(known)]
+    return Recent.of(newest, show_notes(notes.newest(known)))
 
 
 def differing_fields(expected: bytes, actual: bytes) -> list[str]:

@@ -106,8 +106,9 @@ def is_edit(event: JournalEntry) -> bool:
 def meant(log: Sequence[JournalEntry], correction: JournalEntry) -> int | None:
     """The place of what a correction names, if it is there."""
     details = correction.details or NO_DETAILS
+    kinds: str
     if details.replaces is not None:
-        wanted, kinds = details.replaces, "message"
+        wanted, kinds = details.replaces, correction.kind
     elif details.refers_to is None:
         return None
     else:
@@ -117,7 +118,7 @@ def meant(log: Sequence[JournalEntry], correction: JournalEntry) -> int | None:
             or (
                 "purchase tip subscription"
                 if correction.kind == "refund"
-                else "message purchase tip subscription refund like view"
+                else "message purchase tip subscription refund like view note"
             ),
         )
     for kind in kinds.split():
@@ -167,12 +168,13 @@ def with_text(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
 
 
 def of_the_fan(events: Iterable[JournalEntry]) -> list[JournalEntry]:
-    """Without the creator's likes and views, which say nothing about the fan, and without refunds
-    that name their payment, which only say something about that."""
+    """Without the creator's likes and views, and without notes, which are nothing that the fan did;
+    and without refunds that name their payment, which only say something about that."""
     return [
         event
         for event in events
         if (event.sender == "fan" or event.kind not in ("like", "view"))
+        and event.kind != "note"
         and not (event.kind == "refund" and names_its_payment(event))
     ]
 
@@ -681,6 +683,22 @@ def recent_messages(
     ]
 
 
+def notes(events: Sequence[JournalEntry]) -> list[dict[str, Any]]:
+    written = sorted(
+        ((event.time, place, event) for place, event in enumerate(events) if event.kind == "note"),
+        key=lambda one: (-one[0], -one[1]),
+    )
+    shown = []
+    for count in range(1, 1 + min(20, len(written))):
+        if sum(len(event.content or "") for _, _, event in written[:count]) <= 20_000:
+            shown = [event for _, _, event in written[:count]]
+    return [
+        {"id": event.event_id, "content": event.content or "", "timestamp": stamp(event.time)}
+        | ({"author": event.author} if event.author else {})
+        for event in shown
+    ]
+
+
 def document_differences(
     document: dict[str, Any],
     creator_id: str,
@@ -728,6 +746,7 @@ def document_differences(
             "personalityProfile.preferredEmojis",
             len(used) > EMOJIS_KEPT_MAX or is_top(profile["preferredEmojis"], used, 5),
         ),
+        ("notes", document.get("notes", []) == notes(events)),
         ("recentMessages", shown == recent_messages(creator_id, fan_id, events)),
         ("offers", offered is None or _same_list(document.get("offers", []), offered)),
         ("inbox", waiting is None or document["inbox"] == waiting),

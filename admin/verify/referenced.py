@@ -18,7 +18,7 @@ from privacy.subjects import Subject
 from schemas.errors import Misconfigured, SealBroken
 from schemas.journal import JournalEntry
 from schemas.topics import INTERACTIONS
-from views import messages
+from views import messages, notes
 from views.context import render_context
 from views.state import decode, is_nobody
 
@@ -64,7 +64,9 @@ def reference_differences(
         fan = decode(state)
     except Misconfigured:
         return []  # said by the comparison with the fold
-    shown = messages.newest_entries((entries[place][0], entry) for place, entry in standing)
-    context = render_context(subject.creator_id, subject.fan_id, fan, shown, now, currency)
+    placed = [(entries[place][0], entry) for place, entry in standing]
+    shown, written = messages.newest_entries(placed), notes.newest(placed)
+    who = subject.creator_id, subject.fan_id
+    context = render_context(*who, fan, shown, now, currency, written)
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(context))
     return document_differences(document, subject.creator_id, subject.fan_id, events, now, currency)

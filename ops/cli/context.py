@@ -38,5 +38,11 @@ async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
         raise FanNotFound
     now = now_ms()
     return render_context(
-        creator, fan, remembered.state, remembered.entries, now, settings.currency
+        creator,
+        fan,
+        remembered.state,
+        remembered.entries,
+        now,
+        settings.currency,
+        remembered.notes,
     )

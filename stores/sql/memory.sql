@@ -1,6 +1,6 @@
 -- What project writes and readers read. {generation} is the schema of one generation.
 
--- One statement, so one snapshot: state and messages belong together, and `readable` says whether
+-- One statement, so one snapshot: state, messages and notes belong together, and `readable` says whether
 -- these are the tables to read (see readable_generation).
 -- name: read_fans
 SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 'building'
@@ -22,6 +22,10 @@ CROSS JOIN LATERAL (
         (SELECT event_key, "offset", time, body, edited_by FROM interaction i
         WHERE i.subject = s.subject AND indirect
         ORDER BY time DESC, "offset" DESC LIMIT $5)
+        UNION ALL
+        (SELECT event_key, "offset", time, body, edited_by FROM interaction i
+        WHERE i.subject = s.subject AND note
+        ORDER BY time DESC, "offset" DESC LIMIT $6)
     ) AS newest
     LEFT JOIN interaction e ON e.subject = s.subject AND e.event_key = newest.edited_by
 ) AS m

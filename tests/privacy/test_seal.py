@@ -14,13 +14,13 @@ from privacy.seal import (
     FORMER_KINDS,
     event_key,
     former_event_key,
-    message_keys,
     moved_key,
     open_if_intact,
     other_key,
     seal,
     seal_entry,
     source_key,
+    text_keys,
     unseal,
 )
 from schemas.details import Details, Kind, Reference
@@ -142,7 +142,8 @@ def entry(event_id: str, kind: Kind = "message") -> JournalEntry:
 
 
 def test_a_message_is_known_by_its_id_or_by_its_place() -> None:
-    assert message_keys(KEY, PLACE) == (event_key(KEY, PLACE), source_key(KEY, PLACE))
+    keys = event_key(KEY, PLACE), event_key(KEY, PLACE, "note"), source_key(KEY, PLACE)
+    assert text_keys(KEY, PLACE) == keys
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -164,7 +165,7 @@ def test_an_event_without_an_id_is_known_by_any_name_of_its_place() -> None:
 def test_what_is_known_by_nothing_gets_a_key_that_is_its_own() -> None:
     new, one = new_key(), entry("a")
     first, second = (moved_key(KEY, new, os.urandom(16), one, [PLACE]) for _ in range(2))
-    assert len({first, second, event_key(new, "a"), *message_keys(new, PLACE)}) == 5
+    assert len({first, second, event_key(new, "a"), *text_keys(new, PLACE)}) == 6
     assert moved_key(KEY, new, EVENT, one, []) == moved_key(KEY, new, EVENT, one, [])
 
 

@@ -206,6 +206,27 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         purchase(type="refund", refersTo={"eventId": "p-1", "type": "like"}),
         "refersTo.type",
     ),
+    "a note of the fan": (raw(type="note", sender="fan"), "sender"),
+    "a note of nobody": (raw(type="note"), "sender"),
+    "a note without a text": (raw(type="note", sender="creator", content=...), "content"),
+    "a note of nothing that can be seen": (
+        raw(type="note", sender="creator", content="\u200b "),
+        "content",
+    ),
+    "a note too long": (raw(type="note", sender="creator", content="x" * 10_001), "content"),
+    "a note with a picture": (
+        raw(type="note", sender="creator", attachments=[{"type": "photo"}]),
+        "attachments",
+    ),
+    "a note for money": (raw(type="note", sender="creator", price=5), "price"),
+    "a note about an event": (
+        raw(type="note", sender="creator", refersTo={"eventId": "m"}),
+        "refersTo",
+    ),
+    "a like of a note": (
+        raw(type="like", refersTo={"eventId": "n", "type": "note"}),
+        "refersTo.type",
+    ),
     "a delete of nothing": (raw(type="delete"), "refersTo"),
     "a delete of a delete": (
         raw(type="delete", refersTo={"eventId": "d", "type": "delete"}),

@@ -62,7 +62,28 @@ def parsed(value: bytes) -> Interaction:
     return parse_interaction(value, NOON)
 
 
+NOTE = {"type": "note", "sender": "creator", "content": "Likes boats"}
+
 ACCEPTED: dict[str, tuple[bytes, Callable[[Interaction], bool]]] = {
+    "a note, which is not read": (
+        raw(**NOTE, author="chatter"),
+        lambda e: (
+            (e.kind, e.content, e.words, e.author) == ("note", "Likes boats", None, "chatter")
+        ),
+    ),
+    "a note of 10,000 characters": (
+        raw(**NOTE | {"content": "x" * CONTENT_LENGTH_MAX}),
+        lambda e: len(e.content or "") == CONTENT_LENGTH_MAX,
+    ),
+    "an edit of a note": (
+        raw(**NOTE, replaces="n-1"),
+        lambda e: e.details is not None and e.details.replaces == "n-1",
+    ),
+    "a delete of a note": (
+        raw(type="delete", refersTo={"eventId": "n", "type": "note"}),
+        lambda e: e.details is not None and e.details.refers_to == Reference("n", "note"),
+    ),
+    "what a message says is read": (raw(), lambda e: e.words == "Hello"),
     "the documented message": (raw(), lambda e: (e.kind, e.content) == ("message", "Hello")),
     "a fan is meant without a sender": (raw(), lambda e: e.sender == "fan" and e.author is None),
     "a creator's message": (raw(sender="creator", author="ai"), lambda e: e.author == "ai"),
@@ -212,7 +233,8 @@ def test_what_is_accepted_is_taken_as_meant(case: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_documented_type_is_accepted(kind: str) -> None:
-    about = {"refersTo": {"eventId": "m"}} if kind == "delete" else {}
+    about: dict[str, Any] = {"refersTo": {"eventId": "m"}} if kind == "delete" else {}
+    about |= {"sender": "creator"} if kind == "note" else {}
     assert parsed(raw(type=kind, amount=1, metadata={"event": "started"}, **about)).kind == kind
 
 

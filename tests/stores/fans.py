@@ -3,7 +3,6 @@
 import base64
 import os
 
-import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra.redis import Redis
@@ -105,4 +104,4 @@ async def fill(cache: Cache, fan: Fan, generation: int = 1) -> bool:
 async def ids(cache: Cache, fan: Fan) -> list[str] | None:
     """Of the messages that a reader gets; None when the fan is cold."""
     read = await cache.read(*fan.who)
-    return None if read is None else [one["id"] for one in msgspec.json.decode(read.recent.json)]
+    return None if read is None else [one.id for one in read.recent.decoded().messages]

@@ -26,6 +26,7 @@ from tests.stores.fans import (
     speak,
 )
 from tests.views.interactions import NOON
+from views.context import NOTHING
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 
@@ -81,7 +82,7 @@ async def test_a_state_can_be_read_alone(cache: Cache) -> None:
     read = await cache.read("c", "fan", messages=False)
     assert read is not None
     assert (read.version, read.state) == (fan.version, fan.truth().state)
-    assert bytes(read.recent.json) == b"[]"
+    assert read.recent.decoded() == NOTHING
 
 
 async def test_a_late_push_of_who_was_erased_moves_nobody_who_came_back(cache: Cache) -> None:

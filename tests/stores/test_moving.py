@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from privacy.seal import (
     event_key,
     former_event_key,
-    message_keys,
     open_if_intact,
     seal_entry,
     source_key,
+    text_keys,
 )
 from privacy.subjects import Subject, journal_partition, successor
 from schemas.control import Forget
@@ -151,8 +151,8 @@ def test_identities_are_kept_whatever_they_were_made_of() -> None:
         source_key(new.key, again),
     ]
     assert len(set(keys)) == 7
-    assert keys[0] in message_keys(new.key, "a")
-    assert keys[4] in message_keys(new.key, place)
+    assert keys[0] in text_keys(new.key, "a")
+    assert keys[4] in text_keys(new.key, place)
 
 
 @given(st.binary(min_size=16, max_size=16), st.integers(1, 64))

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.events import EDITABLE
 from schemas.journal import JournalEntry, encode_entry
 from stores.folding import (
     Folded,
@@ -90,6 +91,8 @@ def test_batch_by_batch_is_the_whole_at_once(
     alone = {one.event_key: columns_of(one.entry) for one in records(log)}
     assert live.rows == alone | whole.columns.get(SUBJECT, {})
     for fan in folded:
-        shown = {one.event_id for _, one in fan.shown or () if one.kind == "message"}
+        texts = [one for _, one in fan.shown or () if one.kind in EDITABLE]
+        shown = {(one.kind, one.event_id) for one in texts}
         told = [one for one in records(log) if live.rows[one.event_key] != HIDDEN]
-        assert fan.shown is None or shown == {one.entry.event_id for one in told}
+        rows = {(one.entry.kind, one.entry.event_id) for one in told}
+        assert fan.shown is None or shown == rows

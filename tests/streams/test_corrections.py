@@ -50,6 +50,10 @@ def refund(number: int, target: str, amount: float, **more: Any) -> Event:
     return bought(number, amount, type="refund", refersTo={"eventId": target}, **more)
 
 
+def noted(number: int, **more: Any) -> Event:
+    return said(number, type="note", sender="creator", author="chatter", **more)
+
+
 HATE, LOVE = "I hate you, give me my money back!", "I love you, this is wonderful!"
 """The first raises a signal besides."""
 RANDOM = 12
@@ -72,6 +76,14 @@ CASES: dict[str, tuple[list[Event], list[Event]]] = {
     "purchase taken back": ([said(1), bought(2), unsent(3, "p2", "purchase")], [said(1)]),
     "refund taken back": ([bought(2), refund(3, "p2", 20), unsent(4, "p3", "refund")], [bought(2)]),
     "nothing left": ([said(1), unsent(2, "e1")], []),
+    "note": ([said(1), noted(2)], [said(1), noted(2)]),
+    "note unsent": ([noted(1), noted(2), unsent(3, "e2", "note")], [noted(1)]),
+    "note unsent before it came": ([unsent(3, "e2"), said(1), noted(2)], [said(1)]),
+    "note edited": ([noted(2), noted(3, content="two", replaces="e2")], [noted(2, content="two")]),
+    "note edited by a message's id": (
+        [said(1), LOVED, noted(3, replaces="e2"), said(4, content=HATE, replaces="n2"), noted(5)],
+        [said(1), LOVED, noted(5)],
+    ),
     "another fan's": ([said(1), unsent(2, "of-another")], [said(1)]),
 }
 
@@ -118,6 +130,7 @@ def randomly(rng: random.Random) -> list[Event]:
     """Some events, and corrections of them in any order."""
     events = [said(n, content=rng.choice((HATE, LOVE, "Fine."))) for n in range(8)]
     events += [bought(n, rng.randrange(5, 60)) for n in range(8, 12)]
+    events += [noted(n, content=rng.choice((HATE, LOVE))) for n in range(12, 15)]
     for number in range(20, 28):
         target = rng.choice(events)["eventId"]
         events.append(
@@ -125,6 +138,7 @@ def randomly(rng: random.Random) -> list[Event]:
                 (
                     unsent(number, target),
                     edit(number, target, rng.choice((HATE, LOVE))),
+                    noted(number, content=HATE, replaces=target),
                     refund(number, target, rng.randrange(1, 60)),
                 )
             )
@@ -142,7 +156,8 @@ async def shown(store: Store, fan: str, now: int = NOW) -> dict[str, Any] | None
     read = await store.read("creator", fan)
     if read is None:
         return None
-    return rendered(render_context("creator", fan, read.state, read.entries, now), fan)
+    who = "creator", fan
+    return rendered(render_context(*who, read.state, read.entries, now, written=read.notes), fan)
 
 
 def rendered(context: Any, fan: str) -> dict[str, Any]:
@@ -206,17 +221,43 @@ async def test_a_cached_memory_is_corrected_too(corrected: Pipeline) -> None:
         read = await cache.read("creator", fan)
         assert read == await truth(corrected, store, "creator", fan)
         assert read is not None
-        assert [one.content for one in read.recent.decoded()][-1] == LOVE
+        assert [one.content for one in read.recent.decoded().messages][-1] == LOVE
         # What is pushed after it stands beside the corrected ones.
         await corrected.publish(*of(fan, [said(4)]))
         await corrected.drained()
 
         async def pushed() -> bool:
             found = await cache.read("creator", fan)
-            return found is not None and len(found.recent.decoded()) == 3
+            return found is not None and len(found.recent.decoded().messages) == 3
 
         await corrected.wait_for(pushed)
         assert await cache.read("creator", fan) == await truth(corrected, store, "creator", fan)
+
+
+async def test_a_note_is_cached_with_the_memory_and_corrected_in_it(corrected: Pipeline) -> None:
+    """And nothing of it was read: it is about the fan, and not the fan's word."""
+    fan = "noted"
+    await corrected.publish(*of(fan, [said(1), noted(2, content=HATE), said(3)]))
+    await corrected.drained()
+    async with corrected.stores() as (cache, store):
+
+        async def cached(*notes: str) -> bool:
+            await fill(cache, store, "creator", fan)
+            read = await cache.read("creator", fan)
+            shown = read.recent.decoded().notes if read is not None else None
+            return shown is not None and [one.content for one in shown or ()] == list(notes)
+
+        assert await corrected.wait_for(partial(cached, HATE))
+        for change, text in ((noted(4, content=LOVE, replaces="e2"), LOVE), (noted(5), None)):
+            await corrected.publish(*of(fan, [change]))
+            await corrected.drained()
+            expected = [LOVE] if text else [noted(5)["content"], LOVE]
+            assert await corrected.wait_for(partial(cached, *expected))
+        await corrected.publish(*of(fan, [unsent(6, "e2", "note"), unsent(7, "e5", "note")]))
+        await corrected.drained()
+        assert await corrected.wait_for(cached)
+        log = [entry for _, entry in await store.history("creator", fan, 100)]
+    assert [entry.kind for entry in log if entry.text is not None] == ["message", "message"]
 
 
 async def test_a_correction_is_told_without_what_it_says(corrected: Pipeline) -> None:

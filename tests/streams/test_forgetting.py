@@ -48,6 +48,7 @@ from tests.streams.test_corrections import (
     START,
     bought,
     edit,
+    noted,
     of,
     randomly,
     refund,
@@ -211,6 +212,25 @@ async def test_no_key_that_is_left_opens_it_anywhere(running: Pipeline, fan: str
     noted = [decode_erased(one.value) for one in await running.records(ERASURES.name)]
     (ledger,) = [one for one in noted if one.subject == str(old["subject"])]
     assert (ledger.kind, len(ledger.events), ledger.before) == (EVENTS, 2, None)
+    assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_a_note_is_forgotten_as_a_message_is(running: Pipeline, fan: str) -> None:
+    """With the message of the same id, if there is one, and with what it was edited to."""
+    secret = secrets.token_hex(16)
+    written = noted(2, content=secret)
+    events = [said(1), said(2, content=secret), written, noted(3, content=secret, replaces="e2")]
+    await running.publish(*of(fan, [*events, noted(4)]))
+    await running.without_lag()
+    status = await forget(running, fan, "e2")
+    assert (status.completed_at is not None, status.events) == (True, 3)
+    assert secret.encode() not in b"\n".join(await opened_everywhere(running))
+    await running.publish(*of(fan, [written]))  # once more
+    await running.without_lag()
+    async with running.stores() as (_, store):
+        found = await shown(store, fan)
+    assert found is not None
+    assert [one["id"] for one in found["notes"]] == ["e4"]
     assert (await verify(running.settings, processes=1)).differences == ()
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from admin.verify.reference import document_differences
 from schemas.details import Attachment, Details, Kind, Reference
 from schemas.journal import JournalEntry
-from tests.views.interactions import IDS, KINDS, NOON, WHO, any_time, entries, mentions, texts
-from views import messages
+from tests.views.interactions import IDS, KINDS, NOON, WHO, any_time, entries, mentions, note, texts
+from views import messages, notes
 from views.context import render_context
 from views.corrections import REFUNDABLE, as_corrected, correct
 from views.state import FanState, fold
@@ -61,6 +61,8 @@ def corrections(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Jo
             currency=draw(st.sampled_from((None, None, "USD", "JPY"))),
             reason=draw(st.sampled_from(("refund", "chargeback"))),
         )
+    if draw(st.integers(0, 4)) == 0:
+        return note(time, "edited", event_id, details=Details(replaces=target))
     pictures = draw(st.booleans())
     attachments = (Attachment("gif", None, draw(st.sampled_from((None, 5)))),) if pictures else ()
     details = Details(
@@ -125,7 +127,8 @@ def context_of(log: list[JournalEntry], now: int) -> Any:
         state = fold(state, entry, at)
     if state is None:
         return None
-    context = render_context(*WHO, state, messages.newest_entries(stands), now)
+    recent, written = messages.newest_entries(stands), notes.newest(stands)
+    context = render_context(*WHO, state, recent, now, written=written)
     return msgspec.json.decode(msgspec.json.encode(context))
 
 

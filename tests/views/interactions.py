@@ -1,6 +1,6 @@
 """Interactions for tests of the views: short builders and hypothesis strategies."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.text_features import Emotion, Evidence, Sentiment, SignalKind, TextFeatures, Tone
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
-from views import messages
+from views import messages, notes
 from views.state import Fan, FanState, fold
 
 NOON = 1_731_412_800_000
@@ -102,9 +102,17 @@ def remember(*entries: JournalEntry) -> FanState:
     return state
 
 
+def note(
+    time: int = NOON, content: str = "likes boats", event_id: str = "n", **more: Any
+) -> JournalEntry:
+    return JournalEntry(event_id, "note", time, "creator", content=content, **more)
+
+
 def known(*entries: JournalEntry) -> Fan:
     """What a view renders after these events, in log order."""
-    return Fan(remember(*entries), messages.newest_entries(enumerate(entries)))
+    placed = list(enumerate(entries))
+    recent, written = messages.newest_entries(placed), notes.newest(placed)
+    return Fan(remember(*entries), recent, notes=written)
 
 
 TOPICS = ("cars", "food", "gaming", "music", "travel")
@@ -219,6 +227,9 @@ def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Journa
             else draw(st.one_of(st.none(), texts())),
             details=details,
         )
+    if kind == "note":
+        size = draw(st.sampled_from((1, 1, 7_000, 10_000)))
+        return note(time, "n" * size, event_id, author=draw(st.sampled_from((None, "chatter"))))
     paid = kind not in ("like", "view")
     return JournalEntry(
         event_id,

@@ -19,16 +19,15 @@ from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS
 from tests.entries import entry_of
-from tests.views.interactions import NEAR, NOON, histories, like, message, remember, view
-from views import messages
+from tests.views.interactions import NEAR, NOON, histories, known, like, message, remember, view
 from views.context import render_context, render_score
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def rendered(entries: list[JournalEntry], now: int) -> dict[str, Any]:
-    shown = messages.newest_entries(enumerate(entries))
-    context = render_context("creator", "fan", remember(*entries), shown, now)
+    fan = known(*entries)
+    context = render_context("creator", "fan", fan.state, fan.recent, now, written=fan.notes)
     document: dict[str, Any] = json.loads(msgspec.json.encode(context))
     return document
 

@@ -20,6 +20,7 @@ from tests.views.interactions import (
     like,
     locked,
     message,
+    note,
     purchase,
     purchase_of,
     view,
@@ -76,13 +77,14 @@ def test_a_batch_announces_what_its_events_announce_one_by_one(batch: list[Journ
 @mark.parametrize(
     ("event", "silent"),
     [
-        (message(), {"offers"}),
-        (message(sender="creator"), {"emotionalState", "offers"}),
-        (locked(), {"emotionalState"}),
-        (purchase(), {"recentMessages", "offers", "inbox"}),
-        (purchase_of("m"), {"recentMessages", "inbox"}),
-        (like(), {"recentMessages", "offers", "inbox"}),
-        (view(), {"recentMessages", "offers", "inbox"}),
+        (message(), {"offers", "notes"}),
+        (message(sender="creator"), {"emotionalState", "offers", "notes"}),
+        (locked(), {"emotionalState", "notes"}),
+        (purchase(), {"recentMessages", "offers", "inbox", "notes"}),
+        (purchase_of("m"), {"recentMessages", "inbox", "notes"}),
+        (like(), {"recentMessages", "offers", "inbox", "notes"}),
+        (view(), {"recentMessages", "offers", "inbox", "notes"}),
+        (note(), {"recentMessages", "emotionalState", "offers", "inbox"}),
     ],
 )
 def test_what_an_event_can_not_change_is_not_announced(
@@ -92,9 +94,9 @@ def test_what_an_event_can_not_change_is_not_announced(
 
 
 def test_every_document_of_the_context_has_its_view() -> None:
-    fan = known(message(), locked())
+    fan = known(message(), locked(), note())
     now = NOON + MINUTE_MS
-    context = render_context(*WHO, fan.state, fan.recent, now)
+    context = render_context(*WHO, fan.state, fan.recent, now, written=fan.notes)
     whole = msgspec.json.decode(msgspec.json.encode(context))
     apart = {name: msgspec.json.decode(text) for name, text in documents(fan, now).items()}
     beside = {"fanId", "creatorId", "lastInteraction", "version", "degraded"}

@@ -524,6 +524,7 @@ class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     degraded: str | None = None
     offers: list[OfferState] | None = None
     inbox: Inbox | None = None
+    notes: list[Note] | None = None
 
 
 class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -556,6 +557,15 @@ class NewConnection(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     currency: str | None = None
     options: dict[str, str] = {}
     mapping: dict[str, Any] | None = None
+
+
+class Note(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What somebody on the creator's side wrote about the fan; no word to the fan."""
+
+    id: str
+    content: str
+    timestamp: datetime
+    author: str | None = None
 
 
 class OfferState(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
