@@ -18,11 +18,12 @@ from infra.settings import Settings
 from ops.secrets import KEYRING_FILE, make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
 from ops.services import endpoints as endpoints_file
+from ops.services.discover import data_words
 from ops.services.lock import is_held
 from ops.services.ports import free_port, is_free
 from ops.services.process import tail
 from ops.supervisor import Program, Restart, Supervisor
-from schemas.errors import FanMemoryError, ServiceFailed
+from schemas.errors import FanMemoryError, OtherViews, ServiceFailed
 from stores.migrate import migrate
 
 API_READY_SECONDS_MAX = 60.0
@@ -160,7 +161,10 @@ async def running_system(
         data = services.data
         # What no restart can mend is refused here, in one sentence, and not by every child in turn.
         signing_key(complete)
-        await preflight(complete)
+        try:
+            await preflight(complete)
+        except OtherViews as error:
+            raise OtherViews(str(error), data_words(data)) from None
         supervisor = Supervisor(services, on_restart)
         count = complete.workers if workers is None else workers
         on_step(f"Starting {count} workers, the API and the LLM agent")

@@ -287,6 +287,21 @@ class Misconfigured(FanMemoryError):
     hint = "Run `fanmemory doctor`."
 
 
+class OtherViews(Misconfigured):
+    """The live views were folded by code of another version.
+
+    `where` is what the command to run needs besides, to find the system.
+    """
+
+    hint = (
+        "After an update of this code run `fanmemory rebuild`, which builds the new views beside"
+        " the live ones; after a rebuild by other code run that code."
+    )
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(message, hint=self.hint.replace(" rebuild`", f" rebuild{where}`"))
+
+
 class ServiceFailed(FanMemoryError):
     """An embedded service did not start or stopped by itself."""
 

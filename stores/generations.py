@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from infra.postgres import Connection, Executor, Record
 from infra.sql import Queries, load_queries
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, OtherViews
 from stores import roles, wall
 from views.state import VIEW_VERSION
 
@@ -79,14 +79,10 @@ async def all_generations(connection: Connection) -> list[Generation]:
 
 
 async def ensure_live(connection: Connection) -> None:
-    """Make the first generation where there is none; raise `Misconfigured` when another version is
-    live."""
-    found = await live(connection)
-    if found is not None:
-        require_version(found)
-        return
-    async with connection.transaction():
-        await create(connection, FIRST_GENERATION, "live")
+    """Make the first generation where there is none."""
+    if await live(connection) is None:
+        async with connection.transaction():
+            await create(connection, FIRST_GENERATION, "live")
 
 
 async def create(connection: Connection, generation: int, status: Status) -> None:
@@ -129,10 +125,8 @@ def require_version(found: Generation | None) -> Generation:
     """The live generation; raises `Misconfigured` unless its views are what this code folds."""
     found = require_live(found)
     if found.view_version != VIEW_VERSION:
-        raise Misconfigured(
-            f"The live views are {found.view_version}, this code folds {VIEW_VERSION}.",
-            hint="After an update of this code run `fanmemory rebuild`, which builds the new views"
-            " beside the live ones; after a rebuild by other code run that code.",
+        raise OtherViews(
+            f"The live views are {found.view_version}, this code folds {VIEW_VERSION}."
         )
     return found
 

@@ -1,7 +1,7 @@
 """Bring a database up to date: our migrations under one lock, then generation 1 of the views.
 
-A start with views of another version than the live generation's is refused: changing a fold is a
-rebuild, never an edit in place.
+Views of another version are left as they are: changing a fold is a rebuild, never an edit in place.
+Until that is done, processes of this code refuse to start (`check`).
 """
 
 from pathlib import Path
@@ -11,17 +11,17 @@ from infra import migrations
 from infra.postgres import Connection, InsufficientPrivilegeError, connecting, database_errors
 from schemas.errors import Misconfigured
 from stores import generations, roles, wall
+from views.state import VIEW_VERSION
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x66616E6D656D  # "fanmem": one migration at a time in a database
 
 
-async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
+async def migrate(url: str) -> list[str]:
     """Apply what a database lacks, as its owner; returns the names of what was applied.
 
     Raises `Misconfigured` when an applied migration was edited afterwards, when the database is
-    newer than this code, when the role is not the owner, or when the live views have another
-    version, unless it is `for_rebuild`, which is about to replace them; `DatabaseUnavailable`.
+    newer than this code, or when the role is not the owner; `DatabaseUnavailable`.
     """
     async with (
         database_errors(),
@@ -30,8 +30,7 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
         await connection.execute(migrations.SQL.lock, _LOCK)
         try:
             applied = await migrations.apply(connection, MIGRATIONS)
-            if not for_rebuild:
-                await generations.ensure_live(connection)
+            await generations.ensure_live(connection)
             await roles.grant(connection)
             await wall.build(connection)
         except InsufficientPrivilegeError:
@@ -40,6 +39,13 @@ async def migrate(url: str, *, for_rebuild: bool = False) -> list[str]:
                 hint="Name their owner's URL with FANMEMORY_POSTGRES_OWNER_URL.",
             ) from None
     return applied
+
+
+async def views_fit(url: str) -> bool:
+    """Whether the live views of a migrated database are what this code folds."""
+    async with database_errors(), connecting(url, timeout=10, command_timeout=10) as connection:
+        found = await generations.live(connection)
+    return found is not None and found.view_version == VIEW_VERSION
 
 
 async def check(connection: Connection) -> None:

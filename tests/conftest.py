@@ -18,7 +18,7 @@ DEMONSTRATED = "demonstrated"
 FIRST = (
     *("test_chaos.py", "test_backwards.py", DEMONSTRATED, "test_up.py", "test_services.py"),
     *("test_verify.py", "test_secured.py", "test_cache_honesty.py", "test_attempts.py"),
-    *("test_outages.py", "test_erasing.py"),
+    *("test_outages.py", "test_erasing.py", "test_upgrade.py"),
 )
 """The longest: begun first, so that the others pass beside them and all processes end together."""
 

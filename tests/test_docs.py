@@ -31,10 +31,10 @@ from schemas.errors import InvalidInput
 from schemas.events import parse_interaction
 from schemas.topics import TOPICS
 from tests.cli import STOPPED_SECONDS_MAX, Running, clean_environment, eventually
+from tests.documented import ROOT, shell_of
 from tests.forked import COMMAND
 from tests.services import kafka_variables
 
-ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LEAVES = dict(leaves(fanmemory))
 VARIABLES = {f"FANMEMORY_{name.upper()}" for name in Settings.model_fields}
@@ -56,7 +56,9 @@ ELSEWHERE = {
 }
 """Only their words are checked here."""
 
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+UPGRADE = "docs/upgrade.md"
+"""Its blocks are run by tests/ops/test_upgrade.py and tests/stores/test_rolling_update.py."""
+
 PLAIN = re.compile(r"fanmemory [^|$<>&;'\"]*")
 """A line that needs no shell."""
 INLINE = re.compile(r"`(fanmemory [^`\n]+)`")
@@ -78,10 +80,8 @@ class Block(NamedTuple):
 def blocks() -> list[Block]:
     found = []
     for page in PAGES:
-        for number, text in enumerate(BLOCK.findall(page.read_text()), 1):
-            lines = text.replace("\\\n", " ").replace(".venv/bin/", "").splitlines()
-            kept = tuple(line for line in lines if line.strip() and not line.startswith("#"))
-            found.append(Block(page.relative_to(ROOT).as_posix(), number, kept))
+        name = page.relative_to(ROOT).as_posix()
+        found += [Block(name, number, lines) for number, lines in enumerate(shell_of(page), 1)]
     return found
 
 
@@ -158,7 +158,7 @@ def surroundings(desk: Path, system: Running, **more: str) -> dict[str, str]:
 # Commands.
 
 
-@pytest.mark.parametrize("block", blocks(), ids=str)
+@pytest.mark.parametrize("block", [one for one in blocks() if one.page != UPGRADE], ids=str)
 def test_every_command_runs(block: Block, desk: Path, demonstrated: Running) -> None:
     script = []
     exported: dict[str, Any] = {}

@@ -112,7 +112,7 @@ async def put_back(
             yield from pieces
 
     await database.restore(programs.restore, owner, read)
-    await migrate.migrate(owner, for_rebuild=True)
+    await migrate.migrate(owner)
     async with connecting(settings.postgres_url) as connection:
         await require_keys(connection, await asyncio.to_thread(Keyring.of, settings))
     forgotten = await catch_up(settings)

@@ -36,12 +36,12 @@ class Build:
 @asynccontextmanager
 async def opened(settings: Settings, fresh: bool) -> AsyncIterator[Build]:
     """The build to continue, or a new one, locked against another rebuild."""
+    async with database_errors():
+        await migrate(url_of(settings, "owner"))
     await catch_up(settings)
     async with open_journal(settings) as journal:
         bounds = await journal.bounds()
     generations.require_partitions(len(bounds), settings.journal_partitions)
-    async with database_errors():
-        await migrate(url_of(settings, "owner"), for_rebuild=True)
     async with connecting(url_of(settings, "owner"), command_timeout=600) as connection:
         async with database_errors():
             check_whole(bounds, await log_breaks.accepted(connection, JOURNAL.name))

@@ -20,6 +20,7 @@ from infra.settings import Settings
 from ops.cli import options, print_json
 from ops.cli.services import stop_on_signals
 from ops.demo import CREATOR, FAN, SAMPLE, Shown, run_sample
+from ops.services import discover
 from ops.show import printable, show_context
 from ops.system import System, running_system
 
@@ -112,7 +113,7 @@ def show(system: System, shown: Shown) -> None:
     # One line, however narrow the terminal: it is to be copied whole.
     command = f"curl -s -H 'Authorization: Bearer {shown.token}' {shlex.quote(url)}"
     console.print(Text(command, style="green"), soft_wrap=True)
-    where = options.data_words(system.data)
+    where = discover.data_words(system.data)
     console.print(Text(f"\nWhat was refused, opened: fanmemory dlq --open{where}", "dim"))
 
 

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,12 +33,6 @@ wait = click.option(
 def source(path: Path) -> Path:
     """The file to read for an argument that may be `-`."""
     return STDIN if str(path) == "-" else path
-
-
-def data_words(directory: Path) -> str:
-    """What a command that is shown for copying needs to find this directory."""
-    default = Settings().data.absolute()
-    return "" if directory.absolute() == default else f" --data {shlex.quote(str(directory))}"
 
 
 def fan(command: Decorated) -> Decorated:

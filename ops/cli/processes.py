@@ -62,12 +62,19 @@ def api(data: Path, port: int | None) -> None:
 def migrate(data: Path) -> None:
     """Bring the database schema up to date; safe to run again."""
     from stores.migrate import migrate as run
+    from stores.migrate import views_fit
 
-    applied = asyncio.run(run(discover.postgres_url(data, Settings(), "owner")))
+    url = discover.postgres_url(data, Settings(), "owner")
+    applied = asyncio.run(run(url))
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("nothing to apply")
+    if not asyncio.run(views_fit(url)):
+        click.echo(
+            "The live views are of another release, whose processes go on with them. Those of this"
+            f" one start after `fanmemory rebuild{discover.data_words(data)}`."
+        )
 
 
 @click.command()

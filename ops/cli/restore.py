@@ -14,7 +14,7 @@ from ops.cli import options, print_json
 from ops.cli.backup import programs
 from ops.cli.progress import Bar
 from ops.secrets import place_kept, read_kept, with_keyring, with_secrets
-from ops.services import EmbeddedServices, kafka
+from ops.services import EmbeddedServices, discover, kafka
 from ops.system import embedded_names
 from schemas.errors import Misconfigured
 
@@ -123,5 +123,5 @@ def _show(data: Path, manifest: Manifest, done: PutBack, as_json: bool, *, embed
         "Whoever was erased after the backup was made, and is not in its ledger, has to be erased"
         " again: nothing here knows of them."
     )
-    where = options.data_words(data) if embedded else ""
+    where = discover.data_words(data) if embedded else ""
     click.echo(f"Start it with `fanmemory up{where}`, then ask `fanmemory verify{where}`.")

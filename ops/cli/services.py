@@ -15,6 +15,7 @@ from rich.text import Text
 
 from infra.settings import Settings
 from ops.cli import options, print_json
+from ops.services import discover
 from ops.services.endpoints import without_password
 from ops.services.lock import holder, is_held
 
@@ -135,7 +136,7 @@ def show(system: "System") -> None:
         table.add_row(name, url)
     console = Console()
     console.print(table)
-    token = f"fanmemory token --creator ID{options.data_words(system.data)}"
+    token = f"fanmemory token --creator ID{discover.data_words(system.data)}"
     console.print(Text(f"A token: {token}\nCtrl-C stops everything.", "dim"))
 
 

@@ -1,5 +1,6 @@
 """Find the running system of a data directory, so that every command needs only its name."""
 
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -38,3 +39,9 @@ def postgres_url(data: Path, settings: Settings, role: Role = "writer") -> str:
     """The same of PostgreSQL, for one of its roles."""
     named = address(settings, role) or address(settings)
     return named or url_of(endpoints(data, settings).reached_by(settings), role)
+
+
+def data_words(directory: Path) -> str:
+    """What a command that is shown for copying needs to find this directory."""
+    default = Settings().data.absolute()
+    return "" if directory.absolute() == default else f" --data {shlex.quote(str(directory))}"

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 
 from ops.cli import COMMANDS
 from ops.cli import fanmemory as program
-from ops.cli.options import data_words
 from ops.demo import CREATOR, FAN
 from ops.reference import leaves
+from ops.services.discover import data_words
 from schemas.topics import TOPICS
 from tests.cli import Running, clean_environment, fanmemory
 from tests.forked import COMMAND

@@ -152,8 +152,8 @@ async def _look(services: EmbeddedServices) -> None:
     found = services.endpoints
     owner = await connect(found.postgres_owner_url)
     # As a rebuild does: the views of that release may be others than ours by now.
-    await migrate(found.postgres_owner_url, for_rebuild=True)
-    assert await migrate(found.postgres_owner_url, for_rebuild=True) == []
+    await migrate(found.postgres_owner_url)
+    assert await migrate(found.postgres_owner_url) == []
     assert (
         await owner.fetchval(
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"

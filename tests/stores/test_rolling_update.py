@@ -14,17 +14,15 @@ import asyncpg
 import pytest
 
 from infra import migrations
-from infra.postgres import url_of
 from infra.settings import Settings
 from ops.services import Endpoints
 from schemas.errors import Misconfigured
 from stores import migrate as module
-from stores.migrate import migrate
 from tests import services as helpers
+from tests.documented import ROOT, shell_of
 from tests.pipeline import Flow, Pipeline, known_to
 from tests.releases import unpacked
 
-ROOT = Path(__file__).parents[2]
 FORMER = "7a5c488"
 """The release before migration 0008."""
 FORMER_SESSION_SECONDS = 6
@@ -77,8 +75,11 @@ async def test_the_former_releases_worker_goes_on_while_the_schema_comes_and_a_r
         await pipeline.claimed()
         async with Flow(pipeline, "rolling") as flow:
             await flow.more()
-            applied = await migrate(url_of(system, "owner"), for_rebuild=True)
-            assert "0008_outbox_pack.sql" in applied
+            for line in shell_of(ROOT / "docs" / "upgrade.md")[2]:
+                done = run(ROOT, system, *line.split()[1:])
+                assert done.returncode == 0, (line, done.stderr)
+            assert "applied 0008_outbox_pack.sql" in done.stdout
+            assert "after `fanmemory rebuild`" in done.stdout
             await flow.more()
             assert old.alive
             assert old.stop() == 0
