@@ -36,8 +36,8 @@ class Contract:
         return msgspec.json.format(msgspec.json.encode(self.document), indent=1) + b"\n"
 
     @cached_property
-    def page(self) -> str:
-        return rendered(self.document)
+    def page(self) -> bytes:
+        return rendered(self.document).encode()
 
 
 async def get_openapi(request: Request) -> Response:

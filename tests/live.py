@@ -46,6 +46,13 @@ async def live_system(endpoints: Endpoints, template: str, folder: Path) -> Asyn
 @asynccontextmanager
 async def api_process(settings: Settings, folder: Path) -> AsyncIterator[str]:
     """The URL of `fanmemory api`, which ends with this."""
+    async with seen_api_process(settings, folder) as (url, _):
+        yield url
+
+
+@asynccontextmanager
+async def seen_api_process(settings: Settings, folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """The same, and its process id."""
     port = free_port()
     log = folder / "api.log"
     process = forked.FORKED.start(
@@ -60,7 +67,7 @@ async def api_process(settings: Settings, folder: Path) -> AsyncIterator[str]:
             while not await _answers(session, url):
                 assert process.poll() is None, log.read_text()
                 await asyncio.sleep(0.05)
-        yield url
+        yield url, process.pid
     finally:
         process.kill()
         process.wait(10)

@@ -52,9 +52,10 @@ KINDS: Final[dict[str, tuple[bytes, bytes]]] = {
     "a body byte by byte": (_POST + b"Content-Length: 100000\r\n\r\n{", b" "),
     "a chunk byte by byte": (_POST + b"Transfer-Encoding: chunked\r\n\r\nfff0\r\n{", b" "),
     "trailers without end": (_POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n"),
-    "an answer that nobody reads": (b"GET /openapi.json HTTP/1.1\r\nHost: bench\r\n\r\n", b""),
+    "answers that nobody reads": (b"GET /openapi.json HTTP/1.1\r\nHost: bench\r\n\r\n" * 50, b""),
+    "requests by the thousands": (b"GET /x HTTP/1.1\r\nHost: bench\r\n\r\n" * 5000, b""),
 }
-"""What each says at first, and then again and again."""
+"""What each says at first, and then again and again; who says nothing more reads nothing."""
 
 
 class Strangers:
@@ -87,7 +88,7 @@ class Strangers:
                 self.opened += 1
                 try:
                     writer.write(first)
-                    if first.startswith(b"GET /openapi"):
+                    if not more:
                         writer.transport.pause_reading()  # type: ignore[attr-defined]
                     while not writer.is_closing() and not reader.at_eof():
                         await asyncio.sleep(PAUSE_SECONDS)

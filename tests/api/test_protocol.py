@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -15,7 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from api.protocol import HEAD_BYTES_MAX, BoundedHttp
+from api.protocol import (
+    HEAD_BYTES_MAX,
+    PIPELINED_MAX,
+    TAKEN_BYTES_MIN,
+    BoundedHttp,
+    Unread,
+)
 from api.serve import serve
 from infra.settings import Settings
 
@@ -101,9 +107,24 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.closed = False
+        self.untaken = 0
+        self.full: Callable[[], None] | None = None
+        """Called by the next write."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
+        full, self.full = self.full, None
+        if full is not None:
+            full()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken
+
+    def abort(self) -> None:
+        self.closed = True
 
     def is_closing(self) -> bool:
         return self.closed
@@ -269,9 +290,79 @@ async def test_a_body_in_chunks_of_one_byte_and_requests_in_a_row_are_taken() ->
             protocol.data_received(b"1\r\nx\r\n")
         protocol.data_received(b"0\r\n\r\n")
         await asyncio.gather(*state.tasks)
-        protocol.data_received(GET * (2 * HEAD_BYTES_MAX // len(GET)))
-        while state.tasks:
-            await asyncio.gather(*state.tasks)
+        rows = 2 * HEAD_BYTES_MAX // (len(GET) * PIPELINED_MAX)
+        for _ in range(rows):
+            protocol.data_received(GET * PIPELINED_MAX)
+            while state.tasks:
+                await asyncio.gather(*state.tasks)
         assert not wire.closed
     assert bodies[0] == b"x" * HEAD_BYTES_MAX
-    assert len(bodies) == 1 + 2 * HEAD_BYTES_MAX // len(GET)
+    assert len(bodies) == 1 + rows * PIPELINED_MAX
+
+
+async def test_an_answer_that_is_not_taken_holds_the_next_request_back_and_then_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "taking_seconds_max", 0.05)
+    asked = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        await Response(b"body")(scope, receive, send)
+
+    with connected(app) as (protocol, wire, state):
+        wire.untaken = 3 * TAKEN_BYTES_MIN
+        wire.full = protocol.pause_writing
+        protocol.data_received(GET * 3)
+        await asyncio.gather(*state.tasks)
+        assert asked == 1
+        wire.untaken = 0
+        protocol.resume_writing()
+        while state.tasks:
+            await asyncio.gather(*state.tasks)
+        assert asked == 3
+        wire.untaken = 3 * TAKEN_BYTES_MIN
+        protocol.pause_writing()
+        async with asyncio.timeout(5):
+            while not wire.closed:
+                await asyncio.sleep(0.01)
+
+
+async def test_who_takes_an_answer_slowly_has_the_time_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "taking_seconds_max", 0.01)
+    with connected(Response(b"body")) as (protocol, wire, _state):
+        looks: list[int] = []
+
+        def left() -> int:
+            looks.append(wire.untaken)
+            wire.untaken -= TAKEN_BYTES_MIN
+            return looks[-1]
+
+        monkeypatch.setattr(wire, "get_write_buffer_size", left)
+        wire.untaken = 9 * TAKEN_BYTES_MIN
+        protocol.pause_writing()
+        async with asyncio.timeout(5):
+            while len(looks) < 9:
+                assert not wire.closed
+                await asyncio.sleep(0.01)
+
+
+def test_what_nobody_takes_is_bounded_in_all_and_who_leaves_most_goes_first() -> None:
+    unread = Unread(100)
+    small, large, third = Wire(), Wire(), Wire()
+    unread.note(small, 30)
+    unread.note(large, 60)
+    unread.note(large, 50)
+    unread.note(third, 20)
+    assert not large.closed
+    unread.note(third, 25)
+    assert large.closed
+    unread.note(third, 65)
+    unread.note(large, 0)  # told when it is lost, too
+    assert not small.closed
+    assert not third.closed
+    unread.note(small, 36)
+    assert third.closed
