@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help promtool install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
+.PHONY: help dist promtool install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,11 @@ test: install promtool ## Run the tests on embedded services, in JOBS processes,
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+dist: install ## Build wheel and sdist of the system and of clients/python, in dist/, with the lock.
+	$(BIN)/python -m hatchling build -d dist
+	cd clients/python && ../../$(BIN)/python -m hatchling build -d ../../dist
+	cp requirements/runtime.lock dist/
 
 coverage: install ## Measure the lower rooms by their own tests, branches too; below the floor it fails.
 	$(BIN)/coverage erase

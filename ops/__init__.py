@@ -14,4 +14,4 @@ contracts              what is published for others' programs
 reference              writes the docs' tables from the code
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -24,9 +24,15 @@ def _output(*words: str) -> str:
     try:
         ran = subprocess.run(words, capture_output=True, timeout=10, check=False, text=True)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Problem(f"{words[0]} does not run.", "Run `make install` again.") from error
+        raise Problem(
+            f"{words[0]} does not run.",
+            "Run `make install` again, or install fan-memory[embedded].",
+        ) from error
     if ran.returncode != 0:
-        raise Problem(f"{words[0]} ends with code {ran.returncode}.", "Run `make install` again.")
+        raise Problem(
+            f"{words[0]} ends with code {ran.returncode}.",
+            "Run `make install` again, or install fan-memory[embedded].",
+        )
     return (ran.stdout or ran.stderr).splitlines()[0].strip()
 
 

@@ -123,7 +123,8 @@ def _fetch(jar: Jar, home: Path, scratch: Path, maven_url: str) -> None:
     except Exception as error:  # jgo raises RuntimeError, requests' errors and OSError alike
         raise ServiceFailed(
             f"{jar.file_name} could not be fetched: {type(error).__name__}.",
-            hint="Check the network and run `make install` again; it continues from here.",
+            hint="Check the network and run `fanmemory services install` again;"
+            " it continues from here.",
         ) from error
     if sha256_of(Path(found)) != jar.sha256:
         raise Misconfigured(

@@ -120,7 +120,9 @@ def java() -> Path:
 def _class_path(jar_home: Path) -> str:
     paths = [jar_home / jar.file_name for jar in jars()]
     if not all(path.is_file() for path in paths):
-        raise Misconfigured("Apache Kafka's jars are not installed.", hint="Run `make install`.")
+        raise Misconfigured(
+            "Apache Kafka's jars are not installed.", hint="Run `fanmemory services install`."
+        )
     return os.pathsep.join(map(str, paths))
 
 

@@ -544,4 +544,4 @@ def test_without_network_an_unfinished_install_says_what_to_do(
     home, missing = incomplete
     with pytest.raises(ServiceFailed, match=missing.file_name) as caught:
         install(home, maven_url="http://127.0.0.1:9")
-    assert "make install" in caught.value.advice
+    assert "fanmemory services install" in caught.value.advice
