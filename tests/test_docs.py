@@ -62,7 +62,8 @@ UPGRADE = "docs/upgrade.md"
 PLAIN = re.compile(r"fanmemory [^|$<>&;'\"]*")
 """A line that needs no shell."""
 INLINE = re.compile(r"`(fanmemory [^`\n]+)`")
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+"""A file and a heading in it."""
 VARIABLE = re.compile(r"FANMEMORY_[A-Z_]*[A-Z](?![A-Z_*])")
 
 
@@ -308,8 +309,24 @@ def test_every_command_that_prose_names_is_one() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text()):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for target, heading in LINK.findall(page.read_text()):
+        if target.startswith("https://"):
+            continue
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not heading or heading in anchors(there), (target, heading)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings of a page: letters, digits, `-` for a space."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {target for target, _ in LINK.findall(index.read_text())}
+    assert {page.name for page in index.parent.glob("*.md")} - {index.name} <= linked
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
