@@ -235,7 +235,7 @@ HOLDERS: Final = (
     Holder(
         "cache",
         "c:",
-        "a fan's state, newest messages (sealed) and wrapped key, or the lease of who fills it",
+        "a fan's state and newest messages, sealed, and wrapped key, or the lease of who fills it",
         "sealed",
         "FANMEMORY_CACHE_TTL_SECONDS after it was last moved",
         "the entry is dropped, with every lease",

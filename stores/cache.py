@@ -34,6 +34,8 @@ from stores.cached import (
     cached_of,
     open_cached,
     open_messages,
+    seal_state,
+    version_of,
     who_of,
     who_stored,
 )
@@ -50,7 +52,7 @@ FRAGMENTS_MAX: Final = 64
 COMPACT_MIN: Final = 8
 """A reader that found so many beside the block makes one block of all: each costs it 5 us."""
 
-_FORM: Final = "3"
+_FORM: Final = "4"
 """Of the keys and their fields; raised when former code must not read them."""
 _SOURCE: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encoding="utf-8")
 _RELEASE: Final = blake2b(_SOURCE.encode(), digest_size=4).hexdigest()
@@ -72,7 +74,11 @@ class Pushed(NamedTuple):
     """Of the journal."""
     base: int
     version: int
+    subject: bytes
+    cipher: AESGCM
+    """The subject's, which seals the state."""
     state: bytes
+    """The state's document."""
     fragments: Sequence[Fragment]
 
 
@@ -147,19 +153,18 @@ class Cache:
             cached = cached_of(entry)
             who = creator_id, fan_id
             key = self._keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key)
-            if not messages:
-                return Looked(cached.opened(NO_MESSAGES), pending)
             cipher = AESGCM(key)
-            recent = open_messages(cached, who, cipher)
+            recent = open_messages(cached, who, cipher) if messages else NO_MESSAGES
+            found = cached.opened(cipher, recent)
         except SealBroken as error:
             return Looked(error, pending)
         if len(cached.fragments) >= COMPACT_MIN:
-            version = _version(cached.generation, cached.version)
+            version = version_of(cached.generation, cached.version)
             with contextlib.suppress(CacheUnavailable):  # it is full: so the next one tries
                 await self._function(
                     "compact", name, version, FORM, recent.seal(cipher, cached.subject)
                 )
-        return Looked(cached.opened(recent), pending)
+        return Looked(found, pending)
 
     async def look_at_several(self, creator_id: str, fan_ids: Sequence[str]) -> list[Looked]:
         """The same of several fans, by one round trip."""
@@ -212,19 +217,21 @@ class Cache:
         """
         who = creator_id, fan_id
         key = self._keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key)
+        cipher, subject = AESGCM(key), stored.subject
+        generation, version = stored.generation, stored.version
         return bool(
             await self._function(
                 "fill",
-                _generation(stored.generation),
+                _generation(generation),
                 stored.partition,
                 self._ttl,
                 self.name(creator_id, fan_id),
                 lease,
-                _version(stored.generation, stored.version),
+                version_of(generation, version),
                 who_stored(stored),
-                stored.state,
+                seal_state(cipher, subject, generation, version, stored.state),
                 FORM,
-                recent.seal(AESGCM(key), stored.subject),
+                recent.seal(cipher, subject),
             )
         )
 
@@ -278,9 +285,9 @@ class Cache:
                 arguments += (
                     self.name(move.creator_id, move.fan_id),
                     move.partition,
-                    _version(generation, move.base),
-                    _version(generation, move.version),
-                    move.state,
+                    version_of(generation, move.base),
+                    version_of(generation, move.version),
+                    seal_state(move.cipher, move.subject, generation, move.version, move.state),
                     len(move.fragments),
                     pack_fragments(move.fragments) if move.fragments else b"",
                 )
@@ -469,7 +476,3 @@ def _prefix(secret: bytes) -> bytes:
 
 def _generation(generation: int) -> bytes:
     return b"%08d" % generation
-
-
-def _version(generation: int, version: int) -> bytes:
-    return b"%08d%020d" % (generation, version)

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.keys import Keyring
+from privacy.seal import seal, unseal
 from schemas.errors import SealBroken
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores.recent import FORM, Recent, show, show_notes, unpack_fragments
 from stores.snapshot import Fragment, SealedSnapshot, Snapshot
+
+_STATE: Final = b"cached state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A fan's entry: one consistent version, its messages sealed."""
+    """A fan's entry: one consistent version, state and messages sealed."""
 
     subject: bytes
     kek: str
@@ -44,14 +47,18 @@ class Cached:
     generation: int
     version: int
     state: bytes
+    """Sealed by `seal_state`."""
     form: bytes
     block: bytes
     fragments: Sequence[Fragment]
     """Pushed since the block was made."""
 
-    def opened(self, recent: Recent) -> Remembered:
+    def opened(self, cipher: AESGCM, recent: Recent) -> Remembered:
+        """Raises `SealBroken` when the state was altered, or is of another fan or version."""
+        at = version_of(self.generation, self.version)
+        state = unseal(cipher, self.state, _STATE, self.subject, at)
         return Remembered(
-            self.subject, self.partition, self.generation, self.version, self.state, recent
+            self.subject, self.partition, self.generation, self.version, state, recent
         )
 
 
@@ -66,6 +73,18 @@ class Who(NamedTuple):
 
 _encode_who = msgspec.msgpack.Encoder().encode
 _decode_who = msgspec.msgpack.Decoder(Who).decode
+
+
+def version_of(generation: int, version: int) -> bytes:
+    """As the cache compares them: as strings."""
+    return b"%08d%020d" % (generation, version)
+
+
+def seal_state(
+    cipher: AESGCM, subject: bytes, generation: int, version: int, document: bytes
+) -> bytes:
+    """A state as the cache keeps it: it opens as that version of this fan only."""
+    return seal(cipher, document, _STATE, subject, version_of(generation, version))
 
 
 def who_stored(stored: SealedSnapshot) -> bytes:
@@ -102,7 +121,7 @@ def cached_of(reply: Sequence[Any]) -> Cached:
 def open_cached(cached: Cached, who: Relationship, keyring: Keyring) -> Remembered:
     """Raises `SealBroken` when something was altered or is another fan's."""
     cipher = AESGCM(keyring.unwrap(cached.subject, who, cached.kek, cached.wrapped_key))
-    return cached.opened(open_messages(cached, who, cipher))
+    return cached.opened(cipher, open_messages(cached, who, cipher))
 
 
 def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:

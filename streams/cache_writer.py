@@ -288,6 +288,8 @@ def _pushed(fan: Folded, subject: Subject) -> Pushed:
         fan.opened[-1].partition,
         fan.base,
         fan.version,
+        subject.id,
+        subject.cipher,
         fan.document,
         fragments,
     )

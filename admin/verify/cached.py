@@ -96,16 +96,12 @@ class CachedComparison:
             return await self._look_again(subject)
         if folded is None:
             return []
-        found = [
-            self._difference(subject.id, path)
-            for path in differing_fields(folded.document, cached.state)
-        ]
         # What could not be folded is in the history, but was never pushed.
         history = _entries(fan.history) if folded.shown is None else folded.shown
         right = [newest_shown(subject, history)]
         if folded.shown is None and len(fan.history) != len(folded.opened):
             right.append(newest_shown(subject, _entries(folded.opened)))
-        return found + self._compare_messages(subject, cached, right)
+        return self._compare(subject, cached, folded.document, right)
 
     async def _look_again(self, subject: Subject) -> list[Difference]:
         """Compare a cached fan that moves, or stands still, with Postgres as it is now."""
@@ -134,20 +130,19 @@ class CachedComparison:
     ) -> list[Difference]:
         who = subject.creator_id, subject.fan_id
         right = remembered(stored, open_snapshot(stored, who, self._keyring), who).recent
-        found = [
-            self._difference(subject.id, path)
-            for path in differing_fields(stored.state, cached.state)
-        ]
-        return found + self._compare_messages(subject, cached, [right])
+        return self._compare(subject, cached, stored.state, [right])
 
-    def _compare_messages(
-        self, subject: Subject, cached: Cached, right: Sequence[Recent]
+    def _compare(
+        self, subject: Subject, cached: Cached, state: bytes, right: Sequence[Recent]
     ) -> list[Difference]:
         try:
-            recent = open_cached(cached, (subject.creator_id, subject.fan_id), self._keyring).recent
+            opened = open_cached(cached, (subject.creator_id, subject.fan_id), self._keyring)
         except SealBroken:
             return [self._difference(subject.id, UNOPENED)]
-        return [] if recent in right else [self._difference(subject.id, "messages")]
+        paths = list(differing_fields(state, opened.state))
+        if opened.recent not in right:
+            paths.append("messages")
+        return [self._difference(subject.id, path) for path in paths]
 
     def _difference(
         self, subject: bytes, field: str, expected: int | None = None, actual: int | None = None

@@ -7,7 +7,7 @@
 -- era          a random number; an entry of another era is a miss, so a new one drops everything
 -- c:NAME       hash, one fan: a era, and t the lease of readers who fill it. When there is something
 --              to read also g generation, p partition, v version, s who (sealed key and subject),
---              d state document, b the sealed block of the newest messages, r its form,
+--              d the sealed state, b the sealed block of the newest messages, r its form,
 --              f the messages pushed since, packed, k how many of them
 -- p:PARTITION  hash, what the owner of a journal partition said: g generation, n all below this
 --              offset is pushed, t a random number of this very publication, u until when it is

@@ -20,6 +20,7 @@ from admin.verify.differences import differing_fields
 from ops.services import Endpoints
 from ops.services.ports import free_port
 from ops.system import environment
+from stores.cached import seal_state
 from stores.recent import Recent
 from tests import services as helpers
 from tests.admin.quiet import (
@@ -125,13 +126,14 @@ async def _restore_state(pipeline: Pipeline, subject: uuid.UUID) -> None:
     """Put back what the cache still has."""
     async with pipeline.stores() as (cache, _):
         names = [("creator", f"fan{number}") for number in range(WARM)]
-        for stored in await cache.stored(names):
-            if stored is not None and stored.subject == subject.bytes:
+        for name in names:
+            cached = await cache.read(*name)
+            if cached is not None and cached.subject == subject.bytes:
                 await pipeline.fetch(
                     "UPDATE g1.fan_state SET state = $2, version = $3 WHERE subject = $1",
                     subject,
-                    stored.state,
-                    stored.version,
+                    cached.state,
+                    cached.version,
                 )
 
 
@@ -278,22 +280,30 @@ async def test_sources_that_were_not_folded_are_found(quiet: Pipeline) -> None:
 async def test_a_cached_state_that_differs_is_found(quiet: Pipeline) -> None:
     client: Any = redis.asyncio.from_url(quiet.settings.redis_url)
     key = await cached_key(quiet, "fan2")
-    good = await client.hget(key, "d")
-    await client.hset(key, "d", good.replace(b'"messages":', b'"messages":1'))
-    report = await _verify(quiet)
-    await client.hset(key, "d", good)
     subject = str(await _subject(quiet, "fan2"))
-    assert ("cache", subject, "engagement.messages") in _found(report)
-
-    good = await client.hget(key, "b")
+    good = await client.hget(key, "d")
     async with quiet.stores() as (cache, _):
         (cached,) = await cache.stored([("creator", "fan2")])
+        read = await cache.read("creator", "fan2")
         assert cached is not None
+        assert read is not None
         cipher = AESGCM(
             quiet.keyring.unwrap(
                 cached.subject, ("creator", "fan2"), cached.kek, cached.wrapped_key
             )
         )
+    wrong = read.state.replace(b'"messages":', b'"messages":1')
+    of = cached.subject, cached.generation, cached.version
+    await client.hset(key, "d", seal_state(cipher, *of, wrong))
+    report = await _verify(quiet)
+    assert ("cache", subject, "engagement.messages") in _found(report)
+    await client.hset(key, "d", read.state)
+    report = await _verify(quiet)
+    assert _found(report) == [("cache", subject, "(can't be opened)")]
+    await client.hset(key, "d", good)
+
+    good = await client.hget(key, "b")
+    async with quiet.stores() as (cache, _):
         shown = Recent.unseal(cipher, cached.subject, good).shown()
         shorter = Recent.of(shown[:-1]).seal(cipher, cached.subject)
     for block, field in ((shorter, "messages"), (good[:-1] + b"?", "(can't be opened)")):

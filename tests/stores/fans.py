@@ -57,7 +57,16 @@ class Fan:
         newest = sorted([*self.fragments, fragment], key=lambda f: (f.time, f.offset))
         self.fragments = newest[-MESSAGES_MAX:]
         document = encode(self.state)
-        return Pushed(*self.who, PARTITION, base, self.version, document, [fragment])
+        return Pushed(
+            *self.who,
+            PARTITION,
+            base,
+            self.version,
+            self.subject,
+            AESGCM(self.key),
+            document,
+            [fragment],
+        )
 
     def stored(self, generation: int = 1) -> SealedSnapshot:
         """What a read of Postgres gives now."""

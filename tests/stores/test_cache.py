@@ -14,8 +14,8 @@ from ops.services.ports import free_port
 from privacy.keys import Keyring
 from schemas.errors import CacheUnavailable, SealBroken
 from schemas.positions import Position
-from stores import cache as module
 from stores.cache import COMPACT_MIN, FRAGMENTS_MAX, Cache, Published, new_number
+from stores.cached import version_of
 from tests.stores.fans import (
     PARTITION,
     Fan,
@@ -140,7 +140,7 @@ async def test_a_block_of_a_version_that_has_passed_is_refused(cache: Cache) -> 
     fan = Fan()
     fan.says(1)
     await fill(cache, fan)
-    former = module._version(1, fan.version)
+    former = version_of(1, fan.version)
     await cache.push(1, [fan.says(2)])
     done = await cache._function("compact", cache.name(*fan.who), former, b"1", b"made of less")
     assert done == 0
@@ -245,6 +245,40 @@ async def test_what_a_reader_can_not_use_is_replaced(cache: Cache, client: Any) 
     lease = await cache.lease(*fan.who, unusable=True)
     assert lease is not None
     assert await cache.fill(lease, *fan.who, fan.stored(), fan.truth().recent)
+    assert await cache.read(*fan.who) == fan.truth()
+
+
+async def test_nothing_in_it_can_be_read_without_the_keyring(cache: Cache, client: Any) -> None:
+    """Neither what was filled nor what was pushed since: names, texts and scores are sealed."""
+    fan = Fan("a-name-of-somebody")
+    fan.says(1)
+    await fill(cache, fan)
+    await cache.push(1, [fan.says(2)])
+    key = await key_of(cache, fan)
+    document, kept = fan.truth().state, await client.hgetall(key)
+    assert b'"engagement"' in document
+    told = key + b"".join(part for pair in kept.items() for part in pair)
+    assert not [word for word in (b"engagement", b"sentiment", b"name-of") if word in told]
+    assert document not in told
+
+
+async def test_a_state_opens_as_its_version_of_its_fan_only(cache: Cache, client: Any) -> None:
+    """Whoever may write to Redis can put nothing older, and nobody else's, in its place."""
+    fan, other = Fan("one"), Fan("other")
+    for one in (fan, other):
+        one.says(1)
+        await fill(cache, one)
+    key = await key_of(cache, fan)
+    former = await client.hget(key, "d")
+    others = await client.hget(await key_of(cache, other), "d")
+    await cache.push(1, [fan.says(2)])
+    right = await client.hget(key, "d")
+    for wrong in (former, others, right[:-1] + bytes([right[-1] ^ 1]), b"", fan.truth().state):
+        await client.hset(key, "d", wrong)
+        for messages in (True, False):
+            with pytest.raises(SealBroken):
+                await cache.read(*fan.who, messages=messages)
+    await client.hset(key, "d", right)
     assert await cache.read(*fan.who) == fan.truth()
 
 
