@@ -18,6 +18,7 @@ changes       GET changes: what happened since, and what the views' fields were
 what_if       POST what-if: the context after events that have not happened
 bulk          POST bulk: the contexts of several fans
 fans          GET fans: those of a segment, page by page
+messages      GET messages: what was said, page by page, and a search in it
 fates         GET events: what became of one; GET refused: a creator's refusals
 conditional   ETag and 304
 stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;

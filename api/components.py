@@ -22,6 +22,7 @@ from stores import wall
 from stores.cache import Cache, open_cache
 from stores.erasing import Eraser
 from stores.forgetting import Forgetter
+from stores.messages import Messages
 from stores.past import Past, open_past
 from stores.reader import FanMemory
 from stores.revocations import Revoked
@@ -62,6 +63,7 @@ class Components:
     """Of streams."""
     tickets: Tickets
     segments: Segments
+    messages: Messages
     cursors: Cursors
     revoked: Revoked
     lookups: asyncio.Semaphore
@@ -153,6 +155,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         Room(settings.streams_max, "streams", "open"),
         Tickets(keyring, cache, memory.cache_guard, revoked),
         segments,
+        Messages(reading, keyring, memory.store_guard, past),
         Cursors(keyring),
         revoked,
         asyncio.Semaphore(LOOKUPS_MAX),

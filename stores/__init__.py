@@ -44,6 +44,7 @@ workflows    intents, drafts, approvals, sends, budgets
 connections  platforms whose webhooks are taken, their secrets sealed
 store        the readers' queries; `queries` has their SQL
 past         whole histories for `asOf` and `explain`, behind a bulkhead
+messages     what was said, page by page, and a search in it
 
 In Redis:
 cache        the copy of what was read or moved lately

@@ -1,4 +1,4 @@
-"""Past: what folds a fan's whole history (`asOf`, `explain`), behind a bulkhead of its own.
+"""Past: what reads much of a history (`asOf`, `explain`, searches), behind a bulkhead of its own.
 
 One such read can cost ten thousand times what an ordinary one does. So it has its own connections,
 its own circuit, and turns: one at a time of a creator, `TURNS` in all. What is asked for is weighed
@@ -8,7 +8,7 @@ ordinary readers' connections and circuit see nothing of it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from infra.background import Background
@@ -30,6 +30,7 @@ WAITING_MAX: Final = 4
 History = Sequence[tuple[int, JournalEntry]]
 """(journal offset, entry), in log order"""
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 async def open_past(settings: Settings, keyring: Keyring) -> "Past":
@@ -93,32 +94,38 @@ class Past:
         self, creator_id: str, fan_id: str, compute: Callable[[History], T]
     ) -> T:
         """The same of what is not corrected yet, and may be nothing."""
+        settings = self._settings
+
+        async def read(_pool: Pool) -> History:
+            return await self._store.history(
+                creator_id, fan_id, settings.history_entries_max, settings.history_bytes_max
+            )
+
+        return await self.in_turn(creator_id, read, compute)
+
+    async def in_turn(
+        self, creator_id: str, read: Callable[[Pool], Awaitable[R]], compute: Callable[[R], T]
+    ) -> T:
+        """What `compute`, in a thread, makes of what `read` reads of a creator's, in their turn."""
         if not wall.sees(creator_id):
             raise FanNotFound
         async with contextlib.AsyncExitStack() as turns:
             await turns.enter_async_context(self._turn(creator_id))
             await turns.enter_async_context(self._turns)
             # A thread can't be stopped: the turn lasts as long, also for a client that left.
-            work = self._work(turns.pop_all(), creator_id, fan_id, compute)
+            work = self._work(turns.pop_all(), read, compute)
             task: asyncio.Task[T] = self._working.begin(work)
         return await asyncio.shield(task)
 
     async def _work(
         self,
         turns: contextlib.AsyncExitStack,
-        creator_id: str,
-        fan_id: str,
-        compute: Callable[[History], T],
+        read: Callable[[Pool], Awaitable[R]],
+        compute: Callable[[R], T],
     ) -> T:
         async with turns:
-            history = await self.guard.call(lambda: self._read(creator_id, fan_id))
-            return await asyncio.to_thread(compute, history)
-
-    async def _read(self, creator_id: str, fan_id: str) -> History:
-        settings = self._settings
-        return await self._store.history(
-            creator_id, fan_id, settings.history_entries_max, settings.history_bytes_max
-        )
+            found = await self.guard.call(lambda: read(self._pool))
+            return await asyncio.to_thread(compute, found)
 
     @contextlib.asynccontextmanager
     async def _turn(self, creator_id: str) -> AsyncIterator[None]:

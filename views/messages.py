@@ -92,10 +92,10 @@ def newest_of(messages: Iterable[T]) -> list[T]:
     if len(indirect) > INDIRECT_MAX:
         left_out = {id(one) for one in indirect[:-INDIRECT_MAX]}
         found = [one for one in found if id(one) not in left_out]
-    return _in_order(found[-MESSAGES_MAX:])
+    return in_order(found[-MESSAGES_MAX:])
 
 
-def _in_order(found: list[T]) -> list[T]:
+def in_order(found: list[T]) -> list[T]:
     """Messages of one time by what their platform says of their order."""
     if len({one.time for one in found}) == len(found):
         return found

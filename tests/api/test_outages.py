@@ -84,6 +84,8 @@ async def test_without_postgres_cached_reads_answer_and_others_say_503(
         missed = await api.get("context", fanId=OTHER)
         assert missed.status == 503
         assert missed.body["type"] == "DATABASE_ERROR"
+    for params in ({}, {"q": "love"}):  # nothing of the cache's could be all that was said
+        assert (await api.get("messages", **params)).status == 503
     await seen_as(api, "database", up=False)
     async with tried_in_vain_by_nobody(api, "database"):
         assert (await api.get("context", fanId=OTHER)).status == 503

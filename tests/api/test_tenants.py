@@ -158,8 +158,9 @@ async def asked(api: Client, endpoint: Endpoint, headers: dict[str, str], named:
     for name, value in {"connection": CONNECTION, "platform": "stripe", **KNOWN}.items():
         path = path.replace("{" + name + "}", value or "0" * 32)
     params = {"fanId": FAN, "field": "totalRevenue"} | ({"creatorId": THEIRS} if named else {})
-    if endpoint.name == "listFans":  # which takes no other parameters
-        params = {"creatorId": THEIRS} if named else {}
+    if endpoint.name in ("listFans", "listMessages"):  # which take no other parameters
+        of_fan = {"fanId": FAN} if endpoint.name == "listMessages" else {}
+        params = of_fan | ({"creatorId": THEIRS} if named else {})
     elif endpoint.name == "getChanges":
         params["since"] = "2026-01-01T00:00:00Z"
     event = {
@@ -215,7 +216,14 @@ async def test_no_route_gives_away_or_changes_what_is_another_creators(
             if answer.status < 300 and endpoint.path.startswith(PREFIX):
                 assert "totalRevenue" not in text, endpoint.name
     assert await everything_of_theirs(api.settings) == before
-    reads = ("getMemoryContext", "getEngagementScore", "explain", "exportFan", "getChanges")
+    reads = (
+        "getMemoryContext",
+        "getEngagementScore",
+        "explain",
+        "exportFan",
+        "getChanges",
+        "listMessages",
+    )
     assert {found[name, True] for name in reads} <= ({403} if checked else {404})
 
 
@@ -263,6 +271,12 @@ async def test_the_routes_do_show_all_this_to_their_own_creator(api: Client) -> 
         "getErasure",
     }
     with_secret = {name for name, (_, text) in shown.items() if SECRET in text}
-    assert {"getMemoryContext", "exportFan", "listWorkflows", "getWorkflow"} <= with_secret
+    assert {
+        "getMemoryContext",
+        "exportFan",
+        "listMessages",
+        "listWorkflows",
+        "getWorkflow",
+    } <= with_secret
     assert SILENT_DAYS in values(json.loads(shown["getRetention"][1]))
     assert FAN in shown["listFans"][1]

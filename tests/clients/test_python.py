@@ -220,6 +220,29 @@ async def test_what_happened_since_and_what_would_be(memory: AsyncFanMemory) -> 
     assert len(everything.events) == 2
 
 
+async def test_an_inbox_is_listed_read_and_searched(memory: AsyncFanMemory) -> None:
+    who = CREATOR, "py-inbox"
+    asked = models.MessageEvent(
+        event_id="q1",
+        fan_id=who[1],
+        creator_id=who[0],
+        timestamp=datetime.now(UTC),
+        content="Où es-tu ?",
+    )
+    version = await memory.save(asked)
+    context = (await memory.context(*who, min_position=version)).data
+    assert context.inbox is not None
+    assert context.inbox.unanswered == 1
+    page = await memory.fans(CREATOR, sort="waitingSince", waiting=True, limit=200)
+    (fan,) = [one for one in page.fans if one.fan_id == who[1]]
+    assert fan.waiting_since == context.inbox.waiting_since
+    said = await memory.messages(*who, q="ou tu", limit=10)
+    assert [one.id for one in said.messages] == ["q1"]
+    assert said.next_cursor is None
+    earlier = await memory.messages(*who, before=asked.timestamp)
+    assert earlier.messages == []
+
+
 async def test_what_became_of_an_event(memory: AsyncFanMemory) -> None:
     who = CREATOR, "py-fate"
     position = await memory.save(tip("py-fate", event_id="odd/id"))

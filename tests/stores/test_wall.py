@@ -228,8 +228,9 @@ READS: dict[str, tuple[Any, ...]] = {
     "read_sources": ("ours", ["f0"], "journal", 12, 1, VIEW_VERSION),
     "weigh_history": ("ours", "f0", 100),
     "read_history": (bytes(16), 100),
-    "page": ("ours", 9.0, bytes(16), 0.0, VIEW_VERSION, 9, 9, *(0.0, 9.0) * 3, 0, 1),
-    "by_id": ("ours", "", VIEW_VERSION, 9, 9, *(0.0, 9.0) * 3, 0),
+    "page": ("ours", 9.0, bytes(16), 0.0, VIEW_VERSION, 9, 9, *(0.0, 9.0) * 3, 0, 0, 9, 1),
+    "by_id": ("ours", "", VIEW_VERSION, 9, 9, *(0.0, 9.0) * 3, 0, 0, 9),
+    "before": ("ours", "f0", 9, 9, 9, 9),
     "subject": ("ours", "f0"),
     "events": (bytes(16), [bytes(16)]),
 }
@@ -250,8 +251,11 @@ async def test_behind_the_wall_every_statement_goes_by_an_index(
     )
     await owner.execute("ANALYZE")
     await owner.close()
-    rank = load_queries(SQL / "segments.sql", generation="g1", key="rank", type="float8")
-    places = memory_queries(1), rank, load_queries(SQL / "export.sql")
+    rank = load_queries(
+        SQL / "segments.sql", generation="g1", key="rank", type="float8", among="true"
+    )
+    beside = [load_queries(SQL / f"{name}.sql") for name in ("export", "messages")]
+    places = memory_queries(1), rank, *beside
     (statement,) = [vars(one)[name] for one in places if name in vars(one)]
     await reader.execute("SET enable_seqscan = off")
     await reader.execute("SET plan_cache_mode = force_generic_plan")

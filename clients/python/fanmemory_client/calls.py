@@ -24,6 +24,7 @@ Consistency = Literal["own-writes", "eventual"]
 RejectReason = Literal[
     "wrong_tone", "wrong_facts", "wrong_language", "too_pushy", "unsafe", "not_needed", "other"
 ]
+Sort = Literal["score", "revenue", "lastInteraction", "waitingSince"]
 MEMORY: Final = "/api/of-memory"
 WORKFLOWS: Final = "/api/workflows"
 CONNECTIONS: Final = "/api/webhooks/connections"
@@ -219,6 +220,35 @@ def changes(creator_id: str, fan_id: str, since: str | datetime) -> Call[models.
     """What happened since a position or a time, and what each field was and is."""
     query = _query(creatorId=creator_id, fanId=fan_id, since=since)
     return Call("GET", f"{MEMORY}/changes", _data(models.DataOfChanges), query=query)
+
+
+def fans(
+    creator_id: str,
+    *,
+    sort: Sort | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+    **conditions: str | float | bool | datetime | None,
+) -> Call[models.FansPage]:
+    """A page of the fans who meet all conditions, by the API's own names: `waiting`, `minScore`."""
+    query = _query(creatorId=creator_id, sort=sort, limit=limit, cursor=cursor, **conditions)
+    return Call("GET", f"{MEMORY}/fans", _data(models.DataOfFansPage), query=query)
+
+
+def messages(
+    creator_id: str,
+    fan_id: str,
+    *,
+    q: str | None = None,
+    before: datetime | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[models.MessagesPage]:
+    """A page of what was said, the newest first; with `q`, of what of it has these words."""
+    query = _query(
+        creatorId=creator_id, fanId=fan_id, q=q, before=before, limit=limit, cursor=cursor
+    )
+    return Call("GET", f"{MEMORY}/messages", _data(models.DataOfMessagesPage), query=query)
 
 
 def what_if(
@@ -545,11 +575,11 @@ def _read_fan(
     return read
 
 
-def _query(**given: str | int | bool | datetime | None) -> dict[str, str]:
+def _query(**given: str | float | bool | datetime | None) -> dict[str, str]:
     return {name: _text(value) for name, value in given.items() if value is not None}
 
 
-def _text(value: str | int | bool | datetime) -> str:
+def _text(value: str | float | bool | datetime) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):

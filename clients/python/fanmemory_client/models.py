@@ -542,6 +542,13 @@ class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     signals: dict[str, SignalAt] | None = None
 
 
+class MessagesPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Some of what was said, the newest first."""
+
+    messages: list[ConversationMessage]
+    next_cursor: str | None
+
+
 class NamedDraft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     workflow_id: str
     version: int
@@ -927,6 +934,7 @@ DataOfHalt = Enveloped[Halt]
 DataOfHold = Enveloped[Hold]
 DataOfJudgedList = Enveloped[list[Judged]]
 DataOfMemoryContext = Enveloped[MemoryContext]
+DataOfMessagesPage = Enveloped[MessagesPage]
 DataOfPage = Enveloped[Page]
 DataOfRefusedPage = Enveloped[RefusedPage]
 DataOfRetention = Enveloped[Retention]

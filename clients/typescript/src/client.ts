@@ -131,6 +131,20 @@ export class FanMemory {
     return (await this.#answer(this.calls.GET('/api/of-memory/changes', { params }))).data;
   }
 
+  /** A page of the fans who meet all conditions. */
+  async fans(query: Query<'listFans'>): Promise<Schemas['FansPage']> {
+    return (await this.#answer(this.calls.GET('/api/of-memory/fans', { params: { query } }))).data;
+  }
+
+  /** A page of what was said, the newest first; with `q`, of what of it has these words. */
+  async messages(
+    fan: Fan,
+    query: Omit<Query<'listMessages'>, keyof Fan> = {},
+  ): Promise<Schemas['MessagesPage']> {
+    const params = { query: { ...fan, ...query } };
+    return (await this.#answer(this.calls.GET('/api/of-memory/messages', { params }))).data;
+  }
+
   /** The context as it would be after up to 50 events; nothing is stored. */
   async whatIf(
     fan: Fan,

@@ -213,6 +213,18 @@ test('what happened since, and what would be', async () => {
   assert.deepEqual(changes.views['engagementMetrics']?.['totalRevenue'], { was: 5, is: 12 });
 });
 
+test('an inbox is listed, read and searched', async () => {
+  const fan = { creatorId, fanId: 'ts-inbox' };
+  const memory = client();
+  const asked = { ...fan, type: 'message' as const, content: 'Où es-tu ?', timestamp };
+  await memory.context(fan, { minPosition: await memory.save({ ...asked, eventId: 'q1' }) });
+  const { fans } = await memory.fans({ creatorId, sort: 'waitingSince', limit: 200 });
+  assert.equal(fans.find((one) => one.fanId === fan.fanId)?.unanswered, 1);
+  const said = await memory.messages(fan, { q: 'ou tu' });
+  assert.deepEqual(said.messages.map((one) => one.id), ['q1']);
+  assert.equal(said.nextCursor, null);
+});
+
 test('a fan has rights', async () => {
   const memory = client();
   const fan = { creatorId, fanId: 'ts-rights' };
