@@ -5,5 +5,5 @@ One module per view (`emotional_state`, `engagement`, `personality`, `preference
 the registry that holds them together, `context` renders all, `explain` says which events moved a
 number, `changes` what happened since, `what_if` what would be, `corrections` what stands of a
 history with edits and refunds, `segments` who belongs to a segment, `search` which messages have
-some words; `decay`, `responses`, `acts` and `money` are shared.
+some words, `purchases` what was paid; `decay`, `responses`, `acts` and `money` are shared.
 """

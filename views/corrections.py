@@ -77,6 +77,15 @@ class Stands(NamedTuple):
     """Place of the edit whose text it has."""
 
 
+class Taken(NamedTuple):
+    """What a refund has taken back."""
+
+    payment: int
+    """Its place in the history."""
+    amount: int
+    """Minor units."""
+
+
 @dataclass(slots=True)
 class Corrected:
     """What a history comes to."""
@@ -86,6 +95,8 @@ class Corrected:
     """`token`s of ids that corrections wait for, sorted."""
     refused: dict[int, str] = field(default_factory=dict)
     """Places of what is left out, and why."""
+    taken: dict[int, Taken] = field(default_factory=dict)
+    """Place of each refund of a payment that was not deleted, and is of its currency."""
 
 
 def is_correction(entry: JournalEntry | Interaction) -> bool:
@@ -185,6 +196,7 @@ class _Correction:
         self._gone: set[int] = set()
         self._edits: dict[int, int] = {}
         """Message -> the edit that counts."""
+        self._taken: dict[int, Taken] = {}
         self._as: dict[int, JournalEntry] = {}
         """What stands otherwise than it was written."""
 
@@ -205,7 +217,7 @@ class _Correction:
                 entry = edited(entry, self._entries[edit])
             stands.append(Stands(index, self._as.get(index, entry), edit))
         waiting = {token(id) for index in alive if (id := self._awaits(index)) is not None}
-        return Corrected(stands, sorted(waiting), self._refused)
+        return Corrected(stands, sorted(waiting), self._refused, self._taken)
 
     def _arrive(self) -> list[int]:
         """Places of the corrections that count, in log order."""
@@ -294,6 +306,8 @@ class _Correction:
             rest = left.setdefault(target, self._entries[target].amount or 0)
             taken = min(rest, refund.amount or 0)
             left[target] = rest - taken
+            if target not in self._gone:
+                self._taken[index] = Taken(target, taken)
             self._as[index] = msgspec.structs.replace(refund, amount=(refund.amount or 0) - taken)
         for target, rest in left.items():
             payment = self._entries[target]

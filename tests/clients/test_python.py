@@ -222,12 +222,13 @@ async def test_what_happened_since_and_what_would_be(memory: AsyncFanMemory) -> 
 
 async def test_an_inbox_is_listed_read_and_searched(memory: AsyncFanMemory) -> None:
     who = CREATOR, "py-inbox"
-    asked = models.MessageEvent(
-        event_id="q1",
-        fan_id=who[1],
+    asked = models.InteractionEvent(
         creator_id=who[0],
-        timestamp=datetime.now(UTC),
+        fan_id=who[1],
+        type="message",
         content="Où es-tu ?",
+        timestamp=WHEN,
+        event_id="q1",
     )
     version = await memory.save(asked)
     context = (await memory.context(*who, min_position=version)).data
@@ -239,8 +240,11 @@ async def test_an_inbox_is_listed_read_and_searched(memory: AsyncFanMemory) -> N
     said = await memory.messages(*who, q="ou tu", limit=10)
     assert [one.id for one in said.messages] == ["q1"]
     assert said.next_cursor is None
-    earlier = await memory.messages(*who, before=asked.timestamp)
+    earlier = await memory.messages(*who, before=datetime(2020, 1, 1, tzinfo=UTC))
     assert earlier.messages == []
+    await memory.context(*who, min_position=await memory.save(tip(who[1], 7, event_id="t1")))
+    paid = await memory.purchases(*who)
+    assert [(one.id, one.net, one.refunds) for one in paid.purchases] == [("t1", 7, [])]
 
 
 async def test_what_became_of_an_event(memory: AsyncFanMemory) -> None:

@@ -251,6 +251,14 @@ def messages(
     return Call("GET", f"{MEMORY}/messages", _data(models.DataOfMessagesPage), query=query)
 
 
+def purchases(
+    creator_id: str, fan_id: str, *, limit: int | None = None, cursor: str | None = None
+) -> Call[models.PurchasesPage]:
+    """A page of what a fan has paid, the newest first, each less what was refunded of it."""
+    query = _query(creatorId=creator_id, fanId=fan_id, limit=limit, cursor=cursor)
+    return Call("GET", f"{MEMORY}/purchases", _data(models.DataOfPurchasesPage), query=query)
+
+
 def what_if(
     creator_id: str, fan_id: str, events: Iterable[models.InteractionEvent]
 ) -> Call[models.MemoryContext]:

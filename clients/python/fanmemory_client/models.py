@@ -617,6 +617,30 @@ class Page(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
     next_cursor: str | None
 
 
+class PaidFor(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What a payment was for, as its event says."""
+
+    event_id: str
+    type: str | None
+
+
+class Payment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One payment, or a refund that stands by itself."""
+
+    id: str
+    type: str
+    amount: float
+    currency: str
+    refunded: float
+    net: float
+    timestamp: datetime
+    refunds: list[Refunded]
+    content_type: str | None = None
+    refers_to: PaidFor | None = None
+    subscription: str | None = None
+    reason: str | None = None
+
+
 class PersonalityProfile(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     fan_id: str
     tone: str
@@ -680,6 +704,13 @@ class ProductionWorkflowIntent(
     not_before: datetime | None = None
 
 
+class PurchasesPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Some payments, the newest first."""
+
+    purchases: list[Payment]
+    next_cursor: str | None
+
+
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """What is signed, as canonical JSON (RFC 8785)."""
 
@@ -717,6 +748,15 @@ class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="c
 
     event_id: str
     type: str | None = None
+
+
+class Refunded(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A refund of a payment."""
+
+    id: str
+    amount: float
+    timestamp: datetime
+    reason: str
 
 
 class Refusal(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -936,6 +976,7 @@ DataOfJudgedList = Enveloped[list[Judged]]
 DataOfMemoryContext = Enveloped[MemoryContext]
 DataOfMessagesPage = Enveloped[MessagesPage]
 DataOfPage = Enveloped[Page]
+DataOfPurchasesPage = Enveloped[PurchasesPage]
 DataOfRefusedPage = Enveloped[RefusedPage]
 DataOfRetention = Enveloped[Retention]
 DataOfStreamTicket = Enveloped[StreamTicket]

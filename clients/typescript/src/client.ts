@@ -145,6 +145,15 @@ export class FanMemory {
     return (await this.#answer(this.calls.GET('/api/of-memory/messages', { params }))).data;
   }
 
+  /** A page of what a fan has paid, the newest first, each less what was refunded of it. */
+  async purchases(
+    fan: Fan,
+    query: Omit<Query<'listPurchases'>, keyof Fan> = {},
+  ): Promise<Schemas['PurchasesPage']> {
+    const params = { query: { ...fan, ...query } };
+    return (await this.#answer(this.calls.GET('/api/of-memory/purchases', { params }))).data;
+  }
+
   /** The context as it would be after up to 50 events; nothing is stored. */
   async whatIf(
     fan: Fan,

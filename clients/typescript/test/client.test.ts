@@ -223,6 +223,10 @@ test('an inbox is listed, read and searched', async () => {
   const said = await memory.messages(fan, { q: 'ou tu' });
   assert.deepEqual(said.messages.map((one) => one.id), ['q1']);
   assert.equal(said.nextCursor, null);
+  const tip = { ...fan, eventId: 't1', type: 'tip' as const, amount: 5, timestamp };
+  await memory.context(fan, { minPosition: await memory.save(tip) });
+  const { purchases } = await memory.purchases(fan);
+  assert.deepEqual(purchases.map((one) => [one.id, one.net]), [['t1', 5]]);
 });
 
 test('a fan has rights', async () => {
