@@ -23,7 +23,7 @@ from ops.services.lock import is_held
 from ops.services.ports import free_port, is_free
 from ops.services.process import tail
 from ops.supervisor import Program, Restart, Supervisor
-from schemas.errors import FanMemoryError, OtherViews, ServiceFailed
+from schemas.errors import FanMemoryError, Misconfigured, OtherViews, ServiceFailed
 from stores.migrate import migrate
 
 API_READY_SECONDS_MAX = 60.0
@@ -102,14 +102,18 @@ def at_hand(data: Path) -> Iterator[Settings]:
 
 @asynccontextmanager
 async def running_services(
-    settings: Settings, data: Path, on_step: Callable[[str], None] = lambda _step: None
+    settings: Settings,
+    data: Path,
+    on_step: Callable[[str], None] = lambda _step: None,
+    kafka_port: int | None = None,
 ) -> AsyncIterator[tuple[Settings, EmbeddedServices, list[str], list[str]]]:
     """Services with topics and schema, nothing of ours running on them yet.
 
     Yields the completed settings, the services, the topics created and the migrations applied.
     """
     make_secrets(settings, data)
-    services = EmbeddedServices(data, names=embedded_names(settings))
+    ports = {} if kafka_port is None else {kafka.NAME: kafka_port}
+    services = EmbeddedServices(data, ports, embedded_names(settings))
     if services.names:
         on_step("Starting " + ", ".join(services.names))
     await _start(services)
@@ -145,17 +149,25 @@ async def running_system(
     *,
     workers: int | None = None,
     api_port: int | None = None,
+    kafka_port: int | None = None,
     on_step: Callable[[str], None] = lambda _step: None,
     on_restart: Callable[[Restart], None] = lambda _restart: None,
 ) -> AsyncIterator[System]:
     """Everything, ready to be used; stopped in reverse order on leaving.
 
     `workers` and `api_port` default to the settings; a default API port that is taken is
-    replaced by a free one, a given one is not. Raises ServiceFailed, Misconfigured,
-    DataDirectoryInUse.
+    replaced by a free one, a given one is not. `kafka_port` is the embedded Kafka's, which is
+    never replaced. Raises ServiceFailed, Misconfigured, DataDirectoryInUse.
     """
-    settings = settings.model_copy(update={"api_port": _choose_api_port(settings, api_port)})
-    async with running_services(settings, data, on_step) as (complete, services, created, applied):
+    if kafka_port is not None and settings.kafka_url:
+        raise Misconfigured(
+            "--kafka-port is the embedded Kafka's, and FANMEMORY_KAFKA_URL names another one.",
+            hint="Leave one of them out.",
+        )
+    chosen = _choose_api_port(settings, api_port, kafka_port)
+    settings = settings.model_copy(update={"api_port": chosen})
+    running = running_services(settings, data, on_step, kafka_port)
+    async with running as (complete, services, created, applied):
         api_url = f"http://{complete.api_host}:{complete.api_port}"
         endpoints = replace(services.endpoints.under(settings), api_url=api_url)
         data = services.data
@@ -182,13 +194,15 @@ async def running_system(
             await supervisor.stop()
 
 
-def _choose_api_port(settings: Settings, wanted: int | None) -> int:
+def _choose_api_port(settings: Settings, wanted: int | None, kafka_port: int | None) -> int:
+    taken = frozenset[int]() if kafka_port is None else frozenset({kafka_port})
     if wanted is None:
         port = settings.api_port
-        return port if port and is_free(port, settings.api_host) else free_port()
+        is_ours = port and port not in taken and is_free(port, settings.api_host)
+        return port if is_ours else free_port(taken)
     if wanted == 0:
-        return free_port()
-    if not is_free(wanted, settings.api_host):
+        return free_port(taken)
+    if wanted in taken or not is_free(wanted, settings.api_host):
         raise ServiceFailed(
             f"Port {wanted}, wanted for the API, is in use.", hint="Give another --api-port."
         )

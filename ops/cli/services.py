@@ -34,20 +34,36 @@ VERDICT_STYLE = {"ok": "green", "note": "yellow", "problem": "bold red"}
     type=click.IntRange(0, 65535),
     help="Port of the API; 0 takes any free one.  [default: 8080, or a free one]",
 )
+@click.option(
+    "--kafka-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the embedded Kafka.  [default: the last one, or a free one]",
+)
 @click.option("--workers", type=click.IntRange(0, 64), help="Worker processes.  [default: 2]")
 @options.as_json
-def up(data: Path, api_port: int | None, workers: int | None, as_json: bool) -> None:
+def up(
+    data: Path,
+    api_port: int | None,
+    kafka_port: int | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
     """Run the whole system until Ctrl-C.
 
     What has no FANMEMORY_*_URL runs embedded, below the data directory.
     """
     console = Console(stderr=True)
     with suppress(asyncio.CancelledError):
-        asyncio.run(_up(data, api_port, workers, as_json, console))
+        asyncio.run(_up(data, api_port, kafka_port, workers, as_json, console))
 
 
 async def _up(
-    data: Path, api_port: int | None, workers: int | None, as_json: bool, console: Console
+    data: Path,
+    api_port: int | None,
+    kafka_port: int | None,
+    workers: int | None,
+    as_json: bool,
+    console: Console,
 ) -> None:
     from admin.sweep import daily
     from ops.stopped import tell_stopped
@@ -76,6 +92,7 @@ async def _up(
             data,
             workers=workers,
             api_port=api_port,
+            kafka_port=kafka_port,
             on_step=on_step,
             on_restart=on_restart,
         ) as system:

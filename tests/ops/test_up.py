@@ -75,7 +75,9 @@ def eventually(condition: Callable[[], bool], seconds_max: float = 30.0) -> None
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = start_up(tmp_path_factory.mktemp("up"), "--workers", "2", "--api-port", "0")
+    ports = ("--api-port", "0", "--kafka-port", str(free_port()))
+    running = start_up(tmp_path_factory.mktemp("up"), "--workers", "2", *ports)
+    assert running.said["endpoints"]["kafka"].rpartition(":")[2] == ports[-1]
     yield running
     running.process.terminate()
     assert ended(running.process) == 0
@@ -331,6 +333,33 @@ def test_a_given_api_port_that_is_taken_is_refused_and_nothing_stays_behind(
     assert ran.returncode == 1
     assert f"Port {port}" in json.loads(ran.stdout)["error"]
     assert fanmemory("services", "status", "--data", str(tmp_path)).returncode == 1
+
+
+def test_a_given_kafka_port_that_is_taken_is_refused_and_nothing_stays_behind(
+    system: Up, tmp_path: Path
+) -> None:
+    port = system.said["endpoints"]["kafka"].rpartition(":")[2]
+    words = ("up", "--data", str(tmp_path), "--api-port", "0", "--kafka-port", port, "--json")
+    ran = fanmemory(*words)
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["error"] == f"Port {port}, wanted for kafka, is in use."
+    assert fanmemory("services", "status", "--data", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "error"),
+    [
+        (("--kafka-port", "19092"), {"FANMEMORY_KAFKA_URL": "127.0.0.1:9"}, "FANMEMORY_KAFKA_URL"),
+        (("--kafka-port", "19092", "--api-port", "19092"), {}, "wanted for the API"),
+    ],
+)
+def test_a_kafka_port_that_can_not_be_meant_is_refused_before_anything_starts(
+    tmp_path: Path, words: tuple[str, ...], environment: dict[str, str], error: str
+) -> None:
+    ran = fanmemory("up", "--data", str(tmp_path), "--json", *words, **environment)
+    assert ran.returncode == 1
+    assert error in json.loads(ran.stdout)["error"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("delay_seconds", [0.0, 1.5])
