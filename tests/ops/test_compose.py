@@ -24,15 +24,63 @@ def test_every_variable_given_to_our_containers_is_a_setting() -> None:
 
 
 def test_the_images_are_the_versions_that_are_embedded() -> None:
-    assert f"image: apache/kafka:{KAFKA_VERSION}" in COMPOSE
+    assert f":-apache/kafka:{KAFKA_VERSION}@" in COMPOSE
     ran = subprocess.run(
         [postgres.binary("postgres"), "-V"], capture_output=True, text=True, check=True
     )
-    assert re.search(r" (\d+)\.", ran.stdout).group(1) == "18"  # type: ignore[union-attr]
-    assert "image: postgres:18\n" in COMPOSE
+    version = re.search(r" (\d+\.\d+)", ran.stdout)
+    assert version is not None
+    assert f":-postgres:{version[1]}@" in COMPOSE
     ran = subprocess.run([valkey.binary(), "--version"], capture_output=True, text=True, check=True)
-    assert " v=9." in ran.stdout
-    assert "image: valkey/valkey:9\n" in COMPOSE
+    version = re.search(r" v=(\S+)", ran.stdout)
+    assert version is not None
+    assert f":-valkey/valkey:{version[1]}@" in COMPOSE
+
+
+def test_every_image_is_named_by_its_digest() -> None:
+    """What a tag names, its owner can change; what a digest names, nobody."""
+    others = [
+        name
+        for name in re.findall(r"^ +image: (.*)$", COMPOSE, re.MULTILINE)
+        if "fanmemory:" not in name
+    ]
+    assert len(others) == 3
+    assert all(
+        re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[^@}]+@sha256:[0-9a-f]{64}\}", one) for one in others
+    )
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11-slim@sha256:[0-9a-f]{64}$", DOCKERFILE, re.M)
+
+
+def test_digests_are_renewed_all_together_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    for name in ("compose.yml", "deploy/Dockerfile"):
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    registry = tmp_path / "docker"
+
+    def pin(answers: str) -> subprocess.CompletedProcess[str]:
+        registry.write_text(f"#!/bin/sh\n{answers}\n")
+        registry.chmod(0o755)
+        return subprocess.run(
+            [sys.executable, ROOT / "deploy" / "pin_images.py"],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    digest = "sha256:" + "ab" * 32
+    # The tag comes last; one that is not answered spoils all.
+    for refused in (f'case "$6" in valkey*) exit 1;; *) echo {digest};; esac', "echo latest"):
+        ran = pin(refused)
+        assert ran.returncode == 1
+        assert "nothing was changed" in ran.stderr
+        assert (tmp_path / "compose.yml").read_text("utf-8") == COMPOSE
+    assert pin(f"echo {digest}").returncode == 0
+    for name, before in (("compose.yml", COMPOSE), ("deploy/Dockerfile", DOCKERFILE)):
+        pinned = re.sub(r"sha256:[0-9a-f]{64}", digest, before)
+        assert (tmp_path / name).read_text("utf-8") == pinned
 
 
 def test_kafka_in_a_container_is_set_as_the_embedded_one_is() -> None:
