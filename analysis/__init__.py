@@ -1,4 +1,4 @@
-"""What a text says: sentiment, emotions, language, topics, tone, signals, emoji, surface.
+"""What a text says: sentiment, emotions, language, topics, tone, signals, facts, emoji, surface.
 
 analyser                  a batch of texts in, one `TextFeatures` per text out
 text, characters, emoji   a batch as arrays of folded code points
@@ -8,6 +8,7 @@ language                  by script, else by the model
 reading, kernel           all of that over a batch: in NumPy, and in WebAssembly, to the same bits
 lexicon, taxonomy, tone   topics and tone by word lists
 signals                   what a person may want to be called for, by word lists
+facts                     what somebody says of themselves in plain phrases
 training                  how the model is made; not needed to analyse
 """
 

@@ -18,7 +18,7 @@ MODEL_SHA256: Final = resources.files(__package__).joinpath("text.model.sha256")
 MODEL_VERSION: Final = MODEL_SHA256[:12]
 TAXONOMY_VERSION: Final = default_taxonomy().version
 WORDS_VERSION: Final = words_version(default_taxonomy())
-"""Of the taxonomy, the tones and the signals."""
+"""Of the taxonomy, the tones, the signals and the facts."""
 
 
 @cache

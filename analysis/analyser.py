@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from analysis.emoji import segment
+from analysis.facts import Cue, default_facts
 from analysis.kernel import open_kernel
 from analysis.language import LANGUAGES_BY_SCRIPT
 from analysis.lexicon import Lexicon, Term
@@ -24,7 +25,7 @@ from analysis.tone import (
     default_tones,
     tone_weights,
 )
-from schemas.text_features import UNKNOWN_LANGUAGE, TextFeatures
+from schemas.text_features import UNKNOWN_LANGUAGE, Fact, TextFeatures
 
 _CHUNK_TEXTS: Final = 500
 _CHUNK_CHARACTERS: Final = 200_000
@@ -32,8 +33,8 @@ _CHUNK_CHARACTERS: Final = 200_000
 _NEUTRAL: Final = "neutral"
 
 
-Meaning = str | Marker | Mention
-"""Of a term: a topic, a tone or a signal."""
+Meaning = str | Marker | Mention | Cue
+"""Of a term: a topic, a tone, a signal or where a fact may stand."""
 
 
 class Analyser:
@@ -47,8 +48,10 @@ class Analyser:
         self._model = model
         self._kernel = open_kernel(model) if kernel else None
         named = frozenset((*model.header.languages, *LANGUAGES_BY_SCRIPT)) - {UNKNOWN_LANGUAGE}
-        tones, signals = default_tones(), default_signals()
-        terms: chain[Term[Meaning]] = chain(taxonomy.terms(), tones.terms, signals.terms)
+        tones, signals, self._facts = default_tones(), default_signals(), default_facts()
+        terms: chain[Term[Meaning]] = chain(
+            taxonomy.terms(), tones.terms, signals.terms, self._facts.terms
+        )
         self._lexicon: Lexicon[Meaning] = Lexicon(terms, named)
         self._topics = frozenset(taxonomy.topics)
         self.words_version = words_version(taxonomy)
@@ -104,12 +107,15 @@ class Analyser:
             emojis = segment(text[:SCANNED_MAX]) if pictured else ()
             tidy = tidy and not emojis
             signals: dict[str, str] = {}
+            facts: tuple[Fact, ...] = ()
             if index in meant:
-                topics, markers, mentions = _split(meant[index])
+                topics, markers, mentions, cues = _split(meant[index])
                 tones = tone_weights(markers, tidy=tidy, loose=loose)
                 if mentions:
                     signals = signals_of(mentions, difference)
                     topics |= self._topics & signals.keys()
+                if cues:
+                    facts = self._facts.find(text, cues)
                 named = tuple(sorted(topics)[:TOPICS_MAX]) if topics else ()
             else:
                 named, tones = (), {"formal": FORMAL_ALONE} if tidy else {}
@@ -131,6 +137,7 @@ class Analyser:
                     gif,
                     link,
                     signals,
+                    facts,
                 )
             )
         return results
@@ -177,24 +184,28 @@ def surface_tones(reading: Reading) -> tuple[Flags, Flags]:
     return tidy, loose & (reading.words >= CASUAL_WORDS_MIN)
 
 
-def _split(meanings: list[Meaning]) -> tuple[set[str], list[Marker], list[Mention]]:
-    """Topic ids, the markers of tones, and what says a signal."""
+def _split(meanings: list[Meaning]) -> tuple[set[str], list[Marker], list[Mention], list[Cue]]:
+    """Topic ids, the markers of tones, what says a signal, and where facts may stand."""
     topics: set[str] = set()
     markers: list[Marker] = []
     mentions: list[Mention] = []
+    cues: list[Cue] = []
     for meaning in meanings:
         if isinstance(meaning, str):
             topics.add(meaning)
         elif isinstance(meaning, Mention):
             mentions.append(meaning)
+        elif isinstance(meaning, Cue):
+            cues.append(meaning)
         else:
             markers.append(meaning)
-    return topics, markers, mentions
+    return topics, markers, mentions, cues
 
 
 def words_version(taxonomy: Taxonomy) -> str:
     """First 12 hex of a hash of all lists that a text is looked up in."""
-    versions = taxonomy.version, default_tones().version, default_signals().version
+    lists = default_tones(), default_signals(), default_facts()
+    versions = taxonomy.version, *(one.version for one in lists)
     return hashlib.sha256("/".join(versions).encode()).hexdigest()[:12]
 
 

@@ -3,6 +3,7 @@
 events         what services send; `refusals` says what is wrong with it
 details        what few events have: attachments, origin, prices, what they refer to
 metadata       what may stand in the producer's own object
+facts         what `metadata` of a note states of the fan
 offers        what `metadata` says of a creator's offers
 money          decimals, minor units, currencies; `rates` is what they are roughly worth
 html           becomes text; `characters` are those that nobody sees

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.events import Author, Sender
-from schemas.text_features import Evidence, Sentiment, SignalKind, Tone
+from schemas.text_features import Evidence, FactKind, Sentiment, SignalKind, Tone
 from schemas.times import Time
 
 EngagementLevel = Literal["high", "medium", "low"]
 Length = Literal["short", "medium", "long"]
 Punctuation = Literal["minimal", "casual", "formal"]
 OfferStatus = Literal["pitched", "declined", "bought", "promised"]
+FactSource = Literal["message", "note"]
 ResponseSpeed = Literal["instant", "quick", "moderate", "slow", "variable"]
 
 
@@ -161,6 +162,19 @@ class Note(Document, frozen=True, omit_defaults=True, gc=False):
     """Absent where the producer did not say."""
 
 
+class KnownFact(Document, frozen=True, gc=False):
+    """What the fan has said of themselves, or somebody else of them."""
+
+    kind: FactKind
+    value: str
+    """As it was written; a birthday as `MM-DD`."""
+    event_id: str
+    """Of the newest event that tells it."""
+    source: FactSource
+    """The type of that event."""
+    timestamp: Time
+
+
 class MemoryContext(Document, frozen=True, gc=False):
     fan_id: str
     creator_id: str
@@ -182,6 +196,9 @@ class MemoryContext(Document, frozen=True, gc=False):
     notes: tuple[Note, ...] | msgspec.UnsetType = msgspec.UNSET
     """What was written about the fan, the newest first; absent when nothing was. Not for the fan's
     eyes."""
+    facts: tuple[KnownFact, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What the fan told of themselves, with the message that it comes from; absent when nothing
+    is known."""
 
 
 class EngagementScore(Document, frozen=True, gc=False):

@@ -69,6 +69,17 @@ class Mention(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """That it was pitched for, in minor units of the event's currency; never 0."""
 
 
+class StatedFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a note says of the fan (`schemas.facts`)."""
+
+    kind: str
+    """A `FactKind`."""
+    value: str | None = None
+    """None: nothing that was told of this kind so far counts any more."""
+    wrong: bool = False
+    """It is not so."""
+
+
 class Details(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What most events lack: an event without any of it has no `Details`."""
 
@@ -87,6 +98,8 @@ class Details(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subscription: Subscription | None = None
     offers: tuple[Mention, ...] = ()
     """What `metadata` says of offers, in a message or a purchase (`schemas.offers`)."""
+    fact: StatedFact | None = None
+    """What `metadata` of a note states of the fan."""
 
 
 NO_DETAILS: Final = Details()

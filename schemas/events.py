@@ -28,6 +28,7 @@ from schemas.details import (
 )
 from schemas.details import Kind as Kind
 from schemas.errors import InvalidInput
+from schemas.facts import FACT, stated_in
 from schemas.html import HTML_LENGTH_MAX, html_to_text
 from schemas.metadata import content_type_of, encode_metadata, keys_in, time_in
 from schemas.money import DEFAULT_CURRENCY, currency_code, minor_units
@@ -154,12 +155,13 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
         raise InvalidInput("timestamp", "must not be before 1990")
     if time > record_time + AHEAD_MS_MAX:
         raise InvalidInput("timestamp", "must not be more than 5 minutes in the future")
-    metadata, content_type, gif, offering = None, None, False, False
+    metadata, content_type, gif, offering, stating = None, None, False, False, False
     if wire.metadata:
         metadata = encode_metadata(wire.metadata)
         content_type = content_type_of(wire.metadata)
         gif = wire.metadata.get("gif") is True
         offering = mentions_offers(wire.metadata)
+        stating = wire.type == "note" and FACT in wire.metadata
     if wire.type == "delete" and wire.refers_to is None:
         raise InvalidInput("refersTo", "is required for a delete")
     if wire.type == "note" and wire.sender != "creator":
@@ -169,7 +171,12 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
         currency = currency_code("currency", wire.currency)
     amount = _amount(wire, currency)
     details = None
-    if _has_details(wire) or offering or (currency != DEFAULT_CURRENCY and amount is not None):
+    if (
+        _has_details(wire)
+        or offering
+        or stating
+        or (currency != DEFAULT_CURRENCY and amount is not None)
+    ):
         details, has_gif = _details(wire, currency)
         gif = gif or has_gif
     return Interaction(
@@ -280,6 +287,7 @@ def _details(wire: Wire, currency: str) -> tuple[Details | None, bool]:
         wire.reason or "refund",
         subscription,
         mentions_in(wire.metadata, wire.type, wire.sender or "fan", currency),
+        stated_in(wire.metadata) if wire.type == "note" else None,
     )
     return (None if details == NO_DETAILS else details), gif
 

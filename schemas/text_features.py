@@ -18,9 +18,21 @@ the subscription."""
 Evidence = Literal["explicit", "implied"]
 """What a signal rests on: words that say it outright; or words that often mean it, in a text whose
 mood does not speak against it."""
+FactKind = Literal["birthday", "name", "place", "job", "pet", "limit"]
+"""What somebody says of themselves; `limit`: what they do not want."""
+FACT_VALUE_LENGTH_MAX: Final = 64
 
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 code for a language that could not be determined."""
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One fact as it was said: a few words of the text itself."""
+
+    kind: str
+    """A `FactKind`, or what a later release knows."""
+    value: str
+    """At most `FACT_VALUE_LENGTH_MAX` characters; a birthday as `MM-DD`."""
 
 
 class TextFeatures(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +73,9 @@ class TextFeatures(msgspec.Struct, frozen=True, array_like=True, gc=False):
     signals: dict[str, str] = msgspec.field(default_factory=dict)
     """`SignalKind` -> `Evidence`, the strongest; empty when nothing of the kind was said. No
     diagnosis: `docs/analysis.md`. Entries of releases before 2026-11-29 have none."""
+    facts: tuple[Fact, ...] = ()
+    """What the writer says of themselves in plain phrases, at most 8. Words of the text: they stay
+    sealed with it."""
 
 
 NO_TEXT: Final = TextFeatures()

@@ -12,7 +12,7 @@ from privacy.seal import seal, unseal
 from schemas.errors import SealBroken
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
-from stores.recent import FORM, Recent, show, show_notes, unpack_fragments
+from stores.recent import FORM, Recent, show, show_facts, show_notes, unpack_fragments
 from stores.snapshot import Fragment, SealedSnapshot, Snapshot
 
 _STATE: Final = b"cached state"
@@ -142,7 +142,7 @@ def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
 def remembered(stored: SealedSnapshot, opened: Snapshot, who: Relationship) -> Remembered:
     """The same of what Postgres gave, which `opened` is."""
     messages = [show(who, one.time, one.offset, one.entry) for one in opened.messages]
-    recent = Recent.of(messages, show_notes(opened.notes))
+    recent = Recent.of(messages, show_notes(opened.notes), show_facts(opened.telling))
     return Remembered(
         stored.subject, stored.partition, stored.generation, stored.version, stored.state, recent
     )

@@ -111,7 +111,9 @@ async def _memory(
     if found is None:
         yield Section("context", None)
         return
-    context = render_context(*who, found.state, found.entries, now, settings.currency, found.notes)
+    context = render_context(
+        *who, found.state, found.entries, now, settings.currency, found.notes, found.telling
+    )
     yield Section("context", context)
     count = await connection.fetchval(_QUERIES.count, subject.id)
     yield Section(

@@ -30,6 +30,7 @@ class HistoryRow(NamedTuple):
     body: bytes
     indirect: bool = False
     note: bool = False
+    told: bool = False
 
 
 def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
@@ -48,6 +49,7 @@ def history_rows(opened: Iterable[OpenedRecord]) -> list[HistoryRow]:
                 one.body,
                 columns.indirect,
                 columns.note,
+                columns.told,
             )
         )
     rows.sort()
@@ -198,7 +200,7 @@ async def read(
             row["partition"],
             row["offset"],
             row["body"],
-            Columns(row["message"], row["indirect"], row["edited_by"], row["note"]),
+            Columns(row["message"], row["indirect"], row["edited_by"], row["note"], row["told"]),
         )
         for row in rows
     ]

@@ -1,14 +1,14 @@
-"""The newest messages of a fan, and the notes, rendered: what a reader sends without decoding it.
+"""The newest messages of a fan, notes and facts, rendered: what a reader sends without decoding it.
 
-A block is the JSON array of `recentMessages` with the place of each message, and that of `notes`,
-sealed as one under the fan's key. A read of fifty messages opens one seal and decodes nothing:
-2 us, where fifty seals and their rendering took 150. Messages pushed since the block was made stand
-beside it as the journal has them; a reader puts them into their place. Notes are not pushed: a new
-one drops the entry, because how many are shown depends on all of them (`views.notes`).
+A block is the JSON array of `recentMessages` with the place of each message, and those of `notes`
+and `facts`, sealed as one under the fan's key. A read of fifty messages opens one seal and decodes
+nothing: 2 us, where fifty seals and their rendering took 150. Messages pushed since the block was
+made stand beside it as the journal has them; a reader puts them into their place. Notes and what
+tells facts are not pushed: a new one drops the entry, since what is shown depends on all of them.
 
-Layout of what is sealed: the lengths in bytes of the next two, 4 bytes each; the index, MessagePack
-[time, offset, length in bytes, rank] of each message; the JSON array of the messages; that of the
-notes, or nothing.
+Layout of what is sealed: the lengths in bytes of the next three, 4 bytes each; the index,
+MessagePack [time, offset, length in bytes, rank] of each message; the JSON array of the messages;
+that of the notes, or nothing; that of the facts, or nothing.
 """
 
 from collections.abc import Sequence
@@ -18,25 +18,26 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from privacy.seal import seal, unseal
-from schemas.context import ConversationMessage, Note
+from schemas.context import ConversationMessage, KnownFact, Note
 from schemas.errors import SealBroken
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from stores.snapshot import Fragment
-from views import messages, notes
+from views import facts, messages, notes
 from views.context import Beside
 
-FORM: Final = b"3"
+FORM: Final = b"4"
 """Of the block and of what is in it: to be raised with any change of how that is rendered.
 A reader takes a block of another form for a miss."""
 
 _TOPIC: Final = b"recent messages"
 _LENGTH_BYTES: Final = 4
-_HEAD_BYTES: Final = 2 * _LENGTH_BYTES
+_HEAD_BYTES: Final = 3 * _LENGTH_BYTES
 _encode_index = msgspec.msgpack.Encoder().encode
 _decode_index = msgspec.msgpack.Decoder(list[tuple[int, int, int, messages.Rank]]).decode
 _decode = msgspec.json.Decoder(tuple[ConversationMessage, ...]).decode
 _decode_notes = msgspec.json.Decoder(tuple[Note, ...]).decode
+_decode_facts = msgspec.json.Decoder(tuple[KnownFact, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,8 +59,14 @@ def show_notes(entries: Sequence[JournalEntry]) -> bytes:
     return _encode(notes.render_all(entries)) if entries else b""
 
 
+def show_facts(telling: Sequence[JournalEntry]) -> bytes:
+    """The JSON array of what `views.facts.telling` comes to; empty without."""
+    found = facts.render_all(telling)
+    return _encode(found) if found else b""
+
+
 class Recent:
-    """The messages that are shown (`views.messages.newest_of`), oldest first, and the notes."""
+    """The messages that are shown (`views.messages.newest_of`), oldest first, notes and facts."""
 
     __slots__ = ("_plain",)
 
@@ -67,13 +74,15 @@ class Recent:
         self._plain = plain
 
     @classmethod
-    def of(cls, shown: Sequence[Shown], written: bytes = b"") -> Self:
-        """Of messages in any order, the newest of them; `written` is what `show_notes` gives."""
+    def of(cls, shown: Sequence[Shown], written: bytes = b"", told: bytes = b"") -> Self:
+        """Of messages in any order, the newest of them; `written` is what `show_notes` gives,
+        `told` what `show_facts` does."""
         newest = messages.newest_of(shown)
         index = _encode_index([(one.time, one.offset, len(one.text), one.rank) for one in newest])
         array = b"[" + b",".join([one.text for one in newest]) + b"]"
-        lengths = [len(one).to_bytes(_LENGTH_BYTES, "little") for one in (index, array)]
-        return cls(b"".join((*lengths, index, array, written)))
+        parts = (index, array, written)
+        lengths = [len(one).to_bytes(_LENGTH_BYTES, "little") for one in parts]
+        return cls(b"".join((*lengths, *parts, told)))
 
     @classmethod
     def unseal(cls, cipher: AESGCM, subject: bytes, block: bytes) -> Self:
@@ -91,34 +100,42 @@ class Recent:
     @property
     def json(self) -> Beside:
         """The JSON arrays, for whoever encodes them and looks at nothing: the same to msgspec."""
-        start, end = self._array()
-        array = cast("tuple[ConversationMessage, ...]", msgspec.Raw(self._plain[start:end]))
-        written = msgspec.Raw(self._plain[end:]) if end < len(self._plain) else msgspec.UNSET
-        return Beside(array, cast("tuple[Note, ...]", written))
+        _, array, written, told = self._parts()
+        return Beside(
+            cast("tuple[ConversationMessage, ...]", msgspec.Raw(array)),
+            cast("tuple[Note, ...]", msgspec.Raw(written)) if written else msgspec.UNSET,
+            cast("tuple[KnownFact, ...]", msgspec.Raw(told)) if told else msgspec.UNSET,
+        )
 
     def decoded(self) -> Beside:
-        start, end = self._array()
-        written = _decode_notes(self._plain[end:]) if end < len(self._plain) else msgspec.UNSET
-        return Beside(_decode(self._plain[start:end]), written)
+        _, array, written, told = self._parts()
+        return Beside(
+            _decode(array),
+            _decode_notes(written) if written else msgspec.UNSET,
+            _decode_facts(told) if told else msgspec.UNSET,
+        )
 
     def shown(self) -> list[Shown]:
-        start, _ = self._array()
+        index, array, _, _ = self._parts()
         found = []
-        at = start + 1
-        for time, offset, length, rank in _decode_index(self._plain[_HEAD_BYTES:start]):
-            found.append(Shown(time, offset, self._plain[at : at + length], rank))
+        at = 1
+        for time, offset, length, rank in _decode_index(index):
+            found.append(Shown(time, offset, array[at : at + length], rank))
             at += length + 1
         return found
 
     def adding(self, more: Sequence[Shown]) -> "Recent":
         """With these messages in their places."""
-        _, end = self._array()
-        return Recent.of([*self.shown(), *more], self._plain[end:])
+        _, _, written, told = self._parts()
+        return Recent.of([*self.shown(), *more], written, told)
 
-    def _array(self) -> tuple[int, int]:
-        """Where the array of the messages begins and ends."""
-        start = _HEAD_BYTES + int.from_bytes(self._plain[:_LENGTH_BYTES], "little")
-        return start, start + int.from_bytes(self._plain[_LENGTH_BYTES:_HEAD_BYTES], "little")
+    def _parts(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Index, messages, notes, facts."""
+        plain, first = self._plain, _HEAD_BYTES
+        second = first + int.from_bytes(plain[:_LENGTH_BYTES], "little")
+        third = second + int.from_bytes(plain[_LENGTH_BYTES : 2 * _LENGTH_BYTES], "little")
+        last = third + int.from_bytes(plain[2 * _LENGTH_BYTES : _HEAD_BYTES], "little")
+        return plain[first:second], plain[second:third], plain[third:last], plain[last:]
 
 
 NO_MESSAGES: Final = Recent.of(())

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from schemas.journal import JournalEntry
+from views import facts
 from views.acts import is_direct
 from views.corrections import is_edit
 
@@ -31,17 +32,18 @@ class Columns(NamedTuple):
     """Event key of the edit whose text it has."""
     note: bool = False
     """A note, as it stands."""
+    told: bool = False
+    """It tells facts, as it stands."""
 
 
 HIDDEN = Columns()
-_NOTE = Columns(note=True)
 
 
 def columns_of(entry: JournalEntry) -> Columns:
     """As long as no correction is known: an edit is no message, or note, of its own."""
     if entry.kind == "note":
-        return HIDDEN if is_edit(entry) else _NOTE
+        return HIDDEN if is_edit(entry) else Columns(note=True, told=facts.tells(entry))
     if entry.kind != "message" or is_edit(entry):
         return HIDDEN
     direct = is_direct(entry)
-    return Columns(direct, not direct)
+    return Columns(direct, not direct, told=facts.tells(entry))

@@ -106,12 +106,10 @@ def _head(history: Sequence[OpenedRecord], limits: Limits) -> int | None:
 
 
 def _columns(history: Sequence[OpenedRecord], stands: Sequence[Stands]) -> dict[bytes, Columns]:
-    standing = {one.place: one.edit for one in stands}
-    found = {}
-    for index, one in enumerate(history):
-        columns = columns_of(one.entry) if index in standing else HIDDEN
-        edit = standing.get(index)
-        if edit is not None:
-            columns = columns._replace(edited_by=history[edit].event_key)
-        found[one.event_key] = columns
+    found = {one.event_key: HIDDEN for one in history}
+    for one in stands:
+        columns = columns_of(one.entry)
+        if one.edit is not None:
+            columns = columns._replace(edited_by=history[one.edit].event_key)
+        found[history[one.place].event_key] = columns
     return found

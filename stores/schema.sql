@@ -173,6 +173,8 @@ CREATE TABLE interaction (
     edited_by bytea,
     -- What somebody wrote about the fan, as it stands.
     note      boolean NOT NULL DEFAULT false,
+    -- It tells facts of the fan, as it stands.
+    told      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (subject, event_key)
 );
 -- Sealed bytes don't compress.
@@ -180,6 +182,7 @@ ALTER TABLE interaction ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX interaction_recent ON interaction (subject, time DESC, "offset" DESC) WHERE message;
 CREATE INDEX interaction_indirect ON interaction (subject, time DESC, "offset" DESC) WHERE indirect;
 CREATE INDEX interaction_note ON interaction (subject, time DESC, "offset" DESC) WHERE note;
+CREATE INDEX interaction_told ON interaction (subject, time DESC, "offset" DESC) WHERE told;
 CREATE INDEX interaction_place ON interaction (partition, "offset");
 
 -- The outbox of the first release, written by its workers while an update is under way.

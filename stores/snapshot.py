@@ -10,7 +10,7 @@ from privacy.keys import Keyring
 from privacy.seal import open_entry
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
-from views import notes
+from views import facts, notes
 from views import state as states
 from views.corrections import edited
 from views.messages import Message, newest
@@ -67,6 +67,8 @@ class Snapshot:
     messages: list[Message]
     notes: list[JournalEntry]
     """The newest first."""
+    telling: list[JournalEntry]
+    """What tells facts, the newest first."""
 
     @property
     def entries(self) -> list[JournalEntry]:
@@ -86,4 +88,5 @@ def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -
         states.decode(stored.state),
         newest(opened),
         notes.newest(opened),
+        facts.telling(opened),
     )

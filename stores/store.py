@@ -34,6 +34,7 @@ from stores.snapshot import (
     Snapshot,
     open_snapshot,
 )
+from views.facts import TELLING_MAX
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
 from views.state import VIEW_VERSION, is_nobody
@@ -108,6 +109,7 @@ class Store:
                         VIEW_VERSION,
                         INDIRECT_MAX,
                         NOTES_MAX,
+                        TELLING_MAX,
                     )
                 except (UndefinedTableError, InvalidSchemaNameError):
                     dropped = True
@@ -258,8 +260,8 @@ class Store:
         if not is_bound(wrapped_key):
             # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.
             kek, wrapped_key = self._keyring.wrap(row["subject"], who, self._unwrap(row, who))
-        fragments = [
-            Fragment(time, offset, key, body, None if edit is None else (by, edit))
+        found = {
+            key: Fragment(time, offset, key, body, None if edit is None else (by, edit))
             for time, offset, key, body, by, edit in zip(
                 row["times"] or (),
                 row["offsets"] or (),
@@ -269,8 +271,8 @@ class Store:
                 row["edit_bodies"] or (),
                 strict=True,
             )
-        ]
-        fragments.sort(key=lambda one: (one.time, one.offset))
+        }
+        fragments = sorted(found.values(), key=lambda one: (one.time, one.offset))
         return SealedSnapshot(
             row["subject"],
             kek,

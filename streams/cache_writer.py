@@ -27,11 +27,13 @@ from infra.failpoints import fail_point
 from infra.postgres import Pool
 from privacy.subjects import Subject
 from schemas.errors import CacheFull, CacheUnavailable, DatabaseUnavailable
+from schemas.journal import JournalEntry
 from stores import missed
 from stores.cache import Cache, Published, Pushed, new_number
 from stores.folding import Folded
 from stores.positions import Batch, Held, Positions
 from stores.snapshot import Fragment
+from views import facts
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +152,10 @@ class CacheWriter:
 
     async def _bring(self, fans: Sequence[tuple[Folded, Subject]]) -> None:
         """Who was folded again may have other messages than what stands here plus the new ones, and
-        which notes are shown can't be said of new ones alone."""
+        which notes and facts are shown can't be said of new ones alone."""
         pushed, again = [], []
         for fan, of in fans:
-            if fan.shown is not None or any(one.entry.kind == "note" for one in fan.opened):
+            if fan.shown is not None or any(_is_beside(one.entry) for one in fan.opened):
                 again.append((of.creator_id, of.fan_id))
             else:
                 pushed.append(_pushed(fan, of))
@@ -274,6 +276,10 @@ def _doubted(held: Held, former: _Vouched | None) -> _Vouched:
         one.acknowledged, one.attempted = former.acknowledged, former.attempted
         one.highest = former.highest
     return one
+
+
+def _is_beside(entry: JournalEntry) -> bool:
+    return entry.kind == "note" or facts.tells(entry)
 
 
 def _pushed(fan: Folded, subject: Subject) -> Pushed:

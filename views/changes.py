@@ -36,6 +36,7 @@ _VIEWS: Final = (
     "offers",
     "inbox",
     "notes",
+    "facts",
 )
 _NAMES: Final = frozenset(("fanId", "creatorId"))
 
@@ -63,8 +64,8 @@ class Changes(msgspec.Struct, frozen=True, rename="camel"):
     events: tuple[Happened, ...]
     """In the order of their arrival."""
     views: dict[str, dict[str, Changed]]
-    """Document -> field, of `offers` the offer's id, of `notes` the note's: those that are not what
-    they were."""
+    """Document -> field, of `offers` the offer's id, of `notes` the note's, of `facts` kind
+    and value: those that are not what they were."""
     until: str
     """The position of the newest event that is in the views here: the next `since`."""
     more: bool
@@ -179,4 +180,5 @@ def _fields(context: MemoryContext | None) -> dict[str, dict[str, Any]]:
     found = msgspec.to_builtins(context)
     for name in ("offers", "notes"):
         found[name] = {one["id"]: one for one in found.get(name, ())}
+    found["facts"] = {f"{one['kind']} {one['value']}": one for one in found.get("facts", ())}
     return cast(dict[str, dict[str, Any]], found)

@@ -13,6 +13,7 @@ from schemas.context import (
     CommunicationPreferences,
     ConversationMessage,
     EngagementScore,
+    KnownFact,
     MemoryContext,
     Note,
 )
@@ -23,6 +24,7 @@ from schemas.times import render_time
 from views import (
     emotional_state,
     engagement,
+    facts,
     inbox,
     messages,
     notes,
@@ -38,6 +40,7 @@ class Beside(NamedTuple):
 
     messages: tuple[ConversationMessage, ...] = ()
     notes: tuple[Note, ...] | msgspec.UnsetType = msgspec.UNSET
+    facts: tuple[KnownFact, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 NOTHING: Final = Beside()
@@ -51,12 +54,18 @@ def render_context(
     now: int,
     currency: str = DEFAULT_CURRENCY,
     written: Sequence[JournalEntry] = (),
+    telling: Sequence[JournalEntry] = (),
 ) -> MemoryContext:
     """All documents at `now` (ms). `entries`: the newest messages, oldest first; `currency`:
-    that of `totalRevenue`; `written`: the newest notes, the newest first."""
+    that of `totalRevenue`; `written`: the newest notes, `telling`: what tells facts,
+    both the newest first."""
     who = creator_id, fan_id
-    fan = Fan(state, entries, currency, written)
-    beside = Beside(messages.render(fan, who, now), notes.render(fan, who, now) or msgspec.UNSET)
+    fan = Fan(state, entries, currency, written, telling)
+    beside = Beside(
+        messages.render(fan, who, now),
+        notes.render(fan, who, now) or msgspec.UNSET,
+        facts.render(fan, who, now) or msgspec.UNSET,
+    )
     return render_around(who, state, beside, now, currency=currency)
 
 
@@ -85,6 +94,7 @@ def render_around(
         offers=offers.render(fan, who, now) or msgspec.UNSET,
         inbox=inbox.render(fan, who, now),
         notes=beside.notes,
+        facts=beside.facts,
     )
 
 

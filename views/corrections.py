@@ -157,6 +157,7 @@ def edited(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
     told = edit.metadata is not None
     shown = edit.gif if told or new.attachments else message.gif
     offers = new.offers if told else old.offers
+    fact = new.fact if told else old.fact
     details = msgspec.structs.replace(
         old,
         attachments=attachments,
@@ -164,6 +165,7 @@ def edited(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
         currency=currency,
         replaces=None,
         offers=offers,
+        fact=fact,
     )
     return msgspec.structs.replace(
         message,

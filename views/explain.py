@@ -23,19 +23,21 @@ differences and is shown as null.
 
 from collections.abc import Callable, Iterable, Sequence
 from math import fsum
-from typing import Final, cast, get_args
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
 
 from schemas.context import MemoryContext, OfferStatus
 from schemas.errors import InvalidInput
 from schemas.events import Kind, Sender
+from schemas.facts import KINDS
 from schemas.journal import JournalEntry
 from schemas.money import DEFAULT_CURRENCY, DIGITS
 from schemas.times import Time, render_time
 from views import (
     emotional_state,
     engagement,
+    facts,
     messages,
     notes,
     offers,
@@ -51,6 +53,15 @@ History = Sequence[tuple[int, JournalEntry]]
 
 Value = Callable[[FanState, int], float | None]
 """(state, now)"""
+T = TypeVar("T")
+
+
+class Measure(NamedTuple, Generic[T]):
+    """How a field comes about: what is folded of the events, and its value then."""
+
+    fold: Callable[[T | None, JournalEntry, int], T]
+    value: Callable[[T, int], float | None]
+
 
 CONTRIBUTIONS_MAX: Final = 1000
 """Events named one by one; the rest of a longer window is summed up, the smallest ones first."""
@@ -107,7 +118,15 @@ FIELDS: Final[dict[str, Value]] = {
 
 REVENUE: Final = "totalRevenue"
 SIGNALS: Final = "signals"
-MAPS: Final = ("contentPreferences", "topicInterests", "revenueByCurrency", "offers", SIGNALS)
+FACTS: Final = "facts"
+MAPS: Final = (
+    "contentPreferences",
+    "topicInterests",
+    "revenueByCurrency",
+    "offers",
+    SIGNALS,
+    FACTS,
+)
 _STATUSES: Final = get_args(OfferStatus)
 PATTERN: Final = f"^({'|'.join((*FIELDS, REVENUE))}|({'|'.join(MAPS)})\\..+)$"
 """Of a field's name."""
@@ -149,8 +168,25 @@ def value_of(field: str, currency: str = DEFAULT_CURRENCY) -> Value:
     raise InvalidInput("field", f"must be one of {names}")
 
 
+def measure_of(field: str, currency: str = DEFAULT_CURRENCY) -> Measure[Any]:
+    """The same with what has to be folded for it. `facts.<kind>`: how many events have told a fact
+    of this kind; no state holds one."""
+    name, _, kind = field.partition(".")
+    if name == FACTS and kind in KINDS:
+        return Measure(lambda told, entry, _: facts.count(told, entry, kind), lambda told, _: told)
+    return Measure(fold, value_of(field, currency))
+
+
 def state_as_of(history: Iterable[tuple[int, JournalEntry]], time: int) -> FanState | None:
     """The state from the events up to and at `time` (ms); None when there were none."""
+    return _as_of(fold, history, time)
+
+
+def _as_of(
+    fold: Callable[[T | None, JournalEntry, int], T],
+    history: Iterable[tuple[int, JournalEntry]],
+    time: int,
+) -> T | None:
     state = None
     for position, entry in history:
         if entry.time <= time:
@@ -167,7 +203,8 @@ def context_as_of(
         return None
     known = [(at, entry) for at, entry in history if entry.time <= time]
     recent, written = messages.newest_entries(known), notes.newest(known)
-    return render_context(creator_id, fan_id, state, recent, time, currency, written)
+    told = facts.telling(known)
+    return render_context(creator_id, fan_id, state, recent, time, currency, written, told)
 
 
 def explain(
@@ -184,15 +221,15 @@ def explain(
     Raises `InvalidInput` for an unknown field or an empty window. Folds the history up to
     `to_time` twice.
     """
-    value = value_of(field, currency)
+    fold, value = measure_of(field, currency)
     if from_time is not None and from_time >= to_time:
         raise InvalidInput("from", "must be before to")
-    state: FanState | None = None
+    state: Any = None
     from_value = None
     if from_time is not None:
-        state = state_as_of(history, from_time)
+        state = _as_of(fold, history, from_time)
         from_value = _value(value, state, from_time)
-    end = state_as_of(history, to_time)
+    end = _as_of(fold, history, to_time)
     to_value = _value(value, end, to_time)
 
     contributions = []
@@ -249,7 +286,7 @@ def _window(
     return sorted(inside, key=lambda item: item[1].time)
 
 
-def _value(value: Value, state: FanState | None, now: int) -> float | None:
+def _value(value: Callable[[Any, int], float | None], state: Any, now: int) -> float | None:
     return None if state is None else value(state, now)
 
 

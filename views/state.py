@@ -23,6 +23,7 @@ from views import (
     corrections,
     emotional_state,
     engagement,
+    facts,
     inbox,
     messages,
     notes,
@@ -71,6 +72,8 @@ class Fan(NamedTuple):
     """Of `totalRevenue`."""
     notes: Sequence[JournalEntry] = ()
     """The newest notes (`views.notes.newest`), the newest first: rows of the history too."""
+    telling: Sequence[JournalEntry] = ()
+    """What tells facts (`views.facts.telling`), the newest first: rows of the history too."""
 
 
 class Part(Protocol):
@@ -119,9 +122,10 @@ VIEWS: Final[dict[str, View]] = {
     "offers": offers,
     "inbox": inbox,
     "notes": notes,
+    "facts": facts,
 }
-"""Name -> module of what is rendered, in the order of the public document. `messages` and `notes`
-fold nothing (their state is the history), `responses` renders nothing (two others do)."""
+"""Name -> module of what is rendered, in the order of the public document. `messages`, `notes` and
+`facts` fold nothing (their state is the history), `responses` renders nothing (two others do)."""
 
 VIEW_VERSION: Final = " ".join(
     (
@@ -195,12 +199,15 @@ _ALL: Final = tuple(sorted(view.DOCUMENT for view in VIEWS.values()))
 
 
 @lru_cache(maxsize=4096)
-def _documents_moved_by(kinds: frozenset[tuple[Kind, Sender, bool]]) -> tuple[str, ...]:
+def _documents_moved_by(
+    kinds: frozenset[tuple[Kind, Sender, bool]], *, telling: bool
+) -> tuple[str, ...]:
     return tuple(
         sorted(
             view.DOCUMENT
             for view in VIEWS.values()
-            if any(view.moved_by(kind, by, detailed=detailed) for kind, by, detailed in kinds)
+            if (telling or view is not facts)
+            and any(view.moved_by(kind, by, detailed=detailed) for kind, by, detailed in kinds)
         )
     )
 
@@ -213,6 +220,6 @@ def moved(entries: Iterable[JournalEntry], *, first: bool) -> tuple[str, ...]:
     """
     if first:
         return _ALL
-    return _documents_moved_by(
-        frozenset([(entry.kind, entry.sender, entry.details is not None) for entry in entries])
-    )
+    entries = list(entries)
+    kinds = [(entry.kind, entry.sender, entry.details is not None) for entry in entries]
+    return _documents_moved_by(frozenset(kinds), telling=any(map(facts.tells, entries)))

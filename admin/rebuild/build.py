@@ -34,6 +34,7 @@ from stores.folding import Quarantined, fold_new, open_records, read_frames
 from stores.positions import Row
 from stores.refolding import Limits
 from stores.tally import Tally
+from views import facts
 
 CLOSE_RECORDS: Final = 500
 """So near to the live writer is close."""
@@ -138,6 +139,8 @@ async def _bulk(
                 restored |= await _release(connection, bucket, before)
             quarantined += bucket.quarantined
             corrected += bucket.columns
+            # Workers of the former release wrote their rows without `told`.
+            corrected += {one.subject for one in bucket.history if facts.tells(one.entry)}
             progress(0)
         after = replace(task.built, next=task.until, sources=refold.sources)
         await _move(connection, task.generation, task.built, after, refold.tally, quarantined)

@@ -12,10 +12,10 @@ from privacy.subjects import Subject
 from schemas.errors import Misconfigured
 from schemas.journal import JournalEntry
 from schemas.random_ids import id_text
-from stores.recent import Recent, show, show_notes
+from stores.recent import Recent, show, show_facts, show_notes
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.tally import COUNTERS, Tally
-from views import messages, notes
+from views import facts, messages, notes
 from views.state import decode
 
 Where = Literal[
@@ -31,7 +31,7 @@ Where = Literal[
     "outbox",
 ]
 
-_ROW: Final = struct.Struct(">iqq???")
+_ROW: Final = struct.Struct(">iqq????")
 _NONE_DECIDED: Final[Mapping[bytes, Columns]] = {}
 
 
@@ -72,6 +72,7 @@ def history_digest(
                 columns.message,
                 columns.indirect,
                 columns.note,
+                columns.told,
             )
         )
         digest.update(columns.edited_by or b"")
@@ -84,7 +85,7 @@ def newest_shown(subject: Subject, entries: Iterable[tuple[int, JournalEntry]]) 
     who = subject.creator_id, subject.fan_id
     known = list(entries)
     newest = [show(who, one.time, one.offset, one.entry) for one in messages.newest(known)]
-    return Recent.of(newest, show_notes(notes.newest(known)))
+    return Recent.of(newest, show_notes(notes.newest(known)), show_facts(facts.telling(known)))
 
 
 def differing_fields(expected: bytes, actual: bytes) -> list[str]:

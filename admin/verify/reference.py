@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from schemas.details import NO_DETAILS, Subscription
+from schemas.details import NO_DETAILS, StatedFact, Subscription
 from schemas.journal import JournalEntry
 from schemas.money import DIGITS
 from schemas.rates import DOLLARS, OTHERS
@@ -160,7 +160,7 @@ def with_text(message: JournalEntry, edit: JournalEntry) -> JournalEntry:
             kept = replace(kept, price=new.price, attachments=new.attachments or free)
         kept = replace(kept, currency=new.currency)
     if edit.metadata is not None:
-        kept = replace(kept, offers=new.offers)
+        kept = replace(kept, offers=new.offers, fact=new.fact)
         message = replace(message, metadata=edit.metadata, content_type=edit.content_type)
     if edit.metadata is not None or new.attachments:
         message = replace(message, gif=edit.gif)
@@ -699,6 +699,41 @@ def notes(events: Sequence[JournalEntry]) -> list[dict[str, Any]]:
     ]
 
 
+def facts(events: Sequence[JournalEntry]) -> list[dict[str, Any]]:
+    def stated(event: JournalEntry) -> Any:
+        return event.details.fact if event.kind == "note" and event.details else None
+
+    def told(event: JournalEntry) -> bool:
+        own = event.kind == "message" and event.sender == "fan" and origin(event) == "direct"
+        return bool(stated(event) or (own and features(event).facts))
+
+    def same(value: str) -> str:
+        return " ".join(value.casefold().split())
+
+    placed = sorted((event.time, place) for place, event in enumerate(events) if told(event))
+    newest = [events[place] for _, place in placed[::-1][:100]]
+    shown = []
+    for kind in ("birthday", "name", "place", "job", "pet", "limit"):
+        verdicts = [note for event in newest if (note := stated(event)) and note.kind == kind]
+        ends = [place for place, event in enumerate(newest) if stated(event) == StatedFact(kind)]
+        values: dict[str, dict[str, Any]] = {}
+        for event in newest[: ends[0] if ends else None]:
+            note = stated(event)
+            if note is None:
+                said = [one.value for one in reversed(features(event).facts) if one.kind == kind]
+            else:
+                positive = note.kind == kind and note.value is not None and not note.wrong
+                said = [note.value] if positive else []
+            for value in said:
+                about = [one for one in verdicts if one.value and same(one.value) == same(value)]
+                if not (about and about[0].wrong):
+                    fact = {"kind": kind, "value": value, "eventId": event.event_id}
+                    fact |= {"source": event.kind, "timestamp": stamp(event.time)}
+                    values.setdefault(same(value), fact)
+        shown += list(values.values())[: 10 if kind in ("pet", "limit") else 1]
+    return shown
+
+
 def document_differences(
     document: dict[str, Any],
     creator_id: str,
@@ -747,6 +782,7 @@ def document_differences(
             len(used) > EMOJIS_KEPT_MAX or is_top(profile["preferredEmojis"], used, 5),
         ),
         ("notes", document.get("notes", []) == notes(events)),
+        ("facts", document.get("facts", []) == facts(events)),
         ("recentMessages", shown == recent_messages(creator_id, fan_id, events)),
         ("offers", offered is None or _same_list(document.get("offers", []), offered)),
         ("inbox", waiting is None or document["inbox"] == waiting),

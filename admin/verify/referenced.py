@@ -18,7 +18,7 @@ from privacy.subjects import Subject
 from schemas.errors import Misconfigured, SealBroken
 from schemas.journal import JournalEntry
 from schemas.topics import INTERACTIONS
-from views import messages, notes
+from views import facts, messages, notes
 from views.context import render_context
 from views.state import decode, is_nobody
 
@@ -66,7 +66,8 @@ def reference_differences(
         return []  # said by the comparison with the fold
     placed = [(entries[place][0], entry) for place, entry in standing]
     shown, written = messages.newest_entries(placed), notes.newest(placed)
+    told = facts.telling(placed)
     who = subject.creator_id, subject.fan_id
-    context = render_context(*who, fan, shown, now, currency, written)
+    context = render_context(*who, fan, shown, now, currency, written, told)
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(context))
     return document_differences(document, subject.creator_id, subject.fan_id, events, now, currency)

@@ -42,7 +42,7 @@ FROM {generation}.fan_state WHERE subject = ANY ($1::uuid[]);
 -- name: history_of
 SELECT subject, count(*) AS rows, sha256(string_agg(event_key || int4send(partition)
     || int8send("offset") || int8send(time) || boolsend(message)
-    || boolsend(indirect) || boolsend(note) || coalesce(edited_by, ''::bytea) || body,
+    || boolsend(indirect) || boolsend(note) || boolsend(told) || coalesce(edited_by, ''::bytea) || body,
     ''::bytea ORDER BY event_key)) AS digest
 FROM interaction WHERE subject = ANY ($1::uuid[]) GROUP BY subject;
 

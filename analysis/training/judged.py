@@ -1,7 +1,7 @@
-"""How often topics and signals are right, as far as a person has said so.
+"""How often topics, signals and facts are right, as far as a person has said so.
 
-Nobody has labelled the corpora with our topics and signals. So what was found in development texts
-was read, one by one, and called right or wrong: `judged.txt` keeps the verdicts under hashes, since
+Nobody has labelled the corpora with our topics, signals and facts. So what was found in them was
+read, one by one, and called right or wrong: `judged.txt` keeps the verdicts under hashes, since
 the texts are not ours to give away. What is found since then counts as not judged.
 
 `signals.txt` has phrases that were written to measure signals by, and nothing is taught by.
@@ -23,7 +23,7 @@ NONE: Final = "none"
 
 
 def mark_of(name: str, text: str) -> str:
-    """Stands for a topic or signal found in a text."""
+    """Stands for a topic, signal or fact found in a text."""
     return blake2b(f"{name}\n{text}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
@@ -36,13 +36,16 @@ def verdicts() -> dict[str, str]:
 
 
 def judge(pairs: Iterable[tuple[str, TextFeatures]]) -> dict[str, dict[str, int]]:
-    """Topic, or `signal:` and its kind -> how often it was found, and is `right` and `wrong`."""
+    """Topic, or `signal:` or `fact:` and its kind -> how often it was found, and is `right` and
+    `wrong`."""
     known = verdicts()
     counts: defaultdict[str, dict[str, int]] = defaultdict(
         lambda: {"found": 0, **dict.fromkeys(VERDICTS, 0)}
     )
     for text, features in pairs:
-        for name in (*features.topics, *(f"signal:{kind}" for kind in features.signals)):
+        signals = (f"signal:{kind}" for kind in features.signals)
+        facts = {f"fact:{one.kind}" for one in features.facts}
+        for name in (*features.topics, *signals, *facts):
             counts[name]["found"] += 1
             verdict = known.get(mark_of(name, text))
             if verdict is not None:

@@ -66,6 +66,7 @@ def _as_json(found: TextFeatures) -> dict[str, Any]:
         "tone": next(iter(found.tone), None),
         "emojis": found.emojis,
         "signals": found.signals,
+        "facts": [{"kind": one.kind, "value": one.value} for one in found.facts],
     }
 
 
@@ -153,8 +154,8 @@ def _examples(path: Path) -> Iterator[Example]:
 
 
 def _print_found(console: Console, found: dict[str, dict[str, int]]) -> None:
-    """Topics and signals that a person has judged."""
-    table = Table("topic or signal", "found", "judged", "precision", box=None, pad_edge=False)
+    """Topics, signals and facts that a person has judged."""
+    table = Table("topic, signal or fact", "found", "judged", "precision", box=None, pad_edge=False)
     for name, row in found.items():
         judged = row["right"] + row["wrong"]
         if judged:

@@ -45,4 +45,5 @@ async def _read(settings: Settings, creator: str, fan: str) -> MemoryContext:
         now,
         settings.currency,
         remembered.notes,
+        remembered.telling,
     )

@@ -4,11 +4,11 @@
 -- name: insert
 WITH fresh AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-        $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[])
-        AS f (subject, event_key, partition, "offset", time, message, body, indirect, note)
+        $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[], $10::boolean[])
+        AS f (subject, event_key, partition, "offset", time, message, body, indirect, note, told)
 ), inserted AS (
     INSERT INTO interaction
-        (subject, event_key, partition, "offset", time, message, body, indirect, note)
+        (subject, event_key, partition, "offset", time, message, body, indirect, note, told)
     SELECT * FROM fresh
     ON CONFLICT DO NOTHING
     RETURNING subject, event_key
@@ -19,12 +19,12 @@ SELECT subject, event_key FROM fresh EXCEPT ALL SELECT subject, event_key FROM i
 -- event that came after it.
 -- name: restore
 INSERT INTO interaction AS i
-    (subject, event_key, partition, "offset", time, message, body, indirect, note)
+    (subject, event_key, partition, "offset", time, message, body, indirect, note, told)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-    $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[])
+    $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[], $10::boolean[])
 ON CONFLICT (subject, event_key) DO UPDATE SET partition = excluded.partition,
     "offset" = excluded."offset", time = excluded.time, message = excluded.message,
-    body = excluded.body, indirect = excluded.indirect, note = excluded.note
+    body = excluded.body, indirect = excluded.indirect, note = excluded.note, told = excluded.told
 WHERE excluded."offset" < i."offset";
 
 -- What came after these and is the same event under the key of another release; never a message.
@@ -37,11 +37,11 @@ WHERE i.subject = w.subject AND i.event_key = w.event_key AND i."offset" > w."of
 -- What stands for forgotten events, in their place.
 -- name: bury
 INSERT INTO interaction AS i
-    (subject, event_key, partition, "offset", time, message, body, indirect, note)
+    (subject, event_key, partition, "offset", time, message, body, indirect, note, told)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::bigint[], $5::bigint[],
-    $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[])
+    $6::boolean[], $7::bytea[], $8::boolean[], $9::boolean[], $10::boolean[])
 ON CONFLICT (subject, event_key) DO UPDATE SET time = excluded.time, message = excluded.message,
-    body = excluded.body, indirect = excluded.indirect, note = excluded.note, edited_by = NULL;
+    body = excluded.body, indirect = excluded.indirect, note = excluded.note, told = excluded.told, edited_by = NULL;
 
 -- Which of these events a fan has.
 -- name: holds
@@ -90,16 +90,16 @@ WHERE (weighed.entries >= $3 OR weighed.bytes > $4) AND NOT EXISTS (
 
 -- The whole histories of some fans, below an offset if there is one.
 -- name: read
-SELECT subject, event_key, partition, "offset", body, message, indirect, edited_by, note
+SELECT subject, event_key, partition, "offset", body, message, indirect, edited_by, note, told
 FROM interaction WHERE subject = ANY ($1::uuid[]) AND ($2::bigint IS NULL OR "offset" < $2)
 ORDER BY subject, "offset", time, event_key;
 
 -- What a correction has decided about some rows.
 -- name: correct
 UPDATE interaction AS i
-SET message = w.message, indirect = w.indirect, edited_by = w.edited_by, note = w.note
-FROM unnest($1::uuid[], $2::bytea[], $3::boolean[], $4::boolean[], $5::bytea[], $6::boolean[])
-    AS w (subject, event_key, message, indirect, edited_by, note)
+SET message = w.message, indirect = w.indirect, edited_by = w.edited_by, note = w.note, told = w.told
+FROM unnest($1::uuid[], $2::bytea[], $3::boolean[], $4::boolean[], $5::bytea[], $6::boolean[], $7::boolean[])
+    AS w (subject, event_key, message, indirect, edited_by, note, told)
 WHERE i.subject = w.subject AND i.event_key = w.event_key;
 
 -- Events as they stand, each by its primary key.

@@ -1,7 +1,7 @@
 -- What project writes and readers read. {generation} is the schema of one generation.
 
--- One statement, so one snapshot: state, messages and notes belong together, and `readable` says whether
--- these are the tables to read (see readable_generation).
+-- One statement, so one snapshot: state and events belong together, and `readable` says whether
+-- these are the tables to read (see readable_generation). What tells facts may be among the others, too.
 -- name: read_fans
 SELECT (SELECT generation FROM generation WHERE view_version = $4 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
@@ -26,6 +26,10 @@ CROSS JOIN LATERAL (
         (SELECT event_key, "offset", time, body, edited_by FROM interaction i
         WHERE i.subject = s.subject AND note
         ORDER BY time DESC, "offset" DESC LIMIT $6)
+        UNION ALL
+        (SELECT event_key, "offset", time, body, edited_by FROM interaction i
+        WHERE i.subject = s.subject AND told AND (message OR indirect OR note)
+        ORDER BY time DESC, "offset" DESC LIMIT $7)
     ) AS newest
     LEFT JOIN interaction e ON e.subject = s.subject AND e.event_key = newest.edited_by
 ) AS m

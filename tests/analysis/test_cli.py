@@ -30,6 +30,7 @@ def test_analyse_prints_one_object_for_each_line(tmp_path: Path) -> None:
         "tone",
         "emojis",
         "signals",
+        "facts",
     ]
     assert found[0]["sentiment"] == "positive"
     assert found[0]["topics"] == ["food_cooking"]
@@ -43,6 +44,7 @@ def test_analyse_prints_one_object_for_each_line(tmp_path: Path) -> None:
         "tone": None,
         "emojis": [],
         "signals": {},
+        "facts": [],
     }
 
 

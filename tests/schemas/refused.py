@@ -227,6 +227,27 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         raw(type="like", refersTo={"eventId": "n", "type": "note"}),
         "refersTo.type",
     ),
+    **{
+        f"a fact that is {what}": (
+            raw(type="note", sender="creator", metadata={"fact": fact}),
+            "metadata.fact" + field,
+        )
+        for what, fact, field in (
+            ("a text", "Rex", ""),
+            ("of an unknown kind", {"kind": "shoe", "value": "43"}, ".kind"),
+            ("of no kind", {"value": "43"}, ".kind"),
+            ("of many kinds", {"kind": ["pet"], "value": "Rex"}, ".kind"),
+            ("blank", {"kind": "pet", "value": " "}, ".value"),
+            ("a number", {"kind": "pet", "value": 4}, ".value"),
+            ("too long", {"kind": "pet", "value": "x" * 65}, ".value"),
+            ("turned round", {"kind": "pet", "value": "\u202exeR"}, ".value"),
+            ("of two lines", {"kind": "pet", "value": "a\nb"}, ".value"),
+            ("no day", {"kind": "birthday", "value": "5 May"}, ".value"),
+            ("a day of no month", {"kind": "birthday", "value": "13-01"}, ".value"),
+            ("wrong without a value", {"kind": "pet", "wrong": True}, ".value"),
+            ("wrong in words", {"kind": "pet", "value": "Rex", "wrong": "yes"}, ".wrong"),
+        )
+    },
     "a delete of nothing": (raw(type="delete"), "refersTo"),
     "a delete of a delete": (
         raw(type="delete", refersTo={"eventId": "d", "type": "delete"}),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.details import Attachment, Details, Kind, Reference, Subscription
+from schemas.details import Attachment, Details, Kind, Reference, StatedFact, Subscription
 from schemas.errors import InvalidInput
 from schemas.events import (
     AHEAD_MS_MAX,
@@ -38,7 +38,18 @@ from tests.schemas.refused import (
 
 NAMES = (
     *("fanId", "creatorId", "type", "timestamp", "content", "amount", "metadata"),
-    *("metadata.contentType", "metadata.event", "eventId", "sender", "author", "schemaVersion"),
+    *(
+        "metadata.contentType",
+        "metadata.event",
+        "metadata.fact",
+        "metadata.fact.kind",
+        "metadata.fact.value",
+        "metadata.fact.wrong",
+        "eventId",
+        "sender",
+        "author",
+        "schemaVersion",
+    ),
     *("origin", "attachments", "attachments.id", "attachments.type", "attachments.price", "format"),
     *("price", "refersTo", "refersTo.eventId", "refersTo.type", "currency", "sequence", "replaces"),
     *("reason", "$"),
@@ -82,6 +93,18 @@ ACCEPTED: dict[str, tuple[bytes, Callable[[Interaction], bool]]] = {
     "a delete of a note": (
         raw(type="delete", refersTo={"eventId": "n", "type": "note"}),
         lambda e: e.details is not None and e.details.refers_to == Reference("n", "note"),
+    ),
+    "a note that states a fact": (
+        raw(**NOTE, metadata={"fact": {"kind": "pet", "value": " Rex "}}),
+        lambda e: e.details is not None and e.details.fact == StatedFact("pet", "Rex"),
+    ),
+    "a note that takes facts back": (
+        raw(**NOTE, metadata={"fact": {"kind": "pet", "value": None}}),
+        lambda e: e.details is not None and e.details.fact == StatedFact("pet"),
+    ),
+    "a message that states nothing by its metadata": (
+        raw(metadata={"fact": {"kind": "shoe"}}),
+        lambda e: e.details is None,
     ),
     "what a message says is read": (raw(), lambda e: e.words == "Hello"),
     "the documented message": (raw(), lambda e: (e.kind, e.content) == ("message", "Hello")),

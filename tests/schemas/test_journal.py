@@ -18,7 +18,7 @@ from schemas.journal import (
     encode_entry,
     encode_record,
 )
-from schemas.text_features import TextFeatures
+from schemas.text_features import Fact, TextFeatures
 
 RECORD = JournalRecord(FORMAT, 3, 12_345, b"k" * 16, b"sealed")
 
@@ -72,15 +72,17 @@ def test_the_former_release_and_this_one_read_each_others_entries() -> None:
     assert decode_entry(grown) == JournalEntry("e", "like", 1)
 
 
-def test_features_of_the_former_release_have_no_signals() -> None:
+def test_features_of_the_former_release_have_no_signals_and_no_facts() -> None:
     features = TextFeatures("negative", -0.5, 0.9, language="en", signals={"refund": "explicit"})
+    features = msgspec.structs.replace(features, facts=(Fact("pet", "dog Rex"),))
     entry = JournalEntry("e", "message", 1, content="text", text=features)
     written = msgspec.msgpack.decode(encode_entry(entry))
     text = JournalEntry.__struct_fields__.index("text")
+    assert written[text].pop() == [["pet", "dog Rex"]]
     assert written[text].pop() == {"refund": "explicit"}
     former = decode_entry(msgspec.msgpack.encode(written))
-    assert former.text == msgspec.structs.replace(features, signals={})
-    written[text] += [{"refund": "explicit"}, "what a later release adds"]
+    assert former.text == msgspec.structs.replace(features, signals={}, facts=())
+    written[text] += [{"refund": "explicit"}, [["pet", "dog Rex"]], "what a later release adds"]
     assert decode_entry(msgspec.msgpack.encode(written)) == entry
 
 

@@ -24,6 +24,7 @@ from stores import generations, wall
 from stores.migrate import migrate
 from stores.queries import memory_queries
 from stores.store import Store
+from views.facts import TELLING_MAX
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
 from views.state import VIEW_VERSION
@@ -169,7 +170,7 @@ async def test_a_statement_that_asks_for_another_creators_fan_finds_nobody(
     theirs = await owner.fetchval("SELECT subject FROM subject WHERE creator_id = 'theirs' LIMIT 1")
     await owner.close()
     queries = memory_queries(1)
-    read = (["f0", "f1"], MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX, NOTES_MAX)
+    read = (["f0", "f1"], MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX, NOTES_MAX, TELLING_MAX)
     assert len(await wall.fetch(reader, queries.read_fans, "ours", "ours", *read)) == 2
     assert await wall.fetch(reader, queries.read_fans, "ours", "theirs", *read) == []
     assert await wall.fetch(reader, queries.read_history, "ours", theirs, 100) == []
@@ -206,8 +207,9 @@ async def test_the_creator_is_set_before_a_row_is_looked_at_in_every_plan(
 
 async def test_the_creator_comes_from_the_outer_side_of_a_nested_loop(reader: Any) -> None:
     """Which is what makes the order certain: the inner side begins with a row of the outer."""
-    walled = wall._walled(memory_queries(1).read_fans, 7)
-    arguments = ("ours", ["f0"], MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX, NOTES_MAX, "ours")
+    walled = wall._walled(memory_queries(1).read_fans, 8)
+    limits = MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX, NOTES_MAX, TELLING_MAX
+    arguments = ("ours", ["f0"], *limits, "ours")
     (row,) = await reader.fetch(f"EXPLAIN (FORMAT JSON) {walled}", *arguments)
     plan = json.loads(row[0])[0]["Plan"]
     assert plan["Node Type"] == "Nested Loop"
@@ -224,7 +226,10 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 READS: dict[str, tuple[Any, ...]] = {
-    "read_fans": ("ours", ["f0"], MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX, NOTES_MAX),
+    "read_fans": (
+        *("ours", ["f0"], MESSAGES_MAX, VIEW_VERSION, INDIRECT_MAX),
+        *(NOTES_MAX, TELLING_MAX),
+    ),
     "read_sources": ("ours", ["f0"], "journal", 12, 1, VIEW_VERSION),
     "weigh_history": ("ours", "f0", 100),
     "read_history": (bytes(16), 100),

@@ -54,11 +54,16 @@ def noted(number: int, **more: Any) -> Event:
     return said(number, type="note", sender="creator", author="chatter", **more)
 
 
+def fact(number: int, value: str, **more: Any) -> Event:
+    return noted(number, metadata={"fact": {"kind": "pet", "value": value, **more}})
+
+
 HATE, LOVE = "I hate you, give me my money back!", "I love you, this is wonderful!"
 """The first raises a signal besides."""
 RANDOM = 12
 ENTRIES_MAX = 30
 """Longer than any history but one."""
+PET = "My dog's name is Rex."
 HATED, LOVED = said(2, content=HATE), said(2, content=LOVE)
 CASES: dict[str, tuple[list[Event], list[Event]]] = {
     "unsent": ([said(1), HATED, unsent(3, "e2")], [said(1)]),
@@ -76,6 +81,20 @@ CASES: dict[str, tuple[list[Event], list[Event]]] = {
     "purchase taken back": ([said(1), bought(2), unsent(3, "p2", "purchase")], [said(1)]),
     "refund taken back": ([bought(2), refund(3, "p2", 20), unsent(4, "p3", "refund")], [bought(2)]),
     "nothing left": ([said(1), unsent(2, "e1")], []),
+    "told and unsent": (
+        [said(1), said(2, content=PET), unsent(3, "e2"), noted(4)],
+        [said(1), noted(4)],
+    ),
+    "told by an edit": ([HATED, edit(3, "e2", PET)], [said(2, content=PET)]),
+    "told and edited": ([said(2, content=PET), edit(3, "e2", LOVE)], [LOVED]),
+    "told and called wrong": (
+        [said(1), said(2, content=PET), fact(3, "dog rex", wrong=True), fact(4, "Fido")],
+        [said(1), said(2, content=PET), fact(3, "dog rex", wrong=True), fact(4, "Fido")],
+    ),
+    "a statement unsent": (
+        [said(2, content=PET), fact(3, "dog Rex", wrong=True), unsent(4, "e3", "note")],
+        [said(2, content=PET)],
+    ),
     "note": ([said(1), noted(2)], [said(1), noted(2)]),
     "note unsent": ([noted(1), noted(2), unsent(3, "e2", "note")], [noted(1)]),
     "note unsent before it came": ([unsent(3, "e2"), said(1), noted(2)], [said(1)]),
@@ -128,7 +147,7 @@ async def publish_cases(running: Pipeline) -> None:
 
 def randomly(rng: random.Random) -> list[Event]:
     """Some events, and corrections of them in any order."""
-    events = [said(n, content=rng.choice((HATE, LOVE, "Fine."))) for n in range(8)]
+    events = [said(n, content=rng.choice((HATE, LOVE, "Fine.", PET))) for n in range(8)]
     events += [bought(n, rng.randrange(5, 60)) for n in range(8, 12)]
     events += [noted(n, content=rng.choice((HATE, LOVE))) for n in range(12, 15)]
     for number in range(20, 28):
@@ -137,7 +156,7 @@ def randomly(rng: random.Random) -> list[Event]:
             rng.choice(
                 (
                     unsent(number, target),
-                    edit(number, target, rng.choice((HATE, LOVE))),
+                    edit(number, target, rng.choice((HATE, LOVE, "I live in Lisbon."))),
                     noted(number, content=HATE, replaces=target),
                     refund(number, target, rng.randrange(1, 60)),
                 )
@@ -157,7 +176,8 @@ async def shown(store: Store, fan: str, now: int = NOW) -> dict[str, Any] | None
     if read is None:
         return None
     who = "creator", fan
-    return rendered(render_context(*who, read.state, read.entries, now, written=read.notes), fan)
+    context = render_context(*who, read.state, read.entries, now, "USD", read.notes, read.telling)
+    return rendered(context, fan)
 
 
 def rendered(context: Any, fan: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+import redis.asyncio
 
 from admin.accounting import wait_until_told
 from admin.ledger import catch_up
@@ -35,7 +36,7 @@ from schemas.journal import decode_record, is_forgotten
 from schemas.random_ids import id_text
 from schemas.receipts import SignedReceipt
 from schemas.times import DAY_MS, render_time
-from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL
+from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from stores import retention
 from stores.erasure import Status
 from stores.letters import keys_of
@@ -232,6 +233,56 @@ async def test_a_note_is_forgotten_as_a_message_is(running: Pipeline, fan: str) 
     assert found is not None
     assert [one["id"] for one in found["notes"]] == ["e4"]
     assert (await verify(running.settings, processes=1)).differences == ()
+
+
+async def test_a_fact_is_in_no_clear_place_and_is_forgotten_with_its_message(
+    running: Pipeline, fan: str
+) -> None:
+    """Also one that is cached, and one that a person has stated."""
+    secrets_of = ["Q" + secrets.token_hex(8).translate(str.maketrans("0123456789", "ghijklmnop"))]
+    secrets_of.append("W" + secrets_of[0][1:])
+    told = said(1, content=f"My dog's name is {secrets_of[0]}.")
+    stated = noted(2, metadata={"fact": {"kind": "pet", "value": secrets_of[1]}})
+    await running.publish(*of(fan, [told, stated, said(3)]))
+    await running.without_lag()
+    async with running.stores() as (cache, store):
+
+        async def cached() -> list[str] | None:
+            await fill(cache, store, CREATOR, fan)
+            read = await cache.read(CREATOR, fan)
+            return (
+                None if read is None else [one.value for one in read.recent.decoded().facts or ()]
+            )
+
+        assert await running.wait_for(cached) == [secrets_of[1], f"dog {secrets_of[0]}"]
+        clear = await in_the_clear(running)
+        assert not [one for one in secrets_of if one.encode() in clear]
+        await forget(running, fan, "e1", "e2")
+        found = await shown(store, fan)
+        assert found is not None
+        assert "facts" not in found
+        read = await cache.read(CREATOR, fan)
+        assert read is None or read.recent.decoded().facts is msgspec.UNSET
+    opened = b"\n".join(await opened_everywhere(running))
+    assert not [one for one in secrets_of if one.encode() in opened]
+
+
+async def in_the_clear(pipeline: Pipeline) -> bytes:
+    """What stands in states, rows, updates and the cache, as it stands."""
+    async with pipeline.stores() as (_, store):
+        live = await store.live_generation()
+    states = await pipeline.fetch(f"SELECT state FROM g{live}.fan_state")
+    rows = await pipeline.fetch("SELECT body FROM interaction")
+    found = [*(row["state"] for row in states), *(row["body"] for row in rows)]
+    for topic in (MEMORY_UPDATES.name, JOURNAL.name):
+        found += [one.value for one in await pipeline.records(topic)]
+    client: Any = redis.asyncio.from_url(pipeline.settings.redis_url)
+    async for key in client.scan_iter("*:c:*"):
+        found += (await client.hgetall(key)).values()
+    await client.aclose()
+    assert states
+    assert rows
+    return b"\n".join(found)
 
 
 async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,19 @@ from hypothesis import strategies as st
 from admin.verify.reference import document_differences
 from schemas.details import Attachment, Details, Kind, Reference
 from schemas.journal import JournalEntry
-from tests.views.interactions import IDS, KINDS, NOON, WHO, any_time, entries, mentions, note, texts
-from views import messages, notes
+from tests.views.interactions import (
+    IDS,
+    KINDS,
+    NOON,
+    WHO,
+    any_time,
+    entries,
+    mentions,
+    note,
+    stated,
+    texts,
+)
+from views import facts, messages, notes
 from views.context import render_context
 from views.corrections import REFUNDABLE, as_corrected, correct
 from views.state import FanState, fold
@@ -62,7 +73,10 @@ def corrections(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Jo
             reason=draw(st.sampled_from(("refund", "chargeback"))),
         )
     if draw(st.integers(0, 4)) == 0:
-        return note(time, "edited", event_id, details=Details(replaces=target))
+        fact = draw(st.one_of(st.none(), stated))
+        metadata = None if fact is None else b'{"fact":1}'
+        details = Details(replaces=target, fact=fact)
+        return note(time, "edited", event_id, metadata=metadata, details=details)
     pictures = draw(st.booleans())
     attachments = (Attachment("gif", None, draw(st.sampled_from((None, 5)))),) if pictures else ()
     details = Details(
@@ -128,7 +142,8 @@ def context_of(log: list[JournalEntry], now: int) -> Any:
     if state is None:
         return None
     recent, written = messages.newest_entries(stands), notes.newest(stands)
-    context = render_context(*WHO, state, recent, now, written=written)
+    told = facts.telling(stands)
+    context = render_context(*WHO, state, recent, now, written=written, telling=told)
     return msgspec.json.decode(msgspec.json.encode(context))
 
 

@@ -12,14 +12,24 @@ from schemas.details import (
     OfferAct,
     Reference,
     RefundReason,
+    StatedFact,
     Subscription,
     SubscriptionEvent,
 )
 from schemas.events import Author, Kind, Sender
 from schemas.journal import JournalEntry
-from schemas.text_features import Emotion, Evidence, Sentiment, SignalKind, TextFeatures, Tone
+from schemas.text_features import (
+    Emotion,
+    Evidence,
+    Fact,
+    FactKind,
+    Sentiment,
+    SignalKind,
+    TextFeatures,
+    Tone,
+)
 from schemas.times import DAY_MS, HOUR_MS, MINUTE_MS
-from views import messages, notes
+from views import facts, messages, notes
 from views.state import Fan, FanState, fold
 
 NOON = 1_731_412_800_000
@@ -108,11 +118,23 @@ def note(
     return JournalEntry(event_id, "note", time, "creator", content=content, **more)
 
 
+def telling(
+    value: str,
+    kind: FactKind = "pet",
+    time: int = NOON,
+    event_id: str = "m",
+    sender: Sender = "fan",
+) -> JournalEntry:
+    """A message that tells a fact."""
+    return message(time, TextFeatures(facts=(Fact(kind, value),)), sender=sender, event_id=event_id)
+
+
 def known(*entries: JournalEntry) -> Fan:
     """What a view renders after these events, in log order."""
     placed = list(enumerate(entries))
     recent, written = messages.newest_entries(placed), notes.newest(placed)
-    return Fan(remember(*entries), recent, notes=written)
+    told = facts.telling(placed)
+    return Fan(remember(*entries), recent, notes=written, telling=told)
 
 
 TOPICS = ("cars", "food", "gaming", "music", "travel")
@@ -121,6 +143,22 @@ EMOJIS = ("😀", "🔥", "❤️", "👍🏽", "👩‍👩‍👧", "🇫🇷"
 
 
 EVIDENCE = get_args(Evidence)
+
+
+told = st.builds(
+    Fact,
+    st.sampled_from((*get_args(FactKind), "pet", "place")),
+    st.sampled_from(("Rex", "rex", "Lisbon", "New  York", "new york")),
+)
+stated = st.builds(
+    StatedFact,
+    st.sampled_from(("pet", "place")),
+    st.sampled_from((None, "Rex", "Lisbon", "NEW york")),
+).flatmap(
+    lambda one: st.sampled_from(
+        (one, one if one.value is None else msgspec.structs.replace(one, wrong=True))
+    )
+)
 
 
 @st.composite
@@ -143,6 +181,7 @@ def texts(draw: st.DrawFn) -> TextFeatures:
         punctuated=draw(st.booleans()),
         cased=draw(st.booleans()),
         gif=draw(st.booleans()),
+        facts=tuple(draw(st.lists(told, max_size=2))),
         signals=draw(
             st.one_of(
                 st.just({}),
@@ -229,7 +268,14 @@ def entries(draw: st.DrawFn, times: st.SearchStrategy[int] = any_time) -> Journa
         )
     if kind == "note":
         size = draw(st.sampled_from((1, 1, 7_000, 10_000)))
-        return note(time, "n" * size, event_id, author=draw(st.sampled_from((None, "chatter"))))
+        fact = draw(st.one_of(st.none(), stated))
+        return note(
+            time,
+            "n" * size,
+            event_id,
+            author=draw(st.sampled_from((None, "chatter"))),
+            details=None if fact is None else Details(fact=fact),
+        )
     paid = kind not in ("like", "view")
     return JournalEntry(
         event_id,

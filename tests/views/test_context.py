@@ -27,7 +27,9 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 
 def rendered(entries: list[JournalEntry], now: int) -> dict[str, Any]:
     fan = known(*entries)
-    context = render_context("creator", "fan", fan.state, fan.recent, now, written=fan.notes)
+    context = render_context(
+        "creator", "fan", fan.state, fan.recent, now, "USD", fan.notes, fan.telling
+    )
     document: dict[str, Any] = json.loads(msgspec.json.encode(context))
     return document
 

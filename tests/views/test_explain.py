@@ -22,7 +22,7 @@ from tests.views.interactions import (
     purchase,
     remember,
 )
-from views import engagement, messages, notes
+from views import engagement, facts, messages, notes
 from views.acts import is_direct, is_fans
 from views.context import render_context
 from views.explain import FIELDS, History, context_as_of, explain, state_as_of, value_of
@@ -140,7 +140,8 @@ def test_as_of_a_time_knows_the_events_until_then_alone(
     state = state_as_of(known, YEAR_2100)
     assert state is not None
     recent, written = messages.newest_entries(known), notes.newest(known)
-    assert context == render_context("c", "f", state, recent, time, written=written)
+    told = facts.telling(known)
+    assert context == render_context("c", "f", state, recent, time, "USD", written, told)
     direct = [entry for _, entry in known if is_direct(entry) and is_fans(entry.kind, entry.sender)]
     assert context.personality_profile.interaction_count == len(direct)
 

@@ -23,6 +23,7 @@ from tests.views.interactions import (
     note,
     purchase,
     purchase_of,
+    telling,
     view,
 )
 from views.context import render_context
@@ -77,14 +78,15 @@ def test_a_batch_announces_what_its_events_announce_one_by_one(batch: list[Journ
 @mark.parametrize(
     ("event", "silent"),
     [
-        (message(), {"offers", "notes"}),
-        (message(sender="creator"), {"emotionalState", "offers", "notes"}),
-        (locked(), {"emotionalState", "notes"}),
-        (purchase(), {"recentMessages", "offers", "inbox", "notes"}),
-        (purchase_of("m"), {"recentMessages", "inbox", "notes"}),
-        (like(), {"recentMessages", "offers", "inbox", "notes"}),
-        (view(), {"recentMessages", "offers", "inbox", "notes"}),
-        (note(), {"recentMessages", "emotionalState", "offers", "inbox"}),
+        (message(), {"offers", "notes", "facts"}),
+        (message(sender="creator"), {"emotionalState", "offers", "notes", "facts"}),
+        (locked(), {"emotionalState", "notes", "facts"}),
+        (purchase(), {"recentMessages", "offers", "inbox", "notes", "facts"}),
+        (purchase_of("m"), {"recentMessages", "inbox", "notes", "facts"}),
+        (like(), {"recentMessages", "offers", "inbox", "notes", "facts"}),
+        (view(), {"recentMessages", "offers", "inbox", "notes", "facts"}),
+        (note(), {"recentMessages", "emotionalState", "offers", "inbox", "facts"}),
+        (telling("Rex"), {"offers", "notes"}),
     ],
 )
 def test_what_an_event_can_not_change_is_not_announced(
@@ -94,9 +96,9 @@ def test_what_an_event_can_not_change_is_not_announced(
 
 
 def test_every_document_of_the_context_has_its_view() -> None:
-    fan = known(message(), locked(), note())
+    fan = known(message(), locked(), note(), telling("Rex"))
     now = NOON + MINUTE_MS
-    context = render_context(*WHO, fan.state, fan.recent, now, written=fan.notes)
+    context = render_context(*WHO, fan.state, fan.recent, now, "USD", fan.notes, fan.telling)
     whole = msgspec.json.decode(msgspec.json.encode(context))
     apart = {name: msgspec.json.decode(text) for name, text in documents(fan, now).items()}
     beside = {"fanId", "creatorId", "lastInteraction", "version", "degraded"}

@@ -511,6 +511,16 @@ class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="came
     error: str | None = None
 
 
+class KnownFact(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What the fan has said of themselves, or somebody else of them."""
+
+    kind: str
+    value: str
+    event_id: str
+    source: str
+    timestamp: datetime
+
+
 class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     fan_id: str
     creator_id: str
@@ -525,6 +535,7 @@ class MemoryContext(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     offers: list[OfferState] | None = None
     inbox: Inbox | None = None
     notes: list[Note] | None = None
+    facts: list[KnownFact] | None = None
 
 
 class MemoryUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
