@@ -43,6 +43,8 @@ from stores.workflows.sending import Sending
 from stores.workflows.telling import money
 from stores.workflows.usage import Accounts
 
+COST_PERIOD: Final = timedelta(days=30)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _id: Final = re.compile("[0-9a-f]{32}").fullmatch
 _encode: Final = msgspec.json.Encoder().encode
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -381,7 +383,7 @@ async def get_costs(request: Request) -> Response:
     query, components = query_of(request), components_of(request)
     since, until = moment(query, "from"), moment(query, "to")
     last = datetime.now(UTC) if until is None else to_datetime(until)
-    first = last - timedelta(days=30) if since is None else to_datetime(since)
+    first = last - min(COST_PERIOD, last - _EARLIEST) if since is None else to_datetime(since)
     creator = creator_of(request)
     found = await Accounts(components.settings, components.reading).costs(creator, first, last)
     subjects = [bytes.fromhex(one.name) for one in found["fan"]]

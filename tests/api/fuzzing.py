@@ -23,7 +23,7 @@ CHECKS = (
     "response_schema_conformance",
     "ignored_auth",
 )
-SECONDS_MAX = 600
+SECONDS_MAX = 1_200
 
 
 @schemathesis.hook
