@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from infra.kafka import KafkaError, OffsetOutOfRangeError, TopicPartition, admin, reading
+from infra.kafka import KafkaError, OffsetOutOfRangeError, TopicPartition, admin, named, reading
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL
@@ -55,7 +55,9 @@ class Journal:
         try:
             async with asyncio.timeout(SILENT_SECONDS_MAX):
                 async with admin(self._settings) as client:
-                    (described,) = await client.describe_topics([self._topic])
+                    (described,) = await client.describe_topics(
+                        [named(self._settings, self._topic)]
+                    )
                 if not described["partitions"]:
                     raise Misconfigured(
                         f"There is no topic {self._topic}.", hint="Run `fanmemory topics create`."

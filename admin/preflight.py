@@ -11,7 +11,7 @@ import logging
 from typing import Final
 
 from admin.ledger import catch_up
-from infra.kafka import admin
+from infra.kafka import admin, named
 from infra.postgres import REFUSALS, connect, database_errors, refusal
 from infra.settings import Settings
 from privacy.keys import Keyring
@@ -71,7 +71,7 @@ async def _journal_partitions(settings: Settings) -> int:
     partitions = 0
     with contextlib.suppress(BrokerUnavailable, TimeoutError):
         async with asyncio.timeout(LOOK_SECONDS_MAX), admin(settings) as client:
-            (described,) = await client.describe_topics([JOURNAL.name])
+            (described,) = await client.describe_topics([named(settings, JOURNAL.name)])
             partitions = len(described["partitions"])
     if partitions:
         require_partitions(partitions, settings.journal_partitions)

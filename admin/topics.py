@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.kafka import (
@@ -16,6 +16,7 @@ from infra.kafka import (
     admin,
     broker_errors,
     for_code,
+    named,
     reading,
 )
 from infra.settings import Settings
@@ -58,6 +59,11 @@ class TopicState:
     differences: tuple[Difference, ...]
 
 
+def named_topics(settings: Settings) -> tuple[Topic, ...]:
+    """All topics, under the names that they have on the cluster."""
+    return tuple(replace(topic, name=named(settings, topic.name)) for topic in TOPICS)
+
+
 def partitions_of(topic: Topic, settings: Settings) -> int:
     """How many partitions the topic has to have."""
     return int(getattr(settings, topic.partitions))
@@ -94,7 +100,7 @@ async def create(settings: Settings) -> list[str]:
     Raises Misconfigured when an existing topic differs, BrokerUnavailable, or KafkaError.
     """
     async with admin(settings) as client:
-        created = await _create(client, TOPICS, settings)
+        created = await _create(client, named_topics(settings), settings)
         states = await _settled(client, settings)
     differences = [
         difference
@@ -196,21 +202,25 @@ async def trim(settings: Settings, nexts: Mapping[int, int]) -> dict[int, int]:
             if min(next, ends[place]) > firsts[place]
         }
         if wanted:
-            await client.delete_records(wanted)
+            name = named(settings, INTERACTIONS.name)
+            await client.delete_records(
+                {TopicPartition(name, place.partition): one for place, one in wanted.items()}
+            )
     return {place.partition: one.before_offset - firsts[place] for place, one in wanted.items()}
 
 
 async def recreate(settings: Settings) -> None:
     """Delete every topic of ours and create it again. Destroys the log: for tests and benches."""
     async with admin(settings) as client:
-        present = set(await client.list_topics()) & {topic.name for topic in TOPICS}
+        ours = {topic.name for topic in named_topics(settings)}
+        present = set(await client.list_topics()) & ours
         if present:
             response = await client.delete_topics(sorted(present))
             for _, code in response.topic_error_codes:
                 if code:
                     raise for_code(code)
             await _gone(client, present)
-        await _create(client, TOPICS, settings)
+        await _create(client, named_topics(settings), settings)
         await _settled(client, settings)
 
 
@@ -262,7 +272,7 @@ def _creation_error(name: str, code: int, message: Sequence[str]) -> Exception:
 async def _settled(client: Any, settings: Settings) -> list[TopicState]:
     """The states once every topic is visible with all its leaders."""
     deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
-    names = {topic.name for topic in TOPICS}
+    names = {topic.name for topic in named_topics(settings)}
     while True:
         found = [
             topic
@@ -277,8 +287,9 @@ async def _settled(client: Any, settings: Settings) -> list[TopicState]:
 
 
 async def _states(client: Any, settings: Settings) -> list[TopicState]:
+    topics = named_topics(settings)
     present = set(await client.list_topics())
-    names = [topic.name for topic in TOPICS if topic.name in present]
+    names = [topic.name for topic in topics if topic.name in present]
     described = {}
     configured: dict[str, dict[str, str]] = {}
     if names:
@@ -289,7 +300,7 @@ async def _states(client: Any, settings: Settings) -> list[TopicState]:
                 configured[name] = {entry[0]: entry[1] for entry in entries}
     return [
         _state(topic, settings, described.get(topic.name), configured.get(topic.name, {}))
-        for topic in TOPICS
+        for topic in topics
     ]
 
 

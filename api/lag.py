@@ -165,7 +165,9 @@ class LagReader:
             wanted = {
                 TopicPartition(topic.name, partition): 0
                 for topic in (INTERACTIONS, JOURNAL)
-                for partition in sorted(cluster.partitions_for_topic(topic.name) or ())
+                for partition in sorted(
+                    cluster.partitions_for_topic(kafka.named(self._settings, topic.name)) or ()
+                )
             }
             for status in statuses:
                 wanted[TopicPartition(status.topic, status.partition)] = status.next

@@ -299,4 +299,4 @@ def _position(written: Any) -> Position:
     """Raises `BrokerUnavailable` for what the broker has taken as a repeat: it says not where."""
     if written.offset < 0:
         raise BrokerUnavailable(hint=_UNSURE)
-    return Position(written.topic, written.partition, written.offset)
+    return Position(INTERACTIONS.name, written.partition, written.offset)

@@ -131,6 +131,7 @@ class Feed:
 
     def __init__(self, settings: Settings, metrics: ApiMetrics, size: int = SIZE) -> None:
         self._settings = settings
+        self._name = kafka.named(settings, MEMORY_UPDATES.name)
         self._metrics = metrics
         self._size = size
         self._ring: Ring | None = None
@@ -281,12 +282,11 @@ class Feed:
 
     async def _begin(self, consumer: Any) -> None:
         """Stand behind what the ring has, or so far back that a new one begins full."""
-        name = MEMORY_UPDATES.name
         cluster = await consumer._client.fetch_all_metadata()
-        numbers = sorted(cluster.partitions_for_topic(name) or ())
+        numbers = sorted(cluster.partitions_for_topic(self._name) or ())
         if numbers != list(range(len(numbers))) or not numbers:
             raise BrokerUnavailable("The topic of memory updates is not there.")
-        places = [kafka.TopicPartition(name, number) for number in numbers]
+        places = [kafka.TopicPartition(MEMORY_UPDATES.name, number) for number in numbers]
         first = {at.partition: n for at, n in (await consumer.beginning_offsets(places)).items()}
         self._ends = {at.partition: n for at, n in (await consumer.end_offsets(places)).items()}
         ring = self._ring
@@ -296,7 +296,7 @@ class Feed:
             raise LogBroke
         ring.grow(len(numbers))
         consumer.assign(places)
-        await kafka.link_leaders(consumer._client, name, numbers)
+        await kafka.link_leaders(consumer._client, self._name, numbers)
         self._doubted.clear()
         self._links.clear()
         self._doubt_new_links(consumer, ring)
@@ -306,7 +306,7 @@ class Feed:
         """Go one record back wherever the connection to the leader is not what it was."""
         changed = set()
         for partition in range(len(ring.next)):
-            link = kafka.link(consumer._client, MEMORY_UPDATES.name, partition)
+            link = kafka.link(consumer._client, self._name, partition)
             if self._links.get(partition) == link:
                 continue
             self._links[partition] = link
@@ -324,7 +324,7 @@ class Feed:
             raise LogBroke
         found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
         began = time.perf_counter()
-        known = consumer._client.cluster.partitions_for_topic(MEMORY_UPDATES.name) or ()
+        known = consumer._client.cluster.partitions_for_topic(self._name) or ()
         if len(known) > len(ring.next):
             raise BrokerUnavailable("There are more partitions.")  # begin again, with them
         # What came by another way than before may be of another log: it is asked for once more.

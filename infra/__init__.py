@@ -13,6 +13,7 @@ migrations  numbered SQL files, applied once each
 postgres    its address, connections, and which of its errors a retry can help
 redis       one connection of our own
 kafka       the one place that makes Kafka clients
+kafka_names topics under the names that a shared cluster gives them
 web         one small document from the web
 tls         certificates from files, for all three
 producer    batches to Kafka, in order, without gaps

@@ -46,6 +46,7 @@ from aiokafka.errors import (
 from aiokafka.record.memory_records import MemoryRecords
 
 from infra import tls
+from infra.kafka_names import NamedProducer, NamedReader
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, FanMemoryError, Misconfigured
 
@@ -79,8 +80,10 @@ __all__ = [
     "disconnect",
     "faust_options",
     "for_code",
+    "group",
     "link",
     "link_leaders",
+    "named",
     "partition_of",
     "producer",
     "reader",
@@ -110,6 +113,7 @@ logging.getLogger("aiokafka.conn").addFilter(
     lambda record: record.msg != "Sending username and password in the clear"
 )
 
+GROUP: Final = "fanmemory"
 PREFIX: Final = "FANMEMORY_KAFKA"
 SERVER: Final = "Kafka"
 SWITCH: Final = f"{PREFIX}_SECURITY"
@@ -171,17 +175,32 @@ def faust_options(settings: Settings, scheme: str) -> dict[str, Any]:
     return options
 
 
+def named(settings: Settings, topic: str) -> str:
+    """What the cluster calls a topic of ours."""
+    return settings.kafka_topic_prefix + topic
+
+
+def group(settings: Settings) -> str:
+    """The consumer group of the workers: systems that share a cluster must not share it."""
+    return settings.kafka_group or named(settings, GROUP)
+
+
 def producer(settings: Settings, **options: Any) -> Any:
     """A producer, not yet connected: idempotent, acknowledged by all in-sync replicas."""
-    return AIOKafkaProducer(
+    client = AIOKafkaProducer(
         **client_options(settings), **{"acks": "all", "enable_idempotence": True} | options
     )
+    prefix = settings.kafka_topic_prefix
+    return NamedProducer(client, prefix) if prefix else client
 
 
 def reader(settings: Settings, *topics: str, **options: Any) -> Any:
     """A consumer of no group, not yet connected: it commits nothing and causes no rebalance."""
     chosen = {"group_id": None, "enable_auto_commit": False} | options
-    return AIOKafkaConsumer(*topics, **client_options(settings), **chosen)
+    there = [named(settings, topic) for topic in topics]
+    client = AIOKafkaConsumer(*there, **client_options(settings), **chosen)
+    prefix = settings.kafka_topic_prefix
+    return NamedReader(client, prefix) if prefix else client
 
 
 @asynccontextmanager

@@ -153,18 +153,19 @@ class BatchProducer:
 
     async def links(self, topic: str) -> dict[int, kafka.Link]:
         """Partition -> how its leader is reached now; raises `BrokerUnavailable`."""
-        producer = await self._ready()
+        producer, name = await self._ready(), kafka.named(self._settings, topic)
         async with kafka.broker_errors(), asyncio.timeout(DELIVERY_SECONDS_MAX):
             partitions = await producer.partitions_for(topic)
-            await kafka.link_leaders(producer.client, topic, partitions)
-        return {p: kafka.link(producer.client, topic, p) for p in partitions}
+            await kafka.link_leaders(producer.client, name, partitions)
+        return {p: kafka.link(producer.client, name, p) for p in partitions}
 
     def linked(self, topic: str, links: Mapping[int, kafka.Link]) -> bool:
         """Whether there are links, and every one is there still: then what the leaders had
         acknowledged when they were made can't be lost."""
+        name = kafka.named(self._settings, topic)
         return bool(self._producer is not None and links) and all(
             known.connection is not None
-            and kafka.link(self._producer.client, topic, partition) == known
+            and kafka.link(self._producer.client, name, partition) == known
             for partition, known in links.items()
         )
 

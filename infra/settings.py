@@ -94,6 +94,17 @@ class Settings(BaseSettings):
         " creator: the API reads with it; empty: the one URL",
     )
     redis_url: str = Field("", description="redis:// URL, rediss:// for TLS; empty: embedded")
+    kafka_topic_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="before every topic's name on the brokers, for a cluster that is shared; for"
+        " good: other names are other logs",
+    )
+    kafka_group: str = Field(
+        "",
+        max_length=200,
+        description="consumer group of the workers; empty: `fanmemory`, behind the prefix",
+    )
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the brokers are reached, in Kafka's own words; SSL is TLS"
     )

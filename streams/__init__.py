@@ -9,6 +9,7 @@ metrics       what Prometheus sees of a worker
 unit_size     how many records a unit may have
 lookout       once a second: what stands still, moved without us, or went backwards
 advisory      how far we are, told to Kafka for lag tools only
+partitions    one topic's partitions, by their numbers, as Faust's consumer has them
 orders        into which units a fetch is cut for the orders among its events
 continuity    whether the log continues where we stopped
 second_copy   whether interactions still has what the journal lost

@@ -6,9 +6,9 @@ Nothing depends on it: where to read on stands in Postgres.
 import asyncio
 import logging
 import time
-from typing import Any
 
 from stores.positions import Positions
+from streams.partitions import Partitions
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ COMMIT_SECONDS_MAX = 10.0
 class AdvisoryCommit:
     """Of one topic; at most once a second, one at a time, in the background."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
         self._committed_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -33,11 +33,11 @@ class AdvisoryCommit:
             return
         self._committed_at = now
         offsets = {partition: held.next for partition, held in positions.held.items()}
-        self._task = asyncio.create_task(self._commit(positions.topic, offsets))
+        self._task = asyncio.create_task(self._commit(offsets))
 
-    async def _commit(self, topic: str, offsets: dict[int, int]) -> None:
+    async def _commit(self, offsets: dict[int, int]) -> None:
         try:
             async with asyncio.timeout(COMMIT_SECONDS_MAX):
-                await self._app.consumer.commit_advisory(topic, offsets)
+                await self._partitions.commit(offsets)
         except Exception as error:  # noqa: BLE001 # nothing depends on it, whatever it is
             log.debug("advisory commit: %s", type(error).__name__)

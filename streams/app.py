@@ -43,7 +43,6 @@ from streams.process import Process
 from streams.projection import Projection
 from streams.watchdog import Watchdog
 
-GROUP: Final = "fanmemory"
 DAY_SECONDS: Final = 86_400.0
 REQUEST_SECONDS: Final = 40.0
 REBALANCE_SECONDS: Final = 20.0
@@ -102,10 +101,10 @@ def build_app(settings: Settings) -> Any:
         (intake, INTENTS, INTENTS_MAX),
     ):
         loop = BatchLoop(app, step, settings, records_max, gate.passed)
-        fetches = transport.fetch_topic(app, topic.name, loop.claim)
+        fetches = transport.fetch_topic(app, kafka.named(settings, topic.name), loop.claim)
         app.agent(fetches, name=topic.name)(loop.feed)
         loops.append(loop)
-    watchdog = Watchdog(app, loops, settings.stall_seconds_max)
+    watchdog = Watchdog(loops, settings.stall_seconds_max)
     exposition = exposition_of(settings, worker_registry(loops, watchdog))
 
     async def open_resources() -> None:
@@ -165,7 +164,7 @@ class _App(faust.App):
 def _faust_app(settings: Settings) -> Any:
     transport.install()
     app = _App(
-        GROUP,
+        kafka.group(settings),
         **kafka.faust_options(settings, transport.SCHEME),
         store="memory://",
         # Faust makes it, and with tables off never writes there.

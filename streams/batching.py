@@ -26,10 +26,8 @@ import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, TypeVar
 
-from faust.types import TP
-
 from infra.exit_codes import FAILED
-from infra.kafka import IllegalStateError, KafkaError, broker_errors
+from infra.kafka import IllegalStateError, KafkaError, broker_errors, named
 from infra.retry import outage, retried, worth_saying
 from infra.settings import Settings
 from schemas.errors import FanMemoryError, Fenced
@@ -38,6 +36,7 @@ from streams.advisory import AdvisoryCommit
 from streams.continuity import Fetched, plan
 from streams.counts import Counts
 from streams.lookout import LOOK_SECONDS, LOOK_SECONDS_MAX, Lookout
+from streams.partitions import Partitions
 from streams.step import NOT_NOW, Step
 from streams.unit_size import FIRST_RECORDS, next_size
 from streams.unread import Unread
@@ -79,8 +78,9 @@ class BatchLoop:
         """Of them, those whose consumer is somewhere else now, or whose fetches were dropped."""
         self._checked: dict[int, int] = {}
         """Partition -> link on which its log was last checked (`transport.Records.link`)."""
-        self._lookout = Lookout(app, step)
-        self._advisory = AdvisoryCommit(app)
+        self.partitions = Partitions(app, named(settings, step.positions.topic))
+        self._lookout = Lookout(app, step, self.partitions)
+        self._advisory = AdvisoryCommit(self.partitions)
 
     @property
     def positions(self) -> Positions:
@@ -223,9 +223,7 @@ class BatchLoop:
         if not offsets:
             return
         try:
-            await self._app.consumer.seek_wait(
-                {TP(self.positions.topic, partition): at for partition, at in offsets.items()}
-            )
+            await self.partitions.seek(offsets)
         except IllegalStateError:
             log.debug("not ours any more: the next to claim it reads from there")
 
@@ -267,11 +265,10 @@ class BatchLoop:
         Transaction markers and aborted records leave such holes. So does a log whose beginning has
         moved past our position.
         """
-        tp = TP(self.positions.topic, partition)
-        earliest = await self._until_available(
-            "check", lambda: self._app.consumer.earliest_offsets(tp), on=(KafkaError, TimeoutError)
+        begin = await self._until_available(
+            "check", lambda: self.partitions.begin(partition), on=(KafkaError, TimeoutError)
         )
-        return bool(earliest[tp] <= expected)
+        return begin <= expected
 
     async def _check(self) -> None:
         """Look at the logs of suspects, until each is found right, mended or stopped."""
@@ -303,8 +300,7 @@ class BatchLoop:
 
     async def _links(self, partitions: Sequence[int]) -> dict[int, int]:
         async with broker_errors(), asyncio.timeout(LOOK_SECONDS_MAX):
-            found: dict[int, int] = await self._app.consumer.links(self.positions.topic, partitions)
-        return found
+            return await self.partitions.links(partitions)
 
     async def _after_fence(self, partitions: Sequence[int]) -> None:
         """An erasure or a switch of generations: read again. Another claim: is it ours to do?"""
@@ -314,8 +310,7 @@ class BatchLoop:
         await asyncio.sleep(RIVAL_SECONDS)
         if self._app.consumer_generation_id != assignment or self._app.rebalancing:
             return
-        tps = self._app.consumer.assignment()
-        ours = sorted(tp.partition for tp in tps if tp.topic == self.positions.topic)
+        ours = sorted(self.partitions.assigned())
         if ours and not set(ours) <= self.positions.held.keys():
             await self.claim(ours)
 

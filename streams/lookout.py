@@ -10,9 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from faust.types import TP
-
 from infra.kafka import KafkaError
+from streams.partitions import Partitions
 from streams.step import NOT_NOW, Step
 
 log = logging.getLogger(__name__)
@@ -39,9 +38,10 @@ class Seen(NamedTuple):
 class Lookout:
     """Looks at the partitions of one step."""
 
-    def __init__(self, app: Any, step: Step) -> None:
+    def __init__(self, app: Any, step: Step, partitions: Partitions) -> None:
         self._app = app
         self._step = step
+        self._partitions = partitions
         self._looked_at = 0.0
         self._rechecked_at = 0.0
         self._checked_at = time.monotonic()
@@ -69,8 +69,8 @@ class Lookout:
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 known = await self._step.as_known()
-                ends = await self._read_ends()
-                links = await self._app.consumer.links(positions.topic, ends)
+                ends = await self._partitions.ends(positions.held)
+                links = await self._partitions.links(ends)
         except (*NOT_NOW, KafkaError, TimeoutError) as error:
             log.debug("look: %s", type(error).__name__)
             return None
@@ -126,12 +126,3 @@ class Lookout:
     def working(self) -> None:
         """There is work: that a partition has lag means nothing."""
         self._stood.clear()
-
-    async def _read_ends(self) -> dict[int, int]:
-        positions = self._step.positions
-        assigned = self._app.consumer.assignment()
-        tps = [
-            tp for partition in positions.held if (tp := TP(positions.topic, partition)) in assigned
-        ]
-        ends = await self._app.consumer.highwaters(*tps) if tps else {}
-        return {tp.partition: end for tp, end in ends.items()}

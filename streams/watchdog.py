@@ -11,9 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
-
-from faust.types import TP
+from typing import Final, NamedTuple
 
 from infra.exit_codes import STALLED
 from streams.batching import BatchLoop
@@ -21,6 +19,10 @@ from streams.batching import BatchLoop
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 2.0
+
+
+Place = tuple[str, int]
+"""A topic, by its name in `schemas.topics`, and a partition of it."""
 
 
 class Stall(NamedTuple):
@@ -43,13 +45,12 @@ class Behind(NamedTuple):
 class Watchdog:
     """Watches every loop of one app."""
 
-    def __init__(self, app: Any, loops: Sequence[BatchLoop], stall_seconds_max: float) -> None:
-        self._app = app
+    def __init__(self, loops: Sequence[BatchLoop], stall_seconds_max: float) -> None:
         self._loops = loops
         self._stall_seconds_max = stall_seconds_max
-        self._seen: dict[TP, tuple[int, float]] = {}
-        self._ends: dict[TP, int] = {}
-        self._lags: dict[TP, int] = {}
+        self._seen: dict[Place, tuple[int, float]] = {}
+        self._ends: dict[Place, int] = {}
+        self._lags: dict[Place, int] = {}
         self._beat = time.monotonic()
         self._stopped = threading.Event()
 
@@ -67,23 +68,21 @@ class Watchdog:
 
     async def _read_ends(self) -> None:
         try:
-            # What a rebalance gave to others is theirs to move; `held` hears of it at claims only.
-            assigned = self._app.consumer.assignment()
-            tps = [
-                tp
-                for loop in self._loops
-                for partition in loop.positions.held
-                if (tp := TP(loop.positions.topic, partition)) in assigned
-            ]
             nexts = {
-                TP(loop.positions.topic, partition): held.next
+                (loop.positions.topic, partition): held.next
                 for loop in self._loops
                 for partition, held in loop.positions.held.items()
             }
+            ends: dict[Place, int] = {}
             async with asyncio.timeout(self._stall_seconds_max / 2):
-                self._ends = dict(await self._app.consumer.highwaters(*tps)) if tps else {}
+                for loop in self._loops:
+                    # What a rebalance gave to others is theirs to move, and is not among the ends;
+                    # `held` hears of it at claims only.
+                    found = await loop.partitions.ends(list(loop.positions.held))
+                    ends |= {(loop.positions.topic, p): end for p, end in found.items()}
+            self._ends = ends
             # Against the positions of before: an end that is asked for later is none behind them.
-            self._lags = {tp: end - nexts[tp] for tp, end in self._ends.items()}
+            self._lags = {place: end - nexts[place] for place, end in ends.items()}
         except Exception as error:  # noqa: BLE001 # Kafka away: what was known of lag stays true
             log.debug("ends unknown: %s", type(error).__name__)
 
@@ -101,11 +100,11 @@ class Watchdog:
 
     def behind(self, topic: str, partition: int, now: float) -> Behind | None:
         """As it was seen last, at most some seconds ago; None when that is unknown."""
-        tp = TP(topic, partition)
-        lag = self._lags.get(tp)
+        place = topic, partition
+        lag = self._lags.get(place)
         if lag is None:
             return None
-        _, since = self._seen.get(tp, (-1, now))
+        _, since = self._seen.get(place, (-1, now))
         return Behind(lag, now - since)
 
     def standing_still(self, now: float) -> Stall | None:
@@ -114,12 +113,12 @@ class Watchdog:
             return Stall("the event loop hangs")
         for loop in self._loops:
             for partition, held in list(loop.positions.held.items()):
-                tp = TP(loop.positions.topic, partition)
-                position, since = self._seen.get(tp, (-1, now))
+                place = loop.positions.topic, partition
+                position, since = self._seen.get(place, (-1, now))
                 if partition in loop.stopped:
-                    self._seen[tp] = (held.next, now)  # it waits for its operator
-                elif held.next != position or self._ends.get(tp, 0) <= held.next:
-                    self._seen[tp] = (held.next, now)
+                    self._seen[place] = (held.next, now)  # it waits for its operator
+                elif held.next != position or self._ends.get(place, 0) <= held.next:
+                    self._seen[place] = (held.next, now)
                 elif now - since > self._stall_seconds_max:
-                    return Stall("a partition has lag and does not move", tp.topic, tp.partition)
+                    return Stall("a partition has lag and does not move", *place)
         return None

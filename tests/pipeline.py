@@ -26,7 +26,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from admin.accounting import Account, wait_until_told
 from admin.topics import partitions_of
-from infra.kafka import client_options
+from infra.kafka import client_options, group, named
 from infra.postgres import connecting, open_pool, url_of
 from infra.settings import Settings
 from ops.services import Endpoints
@@ -44,7 +44,6 @@ from stores.forgetting import Forgetter
 from stores.letters import keys_of
 from stores.snapshot import open_snapshot
 from stores.store import Store
-from streams.app import GROUP
 from tests import forked, services
 from views.state import FanState, decode
 
@@ -247,10 +246,11 @@ class Pipeline:
         client = AIOKafkaAdminClient(**client_options(self.settings))
         await client.start()
         try:
-            coordinator = await client.find_coordinator(GROUP)
-            (described,) = await client.describe_consumer_groups([GROUP], coordinator)
+            ours = group(self.settings)
+            coordinator = await client.find_coordinator(ours)
+            (described,) = await client.describe_consumer_groups([ours], coordinator)
             for member in described.groups[0][5]:
-                leave = LeaveGroupRequest(GROUP, member[0])
+                leave = LeaveGroupRequest(ours, member[0])
                 await client._send_request(leave, coordinator)
         finally:
             await client.close()
@@ -266,7 +266,8 @@ class Pipeline:
     ) -> None:
         """(key, value) of each; returns when the broker has them all."""
         async with self.producer() as producer:
-            sends = [await producer.send(topic, value, key=key) for key, value in records]
+            name = named(self.settings, topic)
+            sends = [await producer.send(name, value, key=key) for key, value in records]
             await asyncio.gather(*sends)
         if topic == INTERACTIONS.name:
             self.sent += len(sends)
@@ -318,7 +319,8 @@ class Pipeline:
     def _partitions(self, topic: str) -> list[TopicPartition]:
         (known,) = [one for one in TOPICS if one.name == topic]
         count = partitions_of(known, self.settings)
-        return [TopicPartition(topic, partition) for partition in range(count)]
+        name = named(self.settings, topic)
+        return [TopicPartition(name, partition) for partition in range(count)]
 
     async def dead_letters(self) -> list[tuple[DeadLetter, bytes | None]]:
         """Every dead letter with its value opened, once all are published; None: nothing opens it,

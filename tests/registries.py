@@ -26,7 +26,7 @@ def names() -> dict[str, set[str]]:
     agent.exposition(Settings(), NOTHING, NOTHING, dict, "")
     registries = {
         "api": api.registry,
-        "worker": worker_registry([], Watchdog(None, [], 1.0)),
+        "worker": worker_registry([], Watchdog([], 1.0)),
         "agent": agent.registry,
     }
     return {name: Numbers(render(one).decode()).names for name, one in registries.items()}

@@ -399,8 +399,8 @@ def test_the_events_shown_are_accepted() -> None:
 
 
 def test_the_sizes_that_prose_tells_are_those_of_the_code() -> None:
+    from infra.kafka import GROUP
     from schemas.events import AHEAD_MS_MAX, TIME_MIN_MS, VALUE_BYTES_MAX
-    from streams.app import GROUP
 
     page = (ROOT / "docs" / "events.md").read_text()
     assert f"more than {VALUE_BYTES_MAX:,} bytes" in page

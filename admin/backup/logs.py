@@ -21,7 +21,7 @@ from admin.backup.database import Snapshot
 from admin.backup.manifest import Log
 from admin.journal import Bounds, Raw, open_journal
 from admin.topics import partitions_of
-from infra.kafka import RecordsToDelete, TopicPartition, admin, broker_errors
+from infra.kafka import RecordsToDelete, TopicPartition, admin, broker_errors, named
 from infra.producer import BatchProducer, Keyed
 from infra.settings import Settings
 from schemas.errors import BackupUnusable, BrokerUnavailable, Misconfigured
@@ -198,7 +198,9 @@ def _check(topic: Topic, partition: int, expected: int, last: int | None) -> Non
 
 async def _delete_filled(settings: Settings, topic: Topic, logs: tuple[Log, ...]) -> None:
     wanted = {
-        TopicPartition(topic.name, partition): RecordsToDelete(before_offset=one.first)
+        TopicPartition(named(settings, topic.name), partition): RecordsToDelete(
+            before_offset=one.first
+        )
         for partition, one in enumerate(logs)
         if one.first
     }

@@ -14,7 +14,7 @@ from faust.transport import drivers
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from infra.kafka import client_options
+from infra.kafka import client_options, group
 from infra.settings import Settings
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from streams import app as apps
@@ -186,7 +186,7 @@ async def group_offsets(pipeline: Pipeline) -> dict[tuple[str, int], int]:
     client = AIOKafkaAdminClient(**client_options(pipeline.settings))
     await client.start()
     try:
-        found = await client.list_consumer_group_offsets(apps.GROUP)
+        found = await client.list_consumer_group_offsets(group(pipeline.settings))
         return {(tp.topic, tp.partition): meta.offset for tp, meta in found.items()}
     finally:
         await client.close()

@@ -2,8 +2,6 @@
 
 from types import SimpleNamespace
 
-from faust.types import TP
-
 from infra.exit_codes import STALLED
 from stores.positions import Held, Positions
 from streams.watchdog import Stall, Watchdog
@@ -16,8 +14,8 @@ def watched(end: int) -> tuple[Watchdog, Held]:
     """A watchdog over one partition at position 10 of a log that ends at `end`."""
     positions = Positions("journal")
     held = positions.held[0] = Held(0, 10, 1, 0)
-    watchdog = Watchdog(None, [SimpleNamespace(positions=positions, stopped={})], STALL_SECONDS)  # type: ignore[list-item]
-    watchdog._ends = {TP("journal", 0): end}
+    watchdog = Watchdog([SimpleNamespace(positions=positions, stopped={})], STALL_SECONDS)  # type: ignore[list-item]
+    watchdog._ends = {("journal", 0): end}
     return watchdog, held
 
 
