@@ -9,6 +9,7 @@ demo, show             the sample and how a context looks in a terminal
 doctor                 looks at everything and says what to do
 refusals               what it means when a service refuses us
 secrets                development secrets in the data directory
+restoring              a mark on half a restore: nothing starts there
 importing              reads files of a platform into a staging place
 contracts              what is published for others' programs
 reference              writes the docs' tables from the code

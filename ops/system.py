@@ -15,6 +15,7 @@ from admin.preflight import preflight
 from api.auth import signing_key
 from infra.postgres import url_of
 from infra.settings import Settings
+from ops import restoring
 from ops.secrets import KEYRING_FILE, make_secrets, with_secrets
 from ops.services import EmbeddedServices, Endpoints, kafka, postgres, valkey
 from ops.services import endpoints as endpoints_file
@@ -96,6 +97,7 @@ def at_hand(data: Path) -> Iterator[Settings]:
     if not names or is_held(data) or not (data / KEYRING_FILE).exists():
         yield with_secrets(settings, data)
         return
+    restoring.require_whole(data)
     with EmbeddedServices(data, names=names) as services:
         yield with_secrets(settings, data, services.endpoints.under(settings))
 
@@ -111,6 +113,7 @@ async def running_services(
 
     Yields the completed settings, the services, the topics created and the migrations applied.
     """
+    restoring.require_whole(data)
     make_secrets(settings, data)
     ports = {} if kafka_port is None else {kafka.NAME: kafka_port}
     services = EmbeddedServices(data, ports, embedded_names(settings))

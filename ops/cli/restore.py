@@ -1,7 +1,6 @@
 """`fanmemory restore`: a backup, put back where nothing is yet."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from admin.backup import Manifest, PutBack, checked, put_back, read_manifest
 from infra.settings import Settings
+from ops import restoring
 from ops.cli import options, print_json
 from ops.cli.backup import programs
 from ops.cli.progress import Bar
@@ -68,33 +68,24 @@ def restore(
 def _target(settings: Settings, data: Path, secrets: Path | None) -> Iterator[None]:
     """A data directory for what runs embedded; what was made there goes again after a failure."""
     names = embedded_names(settings)
-    there = [name for name in names if (data / name).exists()]
-    if there:
-        raise Misconfigured(
-            f"{data} holds a system already: a restore would mix two.",
-            hint="Name a new directory with --data.",
-        )
-    before = {path.name for path in data.iterdir()} if data.exists() else None
+    if names:
+        restoring.begin(data)
     try:
+        there = [name for name in names if (data / name).exists()]
+        if there:
+            raise Misconfigured(
+                f"{data} holds a system already: a restore would mix two.",
+                hint="Name a new directory with --data.",
+            )
         if secrets is not None:
             place_kept(read_kept(secrets), data, broker=kafka.NAME in names)
         yield
     except BaseException:
-        if before is None:
-            shutil.rmtree(data, ignore_errors=True)
-        else:
-            _clear(data, before)
+        if names:
+            restoring.end(data, whole=False)
         raise
-
-
-def _clear(data: Path, before: set[str]) -> None:
-    for path in data.iterdir():
-        if path.name in before:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    if names:
+        restoring.end(data, whole=True)
 
 
 def _show(data: Path, manifest: Manifest, done: PutBack, as_json: bool, *, embedded: bool) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from infra.settings import Settings
 from ops.doctor.findings import Problem
+from ops.restoring import require_whole
 from ops.secrets import JWT_SECRET_FILE, KEYRING_FILE
 from ops.services.endpoints import FILE_NAME
 from ops.services.lock import holder, is_held
 from ops.system import embedded_names
 from privacy.keys import newest_of, parse_ring
+from schemas.errors import Misconfigured
 
 FREE_BYTES_MIN = 1 << 30
 
@@ -26,6 +28,10 @@ def data_directory(data: Path, settings: Settings) -> str:
         raise Problem(
             f"{nearest} can't be written.", "Give another directory with --data or FANMEMORY_DATA."
         )
+    try:
+        require_whole(data)
+    except Misconfigured as error:
+        raise Problem(str(error), error.advice) from None
     free = shutil.disk_usage(nearest).free
     if free < FREE_BYTES_MIN:
         raise Problem(f"{nearest} has {free >> 20} MB free.", "Free some space: 1 GB at least.")

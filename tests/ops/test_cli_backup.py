@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ops.secrets import read_kept
-from tests.cli import Running, clean_environment, fanmemory
+from tests.cli import Running, clean_environment, eventually, fanmemory
 from tests.forked import COMMAND
 
 
@@ -93,6 +93,34 @@ def test_what_can_not_be_restored_leaves_nothing_behind(kept: Path, tmp_path: Pa
         assert said in ran.stderr, ran.stderr
         assert "Traceback" not in ran.stderr
         assert not data.exists()
+
+
+def test_where_a_restore_was_killed_nothing_starts_until_it_was_run_again(
+    kept: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    words = ("restore", str(kept / "backup"), "--secrets", str(kept / "secrets"))
+    process = subprocess.Popen(
+        [*COMMAND, *words, "--data", str(data)],
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    eventually((data / "postgres" / "cluster").exists)  # it is in the midst of it
+    process.kill()
+    process.wait()
+    for command in ("up", "rebuild"):
+        ran = fanmemory(command, "--data", str(data))
+        assert ran.returncode == 1
+        assert "did not reach its end" in ran.stderr
+        assert "restore` again" in ran.stderr
+    found = json.loads(fanmemory("doctor", "--data", str(data), "--json").stdout)["findings"]
+    (directory,) = [one for one in found if one["check"] == "data directory"]
+    assert directory["verdict"] == "problem"
+    ran = fanmemory(*words, "--data", str(data), "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["fans"] > 0
+    assert not (data / "restoring").exists()
 
 
 def test_another_keyring_in_the_target_is_not_written_over(kept: Path, tmp_path: Path) -> None:
