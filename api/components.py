@@ -24,6 +24,7 @@ from stores.erasing import Eraser
 from stores.forgetting import Forgetter
 from stores.messages import Messages
 from stores.past import Past, open_past
+from stores.percentiles import Percentiles
 from stores.reader import FanMemory
 from stores.revocations import Revoked
 from stores.segments import Segments
@@ -64,6 +65,7 @@ class Components:
     tickets: Tickets
     segments: Segments
     messages: Messages
+    percentiles: Percentiles
     cursors: Cursors
     revoked: Revoked
     lookups: asyncio.Semaphore
@@ -78,6 +80,7 @@ class Components:
         await self.publisher.close()
         await self.origins.close()
         await self.lag.close()
+        await self.percentiles.close()
         await self.memory.close()
         await self.past.close()
         await self.cache.close()
@@ -156,6 +159,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         Tickets(keyring, cache, memory.cache_guard, revoked),
         segments,
         Messages(reading, keyring, memory.store_guard, past),
+        Percentiles(reading, store, memory.store_guard.breaker),
         Cursors(keyring),
         revoked,
         asyncio.Semaphore(LOOKUPS_MAX),

@@ -21,10 +21,18 @@ _CACHE_CONTROL: Final = (b"cache-control", b"private, no-cache")
 """Nobody but the client keeps it, and the client asks each time."""
 
 
-def answer(request: Request, found: Remembered, render: Callable[[], object]) -> Response:
-    """200 with the document and its tag; 304, and nothing rendered, if the client has that."""
+def answer(
+    request: Request, found: Remembered, render: Callable[[], object], *, lacks: bool = False
+) -> Response:
+    """200 with the document and its tag; 304, and nothing rendered, if the client has that.
+
+    What `lacks` something that may be known a moment later has a tag of its own, so that nobody
+    keeps it for the whole; who has the whole is told to keep that.
+    """
     tag = tag_of(found, now_ms())
     sent = request.scope["headers_by_name"].get(b"if-none-match")
+    if lacks and not (sent is not None and matches(sent, tag)):
+        tag = tag.removesuffix(b'"') + b'.part"'
     if sent is not None and matches(sent, tag):
         response = Response(status_code=304)
     else:

@@ -45,6 +45,8 @@ from stores.segments import PAGE_MAX, Place
 from views.state import VIEW_VERSION
 
 CURSOR_AGE_MS_MAX: Final = DAY_MS
+RANKING_SECONDS_MAX: Final = 1.0
+"""How long the first page waits for the percentiles; it would be without them."""
 SORT_BY_SCORE: Final[Sort] = "score"
 
 _SCORE: Final = {"type": "number", "minimum": 0, "maximum": 1}
@@ -145,7 +147,8 @@ async def list_fans(request: Request) -> Response:
             raise InvalidInput("cursor", "must be of the last 24 hours: begin again without it")
         moment, after = where.moment, Place(where.key, where.subject)
     await components.limits.pay(principal_of(request), cost_of(limit) - 1)
-    found = await components.segments.page(creator_id, segment, sort, moment, limit, after)
+    ranking = await components.percentiles.ranking(creator_id, RANKING_SECONDS_MAX)
+    found = await components.segments.page(creator_id, segment, sort, moment, limit, after, ranking)
     following = None
     if found.end is not None:
         following = components.cursors.seal(_encode(_Where(moment, *found.end)), bound_to)

@@ -27,6 +27,8 @@ from schemas.positions import Position
 from schemas.relationship import Relationship
 from views.explain import context_as_of, explain, value_of
 
+RANKING_SECONDS_MAX: Final = 0.25
+"""How long a score waits for its percentile where nothing is known of the creator's fans yet."""
 _SERVED: Final = nullcontext()
 
 
@@ -68,7 +70,7 @@ async def get_context(request: Request) -> Response:
 
 
 async def get_score(request: Request) -> Response:
-    """The engagement score, decayed to now."""
+    """The engagement score, decayed to now, and where it stands among all of the creator's."""
     components, query = components_of(request), query_of(request)
     creator_id, fan_id = who = relationship_of(request, query)
     at_least = position(query, "minPosition")
@@ -83,7 +85,13 @@ async def get_score(request: Request) -> Response:
             remarks=remarks_of(request.scope),
         )
     request.scope["subject"] = found.subject
-    return answer(request, found, lambda: memory.score_of(creator_id, fan_id, found))
+    ranking = await components.percentiles.ranking(creator_id, RANKING_SECONDS_MAX)
+    return answer(
+        request,
+        found,
+        lambda: memory.score_of(creator_id, fan_id, found, ranking),
+        lacks=ranking is None,
+    )
 
 
 async def get_explanation(request: Request) -> Response:

@@ -208,3 +208,6 @@ class EngagementScore(Document, frozen=True, gc=False):
     last_updated: Time
     version: str | msgspec.UnsetType = msgspec.UNSET
     """Journal position of the newest interaction in it."""
+    percentile: float | msgspec.UnsetType = msgspec.UNSET
+    """The share of the creator's fans whose score is this one's or less, to half a percent; absent
+    when it could not be found out in time."""

@@ -159,6 +159,9 @@ class FanSummary(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     waiting_since: Time | None = None
     """As in `inbox`; absent when nothing waits, and so is `unanswered`."""
     unanswered: int = 0
+    engagement_percentile: float | None = None
+    """The share of the creator's fans whose score is this one's or less, to half a percent; absent
+    when it could not be found out in time."""
 
 
 FIELDS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Segment))

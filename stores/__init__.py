@@ -27,6 +27,7 @@ relay        publishes the outbox
 rotation     wraps all keys again under the newest, and retires one
 export       everything that is remembered of one fan, in parts
 segments     the members of a segment, page by page
+percentiles  where a score stands among all of the creator's
 revocations  tokens that are good no more before they expire
 earned       what fans have paid, beside what the agent's calls for them cost
 retention    how long a creator keeps a fan of whom nothing is heard

@@ -51,12 +51,14 @@ from stores.cache import Cache
 from stores.cached import Remembered
 from stores.misses import Miss, Misses
 from stores.overtaking import Overtaking
+from stores.percentiles import Ranking
 from stores.remarks import Contexts, Degraded, ReadCounts, Remarks
 from stores.several import SeveralReader
 from stores.store import Store
 from stores.written import CACHE_POLL_SECONDS, Source, Written
 from views import state as states
 from views.context import Beside, minimal_context, render_around, render_score
+from views.segments import rank_of
 
 DOUBT_SECONDS: Final = 0.25
 """Who has waited so long for a position asks whether what stands there was refused."""
@@ -225,9 +227,14 @@ class FanMemory:
         found = await self.recall(creator_id, fan_id, at_least, seconds, messages=False)
         return self.score_of(creator_id, fan_id, found)
 
-    def score_of(self, creator_id: str, fan_id: str, found: Remembered) -> EngagementScore:
+    def score_of(
+        self, creator_id: str, fan_id: str, found: Remembered, ranking: Ranking | None = None
+    ) -> EngagementScore:
         state = states.decode(found.state)
-        return render_score(creator_id, fan_id, state, self._now(), found.position)
+        percentile = (
+            msgspec.UNSET if ranking is None else ranking.percentile(rank_of(state.engagement))
+        )
+        return render_score(creator_id, fan_id, state, self._now(), found.position, percentile)
 
     async def wait_until(
         self, creator_id: str, fan_id: str, position: Position, seconds: float

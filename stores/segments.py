@@ -46,9 +46,10 @@ from schemas.segments import FanSummary, Segment, Sort
 from schemas.topics import JOURNAL
 from stores import wall
 from stores.generations import schema_name
+from stores.percentiles import Ranking
 from stores.states import creator_hash
 from stores.store import Store
-from views.segments import Bounds, bounds, matches, summarize
+from views.segments import Bounds, bounds, matches, rank_of, summarize
 from views.state import VIEW_VERSION, Fan, decode, is_nobody
 
 LOOKS_MAX: Final = 2_000
@@ -144,10 +145,12 @@ class Segments:
         moment: int,
         limit: int,
         after: Place | None = None,
+        ranking: Ranking | None = None,
     ) -> Page:
         """Up to `limit` members at `moment` (ms), in the order of `sort`, from behind `after`.
 
-        It can have fewer, or none, although there are more: `end` says it.
+        It can have fewer, or none, although there are more: `end` says it. `ranking` is that of the
+        creator's fans, if their percentiles are to be shown.
         """
         if sort == "waitingSince":
             segment = replace(segment, waiting=True)
@@ -165,7 +168,7 @@ class Segments:
             creator_hash(creator_id),
         )
         found = await self._find(partial(_page, sort), limit, asked)
-        fans = await self._members(creator_id, segment, moment, found)
+        fans = await self._members(creator_id, segment, moment, found, ranking)
         if not found.more:
             return Page(fans, None)
         return Page(fans, Place(found.rows[-1]["key"], found.rows[-1]["subject"]))
@@ -224,11 +227,16 @@ class Segments:
         raise DatabaseUnavailable("The generation changed while reading.")
 
     async def _members(
-        self, creator_id: str, segment: Segment, moment: int, found: _Found
+        self,
+        creator_id: str,
+        segment: Segment,
+        moment: int,
+        found: _Found,
+        ranking: Ranking | None = None,
     ) -> list[FanSummary]:
         fans = []
         for number, row in enumerate(found.rows, 1):
-            fan = self._member((creator_id, row["fan_id"]), segment, moment, row)
+            fan = self._member((creator_id, row["fan_id"]), segment, moment, row, ranking)
             if fan is not None:
                 fans.append(fan)
             if number % TURN == 0:
@@ -236,7 +244,12 @@ class Segments:
         return fans
 
     def _member(
-        self, who: Relationship, segment: Segment, moment: int, row: Record
+        self,
+        who: Relationship,
+        segment: Segment,
+        moment: int,
+        row: Record,
+        ranking: Ranking | None,
     ) -> FanSummary | None:
         if not row["fits"] or row["fan_id"] is None or is_nobody(row["state"]):
             return None
@@ -257,7 +270,8 @@ class Segments:
             return None
         partition = journal_partition(subject, self._partitions)
         version = f"{JOURNAL.name}-{partition}:{row['version'] - 1}"
-        return summarize(Fan(state, (), self._currency), who, moment, version)
+        percentile = None if ranking is None else ranking.percentile(rank_of(state.engagement))
+        return summarize(Fan(state, (), self._currency), who, moment, version, percentile)
 
 
 def _range(sort: Sort, within: Bounds) -> tuple[float, float]:

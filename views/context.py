@@ -127,6 +127,7 @@ def render_score(
     state: FanState,
     now: int,
     version: str | msgspec.UnsetType = msgspec.UNSET,
+    percentile: float | msgspec.UnsetType = msgspec.UNSET,
 ) -> EngagementScore:
     """The engagement score alone, at `now` (ms)."""
     return EngagementScore(
@@ -135,4 +136,5 @@ def render_score(
         score=engagement.score(state.engagement, now),
         last_updated=render_time(state.engagement.updated_at or state.known_since),
         version=version,
+        percentile=percentile,
     )

@@ -104,10 +104,15 @@ class Bounds(NamedTuple):
     waiting_since_max: int
 
 
+def rank_of(metrics: engagement.State) -> float:
+    """What orders fans as their scores do, at any time."""
+    activity = metrics.activity
+    return log2(activity) + metrics.as_of / HALF_LIFE_MS if activity > 0 else -inf
+
+
 def filters_of(state: FanState) -> Filters:
     """The columns of a state. Called for each state that is written (`bench fold`)."""
     metrics = state.engagement
-    activity = metrics.activity
     paid = engagement.worth(metrics) if metrics.currencies else metrics.revenue
     if not -REVENUE_MAX <= paid <= REVENUE_MAX:
         paid = REVENUE_MAX if paid > 0 else -REVENUE_MAX
@@ -115,7 +120,7 @@ def filters_of(state: FanState) -> Filters:
     for kind in state.emotional_state.signals:
         traits |= _SIGNAL[kind]
     return Filters(
-        log2(activity) + metrics.as_of / HALF_LIFE_MS if activity > 0 else -inf,
+        rank_of(metrics),
         paid,
         metrics.last_interaction,
         traits,
@@ -260,7 +265,9 @@ def matches(segment: Segment, state: FanState, now: int) -> bool:
     return silent_since is None or not last or last < silent_since
 
 
-def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary:
+def summarize(
+    fan: Fan, who: Relationship, now: int, version: str, percentile: float | None = None
+) -> FanSummary:
     """A fan as a page of a segment shows them at `now` (ms)."""
     state, metrics = fan.state, fan.state.engagement
     moment = engagement.not_before_newest(metrics, now)
@@ -284,4 +291,5 @@ def summarize(fan: Fan, who: Relationship, now: int, version: str) -> FanSummary
         signals=emotional_state.render_signals(state.emotional_state.signals) or None,
         waiting_since=render_time(since) if since else None,
         unanswered=inbox.unanswered(state.inbox),
+        engagement_percentile=percentile,
     )

@@ -2,9 +2,12 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from api import conditional
 from api.conditional import matches, tag_of
 from schemas.positions import parse_position
 from schemas.times import HOUR_MS
@@ -79,3 +82,25 @@ def test_another_version_build_or_hour_has_another_tag() -> None:
     ]
     assert len({TAG, *others}) == 5
     assert tag_of(FOUND, NOW + 1) == TAG
+
+
+def test_what_lacks_something_has_a_tag_of_its_own_and_is_no_reason_to_drop_the_whole() -> None:
+    def asked(sent: bytes | None, lacks: bool) -> tuple[int, bytes]:
+        headers = {} if sent is None else {b"if-none-match": sent}
+        scope: dict[str, Any] = {
+            "type": "http",
+            "headers": [],
+            "headers_by_name": headers,
+            "correlation_id": "c",
+        }
+        response = conditional.answer(Request(scope), FOUND, dict, lacks=lacks)
+        return response.status_code, dict(response.raw_headers)[b"etag"]
+
+    while True:
+        hour = time.time() // 3600
+        whole, part = asked(None, False)[1], asked(None, True)[1]
+        answers = [asked(sent, lacks) for sent in (whole, part) for lacks in (False, True)]
+        if time.time() // 3600 == hour:
+            break  # else the tags have changed with it
+    assert whole != part
+    assert answers == [(304, whole), (304, whole), (200, whole), (304, part)]

@@ -22,7 +22,7 @@ FANS = 30
 SUMMARY = [
     "fanId", "engagementScore", "engagementLevel", "currentSentiment", "dominantEmotions",
     "revenue", "totalRevenue", "totalMessages", "totalPurchases", "purchasePatterns",
-    "lastInteraction", "version",
+    "lastInteraction", "version", "engagementPercentile",
 ]  # fmt: skip
 
 

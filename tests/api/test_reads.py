@@ -98,7 +98,9 @@ async def test_the_score_is_the_context_s(api: Client) -> None:
     context = (await api.get("context")).body["data"]
     answer = await api.get("engagement-score")
     assert answer.status == 200
-    assert list(answer.body["data"]) == ["fanId", "creatorId", "score", "lastUpdated", "version"]
+    assert list(answer.body["data"]) == [
+        "fanId", "creatorId", "score", "lastUpdated", "version", "percentile",
+    ]  # fmt: skip
     score = answer.body["data"]["score"]
     assert math.isclose(score, context["engagementMetrics"]["engagementScore"], rel_tol=1e-6)
 

@@ -326,6 +326,7 @@ class EngagementScore(Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     score: float
     last_updated: datetime
     version: str | None = None
+    percentile: float | None = None
 
 
 class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -424,6 +425,7 @@ class FanSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     signals: dict[str, SignalAt] | None = None
     waiting_since: datetime | None = None
     unanswered: int = 0
+    engagement_percentile: float | None = None
 
 
 class FansPage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
