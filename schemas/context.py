@@ -192,7 +192,7 @@ class MemoryContext(Document, frozen=True, gc=False):
     offers: tuple[OfferState, ...] | msgspec.UnsetType = msgspec.UNSET
     """What was offered to the fan, the newest first; absent when nothing was."""
     inbox: Inbox | msgspec.UnsetType = msgspec.UNSET
-    """Whether the fan waits for an answer; absent from answers of former releases."""
+    """Whether the fan waits for an answer; absent where nothing could be read."""
     notes: tuple[Note, ...] | msgspec.UnsetType = msgspec.UNSET
     """What was written about the fan, the newest first; absent when nothing was. Not for the fan's
     eyes."""

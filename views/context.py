@@ -100,7 +100,7 @@ def render_around(
 
 def minimal_context(creator_id: str, fan_id: str, now: int) -> MemoryContext:
     """What is said of a fan whose memory can't be read: every document with the default of its
-    view, every time `now`, and the mark that says so."""
+    view, every time `now`, and the mark that says so. Nothing is said of whether the fan waits."""
     rendered = render_around((creator_id, fan_id), FanState(known_since=now), NOTHING, now)
     at = render_time(now)
     return msgspec.structs.replace(
@@ -118,6 +118,7 @@ def minimal_context(creator_id: str, fan_id: str, now: int) -> MemoryContext:
         ),
         last_interaction=at,
         degraded="minimal",
+        inbox=msgspec.UNSET,
     )
 
 

@@ -119,5 +119,5 @@ def test_many_that_come_in_order_are_counted_one_by_one_and_answered_at_once() -
     assert shown(*asked, by("creator", 5 * KEPT_MAX - 3)) == waits(5 * KEPT_MAX - 2, 2)
 
 
-def test_nothing_is_said_to_wait_of_a_memory_that_can_not_be_read() -> None:
-    assert minimal_context(*WHO, NOON).inbox == ANSWERED
+def test_nobody_says_that_nothing_waits_where_nothing_could_be_read() -> None:
+    assert minimal_context(*WHO, NOON).inbox is msgspec.UNSET
