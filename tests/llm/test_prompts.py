@@ -13,7 +13,7 @@ from llm.material import Material, Offer
 from llm.prompts import PROMPT_CHARACTERS_MAX, TOKENS_MAX, VERSIONS, compose, material_in
 from llm.prompts.cleaning import CUT, cleaned
 from llm.prompts.fields import MESSAGES_CHARACTERS
-from schemas.context import Note
+from schemas.context import KnownFact, Note
 from schemas.errors import InvalidInput
 from schemas.intents import INTENT_TYPES, IntentType
 from tests.llm.material import CREATOR, FAN, NOW, context, material, message
@@ -48,7 +48,8 @@ def test_a_prompt_holds_the_memory_and_neither_ids_of_people_nor_notes() -> None
         asked.context.last_interaction,
         "chatter",
     )
-    noted = msgspec.structs.replace(asked.context, notes=(order,))
+    fact = KnownFact("pet", "SECRET", "n-1", "note", order.timestamp)
+    noted = msgspec.structs.replace(asked.context, notes=(order,), facts=(fact,))
     assert compose(replace(asked, context=noted)) == compose(asked)
     prompt = compose(asked)
     for secret in (FAN, CREATOR, "SECRET"):

@@ -290,6 +290,7 @@ async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.Monkey
     settings = running.settings.model_copy(update={"request_seconds_max": 30.0})
     odd = "m/1?x=ü &"
     events = [said(1), said(2, eventId=odd), said(3), {**said(4), "eventId": None}, bought(5)]
+    events.append(noted(6, content="call him Sam"))
     await running.publish(*of(fan, events), *of(f"{fan}-other", [said(9)]))
     await running.without_lag()
     (place,) = [one for one in await remembered(running, fan) if one.startswith("interactions-")]
@@ -313,14 +314,16 @@ async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.Monkey
         assert (await ask("e1", params=mine, headers=theirs)).status == 404
         assert (await ask("%00")).status == 404
         assert (await ask("x" * 256)).status == 400
-        assert await remembered(running, fan) == ["e1", odd, "e3", place, "p5"]
+        assert await remembered(running, fan) == ["e1", odd, "e3", place, "p5", "e6"]
+        context = await api.ask("GET", "/api/of-memory/context", params=query, headers=headers)
+        assert [one["content"] for one in context.body["data"]["notes"]] == ["call him Sam"]
 
         async def warm() -> bool:
             await fill(cache, store, CREATOR, fan)
             return await cache.read(CREATOR, fan) is not None
 
         await running.wait_for(warm)
-        for event_id in (odd, place, "e1", "e1"):
+        for event_id in (odd, place, "e6", "e1", "e1"):
             answer = await ask(event_id)
             assert (answer.status, answer.body["success"]) == (200, True)
             assert answer.body["message"] == "Message forgotten successfully"
@@ -347,6 +350,7 @@ async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.Monkey
         found = await api.ask("GET", "/api/of-memory/context", params=query, headers=headers)
         assert [one["id"] for one in found.body["data"]["recentMessages"]] == ["e3"]
         assert found.body["data"]["engagementMetrics"]["totalPurchases"] == 1
+        assert "notes" not in found.body["data"]
     assert await remembered(running, fan) == ["e3", "p5"]
     await running.without_lag()
     assert (await verify(running.settings, processes=1)).differences == ()

@@ -51,9 +51,10 @@ async def test_nothing_of_a_suppressed_fan_is_kept_and_every_event_is_accounted_
     await change(pipeline, suppression.put)
     await pipeline.forget_dead_workers()
     bad = said(1, amount=-5) | {"type": "tip"}
+    noted = said(3) | {"type": "note", "sender": "creator"}
     stranger = {"creatorId": WHO[0], "content": WORDS}
     await pipeline.publish(
-        *(said(2), bad, said(3), message("other", 1), message("other", 4)),
+        *(said(2), bad, noted, message("other", 1), message("other", 4)),
         said(5) | {"creatorId": "another creator"},
     )
     worker = pipeline.start_worker()
