@@ -31,18 +31,25 @@ from fanmemory_client import (
     calls,
     models,
 )
+from fanmemory_client import client as clients
 from fanmemory_client.client import Awaited, Blocking
 from fanmemory_client.errors import error_of
 from fanmemory_client.retrying import SPREAD, Attempts
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.table import ENDPOINTS
 from ops.contracts.published import MODELS, client_models
 from tests.live import CREATOR, Live
 
-PROJECT = Path(__file__).parents[2] / "clients" / "python"
+ROOT = Path(__file__).parents[2]
+PROJECT = ROOT / "clients" / "python"
 README = (PROJECT / "README.md").read_text("utf-8")
 WHEN = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+NOT_FOR_CLIENTS = (
+    *("/health/live", "/health/ready", "/openapi.json", "/docs"),
+    "/api/webhooks/{platform}/{connection}",  # asked by platforms
+)
 PATIENT = Policy(deadline=60.0)
 Spoil = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
@@ -350,6 +357,34 @@ async def test_a_stream_that_can_not_be_had_ends(live: Live) -> None:
             await anext(nowhere.stream(CREATOR))
 
 
+async def test_a_message_is_forgotten(live: Live, memory: AsyncFanMemory) -> None:
+    for number in range(2):
+        await memory.save(
+            models.InteractionEvent(
+                fan_id="py-forgetful",
+                creator_id=CREATOR,
+                type="message",
+                content="Hello",
+                timestamp=WHEN,
+                event_id=f"said {number}/1",  # which an address has to quote
+            )
+        )
+    assert len((await memory.context(CREATOR, "py-forgetful")).data.recent_messages) == 2
+    forgotten = await memory.forget(CREATOR, "py-forgetful", "said 1/1")
+    assert isinstance(forgotten, models.Forgotten | models.Enveloped)
+
+    async def gone() -> bool:
+        found = await memory.context(CREATOR, "py-forgetful")
+        return [one.id for one in found.data.recent_messages] == ["said 0/1"]
+
+    assert await live.pipeline.wait_for(gone)
+    with pytest.raises(NotFound):
+        await memory.forget(CREATOR, "py-forgetful", "never")
+    for asked in (memory.forgetting("0" * 32), memory.forgetting_receipt("0" * 32)):
+        with pytest.raises(NotFound):
+            await asked
+
+
 async def test_a_fan_has_rights(memory: AsyncFanMemory) -> None:
     who = CREATOR, "py-rights"
     await memory.save(tip("py-rights"))
@@ -412,6 +447,35 @@ async def test_the_agent_is_asked_once_and_its_drafts_are_judged(live: Live) -> 
         with pytest.raises(NotFound):
             await memory.hold("py-agent")
         assert (await memory.costs(since=WHEN)).total == []
+
+
+async def test_a_campaign_is_previewed_listed_and_steered(live: Live) -> None:
+    memory, transport = spoiled(live, "lost")
+    nobody = "0" * 32
+    async with memory:
+        asked = models.PreviewCampaign(
+            segment=models.Segment(min_score=0.99), instruction="Say hello"
+        )
+        previewed = await memory.preview_campaign(asked, creator_id=CREATOR)
+        assert len(transport.sent) == 2
+
+        async def known() -> list[str]:
+            page = await memory.campaigns(creator_id=CREATOR)
+            return [one.workflow_id for one in page.campaigns]
+
+        assert previewed.workflow_id in await live.pipeline.wait_for(known)
+        found = await memory.campaign(previewed.workflow_id, creator_id=CREATOR)
+        assert found.campaign.workflow_id == previewed.workflow_id
+        stopped = await memory.stop_campaign(previewed.workflow_id, creator_id=CREATOR)
+        assert stopped.state in ("stopping", "stopped")
+        for steered in (
+            memory.campaign(nobody),
+            memory.start_campaign(nobody),
+            memory.pause_campaign(nobody),
+            memory.resume_campaign(nobody, budget=models.CampaignBudget(money="5")),
+        ):
+            with pytest.raises(NotFound):
+                await steered
 
 
 async def test_connections_are_made_listed_and_ended(memory: AsyncFanMemory) -> None:
@@ -479,7 +543,19 @@ def test_its_models_are_what_the_contract_says() -> None:
     assert MODELS.read_bytes() == client_models(), "run make contracts"
 
 
-def test_both_clients_have_every_call_and_every_endpoint_is_called() -> None:
+def test_every_endpoint_of_the_contract_has_a_call_in_both_languages() -> None:
+    source = ROOT / "clients" / "typescript" / "src"
+    typescript = (source / "client.ts").read_text() + (source / "stream.ts").read_text()
+    python = inspect.getsource(calls) + inspect.getsource(clients)
+    for endpoint in ENDPOINTS:
+        if endpoint.path in NOT_FOR_CLIENTS:
+            continue
+        assert endpoint.path in typescript, endpoint.path
+        named = re.sub(r"{\w+}", "", endpoint.path).rstrip("/").rpartition("/")[2]
+        assert re.search(rf"\b{named}\b", python), endpoint.path
+
+
+def test_both_clients_have_every_call() -> None:
     described = {
         name
         for name, one in vars(calls).items()

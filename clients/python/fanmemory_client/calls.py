@@ -27,6 +27,7 @@ RejectReason = Literal[
 Sort = Literal["score", "revenue", "lastInteraction", "waitingSince"]
 MEMORY: Final = "/api/of-memory"
 WORKFLOWS: Final = "/api/workflows"
+CAMPAIGNS: Final = f"{WORKFLOWS}/campaigns"
 CONNECTIONS: Final = "/api/webhooks/connections"
 FANS_MAX: Final = 100
 """Of one bulk read."""
@@ -352,6 +353,32 @@ def receipt(erasure_id: str) -> Call[models.SignedReceipt]:
     return Call("GET", path, _whole(models.SignedReceipt))
 
 
+def forget(
+    creator_id: str, fan_id: str, event_id: str
+) -> Call[models.Forgotten | models.DataOfForgetting]:
+    """Forget one message: `Forgotten` when it is gone, else how far it is."""
+
+    def read(answer: Answer) -> models.Forgotten | models.DataOfForgetting:
+        if answer.status == 200:
+            return _whole(models.Forgotten)(answer)
+        return _whole(models.DataOfForgetting)(answer)
+
+    path = f"{MEMORY}/messages/{quote(event_id, safe='')}"
+    return Call("DELETE", path, read, query=_query(creatorId=creator_id, fanId=fan_id))
+
+
+def forgetting(forgetting_id: str) -> Call[models.Forgetting]:
+    """How far the forgetting of a message is."""
+    path = f"{MEMORY}/forgettings/{quote(forgetting_id, safe='')}"
+    return Call("GET", path, _data(models.DataOfForgetting))
+
+
+def forgetting_receipt(forgetting_id: str) -> Call[models.SignedReceipt]:
+    """A signed proof of it."""
+    path = f"{MEMORY}/forgettings/{quote(forgetting_id, safe='')}/receipt"
+    return Call("GET", path, _whole(models.SignedReceipt))
+
+
 def receipt_keys() -> Call[models.ReceiptKeys]:
     """The public keys to check receipts with."""
     return Call("GET", "/.well-known/fanmemory-receipt-keys", _whole(models.ReceiptKeys))
@@ -516,6 +543,80 @@ def costs(
     return Call("GET", f"{WORKFLOWS}/costs", _data(models.DataOfCostReport), query=query)
 
 
+def preview_campaign(
+    campaign: models.PreviewCampaign, *, creator_id: str | None = None
+) -> Call[models.Accepted]:
+    """Ask for five drafts of a campaign and for what it may cost; it waits for `start_campaign`.
+
+    Without an `intent_id` it gets one, so it is asked once."""
+    return Call(
+        "POST",
+        f"{CAMPAIGNS}/preview",
+        _whole(models.Accepted),
+        query=_query(creatorId=creator_id),
+        headers=_key_unless(campaign.intent_id),
+        body=_encode(campaign),
+        counts_once=True,
+    )
+
+
+def campaigns(
+    *, creator_id: str | None = None, cursor: str | None = None, limit: int | None = None
+) -> Call[models.CampaignPage]:
+    """A page of campaigns, the newest first; `next_cursor` of it gives the next."""
+    query = _query(creatorId=creator_id, cursor=cursor, limit=limit)
+    return Call("GET", CAMPAIGNS, _data(models.DataOfCampaignPage), query=query)
+
+
+def campaign(campaign_id: str, *, creator_id: str | None = None) -> Call[models.CampaignDetails]:
+    """How a campaign stands, its estimate and its previews."""
+    read, query = _data(models.DataOfCampaignDetails), _query(creatorId=creator_id)
+    return Call("GET", _campaign(campaign_id), read, query=query)
+
+
+def start_campaign(
+    campaign_id: str, *, creator_id: str | None = None
+) -> Call[models.CampaignSummary]:
+    """Let a previewed campaign write to its members."""
+    return _steer(campaign_id, "start", creator_id)
+
+
+def pause_campaign(
+    campaign_id: str, *, creator_id: str | None = None
+) -> Call[models.CampaignSummary]:
+    """Nothing more is composed or sent until `resume_campaign`."""
+    return _steer(campaign_id, "pause", creator_id)
+
+
+def resume_campaign(
+    campaign_id: str,
+    *,
+    budget: models.CampaignBudget | None = None,
+    creator_id: str | None = None,
+) -> Call[models.CampaignSummary]:
+    """It goes on, with another budget where one is given."""
+    return _steer(campaign_id, "resume", creator_id, models.ResumeCampaign(budget=budget))
+
+
+def stop_campaign(
+    campaign_id: str, *, creator_id: str | None = None
+) -> Call[models.CampaignSummary]:
+    """End it for good: what was not sent is not sent any more."""
+    return _steer(campaign_id, "stop", creator_id)
+
+
+def _steer(
+    campaign_id: str, does: str, creator_id: str | None, body: models.ResumeCampaign | None = None
+) -> Call[models.CampaignSummary]:
+    return Call(
+        "POST",
+        f"{_campaign(campaign_id)}/{does}",
+        _data(models.DataOfCampaignSummary),
+        query=_query(creatorId=creator_id),
+        body=None if body is None else _encode(body),
+    )
+
+
 # Connections to platforms, and the service itself.
 
 
@@ -599,6 +700,10 @@ def _text(value: str | float | bool | datetime) -> str:
 
 def _path(workflow_id: str) -> str:
     return f"{WORKFLOWS}/{quote(workflow_id, safe='')}"
+
+
+def _campaign(campaign_id: str) -> str:
+    return f"{CAMPAIGNS}/{quote(campaign_id, safe='')}"
 
 
 def _if_none_match(known: Read[Any] | None) -> dict[str, str]:

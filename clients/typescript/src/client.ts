@@ -276,6 +276,27 @@ export class FanMemory {
     return this.#answer(this.calls.GET('/api/of-memory/erasures/{erasure}/receipt', { params }));
   }
 
+  /** Forget one message: `Forgotten` when it is gone, else how far it is. */
+  async forget(
+    fan: Fan,
+    eventId: string,
+  ): Promise<Schemas['Forgotten'] | Schemas['DataOfForgetting']> {
+    const params = { path: { eventId }, query: { ...fan } };
+    return this.#answer(this.calls.DELETE('/api/of-memory/messages/{eventId}', { params }));
+  }
+
+  async forgetting(forgetting: string): Promise<Schemas['Forgetting']> {
+    const params = { path: { forgetting } };
+    const asked = this.calls.GET('/api/of-memory/forgettings/{forgetting}', { params });
+    return (await this.#answer(asked)).data;
+  }
+
+  /** A signed proof of it. */
+  async forgettingReceipt(forgetting: string): Promise<Schemas['SignedReceipt']> {
+    const params = { path: { forgetting } };
+    return this.#answer(this.calls.GET('/api/of-memory/forgettings/{forgetting}/receipt', { params }));
+  }
+
   async receiptKeys(): Promise<Schemas['ReceiptKeys']> {
     return this.#answer(this.calls.GET('/.well-known/fanmemory-receipt-keys'));
   }
@@ -414,6 +435,60 @@ export class FanMemory {
     return (await this.#answer(this.calls.GET('/api/workflows/costs', { params: { query } }))).data;
   }
 
+  /** Ask for five drafts of a campaign and for what it may cost; it waits for `startCampaign`. */
+  async previewCampaign(
+    body: Schemas['PreviewCampaign'],
+    creatorId?: string,
+  ): Promise<Schemas['Accepted']> {
+    const params = { header: keyUnless(body.intentId), query: which(creatorId) };
+    return this.#answer(this.calls.POST('/api/workflows/campaigns/preview', { params, body }));
+  }
+
+  /** A page, the newest first; `nextCursor` of it gives the next. */
+  async campaigns(query: Query<'listCampaigns'> = {}): Promise<Schemas['CampaignPage']> {
+    const params = { query };
+    return (await this.#answer(this.calls.GET('/api/workflows/campaigns', { params }))).data;
+  }
+
+  /** How a campaign stands, its estimate and its previews. */
+  async campaign(campaign: string, creatorId?: string): Promise<Schemas['CampaignDetails']> {
+    const params = ofCampaign(campaign, creatorId);
+    const asked = this.calls.GET('/api/workflows/campaigns/{campaign}', { params });
+    return (await this.#answer(asked)).data;
+  }
+
+  /** Let a previewed campaign write to its members. */
+  async startCampaign(campaign: string, creatorId?: string): Promise<Schemas['CampaignSummary']> {
+    const params = ofCampaign(campaign, creatorId);
+    const asked = this.calls.POST('/api/workflows/campaigns/{campaign}/start', { params });
+    return (await this.#answer(asked)).data;
+  }
+
+  /** Nothing more is composed or sent until `resumeCampaign`. */
+  async pauseCampaign(campaign: string, creatorId?: string): Promise<Schemas['CampaignSummary']> {
+    const params = ofCampaign(campaign, creatorId);
+    const asked = this.calls.POST('/api/workflows/campaigns/{campaign}/pause', { params });
+    return (await this.#answer(asked)).data;
+  }
+
+  /** It goes on, with another budget where one is given. */
+  async resumeCampaign(
+    campaign: string,
+    body: Schemas['ResumeCampaign'] = {},
+    creatorId?: string,
+  ): Promise<Schemas['CampaignSummary']> {
+    const init = { params: ofCampaign(campaign, creatorId), body };
+    const asked = this.calls.POST('/api/workflows/campaigns/{campaign}/resume', init);
+    return (await this.#answer(asked)).data;
+  }
+
+  /** End it for good: what was not sent is not sent any more. */
+  async stopCampaign(campaign: string, creatorId?: string): Promise<Schemas['CampaignSummary']> {
+    const params = ofCampaign(campaign, creatorId);
+    const asked = this.calls.POST('/api/workflows/campaigns/{campaign}/stop', { params });
+    return (await this.#answer(asked)).data;
+  }
+
   // Connections to platforms, and the service itself.
 
   async connections(creatorId?: string): Promise<Schemas['Connection'][]> {
@@ -496,6 +571,13 @@ function of(
   creatorId: string | undefined,
 ): { path: { workflow: string }; query: { creatorId?: string } } {
   return { path: { workflow }, query: which(creatorId) };
+}
+
+function ofCampaign(
+  campaign: string,
+  creatorId: string | undefined,
+): { path: { campaign: string }; query: { creatorId?: string } } {
+  return { path: { campaign }, query: which(creatorId) };
 }
 
 function keyUnless(id: string | null | undefined): { 'Idempotency-Key'?: string } {

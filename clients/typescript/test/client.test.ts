@@ -269,6 +269,23 @@ test('the agent is asked once, and its drafts are judged', async () => {
   await assert.rejects(memory.approve(nobody, { version: 1 }, creatorId), NotFound);
   assert.equal((await memory.halt({ halt: false }, creatorId)).halt, false);
   assert.deepEqual((await memory.costs({ creatorId })).total, []);
+
+  const previewed = await memory.previewCampaign(
+    { segment: { minScore: 0.99 }, instruction: 'Say hello' },
+    creatorId,
+  );
+  assert.match(previewed.workflowId, /^[0-9a-f]{32}$/);
+  const unknown = '0'.repeat(32);
+  assert.ok(Array.isArray((await memory.campaigns({ creatorId })).campaigns));
+  for (const asked of [
+    () => memory.campaign(unknown, creatorId),
+    () => memory.startCampaign(unknown, creatorId),
+    () => memory.pauseCampaign(unknown, creatorId),
+    () => memory.resumeCampaign(unknown, {}, creatorId),
+    () => memory.stopCampaign(unknown, creatorId),
+  ]) {
+    await assert.rejects(asked, NotFound);
+  }
   assert.equal(new Conflict('there is something newer', 409).name, 'Conflict');
 });
 
