@@ -37,9 +37,10 @@ FRAME_BYTES_MAX: Final = 8
 """For each byte of a body in chunks: a chunk of one byte has five around it. Trailers beyond are no
 message; uvicorn would keep them all."""
 TOO_LARGE: Final = "The request head is too large."
-PIPELINED_MAX: Final = 16
+PIPELINED_MAX: Final = 4
 """Requests of a connection that wait for answers to those before. Who sends more at once has the
-answers to so many, and then the connection ends (RFC 9112, 9.3.2, has clients expect that)."""
+answers to so many, and then the connection ends (RFC 9112, 9.3.2, has clients expect that). Few,
+since 300 connections may begin so at the same moment: with 16 others waited for 0.5 s."""
 TAKING_SECONDS_MAX: Final = 15.0
 TAKEN_BYTES_MIN: Final = 16_384
 """A client takes so much of its answer in that time, or the connection ends: 1 KiB a second."""

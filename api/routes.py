@@ -14,6 +14,12 @@ NO_METHODS: Final[Methods] = {}
 _NO_PARTS: Final[dict[str, Any]] = {}
 
 
+def _compiled(path: str) -> re.Pattern[str]:
+    # Starlette's own pattern takes no line break, which an id may have.
+    pattern, _, _ = compile_path(path.replace("{eventId}", "{eventId:path}"))
+    return re.compile(pattern.pattern, re.DOTALL)
+
+
 class Routes:
     """The endpoints by path and method. What answers GET answers HEAD too.
 
@@ -31,9 +37,7 @@ class Routes:
                 methods["HEAD"] = endpoint
         self._whole = {path: methods for path, methods in by_path.items() if "{" not in path}
         self._patterns: list[tuple[re.Pattern[str], Methods]] = [
-            (compile_path(path.replace("{eventId}", "{eventId:path}"))[0], methods)
-            for path, methods in by_path.items()
-            if "{" in path
+            (_compiled(path), methods) for path, methods in by_path.items() if "{" in path
         ]
 
     def find(self, path: str) -> tuple[Methods, dict[str, Any]]:

@@ -334,6 +334,13 @@ def test_every_variable_is_a_setting(page: Path) -> None:
     assert set(VARIABLE.findall(page.read_text())) <= VARIABLES | SECRET_FILES
 
 
+def test_every_test_that_the_docs_name_is_one() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    tests = "\n".join(page.read_text() for page in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20
+    assert named <= set(re.findall(r"^(?:async )?def (test_\w+)", tests, re.MULTILINE))
+
+
 def test_the_compose_file_names_only_settings() -> None:
     assert set(VARIABLE.findall((ROOT / "compose.yml").read_text())) <= VARIABLES
 

@@ -46,3 +46,11 @@ def test_a_query_is_read_as_forms_write_it(raw: bytes) -> None:
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
         expected[name] = None if name in expected else value
     assert read_query(raw) == expected
+
+
+def test_an_events_id_is_all_that_is_left_of_the_path() -> None:
+    routes = Routes([Endpoint("/events/{eventId}", "GET", live, "event")])
+    for id in ("e", "a/b", "a\nb", "\n", "a\n", "\u2028", "/"):
+        found, parts = routes.find(f"/events/{id}")
+        assert found["GET"].name == "event"
+        assert parts == {"eventId": id}

@@ -121,3 +121,49 @@ async def test_what_is_no_http_behind_a_request_is_not_taken_for_its_answer(api:
     writer.close()
     assert whole.startswith(b"HTTP/1.1 200 ")
     assert whole.count(b"HTTP/1.1") == 1
+
+
+POST = b"POST /api/of-memory/interaction HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n"
+AMBIGUOUS = (
+    b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+    b"Content-Length: 5\r\nContent-Length: 0",
+    b"Content-Length: 5\r\nContent-Length: 5",
+    b"Content-Length: 5, 5",
+    b"Content-Length: +5",
+    b"Content-Length: 0x5",
+    b"Content-Length: 99999999999999999999",
+    b"Transfer-Encoding: xchunked",
+    b"Transfer-Encoding: chunked, identity",
+    b"Transfer-Encoding: \x0bchunked",
+    b"Transfer-Encoding : chunked",
+    b"X: a\r\n Transfer-Encoding: chunked",
+    b"X: a\rTransfer-Encoding: chunked",
+)
+
+
+@pytest.mark.parametrize("fields", AMBIGUOUS, ids=repr)
+async def test_a_head_that_others_could_read_otherwise_ends_the_connection(
+    api: Api, fields: bytes
+) -> None:
+    """Nothing behind it is taken for a request, as a proxy in front might have hidden one there."""
+    reader, writer = await api.connect()
+    writer.write(POST % fields + b"0\r\n\r\n" + GET % b"/openapi.json")
+    async with asyncio.timeout(PATIENCE):
+        whole = await reader.read()
+    writer.close()
+    assert whole.startswith(b"HTTP/1.1 400 ")
+    assert whole.count(b"HTTP/1.1 ") == 1
+
+
+async def test_no_answer_sends_anybody_elsewhere(api: Api) -> None:
+    for path in (b"//evil.example/", b"/docs/", b"/api", b"/api/", b"http://evil.example/docs/"):
+        reader, writer = await api.connect()
+        head = b"GET %s HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+        writer.write(head % path)
+        async with asyncio.timeout(PATIENCE):
+            whole = await reader.read()
+        writer.close()
+        assert whole.startswith(b"HTTP/1.1 404 ")
+        assert b"evil.example" not in whole
+        assert b"location" not in whole.lower()
