@@ -34,6 +34,8 @@ from ops.supervisor import Program
 
 COMMAND = (sys.executable, "-m", "ops.cli")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ANSWER_SECONDS_MAX = 120.0
+"""Generous: the first answer waits for all imports, on a machine that may be busy."""
 
 
 class Forked:
@@ -57,6 +59,9 @@ class Forked:
             assert self._process.stdout is not None
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
+            # One line is one answer, so nothing of it can be buffered yet.
+            came = select.select([self._process.stdout], [], [], ANSWER_SECONDS_MAX)[0]
+            assert came, f"the forking process does not answer {sorted(order)}"
             answer = self._process.stdout.readline()
             assert answer, f"the forking process ended with {self._process.wait()}"
             return json.loads(answer)
@@ -160,7 +165,7 @@ def serve() -> None:
     os.set_inheritable(answers, False)
     for line in orders:
         order = json.loads(line)
-        answer = _ended(order["ended"]) if "ended" in order else _started(order)
+        answer = _ended(order["ended"]) if "ended" in order else _started(order, answers)
         os.write(answers, json.dumps(answer).encode() + b"\n")
 
 
@@ -169,10 +174,11 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _started(order: dict[str, Any]) -> int:
+def _started(order: dict[str, Any], answers: int) -> int:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        os.close(answers)  # or whoever waits for one would not notice the end of us
         _run(parent, **order)
     return child
 
