@@ -1,4 +1,4 @@
-"""Coverage of the lower rooms by their own tests, within the one run of all tests.
+"""Coverage of the lower rooms and of `llm` by their own tests, within the one run of all tests.
 
 `make test` sets `COVERAGE_PROCESS_START`, so that coverage begins with the interpreter: modules are
 imported before any hook of ours. What other rooms' tests execute does not count, and what tests
