@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import os
 import resource
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -59,29 +60,47 @@ KINDS: Final[dict[str, tuple[bytes, bytes]]] = {
 
 
 class Strangers:
-    """Connections of every kind, for as long as it is entered."""
+    """Connections of every kind, for as long as it is entered: of a process of their own, so that
+    the client's latencies hold nothing of what it costs to be a stranger."""
 
     def __init__(self, host: str, port: int, connections: int) -> None:
-        self._where = host, port
-        self._connections = connections
+        self._words = [host, str(port), str(connections)]
         self.opened = 0
         """How often one was made; more than there are were thrown out, and came back."""
 
     @asynccontextmanager
     async def at_it(self) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(self._stay(first, more))
-            for first, more in KINDS.values()
-            for _ in range(self._connections)
-        ]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", __name__, *self._words),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            said, _ = await process.communicate(b"")  # at the end of its input it ends
+            self.opened = int(said)
 
-    async def _stay(self, first: bytes, more: bytes) -> None:
+
+class _Crowd:
+    """The same, in the process that does it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = host, port
+        self.opened = 0
+
+    async def stay(self, connections: int, ended: Awaitable[object]) -> None:
+        tasks = [
+            asyncio.create_task(self._be(first, more))
+            for first, more in KINDS.values()
+            for _ in range(connections)
+        ]
+        await ended
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _be(self, first: bytes, more: bytes) -> None:
         while True:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_connection(*self._where)
@@ -97,6 +116,13 @@ class Strangers:
                 finally:
                     writer.transport.abort()
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def crowd(host: str, port: int, connections: int) -> int:
+    """Be strangers until the standard input ends; how often a connection was made."""
+    many = _Crowd(host, port)
+    await many.stay(connections, asyncio.to_thread(sys.stdin.read))
+    return many.opened
 
 
 async def measure(
@@ -192,3 +218,7 @@ def _memory(pid: int) -> float:
     """MiB that a process has in memory."""
     pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576, 1)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
