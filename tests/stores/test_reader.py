@@ -133,9 +133,13 @@ async def test_waiting_ends_with_its_own_deadline(memory: FanMemory) -> None:
         await memory.wait_until("c1", "nobody", REACHED, 0.1)
 
 
-async def test_only_positions_of_interactions_can_be_waited_for(memory: FanMemory) -> None:
-    with pytest.raises(InvalidInput, match="minPosition"):
-        await memory.wait_until("c1", "f1", Position("journal", 0, 0), 1)
+async def test_what_can_hold_nothing_of_a_fan_can_not_be_waited_for(memory: FanMemory) -> None:
+    """Other topics, and partitions of the journal that are not the fan's, wherever that is."""
+    theirs = await memory._store.partition_of(("c1", "f1"))
+    assert theirs is not None
+    for wrong in (Position("intents", 0, 0), Position("journal", theirs + 1, 0)):
+        with pytest.raises(InvalidInput, match="minPosition"):
+            await memory.wait_until("c1", "f1", wrong, 1)
 
 
 async def test_no_more_than_so_many_wait_for_what_was_written_lately(memory: FanMemory) -> None:
