@@ -20,6 +20,7 @@ bulk          POST bulk: the contexts of several fans
 fans          GET fans: those of a segment, page by page
 messages      GET messages: what was said, page by page, and a search in it
 purchases     GET purchases: what a fan has paid, and what of it was taken back
+cursors       through what happened to a fan, the newest first
 fates         GET events: what became of one; GET refused: a creator's refusals
 conditional   ETag and 304
 stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.auth import principal_of
 from api.components import components_of
 from api.conditional import not_kept
+from api.cursors import before_of, following
 from api.endpoints import Parameter
 from api.limits import cost_of
 from api.parameters import (
@@ -30,7 +31,8 @@ from api.parameters import (
 from api.remarks import remarks_of
 from schemas.context import ConversationMessage
 from schemas.errors import InvalidInput
-from stores.messages import NEWEST, PAGE_MAX, Place
+from schemas.positions import Place
+from stores.messages import NEWEST, PAGE_MAX
 from views.search import words_of
 
 QUERY_LENGTH_MAX: Final = 200
@@ -66,17 +68,6 @@ class MessagesPage(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Null: there is nothing older."""
 
 
-class _Where(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a cursor holds."""
-
-    time: int
-    offset: int
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Where).decode
-
-
 async def list_messages(request: Request) -> Response:
     """What was said between a fan and the creator, the newest first; or what of it has some words.
 
@@ -91,10 +82,7 @@ async def list_messages(request: Request) -> Response:
     components = components_of(request)
     bound_to = msgspec.json.encode(["messages", who, words, until])
     before = NEWEST if until is None else Place(until, -1)
-    cursor = optional(query, "cursor")
-    if cursor is not None:
-        where = _decode(components.cursors.open(cursor, bound_to))
-        before = Place(where.time, where.offset)
+    before = before_of(query, components.cursors, bound_to) or before
     remembered = await components.memory.recall(
         *who, messages=False, remarks=remarks_of(request.scope)
     )
@@ -104,10 +92,8 @@ async def list_messages(request: Request) -> Response:
         found = await components.messages.search(who, words, before, limit)
     else:
         found = await components.messages.page(who, before, limit)
-    following = None
-    if found.end is not None:
-        following = components.cursors.seal(_encode(_Where(*found.end)), bound_to)
-    return not_kept(request, MessagesPage(found.messages, following))
+    cursor = following(found.end, components.cursors, bound_to)
+    return not_kept(request, MessagesPage(found.messages, cursor))
 
 
 def _words(query: Query) -> tuple[str, ...]:

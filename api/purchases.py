@@ -8,18 +8,18 @@ from starlette.responses import Response
 
 from api.components import components_of
 from api.conditional import not_kept
+from api.cursors import before_of, following
 from api.parameters import (
     CREATOR_ID,
     CURSOR,
     FAN_ID,
-    optional,
     page_limit,
     page_size,
     query_of,
     relationship_of,
 )
 from api.remarks import remarks_of
-from views.purchases import Payment, Place, purchases
+from views.purchases import Payment, purchases
 
 PAGE_MAX: Final = 200
 PARAMETERS: Final = (FAN_ID, CREATOR_ID, page_limit(PAGE_MAX), CURSOR)
@@ -33,27 +33,13 @@ class PurchasesPage(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Null: there is nothing older."""
 
 
-class _Where(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a cursor holds."""
-
-    time: int
-    offset: int
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Where).decode
-
-
 async def list_purchases(request: Request) -> Response:
     """What a fan has paid: purchases, tips and subscriptions, each less what was refunded of it."""
     query = query_of(request)
     who = relationship_of(request, query)
     limit, components = page_size(query, PAGE_MAX), components_of(request)
-    bound_to, before = msgspec.json.encode(["purchases", who]), None
-    cursor = optional(query, "cursor")
-    if cursor is not None:
-        where = _decode(components.cursors.open(cursor, bound_to))
-        before = Place(where.time, where.offset)
+    bound_to = msgspec.json.encode(["purchases", who])
+    before = before_of(query, components.cursors, bound_to)
     remembered = await components.memory.recall(
         *who, messages=False, remarks=remarks_of(request.scope)
     )
@@ -61,7 +47,5 @@ async def list_purchases(request: Request) -> Response:
     found = await components.past.fold_as_it_came(
         *who, lambda history: purchases(history, before, limit)
     )
-    following = None
-    if found.end is not None:
-        following = components.cursors.seal(_encode(_Where(*found.end)), bound_to)
-    return not_kept(request, PurchasesPage(found.payments, following))
+    cursor = following(found.end, components.cursors, bound_to)
+    return not_kept(request, PurchasesPage(found.payments, cursor))

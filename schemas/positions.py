@@ -1,4 +1,4 @@
-"""Positions: `topic-partition:offset`, how far a write or a view has got."""
+"""Positions: `topic-partition:offset`, how far a write or a view has got; places in a history."""
 
 import re
 from collections.abc import Sequence
@@ -46,3 +46,12 @@ def parse_position(text: str, field: str = "position") -> Position:
     if match is None:
         raise InvalidInput(field, "must be topic-partition:offset, as a write returned it")
     return Position(match[1], int(match[2]), int(match[3]))
+
+
+class Place(NamedTuple):
+    """Of an event in the history of a fan, by its time."""
+
+    time: int
+    """Event time, ms since the epoch."""
+    offset: int
+    """In the journal: order among events of one time."""

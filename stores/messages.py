@@ -24,6 +24,7 @@ from infra.sql import load_queries
 from privacy.keys import Keyring
 from schemas.context import ConversationMessage
 from schemas.errors import FanNotFound
+from schemas.positions import Place
 from schemas.relationship import Relationship
 from stores import wall
 from stores.past import Past
@@ -39,13 +40,6 @@ LOOKS_MAX: Final = 2_000
 LOOKS_BYTES_MAX: Final = 1 << 23
 
 _SQL: Final = load_queries(Path(__file__).parent / "sql" / "messages.sql")
-
-
-class Place(NamedTuple):
-    """Where a page has ended: the next one begins before it."""
-
-    time: int
-    offset: int
 
 
 NEWEST: Final = Place(1 << 62, 0)

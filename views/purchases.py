@@ -15,6 +15,7 @@ import msgspec
 from schemas.details import NO_DETAILS, Kind, RefundReason, SubscriptionEvent
 from schemas.journal import JournalEntry
 from schemas.money import major_units
+from schemas.positions import Place
 from schemas.times import Time, render_time
 from views.corrections import REFUNDABLE, History, correct, currency_of
 
@@ -66,13 +67,6 @@ class Payment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     """What happened to the subscription."""
     reason: RefundReason | None = None
     """Of a refund."""
-
-
-class Place(NamedTuple):
-    """Of a payment in the list, which is the newest first."""
-
-    time: int
-    offset: int
 
 
 class Listed(NamedTuple):

@@ -17,9 +17,10 @@ from schemas.context import ConversationMessage
 from schemas.details import Details
 from schemas.errors import FanNotFound
 from schemas.journal import JournalEntry
+from schemas.positions import Place
 from stores import wall
 from stores.cache import open_cache
-from stores.messages import NEWEST, PAGE_BYTES_MAX, Messages, Page, Place
+from stores.messages import NEWEST, PAGE_BYTES_MAX, Messages, Page
 from stores.past import open_past
 from stores.reader import FanMemory
 from stores.store import Store
