@@ -14,6 +14,7 @@ from schemas.text_features import UNKNOWN_LANGUAGE
 SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
 MESSAGES_SHOWN = 12
 OFFERS_SHOWN = 6
+NOTES_SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
@@ -63,9 +64,14 @@ def _facts(context: MemoryContext) -> Table:
             )
             if part
         ),
-        "last seen": context.last_interaction[:16].replace("T", " ") + " UTC",
+        "last seen": _minute(context.last_interaction) + " UTC",
+        "waits": _waits(context),
+        "said": _known(context),
+        "notes": _notes(context),
     }
     for name, value in rows.items():
+        if not value:
+            continue
         # Text, never markup: what a fan wrote may look like it.
         table.add_row(name, Text(value) if isinstance(value, str) else value)
     return table
@@ -81,6 +87,28 @@ def _offers(context: MemoryContext) -> str:
     return ", ".join(f"{printable(one.id)} {one.status}" for one in offered[:OFFERS_SHOWN])
 
 
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")
+
+
+def _waits(context: MemoryContext) -> str:
+    inbox = context.inbox or None
+    if inbox is None or inbox.waiting_since is None:
+        return ""
+    return f"since {_minute(inbox.waiting_since)} UTC, {inbox.unanswered} unanswered"
+
+
+def _known(context: MemoryContext) -> str:
+    return ", ".join(f"{one.kind} {printable(one.value)}" for one in context.facts or ())
+
+
+def _notes(context: MemoryContext) -> str:
+    return "\n".join(
+        f"{_minute(one.timestamp)}  {printable(one.content)}"
+        for one in (context.notes or ())[:NOTES_SHOWN]
+    )
+
+
 def _messages(context: MemoryContext) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
@@ -94,7 +122,7 @@ def _messages(context: MemoryContext) -> Table:
         if read:
             said.append(f"  {read}", "dim cyan not bold")
         table.add_row(
-            message.timestamp[:16].replace("T", " "),
+            _minute(message.timestamp),
             Text(message.sender, "cyan" if message.sender == "fan" else "magenta"),
             said,
         )

@@ -291,6 +291,23 @@ async def test_what_a_fan_writes_is_never_read_as_markup(demonstrated: Running) 
     assert "\x1b" not in ran.stdout, "a terminal would obey it"
 
 
+async def test_a_context_shows_who_waits_what_was_said_and_the_notes(demonstrated: Running) -> None:
+    about = {"fanId": "noted", "creatorId": CREATOR, "timestamp": "2024-05-01T10:00:00Z"}
+    said, noted = "I live in Lisbon", "Prefers \x1b[31mevenings"
+    await demonstrated.emit(
+        about | {"eventId": "said", "type": "message", "content": said},
+        about | {"eventId": "noted", "type": "note", "sender": "creator", "content": noted},
+    )
+    ran = demonstrated.run("context", "--creator", CREATOR, "--fan", "noted", COLUMNS="120")
+    shown = {line.strip("│ ").partition("  ")[0]: line for line in ran.stdout.splitlines()}
+    assert "since 2024-05-01 10:00 UTC, 1 unanswered" in shown["waits"]
+    assert "place Lisbon" in shown["said"]
+    assert "2024-05-01 10:00  Prefers \\x1b[31mevenings" in shown["notes"]
+    assert "\x1b" not in ran.stdout
+    ran = demonstrated.run("context", "--creator", CREATOR, "--fan", "[red]tricky[/]")
+    assert "notes " not in ran.stdout
+
+
 def test_a_reader_that_goes_away_is_no_error(demonstrated: Running) -> None:
     process = subprocess.Popen(
         [*COMMAND, "context", "--creator", CREATOR, "--fan", FAN],
