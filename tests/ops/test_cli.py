@@ -50,6 +50,7 @@ CONTEXT_KEYS = {
     "emotionalState",
     "engagementMetrics",
     "lastInteraction",
+    "inbox",
 }
 
 
