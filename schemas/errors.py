@@ -298,7 +298,7 @@ class OtherViews(Misconfigured):
         " the live ones; after a rebuild by other code run that code."
     )
 
-    def __init__(self, message: str, where: str = "") -> None:
+    def __init__(self, message: str | None = None, where: str = "") -> None:
         super().__init__(message, hint=self.hint.replace(" rebuild`", f" rebuild{where}`"))
 
 

@@ -263,12 +263,14 @@ async def follow(
                 assert line, f"{command[-1]} has ended"
                 lines += [line] if creator in line else []
         process.terminate()
-        code = await asyncio.wait_for(process.wait(), STOPPED_SECONDS_MAX)
+        # What it still says is read: with a full pipe nobody hears that a process has ended.
+        await asyncio.wait_for(process.communicate(), STOPPED_SECONDS_MAX)
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
-    return code, lines
+            await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, lines
 
 
 def partitioning(programs: Programs) -> tuple[Path, Path]:
