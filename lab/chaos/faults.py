@@ -38,6 +38,8 @@ however long the step takes, so that everything that is done happens while event
 RATE_MIN: Final = 20.0
 PACE_SECONDS: Final = 0.2
 IDLE_WORKER_SECONDS_MAX: Final = 60.0
+BACKLOG_MAX: Final = 5_000
+"""Events that wait, above which no worker joins or leaves."""
 LANE_SECONDS_MAX: Final = 300.0
 """How long one step of the worker lane may hold up the services' lane."""
 
@@ -66,7 +68,7 @@ class Faults:
 
         Raises `ServiceFailed` when the system does not come to work in the first place.
         """
-        self._emitter.reserved = max(FAULTS[one.fault].reserve for one in self._plan.services)
+        self._emitter.reserved = sum(FAULTS[one.fault].reserve for one in self._plan.services)
         self._emitter.rate = FIRST_RATE
         if not await self._progress.every_partition_moves(START_SECONDS_MAX):
             raise ServiceFailed("Not every partition has moved since the start.")
@@ -156,11 +158,14 @@ class Faults:
             worker.busy = False
 
     async def _join_and_leave(self) -> None:
-        """Every few seconds one more or one less."""
+        """Every few seconds one more or one less, unless much waits: a busy machine would do
+        nothing but hand partitions over."""
         rng = self._churn_rng
         least = len(self._fleet.workers)
         while not self._over:
             await asyncio.sleep(rng.uniform(2.0, 5.0))
+            if self._emitter.sent - self._progress.folded > BACKLOG_MAX:
+                continue
             idle = self._fleet.idle()
             if len(self._fleet.workers) > least and idle and rng.random() < 0.6:
                 worker = rng.choice(idle)
@@ -180,8 +185,7 @@ class Faults:
 
     async def _do_to_service(self, step: ServiceStep) -> None:
         fault = FAULTS[step.fault](step.seconds)
-        if fault.reserve:
-            self._emitter.reserved = 0
+        self._emitter.reserved -= fault.reserve
         if await carry_out(fault, self._stage):
             self.done[fault.name] += 1
 

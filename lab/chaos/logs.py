@@ -35,6 +35,7 @@ class _Backwards(Fault):
     """Base: `_lose` takes something away; it must be found, and be back before this ends."""
 
     topic: Topic
+    reserve = LOST_EVENTS
     _found = 0
     _stopped = 0
     _healed = False
@@ -180,7 +181,7 @@ class InteractionsRegrown(_Level):
 
     name = "interactions regrown"
     topic = INTERACTIONS
-    reserve = GROWTH_EVENTS
+    reserve = 2 * LOST_EVENTS + GROWTH_EVENTS
 
     async def _lose(self, stage: Stage) -> tuple[dict[int, int], dict[int, int]]:
         keep = stage.emitter.ends()
