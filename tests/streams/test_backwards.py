@@ -157,7 +157,11 @@ async def test_a_log_that_was_made_again(pipeline: Pipeline, topic: str, running
     if not running:
         worker.stop()
     await recreate_topic(pipeline.settings, topic)
-    await pipeline.publish(*new)  # it is longer than it was when anybody looks
+    if running and topic == INTERACTIONS.name:
+        # What is read before anybody has looked, a second at the most, counts again if it has no
+        # id: docs/architecture.md says so.
+        await pipeline.wait_for(lambda: breaks(pipeline, topic), HEALED_SECONDS_MAX)
+    await pipeline.publish(*new)  # else it is longer than it was when anybody looks
     if not running:
         worker = pipeline.start_worker()
     await complete(pipeline, first + new)
