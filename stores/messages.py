@@ -28,7 +28,7 @@ from schemas.positions import Place
 from schemas.relationship import Relationship
 from stores import wall
 from stores.past import Past
-from stores.snapshot import Fragment
+from stores.snapshot import Fragment, key_of
 from views.messages import Message, in_order, rank_of, render_one
 from views.search import has
 
@@ -107,13 +107,7 @@ class Messages:
         if not rows:
             raise FanNotFound
         first = rows[0]
-        key = self._keyring.unwrap(
-            first["subject"],
-            who,
-            first["kek"],
-            first["wrapped_key"],
-            unbound_opens=bool(first["unbound_opens"]),
-        )
+        key = key_of(first, who, self._keyring)
         return _Read(AESGCM(key), first["subject"], rows if first["body"] is not None else [])
 
 

@@ -47,6 +47,7 @@ from schemas.topics import JOURNAL
 from stores import wall
 from stores.generations import schema_name
 from stores.percentiles import Ranking
+from stores.snapshot import key_of
 from stores.states import creator_hash
 from stores.store import Store
 from views.segments import Bounds, bounds, matches, rank_of, summarize
@@ -256,19 +257,12 @@ class Segments:
         state = decode(row["state"])
         if not matches(segment, state, moment):
             return None
-        subject = row["subject"]
         try:
-            self._keyring.unwrap(
-                subject,
-                who,
-                row["kek"],
-                row["wrapped_key"],
-                unbound_opens=bool(row["unbound_opens"]),
-            )
+            key_of(row, who, self._keyring)
         except SealBroken:
             log.exception("a fan's key is not of their name", extra={"operation": "readFans"})
             return None
-        partition = journal_partition(subject, self._partitions)
+        partition = journal_partition(row["subject"], self._partitions)
         version = f"{JOURNAL.name}-{partition}:{row['version'] - 1}"
         percentile = None if ranking is None else ranking.percentile(rank_of(state.engagement))
         return summarize(Fan(state, (), self._currency), who, moment, version, percentile)

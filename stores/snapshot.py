@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.postgres import Record
 from privacy.keys import Keyring
 from privacy.seal import open_entry
 from schemas.journal import JournalEntry
@@ -74,6 +75,17 @@ class Snapshot:
     def entries(self) -> list[JournalEntry]:
         """Of the messages that are shown, in their order."""
         return [one.entry for one in self.messages]
+
+
+def key_of(row: Record, who: Relationship, keyring: Keyring) -> bytes:
+    """The subject's key out of a row of `subject`. Raises `SealBroken` when it is another's."""
+    return keyring.unwrap(
+        row["subject"],
+        who,
+        row["kek"],
+        row["wrapped_key"],
+        unbound_opens=bool(row["unbound_opens"]),
+    )
 
 
 def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:

@@ -28,12 +28,7 @@ from stores import generations, letters, log_breaks, outbox, refused, wall
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.refused import Marks, Refused
-from stores.snapshot import (
-    Fragment,
-    SealedSnapshot,
-    Snapshot,
-    open_snapshot,
-)
+from stores.snapshot import Fragment, SealedSnapshot, Snapshot, key_of, open_snapshot
 from views.facts import TELLING_MAX
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
@@ -239,27 +234,20 @@ class Store:
                 raise InvalidInput("fanId", f"has more than {entries_max} interactions")
             if fan["bytes"] > bytes_max:
                 raise InvalidInput("fanId", f"has more than {bytes_max} bytes of interactions")
-            key = self._unwrap(fan, who)
+            key = key_of(fan, who, self._keyring)
             rows = await wall.fetch(
                 connection, queries.read_history, creator_id, fan["subject"], entries_max + 1
             )
         # In a thread: thousands of entries take tens of milliseconds.
         return await asyncio.to_thread(_opened, key, fan["subject"], rows)
 
-    def _unwrap(self, row: Record, who: Relationship) -> bytes:
-        return self._keyring.unwrap(
-            row["subject"],
-            who,
-            row["kek"],
-            row["wrapped_key"],
-            unbound_opens=bool(row["unbound_opens"]),
-        )
-
     def _row(self, row: Record, who: Relationship, generation: int) -> SealedSnapshot:
         kek, wrapped_key = row["kek"], row["wrapped_key"]
         if not is_bound(wrapped_key):
             # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.
-            kek, wrapped_key = self._keyring.wrap(row["subject"], who, self._unwrap(row, who))
+            kek, wrapped_key = self._keyring.wrap(
+                row["subject"], who, key_of(row, who, self._keyring)
+            )
         found = {
             key: Fragment(time, offset, key, body, None if edit is None else (by, edit))
             for time, offset, key, body, by, edit in zip(

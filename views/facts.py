@@ -29,6 +29,7 @@ from schemas.relationship import Relationship
 from schemas.text_features import FACT_VALUE_LENGTH_MAX, Fact, FactKind
 from schemas.times import render_time
 from views.acts import is_direct
+from views.messages import newest_first
 
 if TYPE_CHECKING:
     from views.state import Fan
@@ -61,9 +62,7 @@ def tells(entry: JournalEntry) -> bool:
 
 def telling(history: Iterable[tuple[int, JournalEntry]]) -> list[JournalEntry]:
     """Those of (offset, entry) pairs that are looked at, the newest first."""
-    found = [(entry.time, at, entry) for at, entry in history if tells(entry)]
-    found.sort(key=lambda one: one[:2], reverse=True)
-    return [entry for _, _, entry in found[:TELLING_MAX]]
+    return newest_first(history, tells)[:TELLING_MAX]
 
 
 def said(entry: JournalEntry) -> Sequence[Fact]:

@@ -5,13 +5,13 @@ at most: the blasts of a year don't push out what the fan said. Messages of one 
 `sequence` if all of them have one, else by their ids if all of these are whole numbers, else in
 log order.
 
-The only view without a state of its own: the history rows are its state, and the newest are read
-by index. `sentiment` and `topics` are the analyser's and stand at both senders' messages.
-`metadata` is the object as received, plus `language` and `author` unless the sender gave one, and
-`origin` (unless direct), `attachments`, `price` and `currency` where the event has them.
+A view without a state of its own: the history rows are its state, and the newest are read by index.
+`sentiment` and `topics` are the analyser's and stand at both senders' messages. `metadata` is the
+object as received, plus `language` and `author` unless the sender gave one, and `origin` (unless
+direct), `attachments`, `price` and `currency` where the event has them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -93,6 +93,15 @@ def newest_of(messages: Iterable[T]) -> list[T]:
         left_out = {id(one) for one in indirect[:-INDIRECT_MAX]}
         found = [one for one in found if id(one) not in left_out]
     return in_order(found[-MESSAGES_MAX:])
+
+
+def newest_first(
+    history: Iterable[tuple[int, JournalEntry]], wanted: Callable[[JournalEntry], bool]
+) -> list[JournalEntry]:
+    """The entries that are wanted of (offset, entry) pairs, the newest first."""
+    found = [(entry.time, at, entry) for at, entry in history if wanted(entry)]
+    found.sort(key=lambda one: one[:2], reverse=True)
+    return [entry for _, _, entry in found]
 
 
 def in_order(found: list[T]) -> list[T]:

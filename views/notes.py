@@ -11,13 +11,14 @@ A view without a state of its own, like `messages`: the history rows are its sta
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from schemas.context import Note
 from schemas.events import Kind, Sender
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
 from schemas.times import render_time
+from views.messages import newest_first
 
 if TYPE_CHECKING:
     from views.state import Fan
@@ -29,25 +30,15 @@ CHARACTERS_MAX: Final = 20_000
 """Of all that are shown: any one fits."""
 
 
-class Placed(NamedTuple):
-    """A note and its place."""
-
-    time: int
-    offset: int
-    entry: JournalEntry
-
-
 def newest(history: Iterable[tuple[int, JournalEntry]]) -> list[JournalEntry]:
     """The notes of (offset, entry) pairs that are shown, the newest first."""
-    found = [Placed(entry.time, at, entry) for at, entry in history if entry.kind == "note"]
-    found.sort(key=lambda one: (one.time, one.offset), reverse=True)
     shown = []
     left = CHARACTERS_MAX
-    for one in found[:NOTES_MAX]:
-        left -= len(one.entry.content or "")
+    for one in newest_first(history, lambda entry: entry.kind == "note")[:NOTES_MAX]:
+        left -= len(one.content or "")
         if left < 0:
             break
-        shown.append(one.entry)
+        shown.append(one)
     return shown
 
 
