@@ -10,7 +10,7 @@ import numpy as np
 from analysis.emoji import segment
 from analysis.facts import Cue, default_facts
 from analysis.kernel import open_kernel
-from analysis.language import LANGUAGES_BY_SCRIPT
+from analysis.language import LANGUAGES_BY_SCRIPT, RULE
 from analysis.lexicon import Lexicon, Term
 from analysis.model import Floats, Model
 from analysis.reading import Reading, read
@@ -203,9 +203,10 @@ def _split(meanings: list[Meaning]) -> tuple[set[str], list[Marker], list[Mentio
 
 
 def words_version(taxonomy: Taxonomy) -> str:
-    """First 12 hex of a hash of all lists that a text is looked up in."""
+    """First 12 hex of a hash of all lists that a text is looked up in, and of the rule that says
+    in which language's."""
     lists = default_tones(), default_signals(), default_facts()
-    versions = taxonomy.version, *(one.version for one in lists)
+    versions = RULE, taxonomy.version, *(one.version for one in lists)
     return hashlib.sha256("/".join(versions).encode()).hexdigest()[:12]
 
 

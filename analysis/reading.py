@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.features import extract
-from analysis.language import by_script, lettered
+from analysis.language import by_script, needed, own_letters
 from analysis.lexicon import Laid, lay
 from analysis.model import Floats, Integers, Model
 from analysis.text import Batch, Flags, encode, surface, word_letters
@@ -67,8 +67,9 @@ def _languages(model: Model, batch: Batch, table: NDArray[np.float64]) -> Intege
     index = {code: place for place, code in enumerate(model.codes)}
     of_model = np.array([index[name] for name in header.languages], np.int64)
     chosen: Integers = of_model[table.argmax(axis=1)]
-    unsure = table.max(axis=1) < header.language_sure
-    unsure |= ~lettered(batch)
+    letters = own_letters(batch)
+    unsure = table.max(axis=1) < needed(header.language_sure, letters)
+    unsure |= letters <= 0
     chosen[unsure] = 0
     for place, language in by_script(batch).items():
         chosen[place] = index[language]

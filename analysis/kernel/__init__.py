@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.characters import LIMIT, MARK, tables
 from analysis.features import negator_table, shape_lengths
 from analysis.language import (
+    FEW_LETTERS_DOUBT,
     LANGUAGES_BY_SCRIPT,
     RARE,
     RARE_SHARE_MIN,
@@ -75,10 +76,11 @@ _WORDS: Final = (
     " negators lengths of_model units sentiments emotions languages columns input input_bounds"
     " bare codes bounds scores facts texts_max codes_max scripts script_zh script_ja rare_count"
 )
+_SHARES: Final = "language_sure few_letters_doubt script_share_min rare_share_min"
 _PLAN: Final = np.dtype(
     [(name, "<u4") for name in _WORDS.split()]
     + [("rare", "<u4", 8), ("rare_host", "<u4", 8), ("script_code", "<u4", 64)]
-    + [(name, "<f8") for name in ("language_sure", "script_share_min", "rare_share_min")],
+    + [(name, "<f8") for name in _SHARES.split()],
     align=True,
 )
 """`struct Plan` of kernel.c."""
@@ -240,7 +242,7 @@ def _planned(model: Model, start: int) -> tuple[Any, list[Block]]:
     plan["rare"][: len(rare)] = rare
     plan["rare_host"][: len(rare)] = [scripts[host] for host, _ in RARE.values()]
     plan["script_code"][: len(scripts)] = [index[name] for name in scripts]
-    plan["language_sure"] = header.language_sure
+    plan["language_sure"], plan["few_letters_doubt"] = header.language_sure, FEW_LETTERS_DOUBT
     plan["script_share_min"], plan["rare_share_min"] = SCRIPT_SHARE_MIN, RARE_SHARE_MIN
     return plan, blocks
 

@@ -48,7 +48,7 @@ typedef struct {
   u32 texts_max, codes_max;
   u32 scripts, script_zh, script_ja, rare_count;
   u32 rare[8], rare_host[8], script_code[SCRIPTS_MAX];
-  f64 language_sure, script_share_min, rare_share_min;
+  f64 language_sure, few_letters_doubt, script_share_min, rare_share_min;
 } Plan;
 
 static Plan plan;
@@ -113,7 +113,7 @@ static void mark_inside(i32 length) {
   }
 }
 
-// language.lettered: how often a text holds one of the two stand-ins.
+// language.own_letters: how often a text holds one of the two stand-ins.
 static i32 stand_ins(const u32 *points, i32 count) {
   i32 found = 0;
   for (i32 i = 0; i + 3 < count; i++) {
@@ -352,7 +352,7 @@ static void softmax(const i64 *steps, u32 count, f64 *out) {
 }
 
 // model.Model.values, languages and moods, with reading._languages between them
-static u32 judge(i32 features, i32 known, int scripted, u32 language, int lettered, f64 *scores) {
+static u32 judge(i32 features, i32 known, int scripted, u32 language, i32 letters, f64 *scores) {
   i32 sums[COLUMNS_MAX];
   f64 values[COLUMNS_MAX];
   i64 hidden[UNITS_MAX], steps[LABELS_MAX];
@@ -369,7 +369,8 @@ static u32 judge(i32 features, i32 known, int scripted, u32 language, int letter
     u32 best = 0;
     for (u32 l = 1; l < plan.languages; l++)
       if (table[l] > table[best]) best = l;
-    language = lettered && table[best] >= plan.language_sure ? AT(u32, of_model)[best] : 0;
+    f64 needed = plan.language_sure + plan.few_letters_doubt / (f64)(letters > 1 ? letters : 1);
+    language = letters > 0 && table[best] >= needed ? AT(u32, of_model)[best] : 0;
   }
 
   const i32 *tanhs = AT(i32, tanhs);
@@ -432,11 +433,12 @@ __attribute__((export_name("read"))) u32 read(u32 texts) {
     u32 seen = surface(length, &words_count, &letters_count) | (pictured ? PICTURED : 0);
     u32 language = 0;
     int scripted = by_script(length, letters_count, &language);
-    int lettered = letters_count > STAND_IN_LETTERS_MAX ||
-                   letters_count > 4 * stand_ins(input + first, points);
+    i32 own_letters = letters_count;
+    if (letters_count && letters_count <= STAND_IN_LETTERS_MAX)
+      own_letters -= 4 * stand_ins(input + first, points);
     i32 features = extract(length, &tokens);
     i32 known = find(features);
-    language = judge(features, known, scripted, language, letters_count && lettered, scores + t * labels);
+    language = judge(features, known, scripted, language, own_letters, scores + t * labels);
     facts[FACTS * t] = (i32)language;
     facts[FACTS * t + 1] = tokens;
     facts[FACTS * t + 2] = words_count;

@@ -1,8 +1,10 @@
 """Languages by script, and the model's for Latin letters."""
 
+import numpy as np
 import pytest
 
 from analysis import analyse
+from analysis.language import needed
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,15 @@ from analysis import analyse
         ("buongiorno, come stai oggi?", "it"),
         ("I love you so much baby 😍", "en"),
         ("thanks for the video!! 🔥🔥", "en"),
+        ("bad girl", "en"),
+        ("hey", "en"),
+        ("te amo", "es"),
+        ("danke schön", "de"),
+        ("obrigado", "pt"),
+        ("see https://example.com ❤", "und"),
+        ("hi", "und"),
+        ("hallo", "und"),
+        ("sexy", "und"),
         ("😀😀", "und"),
         ("123 456!", "und"),
         ("@user http @user", "und"),
@@ -43,3 +54,13 @@ from analysis import analyse
 )
 def test_the_language_of(text: str, language: str) -> None:
     assert analyse([text])[0].language == language
+
+
+def test_the_letters_of_a_link_are_no_evidence() -> None:
+    linked, long = analyse(["see http", "ver http http si hay algo de nuevo hoy"])
+    assert (linked.language, long.language) == ("und", "es")
+
+
+def test_the_fewer_the_letters_the_surer_the_model_must_be() -> None:
+    least = needed(0.18, np.array([-4, 0, 1, 3, 12, 60]))
+    assert least.round(3).tolist() == [0.78, 0.78, 0.78, 0.38, 0.23, 0.19]
