@@ -10,7 +10,7 @@ import numpy as np
 from analysis.emoji import segment
 from analysis.facts import Cue, default_facts
 from analysis.kernel import open_kernel
-from analysis.language import LANGUAGES_BY_SCRIPT, RULE
+from analysis.language import LANGUAGES_BY_SCRIPT
 from analysis.lexicon import Lexicon, Term
 from analysis.model import Floats, Model
 from analysis.reading import Reading, read
@@ -31,6 +31,8 @@ _CHUNK_TEXTS: Final = 500
 _CHUNK_CHARACTERS: Final = 200_000
 """Texts are read in chunks of at most so many texts and code points, to bound the memory."""
 _NEUTRAL: Final = "neutral"
+RULES: Final = "2"
+"""Goes up when code says something else of a text by the same model and lists."""
 
 
 Meaning = str | Marker | Mention | Cue
@@ -203,10 +205,9 @@ def _split(meanings: list[Meaning]) -> tuple[set[str], list[Marker], list[Mentio
 
 
 def words_version(taxonomy: Taxonomy) -> str:
-    """First 12 hex of a hash of all lists that a text is looked up in, and of the rule that says
-    in which language's."""
+    """First 12 hex of a hash of all lists that a text is looked up in, and of `RULES`."""
     lists = default_tones(), default_signals(), default_facts()
-    versions = RULE, taxonomy.version, *(one.version for one in lists)
+    versions = RULES, taxonomy.version, *(one.version for one in lists)
     return hashlib.sha256("/".join(versions).encode()).hexdigest()[:12]
 
 

@@ -16,6 +16,14 @@ _REGIONAL = (0x1F1E6, 0x1F1FF)
 _TEXT_STYLE = "©®‼⁉™ℹ↔-↙↩↪⌨⏏Ⓜ▪▫▶◀◻◼☑♀♂⚧✂✏✒✔✖✝✡✳✴❇➡⤴⤵⬅-⬇〰〽㊗㊙"
 """Emoji only when U+FE0F follows, or inside a ZWJ sequence."""
 
+_NARROW = (
+    "⏭-⏯⏱⏲☀-☄☎☘☝☠☢☣☦☪☮☯☸-☺♟♠♣♥♦♨♻♾⚒⚔-⚗⚙⚛⚜⚠⚰⚱⛈⛏⛑⛓⛩⛰⛱⛴⛷-⛹✂✈✉✌✍❄❣❤🅰🅱"
+    "🅾🅿🈂🈷🌡🌤-🌬🌶🍽🎖🎗🎙-🎛🎞🎟🏋-🏎🏔-🏟🏳🏵🏷🐿👁📽🕉🕊🕯🕰🕳-🕹🖇🖊-🖍🖐🖥🖨🖱🖲🖼🗂-🗄🗑-🗓🗜-🗞🗡🗣🗨🗯🗳"
+    "🗺🛋🛍-🛏🛠-🛥🛩🛰🛳"
+)
+"""Emoji by themselves that Unicode shows as text unless U+FE0F follows (emoji-data: Emoji without
+Emoji_Presentation). People write both and mean the same."""
+
 
 def _class(ranges: tuple[tuple[int, int], ...]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges if first != _REGIONAL[0])
@@ -31,7 +39,16 @@ _PATTERN = re.compile(
     "|[0-9#*]\ufe0f?\u20e3"  # keycaps
 )
 
+_UNDRESSED = re.compile(f"[{_NARROW}{_TEXT_STYLE}0-9#*](?![\U0001f3fb-\U0001f3ff])")
+
 
 def segment(text: str) -> tuple[str, ...]:
-    """The first `EMOJIS_MAX` emoji of a text, in order, repeats kept."""
-    return tuple(match.group() for match in islice(_PATTERN.finditer(text), EMOJIS_MAX))
+    """The first `EMOJIS_MAX` emoji of a text, in order, repeats kept, each in its one full form."""
+    found = islice(_PATTERN.finditer(text), EMOJIS_MAX)
+    return tuple(qualified(match.group()) for match in found)
+
+
+def qualified(emoji: str) -> str:
+    """The emoji with U+FE0F wherever Unicode's list of emoji has it, and nowhere else: with it and
+    without it is one emoji, and keyboards differ."""
+    return _UNDRESSED.sub("\\g<0>\ufe0f", emoji.replace("\ufe0f", ""))

@@ -24,8 +24,6 @@ RARE_SHARE_MIN = 0.03
 
 STAND_IN_LETTERS_MAX: Final = 24
 """A text of more letters surely has others than those of six `http` and `user`."""
-RULE: Final = "2"
-"""Goes up when this module names another language of a text; part of `WORDS_VERSION`."""
 FEW_LETTERS_DOUBT: Final = 0.6
 """Over a text's own letters: what the model must be surer by than of a long text.
 

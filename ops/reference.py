@@ -170,7 +170,7 @@ def fields_table() -> str:
         "fanId": person,
         "creatorId": person,
         "type": ", ".join(f"`{kind}`" for kind in KINDS),
-        "timestamp": "RFC 3339 with a zone",
+        "timestamp": "RFC 3339 with a zone; `:60` is the next minute's first second",
         "content": f"at most {CONTENT_LENGTH_MAX:,} characters; needed and not blank in a note, and"
         " in a message without attachments",
         "amount": f"0 to {MINOR_MAX:,} minor units, written in major ones with no more digits than"

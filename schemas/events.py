@@ -8,6 +8,7 @@ are taken as they were written: a float would have rounded them already.
 
 import re
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -117,6 +118,11 @@ class Wire(msgspec.Struct, rename="camel", gc=False):
 
 _decode = msgspec.json.Decoder(Wire).decode
 _key_marks = re.compile(rb'"\s*:').findall
+_leap_seconds = re.compile(
+    rb'"timestamp"\s*:\s*"[0-9-]{10}[Tt ][0-9]{2}:[0-9]{2}:(60)[^"]*"'
+).finditer
+LEAP_SECONDS_MAX: Final = 8
+"""Fields that are tried: each costs as much as parsing the event."""
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Wire))
 
 
@@ -140,17 +146,21 @@ def parse_interaction(
 
 
 def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction:
+    later = 0
     try:
         wire = _decode(value)
     except msgspec.DecodeError as error:
-        raise explain(error, value, _FIELDS, KINDS) from None
+        leap = _of_a_leap_second(value)
+        if leap is None:
+            raise explain(error, value, _FIELDS, KINDS) from None
+        wire, later = leap, 1000
     if len(_key_marks(value)) != _keys_expected(wire):
         refuse_duplicate_keys(value, _FIELDS)
     fan_id = check_id("fanId", wire.fan_id)
     creator_id = check_id("creatorId", wire.creator_id)
     if wire.event_id is not None:
         check_event_id("eventId", wire.event_id)
-    time = from_datetime(wire.timestamp)
+    time = from_datetime(wire.timestamp) + later
     if time < TIME_MIN_MS:
         raise InvalidInput("timestamp", "must not be before 1990")
     if time > record_time + AHEAD_MS_MAX:
@@ -194,6 +204,17 @@ def _parse(value: bytes, record_time: int, default_currency: str) -> Interaction
         metadata,
         details,
     )
+
+
+def _of_a_leap_second(value: bytes) -> Wire | None:
+    """The event as of the second before, if its time ends in `:60`, which RFC 3339 has and no
+    calendar of ours: it is the first second of the next minute."""
+    for found in islice(_leap_seconds(value), LEAP_SECONDS_MAX):
+        try:
+            return _decode(value[: found.start(1)] + b"59" + value[found.end(1) :])
+        except msgspec.DecodeError:
+            continue  # metadata may have a key of this name
+    return None
 
 
 def _content(wire: Wire) -> str | None:

@@ -37,12 +37,6 @@ _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
-class _Typed(msgspec.Struct):
-    type: str
-    reason: str | None = None
-
-
-_decode_type: Final = msgspec.json.Decoder(_Typed).decode
 _number = float
 """For integers too: `int` raises beyond 4300 digits, and no one reads these."""
 
@@ -140,12 +134,12 @@ def explain(
 def _unread(value: bytes) -> str | None:
     """Why a delivery of a platform was kept; None for what is none."""
     try:
-        kept = _decode_type(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kept = json.loads(value)  # msgspec takes no body of other bytes than UTF-8's
+    except (ValueError, RecursionError):
         return None
-    if kept.type != UNREAD:
+    if not isinstance(kept, dict) or kept.get("type") != UNREAD:
         return None
-    return NO_FAN_REASON if kept.reason == NO_FAN else DELIVERY_REASON
+    return NO_FAN_REASON if kept.get("reason") == NO_FAN else DELIVERY_REASON
 
 
 def _blame(value: bytes, fields: Set[str]) -> InvalidInput | None:

@@ -291,6 +291,16 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "timestamp a word": (raw(timestamp="yesterday"), "timestamp"),
     "timestamp without a zone": (raw(timestamp="2024-11-12T11:59:00"), "timestamp"),
     "timestamp without a time": (raw(timestamp="2024-11-12"), "timestamp"),
+    "the 61st second": (raw(timestamp="2016-12-31T23:59:61Z"), "timestamp"),
+    "a leap second without a zone": (raw(timestamp="2016-12-31T23:59:60"), "timestamp"),
+    "a leap second of metadata": (
+        raw(timestamp="noon", metadata={"timestamp": "2016-12-31T23:59:60Z"}),
+        "timestamp",
+    ),
+    "a leap second, and an amount of no number": (
+        raw(timestamp="2016-12-31T23:59:60Z", schemaVersion={}),
+        "timestamp",
+    ),
     "30 February": (raw(timestamp="2024-02-30T00:00:00Z"), "timestamp"),
     "the year 0": (raw(timestamp="0000-01-01T00:00:00Z"), "timestamp"),
     "the year 10000": (raw(timestamp="10000-01-01T00:00:00Z"), "timestamp"),

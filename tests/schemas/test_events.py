@@ -237,6 +237,16 @@ ACCEPTED: dict[str, tuple[bytes, Callable[[Interaction], bool]]] = {
         raw(timestamp="2024-11-12T12:59:00.25+01:00"),
         lambda e: e.time == NOON - 60_000 + 250,
     ),
+    "a leap second": (
+        raw(timestamp="2016-12-31T23:59:60.5Z"),
+        lambda e: render_time(e.time) == "2017-01-01T00:00:00.500Z",
+    ),
+    "a leap second beside what only looks like one": (
+        raw(metadata={"timestamp": "2016-12-31T23:59:60Z"}, timestamp="2016-12-31T15:59:60-08:00"),
+        lambda e: (
+            render_time(e.time) == "2017-01-01T00:00:00.000Z" and b":60Z" in (e.metadata or b"")
+        ),
+    ),
     "five minutes ahead": (
         raw(timestamp=render_time(NOON + AHEAD_MS_MAX)),
         lambda e: e.time == NOON + AHEAD_MS_MAX,

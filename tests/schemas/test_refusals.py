@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import InvalidInput
 from schemas.events import VALUE_BYTES_MAX, parse_interaction
-from schemas.refusals import DEPTH_MAX
+from schemas.refusals import DELIVERY_REASON, DEPTH_MAX, NO_FAN, NO_FAN_REASON, UNREAD
 
 NOON = 1_731_412_800_000
 EVENT = '"fanId":"f","creatorId":"c","type":"like","timestamp":"2024-11-12T10:30:00Z"'
@@ -130,3 +130,14 @@ def test_no_event_takes_longer_than_its_length_allows(text: str) -> None:
     began = time.process_time()
     refusal(text)
     assert time.process_time() - began < CPU_SECONDS_MAX
+
+
+@pytest.mark.parametrize("body", ["{}", b"\xff\xfe{\0".decode("utf-8", "surrogateescape")])
+@pytest.mark.parametrize(("why", "reason"), [("?", DELIVERY_REASON), (NO_FAN, NO_FAN_REASON)])
+def test_a_kept_delivery_is_told_as_one_whatever_bytes_it_came_in(
+    body: str, why: str, reason: str
+) -> None:
+    kept = json.dumps({"type": UNREAD, "creatorId": "c", "reason": why, "body": body})
+    with pytest.raises(InvalidInput) as refusal:
+        parse_interaction(kept.encode(), NOON)
+    assert refusal.value.reason == reason

@@ -138,6 +138,12 @@ def test_what_names_no_currency_is_in_the_default_one() -> None:
     assert context.engagement_metrics.revenue_by_currency == {"USD": 20.0}
 
 
+def test_f19_a_heart_with_the_selector_and_without_is_one() -> None:
+    bare, dressed = "\u2764", "\u2764\ufe0f"
+    context = told(said(f"i {bare} u"), said(f"i {dressed} u"), said(bare), said(dressed * 2))
+    assert context.personality_profile.preferred_emojis == (dressed,)
+
+
 def test_f29_renewing_is_a_timers_habit() -> None:
     night = NOON + 14 * 3_600_000
     renewals = [
