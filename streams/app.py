@@ -134,7 +134,7 @@ def build_app(settings: Settings) -> Any:
         project.refresh_cache,
         watchdog.run,
     )
-    for run in (*(loop.run for loop in loops), *tasks):
+    for run in (*(loop.run for loop in loops), *(loop.compare for loop in loops), *tasks):
         app.task(run)
     return app
 

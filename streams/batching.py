@@ -16,12 +16,13 @@ Any other error ends the process, because continuing would be wrong.
 Once a second the loop also looks up (`streams.lookout`): a partition that has lag, an empty queue
 and no movement is read again from its position, and so are positions that moved in Postgres
 without us. After each claim, and when a log goes backwards, its partitions are checked before
-anything of theirs counts (`streams.healing`).
+anything of theirs counts (`streams.healing`). Whether one did is also looked for beside the work.
 """
 
 import asyncio
 import logging
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, TypeVar
@@ -46,6 +47,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 QUEUED_FETCHES_MAX = 8
+COMPARE_SECONDS = 20.0
+"""How often to compare all logs with the positions, whatever was seen: a topic that is deleted,
+made again and filled beyond our position within one look may leave no other trace. Beside the
+work, because it takes a dozen reads of each log."""
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
 heartbeats. Without one the other was a worker that had been asleep; then we claim again."""
@@ -148,6 +153,18 @@ class BatchLoop:
             log.exception("the unit of work failed for good", extra={"topic": self.positions.topic})
             logging.shutdown()
             os._exit(FAILED)
+
+    async def compare(self) -> None:
+        """Beside the work, until cancelled: have checked what is not the log that we know."""
+        # Not all loops of all workers that were started together at the same moment.
+        await asyncio.sleep(random.uniform(0, COMPARE_SECONDS))
+        while True:
+            if self.positions.held and not self._app.rebalancing:
+                try:
+                    self._suspects |= await self._step.doubtful()
+                except NOT_NOW as error:
+                    log.debug("compare: %s", type(error).__name__)
+            await asyncio.sleep(COMPARE_SECONDS)
 
     async def _gather(self) -> list[Fetched]:
         """What is queued, up to the size; nothing when nothing comes until the next look."""

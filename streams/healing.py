@@ -106,9 +106,24 @@ class Healer:
                     await self._mend(reader, one, found)
             await self._check_more(reader, [one.partition for one in held])
 
+    async def doubtful(self) -> set[int]:
+        """The partitions that `check` would mend or stop; changes nothing, and needs no pause.
+
+        They are compared as they were when it began. What is done meanwhile can look like a loss,
+        as when a log's beginning passes the position of then, but can't hide one.
+        """
+        held = [replace(one) for p, one in self._positions.held.items() if p not in self.stopped]
+        async with open_log(self._settings) as reader:
+            wrong = {one.partition for one in await examine(reader, self._topic, held)}
+            return wrong | await self._doubt_more(reader, held)
+
     @property
     def _topic(self) -> str:
         return self._positions.topic
+
+    async def _doubt_more(self, reader: LogReader, held: Sequence[Held]) -> set[int]:
+        """Those of which `_check_more` would find something missing."""
+        return set()
 
     async def _mend(self, reader: LogReader, held: Held, found: Break) -> None:
         raise NotImplementedError
@@ -180,23 +195,12 @@ class IntakeHealer(Healer):
     async def _check_more(self, reader: LogReader, partitions: Sequence[int]) -> None:
         """Whether the journal still has what it acknowledged."""
         held = self._positions.held
-        expected: dict[int, dict[int, Acknowledged]] = {}
-        for source in partitions:
-            if source in held and source not in self.stopped:
-                for partition, known in held[source].acknowledged.items():
-                    expected.setdefault(partition, {})[source] = known
-        bounds = await reader.bounds(JOURNAL.name, expected)
-        newest = {partition: max(known.values()).offset for partition, known in expected.items()}
-        there = await reader.at(
-            JOURNAL.name, {p: at for p, at in newest.items() if _inside(at, bounds[p])}
-        )
-        doubtful = [
-            partition
-            for partition, known in expected.items()
-            if not _proves(there.get(partition), known)
-        ]
-        for partition in doubtful:
-            await self._look_for(reader, partition, bounds[partition].end, expected[partition])
+        ours = [held[p] for p in partitions if p in held and p not in self.stopped]
+        for partition, end, known in await _unproven(reader, ours):
+            await self._look_for(reader, partition, end, known)
+
+    async def _doubt_more(self, reader: LogReader, held: Sequence[Held]) -> set[int]:
+        return {source for _, _, known in await _unproven(reader, held) for source in known}
 
     async def _look_for(
         self, reader: LogReader, partition: int, end: int, expected: Mapping[int, Acknowledged]
@@ -337,6 +341,26 @@ def _frame(raw: Any) -> JournalRecord | None:
     except SealBroken:
         return None
     return record if len(raw.key or b"") == 16 else None
+
+
+async def _unproven(
+    reader: LogReader, held: Iterable[Held]
+) -> list[tuple[int, int, dict[int, Acknowledged]]]:
+    """(journal partition, its end, what it had acknowledged) where it can't prove that any more."""
+    expected: dict[int, dict[int, Acknowledged]] = {}
+    for one in held:
+        for partition, acknowledged in one.acknowledged.items():
+            expected.setdefault(partition, {})[one.partition] = acknowledged
+    bounds = await reader.bounds(JOURNAL.name, expected)
+    newest = {partition: max(known.values()).offset for partition, known in expected.items()}
+    there = await reader.at(
+        JOURNAL.name, {p: at for p, at in newest.items() if _inside(at, bounds[p])}
+    )
+    return [
+        (partition, bounds[partition].end, known)
+        for partition, known in expected.items()
+        if not _proves(there.get(partition), known)
+    ]
 
 
 def _proves(raw: Any, expected: Mapping[int, Acknowledged]) -> bool:

@@ -245,6 +245,9 @@ class Ingest(Positioned):
         }
         self._newest = {p: newest for p, newest in self._newest.items() if p not in lost}
 
+    async def doubtful(self) -> set[int]:
+        return await self._healer.doubtful()
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
             async with self._attempts.risk():

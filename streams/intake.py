@@ -71,6 +71,9 @@ class IntentIntake(Positioned):
     async def check(self, partitions: Sequence[int]) -> None:
         await self._healer.check(partitions)
 
+    async def doubtful(self) -> set[int]:
+        return await self._healer.doubtful()
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
             await self._apply(part, aside)

@@ -21,9 +21,6 @@ LOOK_SECONDS = 1.0
 LOOK_SECONDS_MAX = 5.0
 RECHECK_SECONDS = 10.0
 """How often to see whether a stopped partition can continue after all."""
-CHECK_SECONDS = 20.0
-"""How often to check all logs, whatever was seen: a topic that is deleted, made again and filled
-beyond our position within one look leaves no other trace. It takes about 50 ms."""
 
 
 class Seen(NamedTuple):
@@ -44,7 +41,6 @@ class Lookout:
         self._partitions = partitions
         self._looked_at = 0.0
         self._rechecked_at = 0.0
-        self._checked_at = time.monotonic()
         self._ends: dict[int, int] = {}
         self._stood: dict[int, int] = {}
         """Partition with lag -> its position at the last look."""
@@ -79,7 +75,7 @@ class Lookout:
         if self._app.consumer_generation_id != assignment:
             return None
         held = positions.held
-        everything = self._step.in_doubt or self._check_is_due()
+        everything = self._step.in_doubt
         suspects = {
             partition
             for partition, end in ends.items()
@@ -97,12 +93,6 @@ class Lookout:
             self._rechecked_at = time.monotonic()
             suspects |= {p for p in held if p in self._step.stopped}
         return Seen(known, suspects)
-
-    def _check_is_due(self) -> bool:
-        due = time.monotonic() - self._checked_at > CHECK_SECONDS
-        if due:
-            self._checked_at = time.monotonic()
-        return due
 
     def standing_still(self) -> dict[int, int]:
         """Partition -> position, of those with lag that have not moved since the last look.

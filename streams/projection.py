@@ -139,6 +139,9 @@ class Projection(Positioned):
     def in_doubt(self) -> bool:
         return False
 
+    async def doubtful(self) -> set[int]:
+        return await self._healer.doubtful()
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         async for part, aside in self._attempts.parts(batches):
             await self._apply(part, aside)

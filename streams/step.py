@@ -42,6 +42,9 @@ class Step(Protocol):
     async def check(self, partitions: Sequence[int]) -> None:
         """Compare the logs of these with what their positions remember, and mend or stop them."""
 
+    async def doubtful(self) -> set[int]:
+        """Partitions of ours that are to be checked, as far as that is seen beside the work."""
+
 
 class Positioned:
     """What every step does in the same way: base of each."""

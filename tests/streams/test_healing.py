@@ -56,7 +56,13 @@ async def look(pipeline: Pipeline) -> AsyncIterator[Look]:
                     *(source, place + 1, known),
                 )
             await positions.reload(connection, list(sources))
-        await IntakeHealer(pipeline.settings, pool, positions).check(sources)
+        healer = IntakeHealer(pipeline.settings, pool, positions)
+        before = dict(positions.held)
+        doubted = await healer.doubtful()
+        assert positions.held == before
+        await healer.check(sources)
+        assert {source for source in sources if positions.held[source] != before[source]} == doubted
+        assert await healer.doubtful() == set()
         return tuple(positions.held[source].next for source in sources)
 
     yield looked
