@@ -83,6 +83,7 @@ class State(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def fold(state: State, entry: JournalEntry, position: int) -> None:
+    kind = entry.kind
     time = entry.time
     plain = entry.details is None
     direct = plain or is_direct(entry)
@@ -91,7 +92,7 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     state.updated_at = time
     if not state.created_at or time < state.created_at:
         state.created_at = time
-    if (plain and entry.kind != "refund") or is_act(entry):
+    if (plain and kind != "refund") or is_act(entry):
         if time > state.last_interaction:
             state.last_interaction = time
     elif time > state.later:
@@ -100,7 +101,6 @@ def fold(state: State, entry: JournalEntry, position: int) -> None:
     if time - as_of >= HALF_LIFE_MS:
         _move(state, time)
         as_of = state.as_of
-    kind = entry.kind
     if kind == "message":
         state.messages += 1
         if entry.sender == "fan" and direct:

@@ -29,6 +29,7 @@ from tests.views.interactions import (
 )
 from views import corrections
 from views import state as states
+from views.acts import is_fans
 
 ORDERED = {"position", "responses", "updated_at"}
 """What follows log order by definition; `preferences.updated_at` is checked apart."""
@@ -186,6 +187,22 @@ def test_extreme_jumps_in_time_underflow_to_nothing_and_the_newest_event_counts(
 def test_the_position_is_that_of_the_newest_event_folded() -> None:
     state = states.fold(None, like(), 41)
     assert states.fold(state, like(NOON - DAY_MS), 57).position == 57
+
+
+@given(histories())
+def test_every_part_has_all_that_is_the_fans(entries: list[JournalEntry]) -> None:
+    """A part is passed over only by what it would have ignored."""
+    state, apart = states.FanState(), states.FanState()
+    for position, entry in enumerate(entries):
+        states.fold(state, entry, position)
+        if is_fans(entry.kind, entry.sender) and not corrections.is_correction(entry):
+            for name, part in states.PARTS.items():
+                part.fold(getattr(apart, name), entry, position)
+    corrected = any(
+        entry.kind == "refund" and corrections.is_correction(entry) for entry in entries
+    )
+    for name in states.PARTS if not corrected else ():
+        assert getattr(state, name) == getattr(apart, name), name
 
 
 def test_the_version_names_every_view() -> None:
