@@ -24,7 +24,8 @@ cursors       through what happened to a fan, the newest first
 fates         GET events: what became of one; GET refused: a creator's refusals
 conditional   ETag and 304
 stream        GET stream: what moves, as server-sent events, out of the process's `stream_feed`;
-              `stream_ring` knows what a client has missed, `stream_tickets` are for browsers
+              `stream_ring` knows what a client has missed, `stream_alerts` budgets that are spent,
+              `stream_tickets` are for browsers
 stats         GET stats: the circuits
 interactions  POST interaction and interactions, through `publisher`; `ndjson` parts a batch,
               `idempotency` gives events their ids, `turns` gives others the loop

@@ -12,6 +12,7 @@ from api.metrics import ApiMetrics
 from api.origins import Origins
 from api.places import Room
 from api.publisher import Publisher
+from api.stream_alerts import Alerts
 from api.stream_feed import Feed
 from api.stream_tickets import Tickets
 from infra.postgres import Pool, Role, open_pool, url_of
@@ -60,6 +61,7 @@ class Components:
     eraser: Eraser
     forgetter: Forgetter
     feed: Feed
+    alerts: Alerts
     streams: Room
     """Of streams."""
     tickets: Tickets
@@ -72,6 +74,7 @@ class Components:
     """Of who looks through all of a creator's fans."""
 
     async def close(self) -> None:
+        await self.alerts.close()
         await self.feed.close()
         await self.suppressed.close()
         await self.revoked.close()
@@ -155,6 +158,7 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         Eraser(settings, pool, cache, keyring),
         Forgetter(settings, pool, cache, keyring),
         feed,
+        Alerts(settings, feed.announce),
         Room(settings.streams_max, "streams", "open"),
         Tickets(keyring, cache, memory.cache_guard, revoked),
         segments,

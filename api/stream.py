@@ -3,6 +3,7 @@
     id: 0.19a2…-1f.20.a.3      where the client stands then: its next `Last-Event-ID`
     event: update              `erased` when the fan was; `reset`: read again what you have
     data: {…}                  the memory update, or why
+    event: budget              without an id: a budget of the creator is nearly or wholly spent
 
 A stream is outside of deadline and places of requests, and has bounds of its own: how many there
 are, of all and of one creator (`api.places`), how far one may be behind (`api.stream_feed`), how
@@ -106,6 +107,7 @@ async def get_stream(request: Request) -> Response:
         return head
     components.streams.enter(creator_id)
     try:
+        await components.alerts.begin()
         feed = components.feed
         place = None if last is None else parse_place(last)
         subscription, begin = await feed.subscribe(

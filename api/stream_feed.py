@@ -204,6 +204,12 @@ class Feed:
         self._open.setdefault(creator_id, set()).add(one)
         return one, None if knows else ring.place
 
+    def announce(self, creator_id: str, event: bytes) -> None:
+        """Tell the streams of all fans of a creator something that has no place in the log."""
+        for one in self._open.get(creator_id, ()):
+            if one.fan_id is None and not one.tell(event):
+                self._reset(one, "behind", self.place())
+
     def leave(self, one: Subscription) -> None:
         theirs = self._open.get(one.creator_id, set())
         theirs.discard(one)

@@ -284,9 +284,9 @@ class Composer:
             call = call._replace(money=NOTHING.amount, tokens=0)
         try:
             number = await self._accounts.reserve(claimed, call, _event(name, "execution_started"))
-        except BudgetExceeded:
+        except BudgetExceeded as error:
             self._metrics.refused(material.type)
-            await self._composing.out_of_budget(claimed)
+            await self._composing.out_of_budget(claimed, error)
             raise _Ended from None
         if kept is not None:
             return _Asked(kept, number, 0, "kept")

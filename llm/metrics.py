@@ -1,8 +1,8 @@
 """What Prometheus sees of the LLM agent. No label holds an id: providers, types of intents, classes
 of outcomes, states.
 
-Calls are counted by the process that makes them, from its start on. What waits, budgets and pauses
-are asked of Postgres when somebody asks us: every agent tells the same of them.
+Calls are counted by the process that makes them, from its start on. What waits, budgets, campaigns
+and pauses are asked of Postgres when somebody asks us: every agent tells the same of them.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from llm.prompts import VERSIONS
 from llm.providers import ProviderName
 from schemas.errors import DatabaseUnavailable, FailureCode
 from schemas.intents import INTENT_TYPES, IntentType
+from stores.workflows.campaigns import OpenCampaigns, open_campaigns
 from stores.workflows.pauses import Pauses, pauses
 from stores.workflows.queue import Queue, Waiting
 from stores.workflows.usage import Spent, Warned, warned
@@ -47,6 +48,7 @@ class Stored(NamedTuple):
     waiting: Sequence[Waiting] = ()
     budgets: Sequence[Warned] = ()
     pauses: Pauses = Pauses({}, frozenset())
+    campaigns: Sequence[OpenCampaigns] = ()
 
 
 class AgentMetrics:
@@ -176,7 +178,12 @@ async def _look(pool: Pool, queue: Queue, fingerprint: str) -> Stored:
     try:
         async with asyncio.timeout(LOOK_SECONDS_MAX):
             waiting = await queue.waiting()
-            return Stored(waiting, await warned(pool), await pauses(pool, fingerprint))
+            return Stored(
+                waiting,
+                await warned(pool),
+                await pauses(pool, fingerprint),
+                await open_campaigns(pool),
+            )
     except (DatabaseUnavailable, TimeoutError):
         log.debug("the database is not there: what waits is not told")
         return Stored()
@@ -193,6 +200,7 @@ class _Stored(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._queue()
         yield from self._budgets()
+        yield from self._campaigns()
         yield from self._providers()
 
     def _queue(self) -> Iterator[Metric]:
@@ -227,6 +235,29 @@ class _Stored(Collector):
         for one in self.stored.budgets:
             budgets.add_metric([one.scope, one.period], one.budgets)
         yield budgets
+
+    def _campaigns(self) -> Iterator[Metric]:
+        labels = ["state", "reason"]
+        count = GaugeMetricFamily(
+            "memory_campaigns", "Campaigns that have not ended", labels=labels
+        )
+        waiting = GaugeMetricFamily(
+            "memory_campaigns_waiting_members",
+            "Members of them for whom nothing was begun yet",
+            labels=labels,
+        )
+        overdue = GaugeMetricFamily(
+            "memory_campaigns_overdue_seconds",
+            "Since the oldest of them wanted an agent, and found none",
+            labels=labels,
+        )
+        for one in self.stored.campaigns:
+            count.add_metric([one.state, one.reason], one.campaigns)
+            waiting.add_metric([one.state, one.reason], one.waiting)
+            overdue.add_metric([one.state, one.reason], one.overdue_seconds)
+        yield count
+        yield waiting
+        yield overdue
 
     def _providers(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(

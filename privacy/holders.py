@@ -417,7 +417,7 @@ WITHOUT_FANS: Final = {
         "p:": "how far a partition is",
     },
     "topic": {
-        WORKFLOW_TRACES.name: "numbers, and names and classes of ours",
+        WORKFLOW_TRACES.name: "numbers, names and classes of ours, the creator's and the user's id",
         LLM_USAGE.name: "what calls cost, by the workflow's id",
     },
     "folder": {

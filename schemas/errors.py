@@ -128,6 +128,12 @@ class BudgetExceeded(FanMemoryError):
     status = 402
     hint = "Raise the budget, or wait for the next day or month."
 
+    def __init__(self, scope: str, period: str | None = None) -> None:
+        """Whose budget: a `user`'s or a `creator`'s of a `day` or `month`, or a `campaign`'s."""
+        super().__init__()
+        self.scope = scope
+        self.period = period
+
 
 class Forbidden(FanMemoryError):
     """Creator access required"""

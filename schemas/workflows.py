@@ -73,6 +73,11 @@ RejectReason = Literal[
 REJECT_REASONS: Final[tuple[RejectReason, ...]] = get_args(RejectReason)
 
 
+BudgetState = Literal["warning", "exceeded"]
+BudgetScope = Literal["user", "creator", "campaign"]
+BudgetPeriod = Literal["day", "month"]
+
+
 class TracedStep(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Value of a record on `workflow-traces`; its key is the workflow's id."""
 
@@ -82,8 +87,24 @@ class TracedStep(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     user_id: str
     type: IntentType
     timestamp: Time
+    creator_id: str = ""
+    """Empty in records of former releases."""
     data: dict[str, Any] = {}
     """Numbers, names of ours and classes of errors; never a text of anybody's."""
+
+
+class BudgetAlert(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Data of an event `budget` of the stream: calls of models are about to be refused, or are."""
+
+    creator_id: str
+    state: BudgetState
+    """`warning`: 80 % are spent; told once for each budget."""
+    timestamp: Time
+    workflow_id: str
+    """Whose call it was."""
+    scope: BudgetScope | None = None
+    period: BudgetPeriod | None = None
+    """None for a campaign, which has one budget for all of it."""
 
 
 class CostInfo(msgspec.Struct, frozen=True):
@@ -172,5 +193,6 @@ class WorkflowSummary(msgspec.Struct, frozen=True, rename="camel"):
 
 
 encode_step = msgspec.json.Encoder().encode
+encode_alert = msgspec.json.Encoder().encode
 encode_result = msgspec.json.Encoder().encode
 encode_usage = msgspec.json.Encoder().encode

@@ -20,6 +20,7 @@ from schemas.context import MemoryContext
 from schemas.described import described, public_name
 from schemas.records import RECORDS
 from schemas.updates import MemoryUpdate
+from schemas.workflows import BudgetAlert
 
 ROOT: Final = Path(__file__).parents[2]
 PUBLISHED: Final = ROOT / "schemas" / "published"
@@ -41,7 +42,7 @@ def files() -> dict[str, bytes]:
 
 def client_models() -> bytes:
     """The source of `MODELS`; needs ruff, which formats it."""
-    _, records = described([MemoryUpdate], REFERENCE)
+    _, records = described([MemoryUpdate, BudgetAlert], REFERENCE)
     source = python_models.models(Contract(ENDPOINTS).document, records)
     words = ("-m", "ruff", "format", "--stdin-filename", MODELS.name, "-")
     ran = subprocess.run(

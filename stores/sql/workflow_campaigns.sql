@@ -199,3 +199,12 @@ SELECT min(cost) AS least, max(most) AS most FROM (
     FROM usage JOIN workflow USING (workflow)
     WHERE workflow.campaign = $1 AND workflow.member IS NULL GROUP BY workflow
 ) AS drafts;
+
+-- What has not ended, for metrics: members still to be begun, and how long the one that has waited
+-- longest has wanted an agent.
+-- name: open_campaigns
+SELECT state, coalesce(reason, '') AS reason, count(*)::int AS campaigns,
+    sum(members - made - erased - dropped)::int AS waiting,
+    coalesce(extract(epoch FROM now() - min(due) FILTER (WHERE due < now() AND NOT leased)), 0)::float8
+        AS overdue_seconds
+FROM campaign WHERE state <> 'ended' GROUP BY state, reason;

@@ -13,9 +13,9 @@ from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from infra.postgres import Connection
+from infra.postgres import Connection, Pool, database_errors
 from infra.sql import load_queries
 from schemas.campaigns import CampaignState
 from schemas.errors import BudgetExceeded, Fenced, WorkflowNotFound
@@ -169,7 +169,7 @@ async def reserve(connection: Connection, row: Workflow, money: Decimal, tokens:
         return False
     raised = await connection.fetchrow(CAMPAIGN_QUERIES.raise_spent, row.campaign, money, tokens)
     if raised is None:
-        raise BudgetExceeded
+        raise BudgetExceeded("campaign")
     if raised["warned"] or raised["share"] is None or raised["share"] < WARNED_SHARE:
         return False
     await connection.execute(CAMPAIGN_QUERIES.campaign_warned, row.campaign)
@@ -185,6 +185,25 @@ async def correct(connection: Connection, row: Workflow, money: Decimal, tokens:
 async def pause_for_budget(connection: Connection, row: Workflow) -> None:
     """A call of a member's message was refused: so would be all others."""
     await connection.execute(CAMPAIGN_QUERIES.pause_for_budget, row.campaign)
+
+
+class OpenCampaigns(NamedTuple):
+    """Those of one state and reason."""
+
+    state: CampaignState
+    reason: str
+    """Of a pause or a stop; empty for the others."""
+    campaigns: int
+    waiting: int
+    """Members for whom nothing was begun yet."""
+    overdue_seconds: float
+    """Since the oldest that wants an agent wanted it."""
+
+
+async def open_campaigns(pool: Pool) -> list[OpenCampaigns]:
+    """What has not ended, for metrics."""
+    async with database_errors():
+        return [OpenCampaigns(*row) for row in await pool.fetch(CAMPAIGN_QUERIES.open_campaigns)]
 
 
 async def leave(connection: Connection, subjects: Sequence[bytes]) -> None:

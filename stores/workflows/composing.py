@@ -14,7 +14,7 @@ from infra.postgres import Connection, Pool, database_errors
 from infra.settings import Settings
 from infra.sql import load_queries
 from privacy.subjects import Subject
-from schemas.errors import Fenced, SealBroken
+from schemas.errors import BudgetExceeded, Fenced, SealBroken
 from schemas.intents import Intent
 from schemas.sending import AUTOMATIC
 from schemas.workflows import TraceEvent
@@ -199,14 +199,15 @@ class Composing:
                 await telling.trace(connection, row, event, reason=reason)
             await end(connection, self._vault, row, "failed", reason)
 
-    async def out_of_budget(self, claimed: Workflow) -> None:
+    async def out_of_budget(self, claimed: Workflow, spent: BudgetExceeded) -> None:
         """A budget does not allow the next call. Raises `Fenced`.
 
         The campaign of a member's message is paused, and the message waits with it.
         """
         async with database_errors(), self._pool.acquire() as connection, connection.transaction():
             row = await own(connection, claimed.workflow, claimed.epoch)
-            await telling.trace(connection, row, "budget_exceeded")
+            of = {"scope": spent.scope} | ({"period": spent.period} if spent.period else {})
+            await telling.trace(connection, row, "budget_exceeded", **of)
             if row.member is None:
                 await end(connection, self._vault, row, "failed", "budget")
                 return

@@ -37,7 +37,14 @@ async def trace(connection: Connection, workflow: Workflow, event: TraceEvent, *
     """That something happened. `data` holds numbers, and names and classes of ours."""
     now = await _now(connection)
     step = TracedStep(
-        event, workflow.trace_id, workflow.name, workflow.user_id, workflow.type, now, data
+        event=event,
+        trace_id=workflow.trace_id,
+        workflow_id=workflow.name,
+        user_id=workflow.user_id,
+        creator_id=workflow.creator_id,
+        type=workflow.type,
+        timestamp=now,
+        data=data,
     )
     record = Outgoing(WORKFLOW_TRACES.name, None, workflow.name.encode(), encode_step(step))
     await outbox.write(connection, [record])

@@ -125,8 +125,10 @@ class Accounts:
         raised = await connection.fetch(
             _QUERIES.raise_budgets, scopes, ids, periods, *self._limits, call.money, call.tokens
         )
-        if len(raised) < len(names):
-            raise BudgetExceeded
+        had = {(one["scope"], one["period"]) for one in raised}
+        for budget in zip(scopes, periods, strict=True):
+            if budget not in had:
+                raise BudgetExceeded(*budget)
         for one in raised:
             if one["share"] >= WARNED_SHARE and not one["warned"]:
                 where = (one["scope"], one["id"], one["period"], one["starts"])

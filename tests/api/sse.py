@@ -10,7 +10,7 @@ import aiohttp
 
 from infra import kafka
 from infra.settings import Settings
-from schemas.topics import MEMORY_UPDATES
+from schemas.topics import MEMORY_UPDATES, WORKFLOW_TRACES
 from schemas.updates import MemoryUpdate, encode_update
 from tests.api.client import CREATOR, PREFIX, SECONDS_MAX, Client
 
@@ -114,6 +114,17 @@ async def tell(settings: Settings, *updates: MemoryUpdate | bytes) -> None:
             for one in updates
         ]
         await asyncio.gather(*sends)
+    finally:
+        await kafka.disconnect(producer)
+
+
+async def tell_of_workflows(settings: Settings, values: Sequence[bytes]) -> None:
+    """Write these on `workflow-traces`, one behind the other."""
+    producer = kafka.producer(settings)
+    await kafka.connect(producer)
+    try:
+        for value in values:
+            await producer.send_and_wait(WORKFLOW_TRACES.name, value, partition=0)
     finally:
         await kafka.disconnect(producer)
 

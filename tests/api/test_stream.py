@@ -16,9 +16,10 @@ from api.stream_feed import Feed
 from api.tokens import issue_token
 from infra.settings import Settings
 from ops.services import EmbeddedServices, Endpoints
+from schemas.workflows import TracedStep, TraceEvent, encode_step
 from tests import services as helpers
 from tests.api.client import CREATOR, FAN, PREFIX, SECONDS_MAX, Client, running_api
-from tests.api.sse import listening, numbers, tell, update
+from tests.api.sse import listening, numbers, tell, tell_of_workflows, update
 from tests.api.test_serve import api_process
 from tests.pipeline import fresh_pipeline, message
 
@@ -369,3 +370,58 @@ async def test_events_of_a_real_pipeline_come_through_and_so_does_an_erasure(
             assert cleared.status in (200, 202)
             (gone,) = await stream.events(1)
             assert (gone.name, gone.data["fanId"], gone.data["erased"]) == ("erased", "fan", True)
+
+
+async def test_a_budget_that_is_spent_is_told_at_once_to_its_creator(api: Client) -> None:
+    def step(event: TraceEvent, creator: str = CREATOR, **budget: str) -> TracedStep:
+        return TracedStep(
+            event=event,
+            trace_id="trace",
+            workflow_id="workflow",
+            user_id="user",
+            type="message_generation",
+            timestamp="2026-01-01T00:00:00.000Z",
+            creator_id=creator,
+            data={"attempt": 1} | budget,
+        )
+
+    async with (
+        listening(api) as ours,
+        listening(api, fanId=FAN) as of_one,
+        listening(api, "creator_other") as theirs,
+    ):
+        place = await ours.place()
+        for one in (of_one, theirs):
+            await one.place()
+        day = {"scope": "creator", "period": "day"}
+        steps = (
+            step("workflow_started"),
+            step("budget_warning", **day),
+            step("budget_exceeded", **day),
+            step("budget_exceeded", **day),  # once a minute is enough
+            step("budget_exceeded", "creator_other", scope="user", period="month"),
+            step("budget_warning", ""),
+            step("budget_exceeded", scope="campaign"),
+        )
+        values = [encode_step(one) for one in steps]
+        values[1:1] = [b'"budget_', b'{"event":"budget_warning","data":{"scope":"nobody"}}']
+        await tell_of_workflows(api.settings, values)
+        told = await ours.events(3)
+        assert {one.name for one in told} == {"budget"}
+        common = {
+            "creatorId": CREATOR,
+            "timestamp": "2026-01-01T00:00:00.000Z",
+            "workflowId": "workflow",
+        }
+        assert [one.data for one in told] == [
+            common | day | {"state": "warning"},
+            common | day | {"state": "exceeded"},
+            common | {"scope": "campaign", "state": "exceeded"},
+        ]
+        assert ours.last == place  # it has no place in the stream
+        (other,) = await theirs.events(1)
+        assert other.data["state"] == "exceeded"
+        assert (other.data["scope"], other.data["period"]) == ("user", "month")
+        await tell(api.settings, update(1, FAN))
+        assert numbers(await of_one.events(1)) == [1]
+        assert numbers(await ours.events(1)) == [1]

@@ -341,6 +341,23 @@ async def test_a_stream_tells_what_moves_and_goes_on_behind_a_lost_connection(
             await anext(stranger.stream(CREATOR))
 
 
+def test_a_budget_is_told_by_a_stream_and_what_a_newer_service_says_is_not() -> None:
+    data = json.dumps(
+        {
+            "creatorId": CREATOR,
+            "state": "exceeded",
+            "timestamp": "2026-01-01T00:00:00.000Z",
+            "workflowId": "w",
+            "scope": "campaign",
+        }
+    )
+    told = clients._told(httpx2.ServerSentEvent(event="budget", data=data, id="7"))
+    assert told is not None and told.budget is not None
+    assert (told.kind, told.id, told.budget.state) == ("budget", "7", "exceeded")
+    assert (told.budget.scope, told.budget.period) == ("campaign", None)
+    assert clients._told(httpx2.ServerSentEvent(event="later", data="{}", id="8")) is None
+
+
 async def test_a_stream_that_can_not_be_had_ends(live: Live) -> None:
     def waits() -> None:
         with FanMemory("http://127.0.0.1:9", "token") as nowhere, pytest.raises(NoAnswer):

@@ -64,7 +64,7 @@ class Remembering:
 
     async def reserve(self, workflow: Workflow, call: Call, event: str) -> int:
         if self.broke:
-            raise BudgetExceeded
+            raise BudgetExceeded("user", "day")
         assert call.money > 0 or self.kept
         self.told.append((event, {}))
         self.calls.append(Made(call.provider, None))
@@ -279,7 +279,9 @@ async def test_without_memory_it_waits_and_nobody_is_asked(bench: Bench) -> None
 
 async def test_without_budget_nobody_is_asked(bench: Bench) -> None:
     bench.wrote.broke = True
-    assert await bench.compose() == ("out_of_budget",)
+    told, refused = await bench.compose()
+    assert told == "out_of_budget"
+    assert (refused.scope, refused.period) == ("user", "day")
     assert not bench.openai.requests
 
 

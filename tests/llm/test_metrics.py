@@ -105,6 +105,20 @@ async def test_an_agent_tells_what_it_did_what_waits_and_what_is_spent(
         assert found.sum("memory_workflows", state="awaiting_approval") == 1
         oldest = found.sum("memory_workflows_oldest_seconds", state="awaiting_approval")
         assert 3_600 <= oldest < 3_900
+        assert found.sum("memory_campaigns") == 0
+        await fetched(
+            "INSERT INTO campaign (campaign, creator_id, user_id, state, reason, due, leased, send,"
+            " per_minute, members, made, erased, dropped) VALUES"
+            " (gen_random_uuid(), 'creator', 'operator', 'paused', 'budget', NULL, false, true,"
+            "  60, 10, 4, 1, 0),"
+            " (gen_random_uuid(), 'creator', 'operator', 'ended', NULL, NULL, false, true,"
+            "  60, 9, 0, 0, 0)"
+        )
+        found = await scrape(port)
+        assert found.sum("memory_campaigns") == 1
+        assert found.sum("memory_campaigns", state="paused", reason="budget") == 1
+        assert found.sum("memory_campaigns_waiting_members") == 5
+        assert found.sum("memory_campaigns_overdue_seconds") == 0
         for secret in ("creator", "operator"):
             assert f'"{secret}"' not in found.text.replace('scope="creator"', "")
     finally:

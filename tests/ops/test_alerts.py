@@ -210,6 +210,19 @@ CASES: dict[str, Case] = {
         ({'memory_budget_refusals_total{type="message_generation"}': "0x5 9x60"},),
         {'memory_budget_refusals_total{type="message_generation"}': "0x60"},
     ),
+    "CampaignOutOfBudget": Case(
+        {'memory_campaigns{state="paused",reason="budget"}': "0x20 1x40"},
+        (
+            {'memory_campaigns{state="paused",reason="budget"}': "1x20 0x40"},
+            {'memory_campaigns{state="paused",reason="hand"}': "1x60"},
+        ),
+        {'memory_campaigns{state="running",reason=""}': "0x60"},
+    ),
+    "CampaignFallsBehind": Case(
+        {'memory_campaigns_overdue_seconds{state="running",reason=""}': "0x20 0+60x40"},
+        ({'memory_campaigns_overdue_seconds{state="running",reason=""}': "100x60"},),
+        {'memory_campaigns_overdue_seconds{state="running",reason=""}': "0x60"},
+    ),
     "ProviderParked": Case(
         {'memory_provider_parked{provider="openai"}': "0x20 1x40"},
         ({'memory_provider_parked{provider="openai"}': "1x20 0x40"},),

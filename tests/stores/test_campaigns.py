@@ -20,7 +20,7 @@ from stores.workflows import campaigning as campaigning_module
 from stores.workflows import holds
 from stores.workflows.approving import Named
 from stores.workflows.campaigning import FAILURES_MAX, Campaigning
-from stores.workflows.campaigns import Campaign, child_id
+from stores.workflows.campaigns import Campaign, child_id, open_campaigns
 from stores.workflows.erasing import erase, move
 from stores.workflows.rows import Workflow
 from stores.workflows.steering import Campaigns, Steering
@@ -276,9 +276,9 @@ async def test_a_spent_budget_pauses_the_campaign_and_loses_nobody(post: Post) -
             )
             await post.composing.propose(claimed, _draft(0))
         else:
-            with pytest.raises(BudgetExceeded):
+            with pytest.raises(BudgetExceeded) as refused:
                 await post.accounts.reserve(claimed, CALL, "template_execution_started")
-            await post.composing.out_of_budget(claimed)
+            await post.composing.out_of_budget(claimed, refused.value)
     summary = await post.campaigns.summary("creator", campaign)
     assert (summary.state, summary.reason) == ("paused", "budget")
     assert (summary.spent.money, summary.spent.tokens) == ("0.008", 100)
@@ -557,3 +557,28 @@ async def test_whatever_step_a_process_dies_in_nothing_is_lost_or_done_twice(
     assert (counts.members, counts.skipped) == (3, {"nothing": 3})
     assert (await post.row(campaign)).state in ("received", "composing")
     assert asdict(await post.row(campaign))["told"] is False
+
+
+async def test_what_has_not_ended_is_counted_with_how_long_it_has_wanted_an_agent(
+    post: Post,
+) -> None:
+    insert = (
+        "INSERT INTO campaign (campaign, creator_id, user_id, state, reason, due, leased, send,"
+        " per_minute, members, made, erased, dropped) VALUES (gen_random_uuid(), 'other', 'user',"
+        " $1, $2, now() + $3 * interval '1 second', $4, true, 60, $5, $6, $7, $8)"
+    )
+    for row in (
+        ("running", None, -300.0, False, 10, 4, 1, 0),
+        ("running", None, -900.0, True, 5, 5, 0, 0),  # somebody has it
+        ("running", None, 60.0, False, 3, 0, 0, 0),
+        ("stopping", "hand", 60.0, False, 7, 5, 0, 2),
+        ("ended", None, -900.0, False, 9, 0, 0, 0),
+    ):
+        await post.pool.execute(insert, *row)
+    found = {(one.state, one.reason): one for one in await open_campaigns(post.pool)}
+    assert found.keys() == {("running", ""), ("stopping", "hand")}
+    running, stopping = found["running", ""], found["stopping", "hand"]
+    assert (running.campaigns, running.waiting) == (3, 8)
+    assert (stopping.campaigns, stopping.waiting) == (1, 0)
+    assert 300 <= running.overdue_seconds < 900
+    assert stopping.overdue_seconds == 0

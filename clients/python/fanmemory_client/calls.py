@@ -98,14 +98,16 @@ class Read(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a stream said: a fan's memory moved, or was erased, or something was not told."""
+    """What a stream said: a fan's memory moved, or was erased, or something was not told; or a
+    budget for calls of models is nearly or wholly spent."""
 
-    kind: Literal["update", "erased", "reset"]
+    kind: Literal["update", "erased", "reset", "budget"]
     id: str
     """Where in the stream that is: as `last` the stream goes on behind it."""
     update: models.MemoryUpdate | None = None
     reason: str | None = None
     """Of a `reset`, after which all that is shown must be read again."""
+    budget: models.BudgetAlert | None = None
 
 
 @dataclass(slots=True)

@@ -119,10 +119,13 @@ def _told(event: httpx2.ServerSentEvent) -> Told | None:
     if event.event in ("update", "erased"):
         kind: Literal["update", "erased"] = "update" if event.event == "update" else "erased"
         return Told(kind, event.id, update=decode_update(event.data))
+    if event.event == "budget":
+        return Told("budget", event.id, budget=decode_budget(event.data))
     return None
 
 
 decode_update = msgspec.json.Decoder(models.MemoryUpdate).decode
+decode_budget = msgspec.json.Decoder(models.BudgetAlert).decode
 decode_reset = msgspec.json.Decoder(dict[str, str]).decode
 
 

@@ -46,6 +46,17 @@ class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     price: float | None = None
 
 
+class BudgetAlert(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Data of an event `budget` of the stream: calls of models are about to be refused, or are."""
+
+    creator_id: str
+    state: str
+    timestamp: datetime
+    workflow_id: str
+    scope: str | None = None
+    period: str | None = None
+
+
 class BulkRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Fans of one creator. One that is named again is answered once."""
 

@@ -13,5 +13,5 @@ export {
   Unauthorized,
   Unavailable,
 } from './errors.js';
-export type { MemoryUpdate, Told } from './stream.js';
+export type { BudgetAlert, MemoryUpdate, Told } from './stream.js';
 export type { components, operations, paths } from './schema.js';

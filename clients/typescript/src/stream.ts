@@ -22,11 +22,24 @@ export interface MemoryUpdate {
   readonly signals?: Readonly<Partial<Record<'distress' | 'refund' | 'leaving', Signal>>>;
 }
 
+/** A budget for calls of models is spent to 80 %, or refuses them. */
+export interface BudgetAlert {
+  readonly creatorId: string;
+  readonly state: 'warning' | 'exceeded';
+  readonly timestamp: string;
+  /** Whose call it was. */
+  readonly workflowId: string;
+  readonly scope?: 'user' | 'creator' | 'campaign';
+  /** A campaign has one budget for all of it. */
+  readonly period?: 'day' | 'month';
+}
+
 /** `id` says where in the stream that is: as `last` the stream goes on behind it. */
 export type Told =
   | { readonly kind: 'update' | 'erased'; readonly id: string; readonly update: MemoryUpdate }
   /** Something was not told: read again all that is shown. */
-  | { readonly kind: 'reset'; readonly id: string; readonly reason: string };
+  | { readonly kind: 'reset'; readonly id: string; readonly reason: string }
+  | { readonly kind: 'budget'; readonly id: string; readonly budget: BudgetAlert };
 
 export interface ServerSentEvent {
   readonly event: string;
@@ -107,5 +120,6 @@ export function toldOf({ event, data, id }: ServerSentEvent): Told | undefined {
   if (event === 'update' || event === 'erased') {
     return { kind: event, id, update: JSON.parse(data) as MemoryUpdate };
   }
+  if (event === 'budget') return { kind: event, id, budget: JSON.parse(data) as BudgetAlert };
   return undefined;
 }
