@@ -140,10 +140,13 @@ class CacheWriter:
 
     async def refresh(self) -> None:
         """Repeat what is said of every partition that is still ours."""
+        if time.monotonic() < self._not_before:
+            return
+        await self._ask_owners()  # before the lock: no batch waits behind it for Postgres
         async with self._lock:
             if time.monotonic() < self._not_before:
                 return
-            await self._let_go()
+            self._let_go()
             try:
                 for partition in sorted(self._held):
                     await self._vouch(partition)
@@ -234,12 +237,8 @@ class CacheWriter:
         epochs = await missed.owners(self._pool, self._generation, [partition])
         return epochs.get(partition) == one.epoch
 
-    async def _let_go(self) -> None:
-        """Of what Postgres says is another's: its owner speaks for it, or no worker does.
-
-        While Postgres does not answer, no worker commits, so what is cached stays true; and it is
-        all that readers have.
-        """
+    async def _ask_owners(self) -> None:
+        """Ask Postgres whose the partitions are, and wait for it a while."""
         if not self._held:
             return
         if self._asking is None:
@@ -247,10 +246,18 @@ class CacheWriter:
                 missed.owners(self._pool, self._generation, list(self._held))
             )
             self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
-        done, _ = await asyncio.wait({self._asking}, timeout=OWNERS_SECONDS_MAX)
-        if not done:
+        await asyncio.wait({self._asking}, timeout=OWNERS_SECONDS_MAX)
+
+    def _let_go(self) -> None:
+        """Of what Postgres says is another's: its owner speaks for it, or no worker does.
+
+        While Postgres does not answer, no worker commits, so what is cached stays true; and it is
+        all that readers have.
+        """
+        asked = self._asking
+        if asked is None or not asked.done():
             return
-        asked, self._asking = self._asking, None
+        self._asking = None
         if asked.cancelled() or isinstance(asked.exception(), DatabaseUnavailable):
             return
         epochs = asked.result()

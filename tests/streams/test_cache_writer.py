@@ -1,5 +1,6 @@
 """Whoever holds a partition keeps its word in the cache, and notices when something went back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,8 +13,9 @@ from privacy.keys import Keyring
 from schemas.topics import JOURNAL
 from stores.cache import Cache, Published, new_number, open_cache
 from stores.generations import FIRST_GENERATION
-from stores.positions import Positions
+from stores.positions import Batch, Positions
 from stores.store import Store
+from streams import cache_writer
 from streams.cache_writer import CacheWriter
 from tests.pipeline import fill
 
@@ -143,6 +145,29 @@ async def test_what_is_anothers_by_now_is_let_go_of(holder: Holder) -> None:
     await holder.claim()
     await holder.writer.refresh()
     assert await holder.said() != before
+
+
+async def test_what_was_asked_before_a_claim_lets_go_of_nothing(holder: Holder) -> None:
+    await holder.writer._ask_owners()
+    await holder.claim()
+    holder.writer._let_go()
+    assert holder.writer._held.keys() == holder.positions.held.keys()
+
+
+async def test_no_batch_waits_behind_the_question_whose_a_partition_is(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_writer, "OWNERS_SECONDS_MAX", 60.0)
+    at = holder.positions.held[holder.partition].next
+    async with holder.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE position")
+        refreshing = asyncio.create_task(holder.writer.refresh())
+        while holder.writer._asking is None:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await holder.writer.push([Batch(holder.partition, at, at, ())], [], {}, {})
+        assert not refreshing.done()
+    await refreshing
 
 
 async def test_a_generation_that_is_not_live_any_more_is_let_go_of(holder: Holder) -> None:
