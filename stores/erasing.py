@@ -20,7 +20,7 @@ forget what it has not confirmed before it vouches for the cache (`drop_left`).
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.clock import now_ms
@@ -45,7 +45,7 @@ from schemas.random_ids import id_text
 from schemas.relationship import Relationship
 from schemas.times import render_time
 from schemas.topics import ERASURES, INTERACTIONS
-from stores import erasure
+from stores import erasure, history
 from stores.cache import Cache
 from stores.erasure import ERASURE_SQL, Names, Status
 
@@ -58,6 +58,9 @@ ROUND_SECONDS: Final = 0.05
 second cost little more than 20 would."""
 ERASED_MAX: Final = 50
 """Fans whose rows one transaction deletes: it holds the positions of their partitions."""
+ERASED_ROWS_MAX: Final = 20_000
+"""Rows of history of all these together, or of one fan: those partitions stand still while they are
+deleted, about a second."""
 POLL_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.03
 """Between two looks at what is over by now, for all who wait for something."""
@@ -353,6 +356,22 @@ class Requests(ABC):
         await connection.execute(self._sql.complete, ids)
 
 
+def bounded(
+    sized: Sequence[tuple[Relationship, int]], most: int
+) -> Iterator[Sequence[Relationship]]:
+    """These in their order, cut where their sizes would be more together; one may be by itself."""
+    part: list[Relationship] = []
+    size = 0
+    for one, its in sized:
+        if part and size + its > most:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += its
+    if part:
+        yield part
+
+
 class Eraser(Requests):
     """Whoever is asked to erase uses `erase`; workers `run` it."""
 
@@ -373,9 +392,13 @@ class Eraser(Requests):
         return await self._carry_on(await self._together.ask(who), seconds)
 
     async def _erase(self, wanted: Sequence[Relationship]) -> list[bytes]:
-        ids = await erasure.erase_several(
-            self._pool, self.names, self._settings.journal_partitions, wanted
-        )
+        async with database_errors():
+            sizes = await history.sizes(self._pool, wanted, ERASED_ROWS_MAX)
+        ids: list[bytes] = []
+        for part in bounded([(who, sizes.get(who, 0)) for who in wanted], ERASED_ROWS_MAX):
+            ids += await erasure.erase_several(
+                self._pool, self.names, self._settings.journal_partitions, part
+            )
         fail_point("erase.after_delete")
         return ids
 

@@ -12,6 +12,7 @@ from infra.sql import load_queries
 from privacy.seal import open_if_intact
 from privacy.subjects import Subject
 from schemas.journal import JournalEntry
+from schemas.relationship import Relationship
 from stores.record import Columns, OpenedRecord, columns_of
 from stores.refolding import Limits
 
@@ -153,6 +154,15 @@ async def delete(connection: Connection, subjects: Sequence[bytes]) -> dict[byte
     """Everything of some subjects; returns how many rows each had who had one."""
     rows = await connection.fetch(_QUERIES.delete, subjects)
     return {row["subject"]: row["rows"] for row in rows}
+
+
+async def sizes(
+    connection: Executor, wanted: Sequence[Relationship], rows_max: int
+) -> dict[Relationship, int]:
+    """How many rows each of these has, counted up to a bound; only of those who have a subject."""
+    columns = map(list, zip(*wanted, strict=True))
+    rows = await connection.fetch(_QUERIES.sizes, *columns, rows_max)
+    return {(row["creator_id"], row["fan_id"]): row["rows"] for row in rows}
 
 
 async def applied_offsets(

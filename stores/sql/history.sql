@@ -56,6 +56,14 @@ JOIN interaction AS i USING (subject, event_key);
 -- name: remove
 DELETE FROM interaction WHERE subject = $1 AND event_key = ANY ($2::bytea[]);
 
+-- How many rows each of these fans has, counted up to a bound.
+-- name: sizes
+SELECT s.creator_id, s.fan_id, (
+    SELECT count(*) FROM (SELECT FROM interaction AS i WHERE i.subject = s.subject LIMIT $3) AS counted
+) AS rows
+FROM unnest($1::text[], $2::text[]) AS x (creator_id, fan_id)
+JOIN subject AS s ON s.creator_id = x.creator_id AND s.fan_id = x.fan_id;
+
 -- Everything of some subjects; how many rows each had.
 -- name: delete
 WITH gone AS (DELETE FROM interaction WHERE subject = ANY ($1::uuid[]) RETURNING subject)

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from admin.accounting import wait_until_told
 from admin.rebuild import drop_former, rebuild
@@ -31,7 +33,7 @@ from schemas.export import Item
 from schemas.random_ids import id_text
 from schemas.topics import DEAD_LETTERS, ERASURES, INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from schemas.updates import decode_update
-from stores import suppression
+from stores import erasing, suppression
 from stores.erasure import Status
 from stores.export import BATCH, exported
 from stores.letters import keys_of
@@ -381,6 +383,31 @@ async def test_several_at_once_are_all_done(running: Pipeline, fan: str) -> None
     assert all(one.completed_at is not None for one in statuses)
     assert [one.subjects for one in statuses] == [1] * 20 + [0]
     assert set(fans).isdisjoint(await running.history())
+
+
+async def test_long_histories_are_deleted_in_transactions_of_their_own(
+    running: Pipeline, fan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that deleted them all would hold the positions of their partitions for minutes."""
+    monkeypatch.setattr(erasing, "ERASED_ROWS_MAX", 3)
+    fans = [f"{fan}-{number}" for number in range(4)]
+    await running.publish(*(message(one, at) for one in fans for at in range(2)))
+    await running.without_lag()
+    async with eraser_of(running) as eraser:
+        statuses = await asyncio.gather(*(eraser.erase((CREATOR, one), 20.0) for one in fans))
+    running.sent += len(statuses)
+    assert [(one.subjects, one.events) for one in statuses] == [(1, 2)] * 4
+    assert len({one.requested_at for one in statuses}) == 4, "the time of its transaction"
+
+
+@given(st.lists(st.integers(0, 30), max_size=20))
+def test_what_is_done_at_once_is_bounded_and_nobody_is_left_out(sizes: list[int]) -> None:
+    sized = [(("c", str(place)), size) for place, size in enumerate(sizes)]
+    parts = list(erasing.bounded(sized, 20))
+    assert [who for part in parts for who in part] == [who for who, _ in sized]
+    known = dict(sized)
+    assert all(len(part) == 1 or sum(known[who] for who in part) <= 20 for part in parts)
+    assert len(parts) <= 1 + sum(sizes) * 2 // 20
 
 
 async def test_the_views_can_be_built_again_without_who_was_erased(
