@@ -54,6 +54,23 @@ async def clean(connection: Executor) -> Clean:
     return Clean(*row)
 
 
+class Unclean(NamedTuple):
+    """What waits to be cleaned."""
+
+    seconds: float
+    """Since the first erasure or forgetting whose traces are in the files."""
+    bytes: int
+    """Of the tables that are to be rewritten."""
+
+
+async def unclean(connection: Executor) -> Unclean | None:
+    """What is still in Postgres' files of whoever was erased; None: nothing."""
+    seconds = await connection.fetchval(_QUERIES.unclean)
+    if seconds is None:
+        return None
+    return Unclean(seconds, await connection.fetchval(_QUERIES.size, TABLES))
+
+
 async def rewrite(connection: Connection, bytes_max: int) -> bool:
     """Write the tables anew if anything was erased or forgotten since; whether they are clean.
 

@@ -39,12 +39,16 @@ async def vacuum(settings: Settings, *, every_seconds: float = EVERY_SECONDS) ->
     ):
         if not await connection.fetchval(queries.lock, _LOCK):
             return False
-        if not await connection.fetchval(queries.due, AFTER_SECONDS, every_seconds):
-            return False
-        for each in await generations.all_generations(connection):
-            state_queries = load_queries(_SQL, generation=generations.schema_name(each.number))
-            await connection.execute(state_queries.vacuum_states)
-        await connection.execute(queries.vacuum)
+        if await connection.fetchval(queries.due, AFTER_SECONDS, every_seconds):
+            for each in await generations.all_generations(connection):
+                state_queries = load_queries(_SQL, generation=generations.schema_name(each.number))
+                await connection.execute(state_queries.vacuum_states)
+            await connection.execute(queries.vacuum)
+        else:
+            # What was in the way then (a backup's transaction, a bound) may be gone by now.
+            left = await cleaning.unclean(connection)
+            if left is None or left.seconds <= AFTER_SECONDS:
+                return False
         await cleaning.rewrite(connection, settings.rewritten_megabytes_max << 20)
     return True
 

@@ -57,6 +57,7 @@ async def examine(data: Path, settings: Settings) -> list[Finding]:
         ("logs", partial(database.logs, reachable)),
         ("keyring", partial(database.keyring, data, reachable)),
         ("outbox", partial(database.untold, reachable)),
+        ("erased", partial(database.erased, reachable)),
         ("redis", partial(cache.redis, reachable)),
         ("clock", partial(database.clock, reachable)),
     ]

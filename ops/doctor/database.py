@@ -16,12 +16,14 @@ from ops.services.endpoints import without_password
 from privacy.binding import binding_state
 from privacy.keys import parse_ring
 from schemas.errors import Misconfigured
-from stores import migrate, outbox, wall
+from stores import cleaning, migrate, outbox, wall
 from stores.roles import powers
 
 SQL = load_queries(Path(__file__).with_name("database.sql"))
 DO: Final[dict[Role, str]] = {"writer": "write", "reader": "read"}
 OUTBOX_SECONDS_MAX = 60.0
+UNCLEAN_SECONDS_MAX = 1800.0
+"""Three times what it takes at most where nothing is in the way."""
 CLOCK_SECONDS_MAX = 2.0
 """Events more than 5 minutes ahead are refused; half a percent of that is time to look."""
 
@@ -160,6 +162,33 @@ async def untold(settings: Settings) -> str:
                 "See `refused` in the table outbox_record; set it to NULL to try again.",
             )
     return f"{sum(one.waiting for one in found)} records wait to be published"
+
+
+async def erased(settings: Settings) -> str:
+    """Whether who was erased has left PostgreSQL's files, too."""
+    try:
+        async with _connecting(settings) as connection:
+            left = await cleaning.unclean(connection)
+    except UndefinedTableError:
+        return "no schema yet, nobody was erased"
+    if left is None:
+        return "have left PostgreSQL's files"
+    minutes = f"{left.seconds / 60:.0f} min"
+    if left.seconds <= UNCLEAN_SECONDS_MAX:
+        return f"leave PostgreSQL's files within minutes; the first was erased {minutes} ago"
+    megabytes = -(-left.bytes // (1 << 20))
+    said = f"Ids and wrapped keys of who was erased {minutes} ago are still in PostgreSQL's files"
+    if megabytes > settings.rewritten_megabytes_max:
+        raise Note(
+            f"{said}: the tables take {megabytes} MB, more than is written anew.",
+            f"Set FANMEMORY_REWRITTEN_MEGABYTES_MAX to {2 * megabytes} for one worker in a quiet"
+            " hour: the tables stand still for a second or two for each 100 MB.",
+        )
+    raise Note(
+        f"{said}.",
+        "Check that a worker runs, and look for a transaction that does not end"
+        " (pg_stat_activity.xact_start).",
+    )
 
 
 async def clock(settings: Settings) -> str:

@@ -6,6 +6,14 @@ SELECT EXISTS (SELECT FROM erasure WHERE completed_at >= up_to)
     OR EXISTS (SELECT FROM forgetting WHERE completed_at >= up_to)
 FROM (SELECT coalesce(max(up_to), '-infinity') AS up_to FROM cleaning) AS last;
 
+-- For how many seconds what was erased or forgotten has been in the files; NULL: nothing is.
+-- name: unclean
+SELECT extract(epoch FROM clock_timestamp() - min(completed_at))::float8
+FROM (SELECT coalesce(max(up_to), '-infinity') AS up_to FROM cleaning) AS last, (
+    SELECT completed_at FROM erasure UNION ALL SELECT completed_at FROM forgetting
+) AS done
+WHERE completed_at >= up_to;
+
 -- What the rewritten tables and their indexes take, in bytes.
 -- name: size
 SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) AS x (name);

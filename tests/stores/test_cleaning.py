@@ -86,6 +86,21 @@ async def test_the_receipt_says_clear_until_names_and_keys_have_left_the_files(
         assert await forms(settings, id) == ["sealed, its key is gone", "clear"]
 
 
+async def test_what_could_not_be_cleaned_in_time_is_cleaned_when_it_can_be(
+    store_settings: Settings,
+) -> None:
+    """The tables were too large, or a transaction was open, for longer than vacuum is due."""
+    settings = store_settings
+    id = await erased(settings)
+    async with connecting(helpers.superuser_url(settings)) as db:
+        await db.execute("UPDATE erased_subject SET at = now() - interval '1 day'")
+        await db.execute("UPDATE erasure SET completed_at = now() - interval '1 day'")
+        assert await vacuum(settings, every_seconds=0)
+        assert (await forms(settings, id))[0] == "sealed, its key is gone"
+        assert "subject" not in await holding(db, WHO[1].encode())
+    assert not await vacuum(settings, every_seconds=0), "once"
+
+
 async def test_nothing_is_claimed_while_somebody_may_see_what_was_deleted(
     store_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
