@@ -15,7 +15,10 @@ SENTIMENT_STYLE = {"positive": "green", "neutral": "dim", "negative": "red"}
 MESSAGES_SHOWN = 12
 OFFERS_SHOWN = 6
 NOTES_SHOWN = 5
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys, and what breaks a line or turns the rest of it round (Unicode's
+embeddings, overrides and isolates). Marks of direction (U+200E, U+200F) stay: they move no other
+text."""
 
 
 def show_context(context: MemoryContext) -> RenderableType:
@@ -29,7 +32,12 @@ def show_context(context: MemoryContext) -> RenderableType:
 
 def printable(text: str) -> str:
     """A text with its control characters as escapes: a terminal obeys them. Line ends stay."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _facts(context: MemoryContext) -> Table:

@@ -212,7 +212,8 @@ async def test_an_order_beside_what_a_suppressed_fan_sends_counts_as_an_order(
         worker.signal(signal.SIGCONT)
     assert (await completed(running, status)).subjects == 1
     after = await running.drained()
-    assert (after.control - before.control, after.suppressed - before.suppressed) == (1, 1)
+    assert after.suppressed - before.suppressed == 1
+    assert after.control > before.control, "it is given again where nobody came to it for long"
     async with open_stores(running.settings) as stores:
         assert await suppression.lift(stores.pool, running.keyring, (CREATOR, fan))
     assert await held(running, fan) == NOTHING
