@@ -72,6 +72,18 @@ def test_results_survive_the_journal_s_encoding() -> None:
         assert msgspec.json.decode(msgspec.json.encode(found), type=TextFeatures) == found
 
 
+@pytest.mark.parametrize("hidden", ["lo\u200bve", "lo\u00adve", "lo\u2060ve", "𝓵𝓸𝓿𝓮", "ｌｏｖｅ"])
+def test_what_is_hidden_in_a_word_changes_nothing_of_what_is_read(hidden: str) -> None:
+    plain, found = analyse(["I love you so much", f"I {hidden} you so much"])
+    assert plain.sentiment == "positive"
+    assert (found.sentiment, found.score, found.emotions, found.language) == (
+        plain.sentiment,
+        plain.score,
+        plain.emotions,
+        plain.language,
+    )
+
+
 @pytest.mark.parametrize("text", ["", " \n\t", "\u200b\ufeff", "\ud800"])
 def test_a_text_without_features_is_neutral_and_of_unknown_language(text: str) -> None:
     assert analyse([text]) == [TextFeatures(length=len(text))]

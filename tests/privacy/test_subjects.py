@@ -17,14 +17,14 @@ KEYRING = Keyring.parse("k:" + base64.b64encode(os.urandom(32)).decode())
 
 async def test_a_relationship_has_one_subject(postgres_url: str) -> None:
     connection = await connect(postgres_url)
-    pairs = [("c1", "fan"), ("c2", "fan"), ("c1", "other")]
+    pairs = [("c1", "fan"), ("c2", "fan"), ("c1", "other"), ("a", "b:c"), ("a:b", "c")]
     made = await Subjects(KEYRING, 100).resolve(connection, pairs)
     again = await Subjects(KEYRING, 100).resolve(connection, [*pairs, *pairs])
     assert {pair: subject.id for pair, subject in again.items()} == {
         pair: subject.id for pair, subject in made.items()
     }
-    assert len({subject.id for subject in made.values()}) == 3
-    assert len({subject.key for subject in made.values()}) == 3
+    assert len({subject.id for subject in made.values()}) == len(pairs)
+    assert len({subject.key for subject in made.values()}) == len(pairs)
     await connection.close()
 
 
