@@ -2,8 +2,8 @@
 
 A mark is a record's offset, a checksum of the whole record, and the time that the broker has for
 it. The newest mark is the last record that was read; older ones are kept ever farther apart, so a
-few are enough to find about where a changed log still agrees. Kafka's topic id would only tell a
-topic that was made again, which the checksums tell as well, and aiokafka does not know it.
+few are enough to find about where a changed log still agrees. Kafka's topic id, which fetches name
+(`infra.kafka_ids`), tells a topic that was made again, but not one that was cut.
 """
 
 import zlib

@@ -48,9 +48,9 @@ log = logging.getLogger(__name__)
 
 QUEUED_FETCHES_MAX = 8
 COMPARE_SECONDS = 20.0
-"""How often to compare all logs with the positions, whatever was seen: a topic that is deleted,
-made again and filled beyond our position within one look may leave no other trace. Beside the
-work, because it takes a dozen reads of each log."""
+"""How often to compare all logs with the positions, whatever was seen: with a broker that knows
+topics by name only, one that is deleted, made again and filled beyond our position within one look
+may leave no other trace. Beside the work, because it takes a dozen reads of each log."""
 RIVAL_SECONDS = 3.0
 """How long to wait, when fenced by another claim, for the rebalance that explains it: three
 heartbeats. Without one the other was a worker that had been asleep; then we claim again."""

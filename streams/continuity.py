@@ -9,10 +9,10 @@ happened:
   the same seek as the one that made us; they are dropped without another.
 * It was read from where we expect, and has nothing before some later offset: a hole. Transaction
   markers and aborted records leave such holes; so does a log whose beginning has moved past us.
-* It came by another link than the one that the log was last checked on: the broker may have come
-  back without the log's tail, and with other records in its place. What it brings, and all that
-  comes behind it, waits for a check of the log. What came by an earlier link than the checked one
-  is of a log that may be no more: the check's own seek brings it again.
+* It came by another link than the one that the log was last checked on: the topic was made again,
+  or the broker may have come back without the log's tail, and with other records in its place. What
+  it brings, and all that comes behind it, waits for a check of the log. What came by an earlier
+  link than the checked one is of a log that may be no more: the check's own seek brings it again.
 * It was thrown back: the log had no such offset any more, so the consumer went to its beginning.
   The log lost its tail, or is another one. Nothing that follows may count before that is settled.
 """

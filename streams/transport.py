@@ -15,6 +15,7 @@ contract test for each:
   are the only ways to another place, and aiokafka's partition state tells the place afterwards;
 * aiokafka's `seek` drops what was fetched ahead, and its client keeps one connection per broker
   for fetches and produced batches (`infra.kafka.link`);
+* all fetches go through the `send` of the consumer's client (`infra.kafka_ids`);
 * Faust drops a message whose offset is below the largest it has seen since a seek;
 * `Consumer.perform_seek`, and in it `seek_to_committed`, is awaited after each assignment, before
   records flow; the fetching task calls it too, and must not;
@@ -27,7 +28,7 @@ import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import faust
 from aiokafka.structs import OffsetAndMetadata
@@ -37,6 +38,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from infra import kafka
+from infra.kafka_ids import TopicIds
 
 SCHEME: Final = "kafka+fetch"
 FETCH_WAIT_MS: Final = 100
@@ -66,8 +68,8 @@ class Records(list[Any]):
     seek: int
     """Number of the seek that it follows: a fetch that was under way then has an earlier one."""
     link: int
-    """Number of the connection to the partition's leader: with another one, it may be another log
-    that is read on, and what was read before may be no more."""
+    """Number of the topic's id and the connection to the partition's leader: with another of either
+    it may be another log that is read on, and what was read before may be no more."""
     thrown_back: bool
     """Since that seek the log was found to lack the offset to read on from, and the consumer went
     back to the log's beginning by itself. True of all that follows, until the next seek."""
@@ -121,7 +123,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         """Of each batched partition: its assigned state, how far it was read, which seek, and
         whether the log has thrown us back since."""
         self._seeks = 0
-        self._links: dict[TP, tuple[kafka.Link, int]] = {}
+        self._links: dict[TP, tuple[_Source, int]] = {}
 
     async def call_thread(
         self, fun: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
@@ -152,6 +154,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         # What another producer's transaction took back was never said.
         consumer._isolation_level = "read_committed"
+        self._ids = TopicIds(consumer._client)
         return consumer
 
     async def _fetch_records(
@@ -204,7 +207,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
     def _link(self, consumer: Any, tp: TP) -> int:
         """When there is another link, what came by the former one and was not handed out yet is
         dropped, and read again: so nothing is ever taken for having come by a later one."""
-        link = kafka.link(consumer._client, *tp)
+        link = _Source(kafka.link(consumer._client, *tp), self._ids.of(tp.topic))
         known, number = self._links.get(tp, (None, 0))
         if link != known:
             number += 1
@@ -215,14 +218,29 @@ class _Thread(driver.AIOKafkaConsumerThread):
         return number
 
     async def links(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Also learns the topics' ids where that is possible now: else they come with a fetch."""
         consumer = self._ensure_consumer()
         for tp in tps:
             await kafka.link_leaders(consumer._client, tp.topic, [tp.partition])
+            leader = consumer._client.cluster.leader_for_partition(tp)
+            if leader in (None, -1):
+                continue
+            with contextlib.suppress(*kafka.ERRORS):
+                async with asyncio.timeout(kafka.LINK_SECONDS_MAX):
+                    await self._ids.learn(leader, [tp.topic])
         return {tp: self._link(consumer, tp) for tp in tps}
 
     def seek(self, partition: TP, offset: int) -> None:
         self._read.pop(partition, None)
         super().seek(partition, offset)
+
+
+class _Source(NamedTuple):
+    """Where what is fetched of a partition comes from."""
+
+    link: kafka.Link
+    topic: bytes | None
+    """Its id; None where the broker knows it by name only."""
 
 
 def _place(consumer: Any, tp: TP) -> Any:
@@ -251,7 +269,7 @@ class _Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def links(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Partition -> number of the connection to its leader now (`Records.link`)."""
+        """Partition -> number of its topic and the connection to its leader (`Records.link`)."""
         tps = [TP(topic, partition) for partition in partitions]
         thread: Any = self._thread
         found = await thread.call_thread(thread.links, tps)

@@ -157,16 +157,32 @@ async def test_a_log_that_was_made_again(pipeline: Pipeline, topic: str, running
     if not running:
         worker.stop()
     await recreate_topic(pipeline.settings, topic)
-    if running and topic == INTERACTIONS.name:
-        # What is read before anybody has looked, a second at the most, counts again if it has no
-        # id: docs/architecture.md says so.
-        await pipeline.wait_for(lambda: breaks(pipeline, topic), HEALED_SECONDS_MAX)
-    await pipeline.publish(*new)  # else it is longer than it was when anybody looks
+    await pipeline.publish(*new)  # it is longer than it was when anybody looks
     if not running:
         worker = pipeline.start_worker()
     await complete(pipeline, first + new)
     await settle(pipeline)
     assert await breaks(pipeline, topic) > 0
+
+
+async def test_interactions_that_were_made_again_between_two_looks(pipeline: Pipeline) -> None:
+    """The consumer's connection lives on, and the new log has records where it would read on."""
+    first = renamed(mixed(40, 200), "a")
+    new = renamed(mixed(40, 600, first=800), "b")
+    worker = pipeline.start_worker()
+    await pipeline.publish(*first)
+    await complete(pipeline, first)
+    reached = await pipeline.ends(INTERACTIONS.name)
+    worker.signal(signal.SIGSTOP)
+    await recreate_topic(pipeline.settings, INTERACTIONS.name)
+    await pipeline.publish(*new)
+    grown = await pipeline.ends(INTERACTIONS.name)
+    assert all(grown[partition] > reached[partition] for partition in reached)
+    worker.signal(signal.SIGCONT)
+    await complete(pipeline, first + new)
+    await settle(pipeline)
+    assert await breaks(pipeline, INTERACTIONS.name) > 0
+    assert worker.alive
 
 
 async def test_a_journal_with_the_same_events_sealed_again(pipeline: Pipeline) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import faust
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from faust.transport import drivers
@@ -15,7 +16,9 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from infra.kafka import client_options, group
+from infra.kafka_ids import TopicIds
 from infra.settings import Settings
+from lab.chaos.backwards import recreate_topic
 from schemas.topics import INTERACTIONS, JOURNAL, MEMORY_UPDATES
 from streams import app as apps
 from streams import transport
@@ -86,6 +89,7 @@ async def test_the_thread_makes_a_consumer_with_our_waits_and_isolation(app: Any
     made = thread._create_worker_consumer(app.transport)
     assert made._fetch_max_wait_ms == transport.FETCH_WAIT_MS
     assert made._isolation_level == "read_committed"
+    assert made._client.send == thread._ids.send
     assert made._enable_auto_commit is False
 
 
@@ -248,6 +252,35 @@ async def test_what_is_read_again_after_a_seek_is_not_dropped(pipeline: Pipeline
         await pipeline.wait_for(twice)
 
 
+async def test_what_a_topic_says_that_was_made_again_has_another_link(pipeline: Pipeline) -> None:
+    """The connection is the same, and the new log goes on where the former one was read up to."""
+    both = Both(pipeline.settings)
+    both.app.conf.consumer_metadata_max_age_ms = 3_600_000  # it never sees that the topic is gone
+    await written(pipeline, INTERACTIONS.name, [b"former"] * 2)
+    async with started(both.app):
+
+        async def read() -> bool:
+            return b"former" in both.values
+
+        async def read_on() -> bool:
+            return b"latter" in both.values
+
+        async def nothing_under_way() -> bool:
+            return not both.app.consumer._thread._consumer._fetcher._in_flight
+
+        await pipeline.wait_for(read)
+        tps = [TopicPartition(*tp) for tp in both.app.consumer.assignment()]
+        await both.app.consumer.call("pause", *tps)
+        await pipeline.wait_for(nothing_under_way)
+        await recreate_topic(pipeline.settings, INTERACTIONS.name)
+        await written(pipeline, INTERACTIONS.name, [b"latter"] * 5)
+        await both.app.consumer.call("resume", *tps)
+        await pipeline.wait_for(read_on)
+        former = {fetch.link for fetch in both.fetches if any(r.value == b"former" for r in fetch)}
+        latter = {fetch.link for fetch in both.fetches if any(r.value == b"latter" for r in fetch)}
+        assert max(former) < min(latter)
+
+
 async def test_markers_at_the_end_arrive_as_a_fetch_without_records(pipeline: Pipeline) -> None:
     both = Both(pipeline.settings)
     async with started(both.app):
@@ -319,6 +352,7 @@ async def test_records_across_which_the_link_changed_are_read_again(
     monkeypatch.setattr(drivers.aiokafka.AIOKafkaConsumerThread, "_fetch_records", fetched)
     thread = transport._Thread.__new__(transport._Thread)
     thread._read, thread._links = {tp: (place, 10, 1, False)}, {}
+    thread._ids = TopicIds(SimpleNamespace(send=None))
     assert await thread._fetch_records(Consumer(), {tp}) == {}
     assert place.position == 10
     again = await thread._fetch_records(Consumer(), {tp})
