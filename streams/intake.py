@@ -33,7 +33,7 @@ from stores.relay import Relay
 from stores.workflows.intake import Intake
 from stores.workflows.sealed import Vault
 from streams.healing import IntakeHealer
-from streams.ingest import KEY_LACKING, arrived
+from streams.sifting import KEY_LACKING, arrived
 from streams.step import Positioned
 
 

@@ -4,7 +4,7 @@ import os
 
 from ops.cli import main
 from schemas.events import Interaction, parse_interaction
-from streams import ingest
+from streams import sifting
 
 POISON = "poison for who takes it in"
 
@@ -16,5 +16,5 @@ def _parse_or_die(value: bytes, record_time: int, currency: str) -> Interaction:
 
 
 if __name__ == "__main__":
-    setattr(ingest, "parse_interaction", _parse_or_die)  # noqa: B010 # not its to export
+    setattr(sifting, "parse_interaction", _parse_or_die)  # noqa: B010 # not its to export
     main()

@@ -32,10 +32,11 @@ from stores.forgetting import Forgetter
 from stores.letters import Letters
 from stores.positions import Batch, Held, Positions
 from stores.relay import Relay
-from streams import ingest, intake, projection
-from streams.ingest import LOG_APPEND_TIME, Ingest
+from streams import ingest, intake, projection, sealing, sifting
+from streams.ingest import Ingest
 from streams.intake import IntentIntake
 from streams.projection import Projection
+from streams.sifting import LOG_APPEND_TIME
 from streams.step import Step
 from tests.pipeline import Pipeline, message, record
 from tests.streams.poisoned import POISON
@@ -203,7 +204,8 @@ async def test_who_is_killed_while_it_waits_for_postgres_says_nothing_of_the_rec
 
 
 HARM = [
-    *((event, ingest, name) for name in ("parse_interaction", "analyse", "seal_entry")),
+    *((event, sifting, name) for name in ("parse_interaction", "analyse")),
+    (event, sealing, "seal_entry"),
     (order, ingest, "decode_control"),
     *((order, forgetting, name) for name in ("move", "fold_whole")),
     (intent, intake, "parse_intent"),

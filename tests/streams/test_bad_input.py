@@ -15,7 +15,7 @@ from schemas.events import VALUE_BYTES_MAX
 from schemas.positions import parse_position
 from schemas.times import render_time
 from schemas.topics import DEAD_LETTERS, INTERACTIONS, JOURNAL
-from streams import ingest
+from streams import sifting
 from tests.pipeline import Pipeline, message, mixed, record
 from tests.schemas.refused import NOON, REFUSED
 
@@ -223,6 +223,6 @@ async def test_the_brokers_clock_says_what_lies_in_the_future(running: Pipeline)
 def test_a_time_that_only_the_producer_gave_is_not_believed() -> None:
     """On a topic that keeps producers' times: our own clock is asked."""
     far = 4_000_000_000_000
-    ours = ingest.arrived(SimpleNamespace(timestamp=far, timestamp_type=0))
+    ours = sifting.arrived(SimpleNamespace(timestamp=far, timestamp_type=0))
     assert abs(ours - time.time() * 1000) < 60_000
-    assert ingest.arrived(SimpleNamespace(timestamp=far, timestamp_type=1)) == far
+    assert sifting.arrived(SimpleNamespace(timestamp=far, timestamp_type=1)) == far
