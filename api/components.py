@@ -122,7 +122,6 @@ async def open_components(settings: Settings, keyring: Keyring, metrics: ApiMetr
         reading,
         pool,
         store,
-        keyring,
         settings.journal_partitions,
         settings.currency,
         guard=memory.store_guard,

@@ -83,7 +83,6 @@ class Agent:
             self.pool,
             self.pool,
             store,
-            keyring,
             settings.journal_partitions,
             settings.currency,
         )

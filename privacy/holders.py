@@ -59,8 +59,9 @@ HOLDERS: Final = (
     Holder(
         "table",
         "fan_state",
-        "scores and counts, never text, and a hash of the creator; one table in each generation",
-        "random ids",
+        "scores and counts, never text; beside them, in clear, a hash of the creator and the few"
+        " numbers that fans are found by; one table in each generation",
+        "sealed",
         "until the fan is erased",
         "the row is deleted in every generation, one that is being built included",
         "the row is deleted, and made anew from what is left",

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from infra.postgres import Connection, Record
+from infra.postgres import Connection
 from infra.sql import load_queries
 from privacy.keys import Keyring, new_key
 from schemas.errors import Misconfigured, SealBroken
@@ -240,7 +240,7 @@ def _keep(kept: dict[Key, Subject], fresh: dict[Key, Subject], limit: int) -> No
     kept.update(islice(fresh.items(), limit))
 
 
-def subject_of(keyring: Keyring, row: Record) -> Subject:
+def subject_of(keyring: Keyring, row: Iterable[Any]) -> Subject:
     """A row as the queries of this room give it, opened. Raises `SealBroken`."""
     id, creator_id, fan_id, kek, wrapped, unbound_opens = row
     key = keyring.unwrap(id, (creator_id, fan_id), kek, wrapped, unbound_opens=unbound_opens)

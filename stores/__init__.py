@@ -14,6 +14,7 @@ folding      from journal records to new states; no I/O
 refolding    one fan again, from the whole history with its corrections; no I/O
 corrections  reads that history, and lets its rows say what was corrected
 states       the one writer of `fan_state`, and of the columns that fans are found by
+sealing      the one place where their documents are sealed and opened; no I/O
 indexing     writes those columns where a former release wrote a state
 history      every applied interaction, sealed; finds duplicates
 conflicts    whether an event of a known identity is another one; no I/O

@@ -229,7 +229,7 @@ class Cache:
                 lease,
                 version_of(generation, version),
                 who_stored(stored),
-                seal_state(cipher, subject, generation, version, stored.state),
+                seal_state(cipher, subject, generation, version, stored.document(cipher)),
                 FORM,
                 recent.seal(cipher, subject),
             )

@@ -13,7 +13,7 @@ from schemas.errors import SealBroken
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores.recent import FORM, Recent, show, show_facts, show_notes, unpack_fragments
-from stores.snapshot import Fragment, SealedSnapshot, Snapshot
+from stores.snapshot import Fragment, SealedSnapshot, open_snapshot
 
 _STATE: Final = b"cached state"
 
@@ -139,10 +139,13 @@ def open_messages(cached: Cached, who: Relationship, cipher: AESGCM) -> Recent:
     )
 
 
-def remembered(stored: SealedSnapshot, opened: Snapshot, who: Relationship) -> Remembered:
-    """The same of what Postgres gave, which `opened` is."""
+def remembered(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Remembered | None:
+    """The same of what Postgres gave; None for a fan of whom nothing stands. Raises as above."""
+    opened = open_snapshot(stored, who, keyring)
+    if opened is None:
+        return None
     messages = [show(who, one.time, one.offset, one.entry) for one in opened.messages]
     recent = Recent.of(messages, show_notes(opened.notes), show_facts(opened.telling))
     return Remembered(
-        stored.subject, stored.partition, stored.generation, stored.version, stored.state, recent
+        stored.subject, stored.partition, stored.generation, stored.version, opened.document, recent
     )

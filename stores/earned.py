@@ -1,15 +1,17 @@
 """What some of a creator's fans have paid so far, as the views say it: beside what they cost."""
 
+import logging
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from infra.postgres import (
     InvalidSchemaNameError,
     Pool,
+    Record,
     UndefinedTableError,
     database_errors,
 )
-from schemas.errors import DatabaseUnavailable
+from schemas.errors import DatabaseUnavailable, SealBroken
 from stores import wall
 from stores.queries import memory_queries
 from stores.store import Store
@@ -19,13 +21,15 @@ from views.state import VIEW_VERSION, decode, is_nobody
 ATTEMPTS_MAX: Final = 3
 """While rebuilds switch generations."""
 
+log = logging.getLogger(__name__)
+
 
 class Earned(NamedTuple):
     """Of one fan."""
 
     fan_id: str
     revenue: dict[str, float] | None
-    """By currency, in major units; None while no view knows the fan."""
+    """By currency, in major units; None while no view knows the fan, or the state does not open."""
 
 
 async def earned(
@@ -51,12 +55,24 @@ async def earned(
                 rows = []
             if rows and rows[0]["readable"] == generation:
                 return {
-                    row["subject"]: Earned(row["fan_id"], _revenue(row["state"], currency))
+                    row["subject"]: Earned(
+                        row["fan_id"], _revenue(_state(store, creator_id, row), currency)
+                    )
                     for row in rows
                     if row["fan_id"] is not None
                 }
             await store.choose_generation()
     raise DatabaseUnavailable("The generation changed while reading.")
+
+
+def _state(store: Store, creator_id: str, row: Record) -> bytes | None:
+    if row["state"] is None:
+        return None
+    try:
+        return store.state(row, (creator_id, row["fan_id"]), row["readable"])
+    except SealBroken:
+        log.exception("a fan's state is not of their name", extra={"operation": "readEarned"})
+        return None
 
 
 def _revenue(state: bytes | None, currency: str) -> dict[str, float] | None:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from privacy.seal import open_entry, other_key
 from privacy.subjects import Subject
-from schemas.errors import SealBroken
+from schemas.errors import Misconfigured, SealBroken
 from schemas.journal import JournalEntry, JournalRecord, check_source, decode_record
 from schemas.text_features import SignalKind
 from stores.conflicts import differs
@@ -279,7 +279,8 @@ def fold_corrected(
 
 def fold_uncorrected(fan: Waiting, framed: FramedBatch) -> Folded | None:
     """Fold a fan whose history is too long to be corrected: what would have to be is left out."""
-    awaited = frozenset(decode(fan.document).awaited if fan.document else ())
+    stored = _stored(fan.document)
+    awaited = frozenset(() if stored is None else stored.awaited)
     taken, hidden = [], {}
     for one in fan.opened:
         if is_correction(one.entry) or token(one.entry.event_id) in awaited:
@@ -328,7 +329,17 @@ def _fold_fan(fan: Waiting, framed: FramedBatch) -> Folded | Waiting | None:
 
 def _signals(document: bytes) -> Mapping[SignalKind, Signal]:
     """Of a stored state. It is decoded once more only of a fan who has signals."""
-    return decode(document).emotional_state.signals if document else _NO_SIGNALS
+    stored = _stored(document)
+    return stored.emotional_state.signals if stored is not None else _NO_SIGNALS
+
+
+def _stored(document: bytes) -> FanState | None:
+    """None where there is none, or none that can be read: its fan is folded from the history, or
+    what comes of them is quarantined, and neither may stop the others."""
+    try:
+        return decode(document) if document else None
+    except Misconfigured:
+        return None
 
 
 def _fold_singly(fan: Waiting, framed: FramedBatch) -> tuple[list[OpenedRecord], FanState | None]:

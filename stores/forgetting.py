@@ -209,7 +209,7 @@ async def _write(
     fan: Subject,
 ) -> None:
     """Write what a whole history was folded to, and what its rows must say."""
-    rows = states.state_rows(folded, {fan.id: fan})
+    rows = states.state_rows(folded, {fan.id: fan}, generation)
     await states.write(connection, generation, rows)
     if framed.columns:
         known = await history.read(connection, [fan.id])

@@ -11,6 +11,7 @@ import logging
 from typing import Final, NoReturn
 
 from infra.postgres import Pool, database_errors
+from privacy.keys import Keyring
 from schemas.errors import FanMemoryError
 from stores import generations, states
 
@@ -23,26 +24,27 @@ PAUSE_SECONDS: Final = 0.02
 log = logging.getLogger(__name__)
 
 
-async def index_fans(pool: Pool) -> int:
+async def index_fans(pool: Pool, keyring: Keyring) -> int:
     """Index some fans of the live generation; how many. Raises `DatabaseUnavailable`, and
     `Misconfigured` when code of another version has gone live."""
     async with database_errors(), pool.acquire() as connection:
         live = generations.require_version(await generations.live(connection))
-        return await states.index_some(connection, live.number, ROWS)
+        return await states.index_some(connection, live.number, ROWS, keyring)
 
 
 class Indexer:
     """Looks for such states."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self._pool = pool
+        self._keyring = keyring
 
     async def run(self) -> NoReturn:
         """Until cancelled."""
         while True:
             done = 0
             try:
-                done = await index_fans(self._pool)
+                done = await index_fans(self._pool, self._keyring)
             except FanMemoryError as error:
                 log.debug("indexing waits for %s", type(error).__name__)
             if done:

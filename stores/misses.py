@@ -20,7 +20,7 @@ from stores.cached import Remembered, remembered
 from stores.recent import Recent
 from stores.remarks import ReadCounts
 from stores.several import LEASE_SECONDS_MAX
-from stores.snapshot import SealedSnapshot, open_snapshot
+from stores.snapshot import SealedSnapshot
 from stores.store import Store
 
 Miss = Literal["cold", "unusable", "silent"]
@@ -80,12 +80,12 @@ class Misses:
             return None
         who = creator_id, fan_id
         try:
-            found = remembered(stored, open_snapshot(stored, who, self._keyring), who)
+            found = remembered(stored, who, self._keyring)
         except SealBroken:
             self._counts.seals_broken += 1
             log.exception("a fan's memory does not open for them", extra={"operation": "readStore"})
             raise
-        if lease is not None:
+        if lease is not None and found is not None:
             self.fill_later(lease, creator_id, fan_id, stored, found.recent)
         return found
 

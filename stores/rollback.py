@@ -106,7 +106,7 @@ async def _fold_again(
     decided |= framed.columns
     await history.correct_columns(connection, corrections.changed(rows, decided))
     gone = sorted(set(fans) - {fan.subject for fan in folded})
-    await states.write(connection, generation, states.state_rows(folded, known))
+    await states.write(connection, generation, states.state_rows(folded, known, generation))
     await states.delete(connection, generation, gone)
 
 

@@ -702,6 +702,7 @@ CREATE TABLE g1.fan_state (
     subject uuid PRIMARY KEY,
     -- Journal offset + 1 of the newest folded record: larger is newer.
     version bigint NOT NULL,
+    -- Sealed (stores/sealing.py).
     state   bytea NOT NULL,
     -- Of the state, to find fans by (views/segments.py). Null where code wrote that knew of none.
     creator_hash     bigint,
@@ -725,6 +726,3 @@ CREATE INDEX fan_state_waiting ON g1.fan_state (creator_hash, (-waiting_since), 
     WHERE waiting_since > 0;
 CREATE INDEX fan_state_unindexed ON g1.fan_state (subject)
     WHERE indexed_version IS DISTINCT FROM version;
--- The same for people: the state as jsonb.
-CREATE VIEW g1.fan_state_readable AS
-SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM g1.fan_state;

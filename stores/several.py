@@ -23,7 +23,7 @@ from stores.cache import Cache, Lease, Looked
 from stores.cached import Remembered, remembered
 from stores.overtaking import Overtaking
 from stores.recent import Recent
-from stores.snapshot import SealedSnapshot, open_snapshot
+from stores.snapshot import SealedSnapshot
 from stores.store import Store
 from stores.written import Written
 
@@ -189,12 +189,14 @@ class SeveralReader:
             who = creator_id, fan_id
             try:
                 sealed = of_fan()
-                memory = remembered(sealed, open_snapshot(sealed, who, self._keyring), who)
+                memory = remembered(sealed, who, self._keyring)
             except SealBroken as error:
                 log.exception(
                     "a fan's memory does not open for them", extra={"operation": "readStore"}
                 )
                 read.errors[fan_id] = error
+                continue
+            if memory is None:
                 continue
             read.found[fan_id] = memory
             lease = leases.get(fan_id)

@@ -11,6 +11,7 @@ from privacy.keys import Keyring
 from privacy.seal import open_entry
 from schemas.journal import JournalEntry
 from schemas.relationship import Relationship
+from stores.sealing import open_state
 from views import facts, notes
 from views import state as states
 from views.corrections import edited
@@ -53,7 +54,12 @@ class SealedSnapshot:
     generation: int
     version: int
     state: bytes
+    """Sealed by `stores.sealing`."""
     fragments: Sequence[Fragment]
+
+    def document(self, cipher: AESGCM) -> bytes:
+        """The state's document. Raises `SealBroken`."""
+        return open_state(cipher, self.subject, self.generation, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class Snapshot:
     generation: int
     version: int
     state: states.FanState
+    document: bytes
+    """The state, encoded."""
     messages: list[Message]
     notes: list[JournalEntry]
     """The newest first."""
@@ -88,16 +96,23 @@ def key_of(row: Record, who: Relationship, keyring: Keyring) -> bytes:
     )
 
 
-def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot:
-    """Raises `SealBroken` when it is not this relationship's, or a body or key was altered."""
+def open_snapshot(stored: SealedSnapshot, who: Relationship, keyring: Keyring) -> Snapshot | None:
+    """None when nothing stands of all that was remembered: readers know no such fan.
+
+    Raises `SealBroken` when it is not this relationship's, or a state, body or key was altered.
+    """
     cipher = AESGCM(keyring.unwrap(stored.subject, who, stored.kek, stored.wrapped_key))
+    document = stored.document(cipher)
+    if states.is_nobody(document):
+        return None
     opened = [(one.offset, one.open(cipher, stored.subject)) for one in stored.fragments]
     return Snapshot(
         stored.subject,
         stored.partition,
         stored.generation,
         stored.version,
-        states.decode(stored.state),
+        states.decode(document),
+        document,
         newest(opened),
         notes.newest(opened),
         facts.telling(opened),

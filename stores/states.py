@@ -1,26 +1,33 @@
 """States: the one writer of `fan_state`, for the live fold, rebuilds and tests alike.
 
-Beside each state stand the columns that fans are found by (`views.segments`), written by the same
-statement. Where a former release wrote a state, they are of another version, or of none, until
-`index_some` writes them.
+Each is sealed (`stores.sealing`). Beside it stand, in clear, the columns that fans are found by
+(`views.segments`), written by the same statement. Where code wrote a state that knew of none, they
+are of another version, or of none, until `index_some` writes them.
 
 A column is added here, in `states.sql`, in `stores.generations`' tables, and nowhere else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.postgres import Connection
+from infra.postgres import Connection, Record
 from infra.sql import Queries, load_queries
-from privacy.subjects import Subject
+from privacy.keys import Keyring
+from privacy.seal import nonces
+from privacy.subjects import Subject, subject_of
+from schemas.errors import Misconfigured, SealBroken
 from stores.generations import schema_name
-from views.segments import filters_of
+from stores.sealing import open_state, seal_state
+from views.segments import Filters, filters_of
 from views.state import FanState, decode
 
 _SQL: Final = Path(__file__).parent / "sql" / "states.sql"
+ALTERED: Final = b"altered"
+"""In place of a document that does not open: no state decodes from it, so what is folded onto it is
+quarantined."""
 TOGETHER: Final = 500
 """States of one statement: 32 MB at the most, most often one."""
 
@@ -32,6 +39,7 @@ class StateRow(NamedTuple):
     subject: bytes
     version: int
     state: bytes
+    """Sealed."""
     creator_hash: int
     rank: float
     revenue: int
@@ -41,10 +49,17 @@ class StateRow(NamedTuple):
 
     @classmethod
     def of(
-        cls, subject: bytes, creator_id: str, version: int, state: FanState, document: bytes
+        cls,
+        fan: Subject,
+        generation: int,
+        version: int,
+        state: FanState,
+        document: bytes,
+        nonce: bytes | None = None,
     ) -> "StateRow":
-        """`document` is the state as it is stored."""
-        return cls(subject, version, document, creator_hash(creator_id), *filters_of(state))
+        """`document` is the state, encoded; `nonce` one of `privacy.seal.nonces`."""
+        sealed = seal_state(fan.cipher, fan.id, generation, document, nonce)
+        return cls(fan.id, version, sealed, creator_hash(fan.creator_id), *filters_of(state))
 
 
 @lru_cache(maxsize=4096)
@@ -60,11 +75,27 @@ def _queries(generation: int) -> Queries:
 
 
 async def read(
-    connection: Connection, generation: int, subjects: Sequence[bytes]
+    connection: Connection,
+    generation: int,
+    wanted: Sequence[bytes],
+    subjects: Mapping[bytes, Subject],
 ) -> dict[bytes, tuple[int, bytes]]:
-    """Subject -> (version, document) of those that have a state."""
-    rows = await connection.fetch(_queries(generation).read, subjects)
-    return {row["subject"]: (row["version"], row["state"]) for row in rows}
+    """Subject -> (version, document) of the `wanted` that have a state.
+
+    The document is `ALTERED` where it does not open.
+    """
+    rows = await connection.fetch(_queries(generation).read, wanted)
+    return {
+        row["subject"]: (row["version"], _document(subjects[row["subject"]], generation, row))
+        for row in rows
+    }
+
+
+def _document(fan: Subject, generation: int, row: Record) -> bytes:
+    try:
+        return open_state(fan.cipher, fan.id, generation, row["state"])
+    except SealBroken:
+        return ALTERED
 
 
 async def write(connection: Connection, generation: int, rows: Sequence[StateRow]) -> None:
@@ -105,29 +136,37 @@ async def count(connection: Connection, generation: int) -> int:
     return int(await connection.fetchval(_queries(generation).count))
 
 
-def state_rows(folded: Iterable[Any], subjects: Mapping[bytes, Subject]) -> list[StateRow]:
+def state_rows(
+    folded: Sequence[Any], subjects: Mapping[bytes, Subject], generation: int
+) -> list[StateRow]:
     """The rows of what `stores.folding` folded."""
     return [
-        StateRow.of(
-            fan.subject, subjects[fan.subject].creator_id, fan.version, fan.state, fan.document
-        )
-        for fan in folded
+        StateRow.of(subjects[fan.subject], generation, fan.version, fan.state, fan.document, nonce)
+        for fan, nonce in zip(folded, nonces(len(folded)), strict=True)
     ]
 
 
-async def index_some(connection: Connection, generation: int, limit: int) -> int:
+async def index_some(connection: Connection, generation: int, limit: int, keyring: Keyring) -> int:
     """Write the filter columns of up to so many states that a former release wrote; how many.
 
-    A transaction of its own: it holds nothing but these rows, and waits for none. Cut off, it is
-    begun again by whoever comes next.
+    A state that does not open gets none, and its fan is not found. A transaction of its own: it
+    holds nothing but these rows, and waits for none. Cut off, it is begun again by whoever comes
+    next.
     """
     queries = _queries(generation)
     async with connection.transaction():
         rows = await connection.fetch(queries.lock_unindexed, limit)
         if rows:
-            columns = [
-                (row["subject"], creator_hash(row["creator_id"]), *filters_of(decode(row["state"])))
-                for row in rows
-            ]
+            columns = [_columns(row, generation, keyring) for row in rows]
             await connection.execute(queries.index, *map(list, zip(*columns, strict=True)))
     return len(rows)
+
+
+def _columns(row: Record, generation: int, keyring: Keyring) -> tuple[Any, ...]:
+    id, creator_id, fan_id, kek, wrapped, unbound_opens, sealed = row
+    try:
+        fan = subject_of(keyring, (id, creator_id, fan_id, kek, wrapped, unbound_opens))
+        state = decode(open_state(fan.cipher, id, generation, sealed))
+    except (SealBroken, Misconfigured):
+        return (id, *(None,) * (1 + len(Filters._fields)))
+    return (id, creator_hash(creator_id), *filters_of(state))

@@ -28,11 +28,12 @@ from stores import generations, letters, log_breaks, outbox, refused, wall
 from stores.positions import POSITION_SQL
 from stores.queries import memory_queries
 from stores.refused import Marks, Refused
+from stores.sealing import open_state
 from stores.snapshot import Fragment, SealedSnapshot, Snapshot, key_of, open_snapshot
 from views.facts import TELLING_MAX
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
-from views.state import VIEW_VERSION, is_nobody
+from views.state import VIEW_VERSION
 
 _TOPICS: Final = frozenset((INTERACTIONS.name, JOURNAL.name))
 HISTORY_BYTES_MAX: Final = 1 << 26
@@ -76,7 +77,9 @@ class Store:
         self._generation = 0
 
     async def stored(self, creator_id: str, fan_id: str) -> SealedSnapshot | None:
-        """One consistent version of a fan's memory, sealed; None for an unknown fan."""
+        """One consistent version of a fan's memory, sealed; None for an unknown fan.
+
+        Of whom nothing stands any more is not known before it is opened."""
         found = await self.stored_several(creator_id, [fan_id])
         return found[fan_id]() if found else None
 
@@ -114,7 +117,6 @@ class Store:
                             self._row, row, (creator_id, row["fan_id"]), generation
                         )
                         for row in rows
-                        if not is_nobody(row["state"])
                     }
                 # A rebuild has switched generations: read from the new one.
                 if await self.choose_generation() == generation and not rows and not dropped:
@@ -127,6 +129,13 @@ class Store:
         if stored is None:
             return None
         return open_snapshot(stored, (creator_id, fan_id), self._keyring)
+
+    def state(self, row: Record, who: Relationship, generation: int) -> bytes:
+        """The document of a state in that generation, of a row that has the fan's key too.
+
+        Raises `SealBroken` when it is not this relationship's, or was altered."""
+        cipher = AESGCM(key_of(row, who, self._keyring))
+        return open_state(cipher, row["subject"], generation, row["state"])
 
     async def live_generation(self) -> int:
         async with database_errors():

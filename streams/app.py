@@ -130,7 +130,7 @@ def build_app(settings: Settings) -> Any:
         relay.run,
         *(each.run for each in requests),
         Vacuum(settings).run,
-        Indexer(pool).run,
+        Indexer(pool, keyring).run,
         project.refresh_cache,
         watchdog.run,
     )

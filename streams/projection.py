@@ -230,7 +230,7 @@ class Projection(Positioned):
             framed.known(one, firsts.get((first.partition, first.offset), first.entry))
         fail_point("projection.after_history")
         ids = sorted({one.subject for one in fresh})
-        stored = await states.read(connection, generation, ids)
+        stored = await states.read(connection, generation, ids, subjects)
         async with self._attempts.risk():  # not of this transaction, which may never end
             began = time.perf_counter()
             folded, waiting = fold_new(fresh, stored, framed)
@@ -242,7 +242,7 @@ class Projection(Positioned):
             await history.correct_columns(connection, changes)
             folded = sorted([*folded, *again], key=lambda fan: fan.subject)
         fail_point("projection.after_fold")
-        await states.write(connection, generation, states.state_rows(folded, subjects))
+        await states.write(connection, generation, states.state_rows(folded, subjects, generation))
         if framed.quarantined:
             log.error("records quarantined", extra={"count": len(framed.quarantined)})
             await quarantine.insert(connection, framed.quarantined)

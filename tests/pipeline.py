@@ -42,9 +42,9 @@ from stores.cached import Remembered, remembered
 from stores.erasing import Eraser
 from stores.forgetting import Forgetter
 from stores.letters import keys_of
-from stores.snapshot import open_snapshot
 from stores.store import Store
 from tests import forked, services
+from tests.documents import opened_states
 from views.state import FanState, decode
 
 POLL_SECONDS = 0.05
@@ -87,8 +87,8 @@ async def fill(cache: Cache, store: Store, creator: str, fan: str) -> bool:
     if lease is None or stored is None:
         return False
     who = creator, fan
-    opened = remembered(stored, open_snapshot(stored, who, store._keyring), who)
-    return await cache.fill(lease, creator, fan, stored, opened.recent)
+    opened = remembered(stored, who, store._keyring)
+    return opened is not None and await cache.fill(lease, creator, fan, stored, opened.recent)
 
 
 async def truth(pipeline: "Pipeline", store: Store, creator: str, fan: str) -> Remembered:
@@ -96,7 +96,9 @@ async def truth(pipeline: "Pipeline", store: Store, creator: str, fan: str) -> R
     stored = await store.stored(creator, fan)
     assert stored is not None
     who = creator, fan
-    return remembered(stored, open_snapshot(stored, who, pipeline.keyring), who)
+    found = remembered(stored, who, pipeline.keyring)
+    assert found is not None
+    return found
 
 
 async def vouch_on(pipeline: "Pipeline", seconds: float = 3600) -> None:
@@ -373,12 +375,10 @@ class Pipeline:
             lag[topic] = sum(abs(end - known.get(partition, 0)) for partition, end in ends.items())
         return lag
 
-    async def states(self) -> dict[tuple[str, str], bytes]:
-        """The stored document of every relationship."""
-        rows = await self.fetch(
-            "SELECT creator_id, fan_id, state FROM g1.fan_state JOIN subject USING (subject)"
-        )
-        return {(row["creator_id"], row["fan_id"]): row["state"] for row in rows}
+    async def states(self, generation: int = 1) -> dict[tuple[str, str], bytes]:
+        """The document of every relationship, opened."""
+        found = await opened_states(self, self.keyring, generation)
+        return {who: one.document for who, one in found.items()}
 
     async def state(self, fan: str, creator: str = "creator") -> FanState:
         return decode((await self.states())[creator, fan])

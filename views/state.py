@@ -2,7 +2,7 @@
 
 It is also the registry of views. Adding one is one module (`VERSION`, `State`, `fold`, `DOCUMENT`,
 `render`, `moved_by`), its field in `FanState` and its line in `PARTS`, in `fold` and in `VIEWS`.
-Names are written out in the stored JSON because a SQL view shows it to people; fields at their
+Names are written out in its JSON because `fanmemory export` shows it to people; fields at their
 defaults are left out. It never holds a text of the fan.
 
 A state is bounded for any input: every map and list has a cap and every key a longest length.
@@ -127,10 +127,14 @@ VIEWS: Final[dict[str, View]] = {
 """Name -> module of what is rendered, in the order of the public document. `messages`, `notes` and
 `facts` fold nothing (their state is the history), `responses` renders nothing (two others do)."""
 
+STORED_AS: Final = "sealed:1"
+"""How `stores.sealing` keeps the document; former releases kept it in clear."""
+
 VIEW_VERSION: Final = " ".join(
     (
         *(f"{name}:{module.VERSION}" for name, module in PARTS.items()),
         f"corrections:{corrections.VERSION}",
+        STORED_AS,
     )
 )
 """Stored with each generation; a stored version other than this one needs a rebuild."""

@@ -33,6 +33,7 @@ from admin.rebuild.switch import switch, tell_cache
 from admin.refold import HELD_BYTES_MAX
 from infra.postgres import connecting, database_errors, url_of
 from infra.settings import Settings
+from privacy.keys import Keyring
 from stores import generations, states
 from views.state import VIEW_VERSION
 
@@ -125,7 +126,9 @@ async def diff(
     async with opened(settings, fresh) as build:
         await _build(build, processes or cores(), begin, progress, HELD_BYTES_MAX)
         async with database_errors():
-            counts, views = await differences(build.connection, build.live, build.generation)
+            counts, views = await differences(
+                build.connection, Keyring.of(settings), build.live, build.generation
+            )
         return Diff(
             generation=build.generation,
             former=build.live,

@@ -133,7 +133,7 @@ async def _bulk(
         quarantined = list(refold.quarantined)
         restored: set[bytes] = set()
         async for bucket in refold.buckets(subjects, connection):
-            rows = states.state_rows(bucket.folded, bucket.subjects)
+            rows = states.state_rows(bucket.folded, bucket.subjects, task.generation)
             await states.write_all(connection, task.generation, rows)
             if before:
                 restored |= await _release(connection, bucket, before)
@@ -219,12 +219,12 @@ async def follow(
     for one in repeated:
         framed.known(one, firsts.get((partition, one.offset)))
     ids = sorted({one.subject for one in fresh})
-    folded, waiting = fold_new(fresh, await states.read(connection, generation, ids), framed)
+    folded, waiting = fold_new(fresh, await states.read(connection, generation, ids, known), framed)
     again, _ = await corrections.fold_waiting(
         connection, waiting, known, limits, framed, until=until
     )
     folded = sorted([*folded, *again], key=lambda fan: fan.subject)
-    await states.write(connection, generation, states.state_rows(folded, known))
+    await states.write(connection, generation, states.state_rows(folded, known, generation))
     after = replace(before, next=until, sources=sources)
     await _move(connection, generation, before, after, tally, framed.quarantined)
     return after

@@ -1,13 +1,14 @@
 -- Two generations side by side: {former} and {next} are their schemas.
 
--- Fans of either generation: all, those at one version in both, and those of them that differ.
+-- Fans of either generation: all, and those at one version in both.
 -- name: count
-SELECT count(*) AS fans, count(*) FILTER (WHERE f.version = n.version) AS comparable,
-    count(*) FILTER (WHERE f.version = n.version AND f.state <> n.state) AS changed
+SELECT count(*) AS fans, count(*) FILTER (WHERE f.version = n.version) AS comparable
 FROM {former}.fan_state AS f FULL JOIN {next}.fan_state AS n USING (subject);
 
--- The two states of each fan that differ, of those that stand at the same version.
--- name: changed
-SELECT f.subject, f.state AS former, n.state AS next
+-- The two states of each fan who stands at the same version in both, with the fan's key.
+-- name: comparable
+SELECT s.subject, s.creator_id, s.fan_id, s.kek, s.wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens, f.state AS former, n.state AS next
 FROM {former}.fan_state AS f JOIN {next}.fan_state AS n USING (subject)
-WHERE f.version = n.version AND f.state <> n.state;
+JOIN subject AS s USING (subject)
+WHERE f.version = n.version;

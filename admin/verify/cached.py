@@ -23,7 +23,7 @@ from stores.cache import Cache
 from stores.cached import Cached, open_cached, remembered
 from stores.folding import Folded, OpenedRecord
 from stores.recent import Recent
-from stores.snapshot import SealedSnapshot, open_snapshot
+from stores.snapshot import SealedSnapshot
 from stores.store import Store
 
 STALE_SECONDS: Final = 10.0
@@ -31,6 +31,7 @@ STALE_SECONDS: Final = 10.0
 LOOK_AGAIN_SECONDS: Final = 0.05
 OTHER_SUBJECT: Final = "(of another subject)"
 UNOPENED: Final = "(can't be opened)"
+FORGOTTEN: Final = "(of whom nothing stands)"
 
 
 class RefoldedFan(NamedTuple):
@@ -129,8 +130,10 @@ class CachedComparison:
         self, subject: Subject, stored: SealedSnapshot, cached: Cached
     ) -> list[Difference]:
         who = subject.creator_id, subject.fan_id
-        right = remembered(stored, open_snapshot(stored, who, self._keyring), who).recent
-        return self._compare(subject, cached, stored.state, [right])
+        right = remembered(stored, who, self._keyring)
+        if right is None:
+            return [self._difference(subject.id, FORGOTTEN)]
+        return self._compare(subject, cached, right.state, [right.recent])
 
     def _compare(
         self, subject: Subject, cached: Cached, state: bytes, right: Sequence[Recent]

@@ -14,7 +14,7 @@ from admin.parallel import Progress
 from admin.places import Places
 from admin.refold import HELD_BYTES_MAX, Bucket, Refold
 from admin.verify.accounts import SourcePlaces
-from admin.verify.cached import CachedComparison, RefoldedFan
+from admin.verify.cached import UNOPENED, CachedComparison, RefoldedFan
 from admin.verify.differences import (
     Difference,
     counter_differences,
@@ -36,9 +36,10 @@ from stores.opened import open_stores
 from stores.positions import sources_row
 from stores.record import Columns
 from stores.refolding import Limits
-from stores.states import StateRow
+from stores.sealing import open_state
+from stores.states import creator_hash
 from stores.tally import Tally
-from views.segments import Filters
+from views.segments import filters_of
 
 SQL: Final = Path(__file__).with_name("verify.sql")
 CHUNK_FANS: Final = 500
@@ -287,7 +288,7 @@ class _Comparison:
         for subject, fan, history in fans:
             result.events += len(history)
             stored = states.get(subject.id)
-            result.add(self._compare_state(subject.id, fan, stored))
+            result.add(self._compare_state(subject, fan, stored))
             if fan is not None and stored is not None:
                 result.add(self._compare_filters(subject, fan, stored))
             columns = decided.get(subject.id, {})
@@ -303,31 +304,42 @@ class _Comparison:
             entries = entries_of(bucket.held, subject)
             if not entries or len(entries) > EVENTS_MAX:
                 continue
+            try:
+                state = open_state(subject.cipher, subject.id, self._task.generation, row["state"])
+            except SealBroken:
+                continue  # said by the comparison with the fold
             self._result.referenced += 1
             self._result.add(
                 self._difference("reference", subject.id, path)
                 for path in reference_differences(
-                    subject, row["state"], entries, self._task.settings.currency
+                    subject, state, entries, self._task.settings.currency
                 )
             )
 
     def _compare_state(
-        self, subject: bytes, fan: Folded | None, stored: _Stored | None
+        self, subject: Subject, fan: Folded | None, stored: _Stored | None
     ) -> list[Difference]:
         expected = 0 if fan is None else fan.version
         actual = 0 if stored is None else stored.version
         if fan is None or stored is None:
             if fan is None and stored is None:
                 return []  # nothing of this fan could be folded
-            return [self._difference("state", subject, "version", expected, actual)]
+            return [self._difference("state", subject.id, "version", expected, actual)]
         found = []
         if expected != actual:
-            found.append(self._difference("state", subject, "version", expected, actual))
+            found.append(self._difference("state", subject.id, "version", expected, actual))
         found += [
-            self._difference("state", subject, path)
-            for path in differing_fields(fan.document, stored.state)
+            self._difference("state", subject.id, path)
+            for path in self._differing(subject, fan.document, stored.state)
         ]
         return found
+
+    def _differing(self, subject: Subject, document: bytes, stored: bytes) -> list[str]:
+        try:
+            found = open_state(subject.cipher, subject.id, self._task.generation, stored)
+        except SealBroken:
+            return [UNOPENED]
+        return differing_fields(document, found)
 
     def _compare_filters(
         self, subject: Subject, fan: Folded, stored: _Stored
@@ -336,9 +348,10 @@ class _Comparison:
         if not stored.indexed:
             self._result.unindexed += 1
             return
-        expected = StateRow.of(subject.id, subject.creator_id, fan.version, fan.state, fan.document)
-        for column in ("creator_hash", *Filters._fields):
-            if getattr(expected, column) != getattr(stored, column):
+        expected = {"creator_hash": creator_hash(subject.creator_id)}
+        expected |= filters_of(fan.state)._asdict()
+        for column, value in expected.items():
+            if getattr(stored, column) != value:
                 yield self._difference("state", subject.id, column)
 
     def _compare_history(

@@ -96,12 +96,12 @@ class _Bench:
         framed = FramedBatch(tallies={record.partition: Tally()})
         async with connection.transaction():
             await history.insert(connection, history.history_rows([record]))
-            stored = await states.read(connection, FIRST_GENERATION, [subject.id])
-            folded, waiting = fold_new([record], stored, framed)
             subjects = {subject.id: subject}
+            stored = await states.read(connection, FIRST_GENERATION, [subject.id], subjects)
+            folded, waiting = fold_new([record], stored, framed)
             again, changes = await corrections.fold_waiting(
                 connection, waiting, subjects, self._limits, framed
             )
             await history.correct_columns(connection, changes)
-            rows = states.state_rows([*folded, *again], subjects)
+            rows = states.state_rows([*folded, *again], subjects, FIRST_GENERATION)
             await states.write(connection, FIRST_GENERATION, rows)

@@ -1,4 +1,4 @@
-"""What the pure core costs per event: fold, encode, decode, render.
+"""What the pure core costs per event: fold, encode, decode, seal, open, render.
 
 `fanmemory bench fold` folds one typical fan: 300 made-up messages of both senders with purchases,
 tips, likes and views between them, seeded, so that two runs fold the same events. Each figure is
@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from privacy.keys import new_key
 from schemas.events import Kind
 from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import MINUTE_MS
+from stores.sealing import open_state, seal_state
 from views import messages
 from views.context import render_context
 from views.explain import explain
@@ -87,7 +90,7 @@ def _message(rng: random.Random, event_id: str, moment: int) -> JournalEntry:
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """Figure -> microseconds per call, `state_bytes` and `context_bytes` in bytes."""
+    """Figure -> microseconds per call, and bytes where it says so."""
     events = interactions()
     state = _folded(events)
     data = encode(state)
@@ -95,7 +98,7 @@ def measure(seconds: float) -> dict[str, float]:
     now = events[-1].time
     context = render_context("creator", "fan", state, recent, now)
     history = list(enumerate(events))
-    share = seconds / 8
+    share = seconds / 10
 
     def fold_all(chosen: list[JournalEntry]) -> Callable[[], object]:
         return lambda: _folded(chosen)
@@ -106,6 +109,10 @@ def measure(seconds: float) -> dict[str, float]:
         figures[f"fold_{kind}_us"] = _best(fold_all(chosen), share) / len(chosen)
     figures["encode_us"] = _best(lambda: encode(state), share)
     figures["decode_us"] = _best(lambda: decode(data), share)
+    cipher, subject = AESGCM(new_key()), bytes(16)
+    sealed = seal_state(cipher, subject, 1, data)
+    figures["seal_us"] = _best(lambda: seal_state(cipher, subject, 1, data), share)
+    figures["open_us"] = _best(lambda: open_state(cipher, subject, 1, sealed), share)
     figures["render_context_us"] = _best(
         lambda: render_context("creator", "fan", state, recent, now), share
     )
@@ -115,6 +122,7 @@ def measure(seconds: float) -> dict[str, float]:
     ) / len(events)
     figures = {name: round(value, 3) for name, value in figures.items()}
     figures["state_bytes"] = len(data)
+    figures["sealed_bytes"] = len(sealed)
     figures["context_bytes"] = len(msgspec.json.encode(context))
     return figures
 

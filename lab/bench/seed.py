@@ -87,7 +87,7 @@ async def _write(
             offset += 1
         if state is not None:
             document = encode(state)
-            fans.append(StateRow.of(subject.id, subject.creator_id, offset, state, document))
+            fans.append(StateRow.of(subject, FIRST_GENERATION, offset, state, document))
     await history.insert(connection, sorted(events))
     await states.write(connection, FIRST_GENERATION, sorted(fans))
     batch = Batch(partition, journal.held[partition].next, offset, ())

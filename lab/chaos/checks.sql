@@ -2,5 +2,5 @@
 
 -- Every fan's state, by who it is. {generation} is the schema of the live generation.
 -- name: fans
-SELECT s.creator_id, s.fan_id, f.version, f.state
+SELECT f.subject, f.version, f.state
 FROM {generation}.fan_state f JOIN subject s USING (subject);

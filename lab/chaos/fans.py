@@ -7,8 +7,11 @@ from typing import Final
 from infra.postgres import connecting
 from infra.settings import Settings
 from infra.sql import load_queries
+from privacy.keys import Keyring
+from privacy.subjects import Subjects
 from schemas.relationship import Relationship
 from stores import generations
+from stores.sealing import open_state
 
 SQL: Final = Path(__file__).with_name("checks.sql")
 
@@ -19,6 +22,7 @@ class Row:
 
     version: int
     state: bytes
+    """Its document."""
 
 
 async def read_fans(settings: Settings) -> dict[Relationship, Row]:
@@ -27,4 +31,11 @@ async def read_fans(settings: Settings) -> dict[Relationship, Row]:
         live = generations.require_live(await generations.live(connection))
         queries = load_queries(SQL, generation=generations.schema_name(live.number))
         rows = await connection.fetch(queries.fans)
-    return {(row["creator_id"], row["fan_id"]): Row(row["version"], row["state"]) for row in rows}
+        ids = [row["subject"] for row in rows]
+        fans = await Subjects(Keyring.of(settings), len(rows) + 1).lookup(connection, ids)
+    found = {}
+    for row in rows:
+        fan = fans[row["subject"]]
+        document = open_state(fan.cipher, fan.id, live.number, row["state"])
+        found[fan.creator_id, fan.fan_id] = Row(row["version"], document)
+    return found

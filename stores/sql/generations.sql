@@ -37,6 +37,7 @@ CREATE TABLE {generation}.fan_state (
     subject uuid PRIMARY KEY,
     -- Journal offset + 1 of the newest folded record: larger is newer.
     version bigint NOT NULL,
+    -- Sealed (stores/sealing.py).
     state   bytea NOT NULL,
     -- Of the state, to find fans by (views/segments.py). Null where code wrote that knew of none.
     creator_hash     bigint,
@@ -60,10 +61,6 @@ CREATE INDEX fan_state_waiting ON {generation}.fan_state (creator_hash, (-waitin
     WHERE waiting_since > 0;
 CREATE INDEX fan_state_unindexed ON {generation}.fan_state (subject)
     WHERE indexed_version IS DISTINCT FROM version;
--- The same for people: the state as jsonb.
-CREATE VIEW {generation}.fan_state_readable AS
-SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM {generation}.fan_state;
-
 -- Remember the journal's partition count where none is known yet.
 -- name: remember_partitions
 UPDATE generation SET journal_partitions = $1 WHERE journal_partitions IS NULL;

@@ -39,7 +39,8 @@ WHERE s.creator_id = $1 AND s.fan_id = ANY($2::text[]);
 -- name: read_states
 SELECT (SELECT generation FROM generation WHERE view_version = $3 AND status <> 'building'
         ORDER BY status = 'live' DESC, generation DESC LIMIT 1) AS readable,
-    asked.subject, s.fan_id, f.state
+    asked.subject, s.fan_id, s.kek, s.wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens, f.state
 FROM unnest($2::uuid[]) AS asked (subject)
 LEFT JOIN subject s ON s.subject = asked.subject AND s.creator_id = $1
 LEFT JOIN {generation}.fan_state f ON f.subject = s.subject;

@@ -40,7 +40,8 @@ WHERE subject = ANY ($1::uuid[]);
 
 -- Some states whose filter columns are of another version, which nobody else is mending.
 -- name: lock_unindexed
-SELECT f.subject, f.version, f.state, s.creator_id
+SELECT f.subject, s.creator_id, s.fan_id, s.kek, s.wrapped_key,
+    (SELECT state <> 'bound' FROM key_binding) AS unbound_opens, f.state
 FROM {generation}.fan_state AS f JOIN subject AS s USING (subject)
 WHERE f.indexed_version IS DISTINCT FROM f.version
 ORDER BY f.subject LIMIT $1 FOR UPDATE OF f SKIP LOCKED;

@@ -16,7 +16,6 @@ from infra.kafka import TopicPartition
 from infra.postgres import connect
 from infra.settings import Settings
 from schemas.errors import DeadlineExceeded
-from stores.generations import schema_name
 from tests.cli import SECONDS_MAX, Running
 from tests.pipeline import Flow, Pipeline, message, mixed
 from views.context import render_context
@@ -150,11 +149,8 @@ async def test_real_conversations_and_purchases_add_up(demonstrated: Running) ->
 
     pipeline = demonstrated.pipeline
     [live] = await pipeline.fetch("SELECT generation FROM generation WHERE status = 'live'")
-    rows = await pipeline.fetch(
-        f"SELECT creator_id, fan_id, state FROM {schema_name(live['generation'])}.fan_state"
-        " JOIN subject USING (subject)"
-    )
-    states = {(row["creator_id"], row["fan_id"]): decode(row["state"]) for row in rows}
+    documents = await pipeline.states(live["generation"])
+    states = {who: decode(document) for who, document in documents.items()}
     now = time.time_ns() // 1_000_000
     wrong = []
     totals = reference()

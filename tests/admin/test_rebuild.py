@@ -20,6 +20,7 @@ from infra.settings import Settings
 from ops.services import Endpoints
 from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured, OtherViews
+from schemas.random_ids import id_text
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
 from stores import generations
 from stores.erasing import Eraser
@@ -31,6 +32,7 @@ from stores.relay import Relay
 from streams.ingest import Ingest
 from streams.projection import Projection
 from tests import services as helpers
+from tests.documents import opened_states, put_state, with_revenue
 from tests.pipeline import Pipeline, fill, mixed, truth
 from views.state import VIEW_VERSION
 
@@ -74,8 +76,8 @@ async def _generations(pipeline: Pipeline) -> list[tuple[int, str]]:
 
 
 async def _states(pipeline: Pipeline, generation: int) -> dict[Any, tuple[int, bytes]]:
-    rows = await pipeline.fetch(f"SELECT subject, version, state FROM g{generation}.fan_state")
-    return {row["subject"]: (row["version"], row["state"]) for row in rows}
+    found = await opened_states(pipeline, pipeline.keyring, generation)
+    return {one.fan.id: (one.version, one.document) for one in found.values()}
 
 
 async def _interrupted(pipeline: Pipeline, records: int) -> None:
@@ -161,7 +163,7 @@ async def test_a_fan_erased_during_the_build_does_not_come_back(quiet: Pipeline)
     )
     done = await rebuild(quiet.settings, processes=1)
     assert done.fans == FANS - 1
-    assert subject not in await _states(quiet, 2)
+    assert subject.bytes not in await _states(quiet, 2)
     rows = await quiet.fetch(
         "SELECT erasures FROM position WHERE generation = 2 AND partition = $1", partition
     )
@@ -204,17 +206,14 @@ async def test_what_was_quarantined_and_can_be_folded_now_joins_views_and_histor
 
 
 async def test_diff_says_how_much_would_change_and_switches_nothing(quiet: Pipeline) -> None:
-    (row,) = await quiet.fetch(
-        """UPDATE g1.fan_state SET state = convert_to(jsonb_set(convert_from(state, 'UTF8')::jsonb,
-           '{engagement,revenue}', '1')::text, 'UTF8')
-           WHERE subject = (SELECT subject FROM subject WHERE fan_id = 'fan3') RETURNING subject"""
-    )
+    of = (await opened_states(quiet, quiet.keyring))["creator", "fan3"]
+    await put_state(quiet, of, with_revenue(of.document, 1))
     changes = await diff(quiet.settings, processes=1)
     assert (changes.fans, changes.comparable, changes.changed) == (FANS, FANS, 1)
     (view,) = changes.views
     assert (view.view, view.fans, view.fields) == ("engagement", 1, {"revenue": 1})
     (example,) = view.examples
-    assert example.subject == str(row["subject"])
+    assert example.subject == id_text(of.fan.id)
     assert example.former == 1
     assert example.next > 100
     assert example.size == pytest.approx(1 - 1 / example.next)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.admin.quiet import (
     warm,
 )
 from tests.cli import fanmemory
+from tests.documents import opened_states, put_state, with_revenue
 from tests.pipeline import Pipeline, mixed
 from views.state import FanState, encode
 
@@ -108,37 +109,35 @@ async def test_records_that_do_not_fit_in_memory_go_through_files(quiet: Pipelin
 async def test_a_changed_number_in_a_state_is_found_by_subject_and_field(quiet: Pipeline) -> None:
     """One revenue is off by a cent, in Postgres only: the cached copy is still right."""
     subject = await _subject(quiet, "fan3")
-    async with _damaged(
-        quiet,
-        """UPDATE g1.fan_state SET state = convert_to(jsonb_set(convert_from(state, 'UTF8')::jsonb,
-           '{engagement,revenue}', '1')::text, 'UTF8') WHERE subject = $1""",
-        "SELECT $1::uuid",
-        subject,
-    ):
+    async with _resealed(quiet, "fan3", lambda document: with_revenue(document, 1)):
         report = await _verify(quiet)
-    await _restore_state(quiet, subject)
     assert ("state", str(subject), "engagement.revenue") in _found(report)
     assert {one.subject for one in report.differences} == {str(subject)}
     assert (await _verify(quiet)).found == 0
 
 
-async def _restore_state(pipeline: Pipeline, subject: uuid.UUID) -> None:
-    """Put back what the cache still has."""
-    async with pipeline.stores() as (cache, _):
-        names = [("creator", f"fan{number}") for number in range(WARM)]
-        for name in names:
-            cached = await cache.read(*name)
-            if cached is not None and cached.subject == subject.bytes:
-                await pipeline.fetch(
-                    "UPDATE g1.fan_state SET state = $2, version = $3 WHERE subject = $1",
-                    subject,
-                    cached.state,
-                    cached.version,
-                )
+@asynccontextmanager
+async def _resealed(
+    pipeline: Pipeline, fan: str, how: Callable[[bytes], bytes]
+) -> AsyncIterator[None]:
+    """Another document in a fan's place, by somebody who has the keyring."""
+    of = (await opened_states(pipeline, pipeline.keyring))["creator", fan]
+    await put_state(pipeline, of, how(of.document))
+    try:
+        yield
+    finally:
+        await put_state(pipeline, of, of.document)
 
 
 async def test_the_same_values_in_other_bytes_are_a_difference(quiet: Pipeline) -> None:
     subject = await _subject(quiet, "fan4")
+    async with _resealed(quiet, "fan4", lambda document: document + b" "):
+        report = await _verify(quiet)
+    assert _found(report) == [("state", str(subject), "(the same values in other bytes)")]
+
+
+async def test_a_state_that_is_altered_or_another_fan_s_is_a_difference(quiet: Pipeline) -> None:
+    subject, other = await _subject(quiet, "fan4"), await _subject(quiet, "fan20")
     async with _damaged(
         quiet,
         "UPDATE g1.fan_state SET state = state || ' '::bytea WHERE subject = $1",
@@ -146,7 +145,14 @@ async def test_the_same_values_in_other_bytes_are_a_difference(quiet: Pipeline) 
         subject,
     ):
         report = await _verify(quiet)
-    assert _found(report) == [("state", str(subject), "(the same values in other bytes)")]
+    assert _found(report) == [("state", str(subject), "(can't be opened)")]
+    swap = """UPDATE g1.fan_state AS f SET state = o.state FROM g1.fan_state AS o
+        WHERE (f.subject, o.subject) IN (($1, $2), ($2, $1))"""
+    async with _damaged(quiet, swap, swap, subject, other):
+        report = await _verify(quiet)
+    assert sorted(_found(report)) == sorted(
+        ("state", str(one), "(can't be opened)") for one in (subject, other)
+    )
 
 
 async def test_a_version_that_is_not_the_newest_folded_record_is_found(quiet: Pipeline) -> None:

@@ -14,6 +14,7 @@ from admin.verify import Report, verify
 from ops.services import Endpoints
 from schemas.topics import INTERACTIONS
 from tests.admin.quiet import WARM, cached_key, quiet_pipeline
+from tests.documents import change_state, with_revenue
 from tests.pipeline import Pipeline, message, mixed
 
 CACHED, COLD = "fan1", f"fan{WARM}"
@@ -78,6 +79,15 @@ def sql(*statements: str) -> Callable[[Pipeline], Awaitable[None]]:
         subject = await subject_of(pipeline, COLD)
         for statement in statements:
             await pipeline.fetch(statement.replace("$fan", f"'{subject}'"))
+
+    return make
+
+
+def resealed(how: Callable[[bytes], bytes]) -> Callable[[Pipeline], Awaitable[None]]:
+    """A cold fan's state in another's hands, who has the keyring."""
+
+    async def make(pipeline: Pipeline) -> None:
+        await change_state(pipeline, pipeline.keyring, ("creator", COLD), how)
 
     return make
 
@@ -157,6 +167,18 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "a byte of a state",
         sql("UPDATE g1.fan_state SET state = state || ' '::bytea WHERE subject = $fan"),
+        "state",
+        "can't be opened",
+    ),
+    Mutation(
+        "a state that nothing was folded to",
+        resealed(lambda document: with_revenue(document, 1)),
+        "state",
+        "engagement.revenue",
+    ),
+    Mutation(
+        "a byte in a state",
+        resealed(lambda document: document + b" "),
         "state",
         "other bytes",
     ),

@@ -35,6 +35,7 @@ from privacy.keys import Keyring
 from schemas.topics import INTERACTIONS
 from stores.store import Store
 from streams import app as streams_app
+from tests.documents import opened_states, put_state
 from views.messages import MESSAGES_MAX
 from views.state import decode, encode
 
@@ -177,14 +178,10 @@ async def test_the_checks_notice_a_lost_cent_a_foreign_record_and_an_untold_move
     # Nobody has read, so nothing is cached, and verify alone would have nothing to compare there.
     assert await drained.failed() == {*UNREAD, VERIFIED}
     async with connecting(drained.settings.postgres_url) as connection:
-        (row,) = await connection.fetch("SELECT subject, version, state FROM g1.fan_state LIMIT 1")
-        state = decode(row["state"])
+        of, *_ = (await opened_states(connection, Keyring.of(drained.settings))).values()
+        state = decode(of.document)
         state.engagement.revenue -= 1
-        await connection.execute(
-            "UPDATE g1.fan_state SET state = $2, version = version + 1 WHERE subject = $1",
-            row["subject"],
-            encode(state),
-        )
+        await put_state(connection, of, encode(state), version=of.version + 1)
     producer = AIOKafkaProducer(**client_options(drained.settings), acks="all")
     await producer.start()
     try:

@@ -13,7 +13,8 @@ from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
 from stores.cache import Cache, Lease, Pushed
 from stores.cached import Remembered, remembered
-from stores.snapshot import Fragment, SealedSnapshot, open_snapshot
+from stores.sealing import seal_state
+from stores.snapshot import Fragment, SealedSnapshot
 from tests.views.interactions import NOON, message
 from views.messages import MESSAGES_MAX
 from views.state import FanState, encode, fold
@@ -78,14 +79,16 @@ class Fan:
             PARTITION,
             generation,
             self.version,
-            encode(self.state),
+            seal_state(AESGCM(self.key), self.subject, generation, encode(self.state)),
             list(self.fragments),
         )
 
     def truth(self, generation: int = 1) -> Remembered:
         """What a reader must be told, if anything."""
         stored = self.stored(generation)
-        return remembered(stored, open_snapshot(stored, self.who, self.keyring), self.who)
+        found = remembered(stored, self.who, self.keyring)
+        assert found is not None
+        return found
 
 
 class SlowReader:

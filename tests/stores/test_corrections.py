@@ -11,8 +11,10 @@ from lab.bench.seed import seed
 from privacy.keys import Keyring
 from privacy.seal import event_key, seal_entry
 from privacy.subjects import Subject, Subjects, journal_partition
+from schemas.errors import SealBroken
 from schemas.journal import JournalEntry
 from stores import corrections, history, rollback, states
+from stores.cached import remembered
 from stores.folding import FramedBatch, fold_new
 from stores.record import OpenedRecord
 from stores.refolding import UNLIMITED
@@ -38,8 +40,9 @@ class Fan:
     def __init__(self, settings: Settings, pool: Any, subject: Subject) -> None:
         self.pool = pool
         self.subject = subject
-        self.subjects = Subjects(Keyring.of(settings), 10)
-        self.store = Store(pool, Keyring.of(settings), settings.journal_partitions)
+        self.keyring = Keyring.of(settings)
+        self.subjects = Subjects(self.keyring, 10)
+        self.store = Store(pool, self.keyring, settings.journal_partitions)
         self._partition = journal_partition(subject.id, settings.journal_partitions)
         self._offset = len(HISTORY)
 
@@ -55,20 +58,21 @@ class Fan:
         self._offset += 1
         return OpenedRecord(self._partition, self._offset - 1, subject.id, key, body, entry)
 
-    async def take(self, *entries: JournalEntry) -> None:
-        """As projection takes a batch."""
+    async def take(self, *entries: JournalEntry) -> list[str]:
+        """As projection takes a batch; returns why some were set aside."""
         opened = [self.record(entry) for entry in entries]
         framed = FramedBatch(tallies={self._partition: Tally()})
         async with self.pool.acquire() as connection, connection.transaction():
             await history.insert(connection, history.history_rows(opened))
-            stored = await states.read(connection, 1, [self.subject.id])
-            folded, waiting = fold_new(opened, stored, framed)
             subjects = {self.subject.id: self.subject}
+            stored = await states.read(connection, 1, [self.subject.id], subjects)
+            folded, waiting = fold_new(opened, stored, framed)
             again, changes = await corrections.fold_waiting(
                 connection, waiting, subjects, UNLIMITED, framed
             )
             await history.correct_columns(connection, changes)
-            await states.write(connection, 1, states.state_rows([*folded, *again], subjects))
+            await states.write(connection, 1, states.state_rows([*folded, *again], subjects, 1))
+        return [one.reason for one in framed.quarantined]
 
 
 @pytest.fixture
@@ -123,6 +127,22 @@ async def test_rows_that_do_not_say_what_was_corrected_are_mended(fan: Fan) -> N
 async def test_of_whom_nothing_stands_nobody_knows(fan: Fan) -> None:
     await fan.take(*(delete(e.event_id, e.kind, event_id=f"d{n}") for n, e in enumerate(HISTORY)))
     assert await fan.store.read(*WHO) is None
-    assert await fan.store.stored_several(WHO[0], [WHO[1]]) == {}
+    stored = await fan.store.stored(*WHO)
+    assert stored is not None  # a row like any other's
+    assert remembered(stored, WHO, fan.keyring) is None
     await fan.take(message(NOON + 200, event_id="new"))
     assert told(await fan.read()) == [("new", "text")]
+
+
+async def test_what_comes_onto_an_altered_state_is_set_aside_and_stops_nobody(fan: Fan) -> None:
+    for altered in (b"state || '?'::bytea", b"'{}'::bytea"):
+        await fan.pool.execute(f"UPDATE g1.fan_state SET state = {altered.decode()}")
+        with pytest.raises(SealBroken):
+            await fan.read()
+        new = message(NOON + 300, event_id=f"new {altered!r}")
+        assert await fan.take(new) == ["fold raised Misconfigured"]
+        with pytest.raises(SealBroken):
+            await fan.read()
+    # A correction folds the whole history again, and needs no state for it.
+    assert await fan.take(*CORRECTIONS) == []
+    assert (await fan.read()).state.engagement.messages == COUNT + 1

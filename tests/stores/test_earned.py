@@ -6,6 +6,7 @@ import pytest
 
 from infra.postgres import open_pool
 from infra.settings import Settings
+from privacy.subjects import Subject
 from schemas.details import Details
 from stores import generations, states
 from stores.earned import Earned, earned
@@ -23,11 +24,11 @@ async def desk(store_settings: Settings) -> AsyncIterator[Desk]:
     await pool.close()
 
 
-async def remembers(desk: Desk, subject: bytes, state: FanState) -> None:
+async def remembers(desk: Desk, fan: Subject, state: FanState) -> None:
     """As projection writes it."""
     async with desk.pool.acquire() as connection:
         number = generations.require_live(await generations.live(connection)).number
-        row = StateRow.of(subject, "creator", 1, state, encode(state))
+        row = StateRow.of(fan, number, 1, state, encode(state))
         await states.write(connection, number, [row])
 
 
@@ -36,9 +37,9 @@ async def test_each_currency_stands_for_itself_and_nobody_elses_fan_at_all(desk:
     unknown, nobody = await desk.fan("unknown"), await desk.fan("nobody")
     yen = tip(amount=900)
     yen = type(yen)("t", "tip", yen.time, amount=900, details=Details(currency="JPY"))
-    await remembers(desk, rich.id, remember(purchase(amount=4999), yen))
-    await remembers(desk, poor.id, remember(purchase(amount=0)))
-    await remembers(desk, nobody.id, FanState())
+    await remembers(desk, rich, remember(purchase(amount=4999), yen))
+    await remembers(desk, poor, remember(purchase(amount=0)))
+    await remembers(desk, nobody, FanState())
     store = Store(desk.pool, desk.keyring, desk.settings.journal_partitions)
     asked = [one.id for one in (rich, poor, others, unknown, nobody)]
     assert await earned(store, desk.pool, "creator", [*asked, b"\0" * 16], "USD") == {

@@ -83,9 +83,7 @@ async def test_a_percentile_is_the_share_of_fans_whose_score_is_no_higher(
 ) -> None:
     ranking = await reading.of()
     async with open_stores(store_settings) as stores:
-        segments = Segments(
-            stores.pool, stores.pool, stores.store, stores.keyring, 12, store_settings.currency
-        )
+        segments = Segments(stores.pool, stores.pool, stores.store, 12, store_settings.currency)
         page = await segments.page(CREATOR, Segment(), "score", MOMENT, 200, ranking=ranking)
         scores = {fan.fan_id: fan.engagement_score for fan in page.fans}
         assert len(scores) == FANS

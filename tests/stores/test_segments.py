@@ -24,9 +24,11 @@ from schemas.times import DAY_MS, HOUR_MS
 from stores import generations, states
 from stores.indexing import ROWS, index_fans
 from stores.opened import Stores, open_stores
+from stores.sealing import seal_state
 from stores.segments import Place, Segments
 from stores.states import StateRow
 from tests import services as helpers
+from tests.documents import opened_states, put_state
 from tests.views.conditions import belongs, segments, waits
 from tests.views.interactions import CONTENT_TYPES, NOON, TOPICS, like, message, purchase, tip
 from views import engagement
@@ -75,7 +77,6 @@ class Known:
             stores.pool,
             stores.pool,
             stores.store,
-            stores.keyring,
             settings.journal_partitions,
             settings.currency,
             looks_max=looks_max,
@@ -202,19 +203,14 @@ async def test_nobody_else_s_fans_are_in_it(known: Known) -> None:
 async def move(known: Known, fans: Sequence[str], now: int) -> None:
     """These fans write something, as projection would write it down."""
     async with known.stores.pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(
-            "SELECT subject, version, state FROM g1.fan_state JOIN subject USING (subject)"
-            " WHERE subject.creator_id = $1 AND fan_id = ANY ($2::text[]) ORDER BY subject",
-            CREATOR,
-            fans,
-        )
+        found = await opened_states(connection, known.stores.keyring)
         moved = []
-        for row in rows:
-            state, version = decode(row["state"]), row["version"]
+        for one in sorted((found[CREATOR, fan] for fan in fans), key=lambda one: one.fan.id):
+            state, version = decode(one.document), one.version
             for event in (purchase(now, 5_000), message(now, sender="creator")):
                 version += 1
                 state = fold(state, event, version)
-            moved.append(StateRow.of(row["subject"], CREATOR, version, state, encode(state)))
+            moved.append(StateRow.of(one.fan, 1, version, state, encode(state)))
         await states.write(connection, 1, moved)
 
 
@@ -246,11 +242,14 @@ async def test_members_beside_writes_meet_everybody_once(own: Known) -> None:
 
 async def test_the_columns_are_written_with_the_state_whoever_writes_it(own: Known) -> None:
     await move(own, ["fan-1"], MOMENT)
+    found = await opened_states(own.stores.pool, own.stores.keyring)
+    by_id = {one.fan.id: one for one in found.values()}
     for row in await own.stores.pool.fetch("SELECT * FROM g1.fan_state"):
         stored = StateRow(**{name: row[name] for name in StateRow._fields})
         assert row["indexed_version"] == stored.version
-        state = decode(stored.state)
-        assert stored == StateRow.of(stored.subject, CREATOR, stored.version, state, stored.state)
+        one = by_id[stored.subject]
+        again = StateRow.of(one.fan, 1, one.version, decode(one.document), one.document)
+        assert stored == again._replace(state=stored.state)
 
 
 FORMER_WRITE = """
@@ -258,26 +257,24 @@ INSERT INTO g1.fan_state AS f (subject, version, state)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
 ON CONFLICT (subject) DO UPDATE SET version = excluded.version, state = excluded.state
 """
-"""As the release before migration 0025 writes."""
+"""As code writes that knows of no columns."""
 
 
 async def test_a_former_releases_writes_are_noticed_and_indexed_by_workers(own: Known) -> None:
-    (before,) = await own.stores.pool.fetch(
-        "SELECT subject, version, state FROM g1.fan_state JOIN subject USING (subject)"
-        " WHERE fan_id = 'fan-1'"
-    )
-    changed = fold(decode(before["state"]), purchase(MOMENT, 100_000), 10_000)
-    row = [before["subject"]], [10_001], [encode(changed)]
+    before = (await opened_states(own.stores.pool, own.stores.keyring))[CREATOR, "fan-1"]
+    changed = fold(decode(before.document), purchase(MOMENT, 100_000), 10_000)
+    sealed = seal_state(before.fan.cipher, before.fan.id, 1, encode(changed))
+    row = [before.fan.id], [10_001], [sealed]
     await own.stores.pool.execute(FORMER_WRITE, *row)
     with pytest.raises(FansUnindexed):
         await own.segments.page(CREATOR, Segment(), "score", MOMENT, 10)
     with pytest.raises(FansUnindexed):
         async for _ in own.segments.members(CREATOR, Segment(), MOMENT):
             pass
-    assert await index_fans(own.stores.pool) == 1
+    assert await index_fans(own.stores.pool, own.stores.keyring) == 1
     page = await own.segments.page(CREATOR, Segment(min_revenue=1_000.0), "revenue", MOMENT, 10)
     assert page.fans[0].fan_id == "fan-1"
-    assert await index_fans(own.stores.pool) == 0
+    assert await index_fans(own.stores.pool, own.stores.keyring) == 0
 
 
 async def test_indexing_goes_on_where_it_was_cut_off_and_beside_others(own: Known) -> None:
@@ -289,12 +286,12 @@ async def test_indexing_goes_on_where_it_was_cut_off_and_beside_others(own: Know
     async with own.stores.pool.acquire() as connection:
         cut_off = connection.transaction()
         await cut_off.start()
-        assert await states.index_some(connection, 1, 25) == 25
+        assert await states.index_some(connection, 1, 25, own.stores.keyring) == 25
         async with own.stores.pool.acquire() as other:  # does the rest, and does not wait
-            assert await states.index_some(other, 1, ROWS) == 35
+            assert await states.index_some(other, 1, ROWS, own.stores.keyring) == 35
         await cut_off.rollback()
-    assert await index_fans(own.stores.pool) == 25
-    assert await index_fans(own.stores.pool) == 0
+    assert await index_fans(own.stores.pool, own.stores.keyring) == 25
+    assert await index_fans(own.stores.pool, own.stores.keyring) == 0
     expected = await own.rendered()
     found = [fan.fan_id async for page in own.pages(Segment(), "score", 20) for fan in page]
     assert sorted(found) == sorted(expected)
@@ -317,6 +314,8 @@ async def test_pages_go_on_in_the_next_generation(own: Known) -> None:
     async with connecting(url_of(own.settings, "owner")) as connection, connection.transaction():
         await generations.create(connection, 2, "building")
         await connection.execute("INSERT INTO g2.fan_state SELECT * FROM g1.fan_state")
+        for one in (await opened_states(connection, own.stores.keyring)).values():
+            await put_state(connection, one, one.document, generation=2)
         await generations.switch(connection, 1, 2)
         await generations.drop(connection, 1)
     rest: list[str] = []
@@ -332,7 +331,9 @@ async def test_who_is_nobody_any_more_or_has_another_s_name_is_not_shown(own: Kn
     pool = own.stores.pool
     rows = await pool.fetch("SELECT subject, fan_id FROM subject ORDER BY fan_id LIMIT 3")
     nobody = encode(FanState())
-    gone = StateRow.of(rows[0]["subject"], CREATOR, 99, FanState(), nobody)
+    known = await opened_states(pool, own.stores.keyring)
+    fan = known[CREATOR, rows[0]["fan_id"]].fan
+    gone = StateRow.of(fan, 1, 99, FanState(), nobody)
     async with pool.acquire() as connection:
         await states.write(connection, 1, [gone])
     await pool.execute(

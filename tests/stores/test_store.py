@@ -23,6 +23,7 @@ from stores.folding import OpenedRecord
 from stores.history import HistoryRow
 from stores.snapshot import open_snapshot
 from stores.store import Store
+from tests.documents import opened_states, put_state
 from tests.views.interactions import NOON, message, purchase, remember
 
 HISTORY = [*(message(NOON + i, event_id=f"e{i}") for i in range(60)), purchase(NOON + 60)]
@@ -98,7 +99,9 @@ async def test_a_fan_of_the_former_release_is_read_and_leaves_the_database_bound
     stored = await store.stored(*pair)
     assert stored is not None
     assert is_bound(stored.wrapped_key)
-    assert len(open_snapshot(stored, pair, keyring).entries) == 50
+    opened = open_snapshot(stored, pair, keyring)
+    assert opened is not None
+    assert len(opened.entries) == 50
     assert len(await store.history(*pair, 1000)) == len(HISTORY)
 
 
@@ -110,8 +113,11 @@ async def test_a_body_moved_to_another_event_is_noticed(store: Store, pool: Any)
         await store.read("creator", "fan")
 
 
-async def test_readers_follow_a_switch_of_generations(store: Store, pool: Any) -> None:
+async def test_readers_follow_a_switch_of_generations(
+    store: Store, pool: Any, store_settings: Settings
+) -> None:
     assert await store.read("creator", "fan") is not None
+    of = (await opened_states(pool, Keyring.of(store_settings)))["creator", "fan"]
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("UPDATE generation SET status = 'former'")
         await connection.execute(
@@ -119,6 +125,7 @@ async def test_readers_follow_a_switch_of_generations(store: Store, pool: Any) -
             " SELECT 2, view_version, 'live' FROM generation"
         )
         await connection.execute("ALTER SCHEMA g1 RENAME TO g2")
+        await put_state(connection, of, of.document, generation=2)
     read = await store.read("creator", "fan")
     assert read is not None
     assert read.generation == 2

@@ -20,6 +20,7 @@ from schemas.journal import (
 )
 from schemas.topics import JOURNAL
 from stores import erasure
+from tests.documents import opened_states
 from tests.pipeline import Pipeline, message, mixed
 from views.state import FanState, encode, fold
 
@@ -151,8 +152,8 @@ async def test_a_fold_of_the_journal_gives_the_same_bytes(running: Pipeline) -> 
         connection, [row["subject"] for row in rows]
     )
     stored = {
-        row["subject"]: (row["version"], row["state"])
-        for row in await connection.fetch("SELECT * FROM g1.fan_state")
+        one.fan.id: (one.version, one.document)
+        for one in (await opened_states(connection, running.keyring)).values()
     }
     quarantined = {
         (row["partition"], row["offset"])

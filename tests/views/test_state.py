@@ -209,6 +209,7 @@ def test_the_version_names_every_view() -> None:
     assert states.VIEW_VERSION.split() == [
         *(f"{name}:{module.VERSION}" for name, module in states.PARTS.items()),
         f"corrections:{corrections.VERSION}",
+        states.STORED_AS,
     ]
     assert list(states.PARTS) == list(states.FanState.__struct_fields__[3:])
 
