@@ -5,7 +5,9 @@ a fixed rate, alone; then beside `connections` of each kind of slow connection a
 each made anew as soon as the API closes it; and then beside another creator, whose users together
 ask ten times as often as the creator may (`FANMEMORY_CREATOR_REQUESTS_PER_MINUTE`).
 
-Latency is from the appointed time, and anything but a 200 counts as refused.
+Latency is from the appointed time, and anything but a 200 counts as refused. Strangers and the
+other creator's users are processes of their own, so that the client's latencies hold nothing of
+what it costs to be them.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from api.tokens import issue_token
 from infra.settings import Settings
@@ -46,6 +50,7 @@ PREFIX: Final = "/api/of-memory"
 _POST: Final = (
     b"POST /api/of-memory/interaction HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
 )
+_PROBE: Final = b"GET /health/ready HTTP/1.1\r\nHost: bench\r\n\r\n"
 KINDS: Final[dict[str, tuple[bytes, bytes]]] = {
     "silent": (b"", b""),
     "a head byte by byte": (b"GET /health/live HTTP/1.1\r\nX-Slow: ", b"a"),
@@ -55,13 +60,13 @@ KINDS: Final[dict[str, tuple[bytes, bytes]]] = {
     "trailers without end": (_POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n"),
     "answers that nobody reads": (b"GET /openapi.json HTTP/1.1\r\nHost: bench\r\n\r\n" * 50, b""),
     "requests by the thousands": (b"GET /x HTTP/1.1\r\nHost: bench\r\n\r\n" * 5000, b""),
+    "probes": (_PROBE, _PROBE),
 }
 """What each says at first, and then again and again; who says nothing more reads nothing."""
 
 
 class Strangers:
-    """Connections of every kind, for as long as it is entered: of a process of their own, so that
-    the client's latencies hold nothing of what it costs to be a stranger."""
+    """Connections of every kind, for as long as it is entered."""
 
     def __init__(self, host: str, port: int, connections: int) -> None:
         self._words = [host, str(port), str(connections)]
@@ -125,6 +130,51 @@ async def crowd(host: str, port: int, connections: int) -> int:
     return many.opened
 
 
+class Noise(msgspec.Struct):
+    """What the other creator's users do."""
+
+    host: str
+    port: int
+    tokens: list[str]
+    rate: float
+    seconds: float
+    connections: int
+
+    async def make(self) -> Load:
+        requests = _requests(NOISY, self.tokens, int(self.rate * self.seconds), self.host)
+        made = await connect(self.host, self.port, self.connections)
+        print("begins", flush=True)
+        try:
+            return await open_loop(made, requests, self.rate)
+        finally:
+            for one in made:
+                one.close()
+
+
+def make_noise(words: str) -> None:
+    """In a process of its own; prints what the users met."""
+    noise = msgspec.json.decode(words, type=Noise)
+    load = asyncio.run(noise.make())
+    print(msgspec.json.encode(load.summary()).decode())
+
+
+@asynccontextmanager
+async def _noisy(noise: Noise) -> AsyncIterator[dict[str, Any]]:
+    """While it is entered somebody makes it; afterwards what they met is in what it gives."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, msgspec.json.encode(noise).decode()),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    met: dict[str, Any] = {}
+    if process.stdout is not None:
+        await process.stdout.readline()  # it begins
+    try:
+        yield met
+    finally:
+        said, _ = await process.communicate()
+    met |= msgspec.json.decode(said)
+
+
 async def measure(
     settings: Settings, rate: float, seconds: float, connections: int
 ) -> dict[str, Any]:
@@ -162,7 +212,7 @@ async def measure(
             "besideStrangers": _told(beside),
             "aloneAgain": _told(calm),
             "besideTenant": _told(loud),
-            "tenant": noisy.summary(),
+            "tenant": noisy,
         }
 
 
@@ -174,22 +224,26 @@ class _Bench:
     async def client(self, rate: float, seconds: float) -> Load:
         return await self.load(CLIENT, CLIENT_USERS, rate, seconds, CLIENT_CONNECTIONS)
 
-    async def crowded(self, rate: float, seconds: float) -> tuple[Load, Load]:
-        """The client's, and the noisy creator's."""
-        noisy_rate = TIMES * self._settings.creator_requests_per_minute / 60
-        noise = asyncio.create_task(
-            self.load(
-                NOISY, NOISY_USERS, noisy_rate, seconds + 2 * SETTLE_SECONDS, NOISY_CONNECTIONS
-            )
+    async def crowded(self, rate: float, seconds: float) -> tuple[Load, dict[str, Any]]:
+        """What the client met, and what the noisy creator's users did."""
+        noise = Noise(
+            self._settings.api_host,
+            self._port,
+            self._tokens(NOISY, NOISY_USERS),
+            TIMES * self._settings.creator_requests_per_minute / 60,
+            seconds + 2 * SETTLE_SECONDS,
+            NOISY_CONNECTIONS,
         )
-        await asyncio.sleep(SETTLE_SECONDS)
-        client = await self.client(rate, seconds)
-        return client, await noise
+        async with _noisy(noise) as met:
+            await asyncio.sleep(SETTLE_SECONDS)
+            client = await self.client(rate, seconds)
+        return client, met
 
     async def load(
         self, creator: str, users: int, rate: float, seconds: float, connections: int
     ) -> Load:
-        requests = self._requests(creator, users, int(rate * seconds))
+        tokens = self._tokens(creator, users)
+        requests = _requests(creator, tokens, int(rate * seconds), self._settings.api_host)
         made = await connect(self._settings.api_host, self._port, connections)
         try:
             return await open_loop(made, requests, rate)
@@ -197,16 +251,19 @@ class _Bench:
             for one in made:
                 one.close()
 
-    def _requests(self, creator: str, users: int, count: int) -> Sequence[bytes]:
-        tokens = [issue_token(self._settings, creator, f"user-{n}", 3600) for n in range(users)]
-        return [
-            get_request(
-                f"{PREFIX}/context?creatorId={creator}&fanId=fan-{n % FANS}",
-                tokens[n % users],
-                self._settings.api_host,
-            )
-            for n in range(count)
-        ]
+    def _tokens(self, creator: str, users: int) -> list[str]:
+        return [issue_token(self._settings, creator, f"user-{n}", 3600) for n in range(users)]
+
+
+def _requests(creator: str, tokens: Sequence[str], count: int, host: str) -> Sequence[bytes]:
+    return [
+        get_request(
+            f"{PREFIX}/context?creatorId={creator}&fanId=fan-{n % FANS}",
+            tokens[n % len(tokens)],
+            host,
+        )
+        for n in range(count)
+    ]
 
 
 def _told(load: Load) -> dict[str, object]:
@@ -221,4 +278,7 @@ def _memory(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    if len(sys.argv) == 2:
+        make_noise(sys.argv[1])
+    else:
+        print(asyncio.run(crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
