@@ -12,6 +12,7 @@ parameters    query parameters, read strictly
 envelopes     success and error bodies
 memory        GET context, engagement-score, explain
 places        how many requests are served at once, of all and of one creator
+order         whose request begins next
 limits        how many a minute
 remarks       headers about what an answer lacks
 changes       GET changes: what happened since, and what the views' fields were

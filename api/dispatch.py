@@ -6,8 +6,8 @@ One pass, the same for every row of the table of endpoints, and nothing is answe
 2. the size that the body announces, the deadline;
 3. the token, unless the endpoint is public, and with it whose rows the stores show; a place among
    the requests in flight, of all and of this creator; what the user and the creator may ask in a
-   minute;
-4. the handler; its answer is sent within the same deadline;
+   minute: who is refused costs no more than that;
+4. when it is this creator's turn, the handler; its answer is sent within the same deadline;
 5. whatever was raised becomes the error body of its kind. The access log and the metrics tell of
    the request, and never hold its query or an id.
 
@@ -31,6 +31,7 @@ from api.endpoints import Access, Endpoint
 from api.envelopes import CORRELATION_BYTES, correlation_of, failure
 from api.jwks import UnknownKey
 from api.metrics import UNMATCHED, ApiMetrics
+from api.order import Order
 from api.parameters import read_query
 from api.places import PUBLIC, Places
 from api.routes import Methods, Routes
@@ -76,6 +77,7 @@ class Dispatch:
         }
         self._body_bytes_max = settings.body_bytes_max
         self._places = Places(settings.requests_in_flight_max)
+        self._order = Order()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; raises nothing but what the server itself has raised in sending."""
@@ -141,19 +143,25 @@ class Dispatch:
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         who = PUBLIC if endpoint.access is Access.PUBLIC else await self._let_in(endpoint, scope)
         if endpoint.quiet or endpoint.streams:
+            await self._pay(scope)
             await self._handle(endpoint, scope, receive, send)
             return
         self._places.served.enter(who)
         try:
+            await self._pay(scope)
+            if not self._order.at_once():
+                await self._order.turn(who)
             scope["places"], scope["place"] = self._places, who
             await self._handle(endpoint, scope, receive, send)
         finally:
             self._places.served.leave(who)
 
-    async def _handle(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pay(self, scope: Scope) -> None:
         principal = scope.get("principal")
         if principal is not None:
             await scope["components"].limits.pay(principal)
+
+    async def _handle(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         response = await endpoint.handler(Request(scope, receive))
         await _send(response, scope, receive, send)
 
