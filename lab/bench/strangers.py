@@ -80,6 +80,8 @@ class Strangers:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
+        if process.stdout is not None:
+            await process.stdout.readline()  # all are there
         try:
             yield
         finally:
@@ -93,13 +95,18 @@ class _Crowd:
     def __init__(self, host: str, port: int) -> None:
         self._where = host, port
         self.opened = 0
+        self._wanted = 0
+        self._all = asyncio.Event()
 
     async def stay(self, connections: int, ended: Awaitable[object]) -> None:
+        self._wanted = connections * len(KINDS)
         tasks = [
             asyncio.create_task(self._be(first, more))
             for first, more in KINDS.values()
             for _ in range(connections)
         ]
+        await self._all.wait()
+        print("begins", flush=True)
         await ended
         for task in tasks:
             task.cancel()
@@ -110,6 +117,8 @@ class _Crowd:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_connection(*self._where)
                 self.opened += 1
+                if self.opened >= self._wanted:
+                    self._all.set()
                 try:
                     writer.write(first)
                     if not more:
@@ -139,9 +148,11 @@ class Noise(msgspec.Struct):
     rate: float
     seconds: float
     connections: int
+    fans: int
 
     async def make(self) -> Load:
-        requests = _requests(NOISY, self.tokens, int(self.rate * self.seconds), self.host)
+        count = int(self.rate * self.seconds)
+        requests = _requests(NOISY, self.tokens, count, self.host, self.fans)
         made = await connect(self.host, self.port, self.connections)
         print("begins", flush=True)
         try:
@@ -173,6 +184,7 @@ async def _noisy(noise: Noise) -> AsyncIterator[dict[str, Any]]:
     finally:
         said, _ = await process.communicate()
     met |= msgspec.json.decode(said)
+    met["statuses"] = {int(status): count for status, count in met["statuses"].items()}
 
 
 async def measure(
@@ -233,6 +245,7 @@ class _Bench:
             TIMES * self._settings.creator_requests_per_minute / 60,
             seconds + 2 * SETTLE_SECONDS,
             NOISY_CONNECTIONS,
+            FANS,
         )
         async with _noisy(noise) as met:
             await asyncio.sleep(SETTLE_SECONDS)
@@ -243,7 +256,8 @@ class _Bench:
         self, creator: str, users: int, rate: float, seconds: float, connections: int
     ) -> Load:
         tokens = self._tokens(creator, users)
-        requests = _requests(creator, tokens, int(rate * seconds), self._settings.api_host)
+        count = int(rate * seconds)
+        requests = _requests(creator, tokens, count, self._settings.api_host, FANS)
         made = await connect(self._settings.api_host, self._port, connections)
         try:
             return await open_loop(made, requests, rate)
@@ -255,10 +269,12 @@ class _Bench:
         return [issue_token(self._settings, creator, f"user-{n}", 3600) for n in range(users)]
 
 
-def _requests(creator: str, tokens: Sequence[str], count: int, host: str) -> Sequence[bytes]:
+def _requests(
+    creator: str, tokens: Sequence[str], count: int, host: str, fans: int
+) -> Sequence[bytes]:
     return [
         get_request(
-            f"{PREFIX}/context?creatorId={creator}&fanId=fan-{n % FANS}",
+            f"{PREFIX}/context?creatorId={creator}&fanId=fan-{n % fans}",
             tokens[n % len(tokens)],
             host,
         )
