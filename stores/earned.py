@@ -2,24 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from infra.postgres import (
-    InvalidSchemaNameError,
-    Pool,
-    Record,
-    UndefinedTableError,
-    database_errors,
-)
-from schemas.errors import DatabaseUnavailable, SealBroken
+from infra.postgres import Pool, Record
+from schemas.errors import SealBroken
 from stores import wall
 from stores.queries import memory_queries
 from stores.store import Store
 from views.engagement import paid
 from views.state import VIEW_VERSION, decode, is_nobody
-
-ATTEMPTS_MAX: Final = 3
-"""While rebuilds switch generations."""
 
 log = logging.getLogger(__name__)
 
@@ -39,30 +30,18 @@ async def earned(
     amounts that named none."""
     if not subjects:
         return {}
-    async with database_errors():
-        for _ in range(ATTEMPTS_MAX):
-            generation = await store.generation()
-            try:
-                rows = await wall.fetch(
-                    pool,
-                    memory_queries(generation).read_states,
-                    creator_id,
-                    creator_id,
-                    list(subjects),
-                    VIEW_VERSION,
-                )
-            except (UndefinedTableError, InvalidSchemaNameError):
-                rows = []
-            if rows and rows[0]["readable"] == generation:
-                return {
-                    row["subject"]: Earned(
-                        row["fan_id"], _revenue(_state(store, creator_id, row), currency)
-                    )
-                    for row in rows
-                    if row["fan_id"] is not None
-                }
-            await store.choose_generation()
-    raise DatabaseUnavailable("The generation changed while reading.")
+
+    async def read(generation: int) -> list[Record]:
+        queries = memory_queries(generation)
+        return await wall.fetch(
+            pool, queries.read_states, creator_id, creator_id, list(subjects), VIEW_VERSION
+        )
+
+    return {
+        row["subject"]: Earned(row["fan_id"], _revenue(_state(store, creator_id, row), currency))
+        for row in await store.of_one_generation(read)
+        if row["fan_id"] is not None
+    }
 
 
 def _state(store: Store, creator_id: str, row: Record) -> bytes | None:

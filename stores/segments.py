@@ -20,7 +20,6 @@ was swapped shows nobody.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from functools import cache, partial
@@ -31,16 +30,10 @@ from msgspec.structs import replace
 
 from infra.breaker import Guard
 from infra.clock import now_ms
-from infra.postgres import (
-    InvalidSchemaNameError,
-    Pool,
-    Record,
-    UndefinedTableError,
-    database_errors,
-)
+from infra.postgres import Pool, Record
 from infra.sql import Queries, load_queries
 from privacy.subjects import journal_partition
-from schemas.errors import DatabaseUnavailable, FansUnindexed, SealBroken
+from schemas.errors import FansUnindexed, SealBroken
 from schemas.relationship import Relationship
 from schemas.segments import FanSummary, Segment, Sort
 from schemas.topics import JOURNAL
@@ -210,19 +203,15 @@ class Segments:
 
     async def _read(self, query: Callable[[int], str], asked: tuple[Any, ...]) -> list[Record]:
         """None at all while some are not indexed."""
-        async with database_errors():
-            for _ in range(3):
-                generation = await self._store.generation()
-                rows: list[Record] = []
-                # The former generation may be dropped meanwhile.
-                with contextlib.suppress(UndefinedTableError, InvalidSchemaNameError):
-                    unindexed = await self._whole.fetchval(_queries(generation, "score").unindexed)
-                    rows = await wall.fetch(self._pool, query(generation), asked[0], *asked)
-                if rows and rows[0]["readable"] == generation:
-                    return [] if unindexed else rows
-                # A rebuild has switched generations: read from the new one.
-                await self._store.choose_generation()
-        raise DatabaseUnavailable("The generation changed while reading.")
+        unindexed = False
+
+        async def read(generation: int) -> list[Record]:
+            nonlocal unindexed
+            unindexed = await self._whole.fetchval(_queries(generation, "score").unindexed)
+            return await wall.fetch(self._pool, query(generation), asked[0], *asked)
+
+        rows = await self._store.of_one_generation(read)
+        return [] if unindexed else rows
 
     async def _members(
         self,

@@ -1,8 +1,9 @@
 """The readers' side of Postgres: one fan's memory, its history, and how far the views have got."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -35,6 +36,8 @@ from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
 from views.state import VIEW_VERSION
 
+SWITCHES_MAX: Final = 3
+"""Of generations, while something is read."""
 _TOPICS: Final = frozenset((INTERACTIONS.name, JOURNAL.name))
 HISTORY_BYTES_MAX: Final = 1 << 26
 """For callers that know what they ask; the API has a setting."""
@@ -91,37 +94,25 @@ class Store:
         A memory is had by calling what stands for its fan, which raises `SealBroken` for one whose
         key is not its own: that says nothing about the others.
         """
-        async with database_errors():
-            for _ in range(3):
-                generation = await self.generation()
-                dropped = False
-                rows: list[Record] = []
-                try:
-                    rows = await wall.fetch(
-                        self._pool,
-                        memory_queries(generation).read_fans,
-                        creator_id,
-                        creator_id,
-                        fan_ids,
-                        MESSAGES_MAX,
-                        VIEW_VERSION,
-                        INDIRECT_MAX,
-                        NOTES_MAX,
-                        TELLING_MAX,
-                    )
-                except (UndefinedTableError, InvalidSchemaNameError):
-                    dropped = True
-                if rows and rows[0]["readable"] == generation:
-                    return {
-                        row["fan_id"]: partial(
-                            self._row, row, (creator_id, row["fan_id"]), generation
-                        )
-                        for row in rows
-                    }
-                # A rebuild has switched generations: read from the new one.
-                if await self.choose_generation() == generation and not rows and not dropped:
-                    return {}
-        raise DatabaseUnavailable("The generation changed while reading.")
+
+        async def read(generation: int) -> list[Record]:
+            return await wall.fetch(
+                self._pool,
+                memory_queries(generation).read_fans,
+                creator_id,
+                creator_id,
+                fan_ids,
+                MESSAGES_MAX,
+                VIEW_VERSION,
+                INDIRECT_MAX,
+                NOTES_MAX,
+                TELLING_MAX,
+            )
+
+        return {
+            row["fan_id"]: partial(self._row, row, (creator_id, row["fan_id"]))
+            for row in await self.of_one_generation(read)
+        }
 
     async def read(self, creator_id: str, fan_id: str) -> Snapshot | None:
         """The same, opened."""
@@ -157,6 +148,28 @@ class Store:
         self._generation = found.number
         return self._generation
 
+    async def of_one_generation(
+        self, read: Callable[[int], Awaitable[list[Record]]]
+    ) -> list[Record]:
+        """What `read` gives of a generation that could still be read when that was done.
+
+        Its rows say in `readable` which one can be. When a rebuild switches generations meanwhile,
+        or drops the former one, it is read again from the new one. Raises `DatabaseUnavailable`.
+        """
+        async with database_errors():
+            for _ in range(SWITCHES_MAX):
+                generation = await self.generation()
+                rows: list[Record] = []
+                dropped = True
+                with contextlib.suppress(UndefinedTableError, InvalidSchemaNameError):
+                    rows = await read(generation)
+                    dropped = False
+                if rows and rows[0]["readable"] == generation:
+                    return rows
+                if await self.choose_generation() == generation and not rows and not dropped:
+                    return []
+        raise DatabaseUnavailable("The generation changed while reading.")
+
     async def reached(self, creator_id: str, fan_id: str, position: Position) -> bool:
         """Whether what was accepted at `position` is in this fan's views."""
         return bool(await self.reached_several(creator_id, {fan_id: position}))
@@ -169,25 +182,22 @@ class Store:
         wanted = {fan: one for fan, one in positions.items() if one.topic in _TOPICS}
         if not wanted:
             return []
-        async with database_errors():
-            for _ in range(3):
-                generation = await self.generation()
-                rows = await wall.fetch(
-                    self._pool,
-                    memory_queries(generation).read_sources,
-                    creator_id,
-                    creator_id,
-                    list(wanted),
-                    JOURNAL.name,
-                    self._partitions,
-                    generation,
-                    VIEW_VERSION,
-                )
-                if rows[0]["readable"] == generation:
-                    return [row["fan_id"] for row in rows if _contain(row, wanted[row["fan_id"]])]
-                # A rebuild has switched generations: the positions of the former one stand still.
-                await self.choose_generation()
-        raise DatabaseUnavailable("The generation changed while reading.")
+
+        async def read(generation: int) -> list[Record]:
+            return await wall.fetch(
+                self._pool,
+                memory_queries(generation).read_sources,
+                creator_id,
+                creator_id,
+                list(wanted),
+                JOURNAL.name,
+                self._partitions,
+                generation,
+                VIEW_VERSION,
+            )
+
+        rows = await self.of_one_generation(read)
+        return [row["fan_id"] for row in rows if _contain(row, wanted[row["fan_id"]])]
 
     async def refusal_at(self, who: Relationship, place: Position) -> Refused | None:
         """What of this fan was refused at a place of `interactions`."""
@@ -250,7 +260,7 @@ class Store:
         # In a thread: thousands of entries take tens of milliseconds.
         return await asyncio.to_thread(_opened, key, fan["subject"], rows)
 
-    def _row(self, row: Record, who: Relationship, generation: int) -> SealedSnapshot:
+    def _row(self, row: Record, who: Relationship) -> SealedSnapshot:
         kek, wrapped_key = row["kek"], row["wrapped_key"]
         if not is_bound(wrapped_key):
             # Until `fanmemory keys bind` has been run. What leaves Postgres is bound already.
@@ -275,7 +285,7 @@ class Store:
             kek,
             wrapped_key,
             journal_partition(row["subject"], self._partitions),
-            generation,
+            row["readable"],
             row["version"],
             row["state"],
             fragments,
