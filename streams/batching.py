@@ -161,7 +161,8 @@ class BatchLoop:
         while True:
             if self.positions.held and not self._app.rebalancing:
                 try:
-                    self._suspects |= await self._step.doubtful()
+                    doubtful = await self._step.doubtful()
+                    self._suspects |= doubtful  # what a claim has made of them meanwhile
                 except NOT_NOW as error:
                     log.debug("compare: %s", type(error).__name__)
             await asyncio.sleep(COMPARE_SECONDS)

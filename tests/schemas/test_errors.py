@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import errors
-from schemas.errors import FanMemoryError, InvalidInput, ProviderFailed
+from schemas.errors import BudgetExceeded, FanMemoryError, InvalidInput, ProviderFailed
 
 
 def every_error() -> list[type[FanMemoryError]]:
@@ -18,6 +18,8 @@ def made(kind: type[FanMemoryError]) -> FanMemoryError:
         return kind("amount", "is wrong")
     if issubclass(kind, ProviderFailed):
         return kind("unknown", provider="template")
+    if issubclass(kind, BudgetExceeded):
+        return kind("creator", "day")
     return kind()
 
 
