@@ -13,6 +13,8 @@ migrations     numbered SQL files, applied once each
 postgres       its address, connections, and which of its errors a retry can help
 redis          one connection of our own
 kafka          the one place that makes Kafka clients
+kafka_connections
+               what uvloop says of a connection that is gone, as aiokafka expects it
 kafka_ids      fetches that name a topic by its id
 kafka_protocol the versions of Fetch and Metadata that know ids
 kafka_names    topics under the names that a shared cluster gives them

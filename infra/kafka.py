@@ -45,7 +45,7 @@ from aiokafka.errors import (
 )
 from aiokafka.record.memory_records import MemoryRecords
 
-from infra import tls
+from infra import kafka_connections, tls
 from infra.kafka_names import NamedProducer, NamedReader
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, FanMemoryError, Misconfigured
@@ -90,6 +90,8 @@ __all__ = [
     "reading",
     "relationship_key",
 ]
+
+kafka_connections.mend()
 
 ERRORS: Final = (KafkaError, OSError, TimeoutError)
 """What a client raises while the brokers are away or say no."""
