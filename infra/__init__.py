@@ -6,6 +6,7 @@ exposition     the address on which it is asked for them
 logs           JSON lines that hold nothing personal
 clock          the time of this machine
 background     tasks that go on when nobody waits for them any more
+parts          many things in parts that are small enough
 together       what several ask for at once, done at once
 deadlines      time limits of one length by one timer
 sql            named queries out of `.sql` files

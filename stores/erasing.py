@@ -20,12 +20,13 @@ forget what it has not confirmed before it vouches for the cache (`drop_left`).
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.clock import now_ms
 from infra.failpoints import fail_point
 from infra.kafka import partition_of, relationship_key
+from infra.parts import bounded
 from infra.postgres import Connection, Pool, database_errors
 from infra.producer import BatchProducer, Delivery, Keyed
 from infra.settings import Settings
@@ -354,22 +355,6 @@ class Requests(ABC):
         columns = map(list, zip(*rows, strict=True))
         await connection.execute(self._sql.remember, *columns, done.noted)
         await connection.execute(self._sql.complete, ids)
-
-
-def bounded(
-    sized: Sequence[tuple[Relationship, int]], most: int
-) -> Iterator[Sequence[Relationship]]:
-    """These in their order, cut where their sizes would be more together; one may be by itself."""
-    part: list[Relationship] = []
-    size = 0
-    for one, its in sized:
-        if part and size + its > most:
-            yield part
-            part, size = [], 0
-        part.append(one)
-        size += its
-    if part:
-        yield part
 
 
 class Eraser(Requests):

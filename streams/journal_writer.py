@@ -4,10 +4,11 @@ A retry of a unit produces only what was not acknowledged, as long as the journa
 rest: its newest record in each partition proves all before it.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.kafka import Link
+from infra.parts import bounded
 from infra.producer import BATCH_BYTES, BatchProducer, Delivery
 from privacy.subjects import journal_partition
 from schemas.topics import JOURNAL
@@ -109,7 +110,9 @@ class JournalWriter:
         """Append to a partition, beside all units; the offset of each. Raises `BrokerUnavailable`,
         and `NotNow` when the broker will never take one."""
         offsets: list[int] = []
-        for batch in _batches(records):
+        sized = ((record, len(record[1]) + RECORD_OVERHEAD) for record in records)
+        # Each so small that the broker gives its records offsets without a gap.
+        for batch in bounded(sized, BATCH_BYTES // 2):
             delivery = Delivery()
             await self._producer.send(JOURNAL.name, {partition: batch}, delivery)
             last = delivery.last.get(partition)
@@ -156,17 +159,3 @@ class JournalWriter:
                 if known is not None and last - count < known.offset:
                     return True
         return False
-
-
-def _batches(records: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Each so small that the broker gives its records offsets without a gap."""
-    batch: list[tuple[bytes, bytes]] = []
-    size = 0
-    for key, value in records:
-        size += len(value) + RECORD_OVERHEAD
-        if batch and size > BATCH_BYTES // 2:
-            yield batch
-            batch, size = [], len(value) + RECORD_OVERHEAD
-        batch.append((key, value))
-    if batch:
-        yield batch

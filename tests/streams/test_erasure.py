@@ -10,8 +10,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from admin.accounting import wait_until_told
 from admin.rebuild import drop_former, rebuild
@@ -399,16 +397,6 @@ async def test_long_histories_are_deleted_in_transactions_of_their_own(
     running.sent += len(statuses)
     assert [(one.subjects, one.events) for one in statuses] == [(1, 2)] * 4
     assert len({one.requested_at for one in statuses}) == 4, "the time of its transaction"
-
-
-@given(st.lists(st.integers(0, 30), max_size=20))
-def test_what_is_done_at_once_is_bounded_and_nobody_is_left_out(sizes: list[int]) -> None:
-    sized = [(("c", str(place)), size) for place, size in enumerate(sizes)]
-    parts = list(erasing.bounded(sized, 20))
-    assert [who for part in parts for who in part] == [who for who, _ in sized]
-    known = dict(sized)
-    assert all(len(part) == 1 or sum(known[who] for who in part) <= 20 for part in parts)
-    assert len(parts) <= 1 + sum(sizes) * 2 // 20
 
 
 async def test_the_views_can_be_built_again_without_who_was_erased(
