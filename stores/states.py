@@ -163,10 +163,10 @@ async def index_some(connection: Connection, generation: int, limit: int, keyrin
 
 
 def _columns(row: Record, generation: int, keyring: Keyring) -> tuple[Any, ...]:
-    id, creator_id, fan_id, kek, wrapped, unbound_opens, sealed = row
+    *whose, sealed = row
     try:
-        fan = subject_of(keyring, (id, creator_id, fan_id, kek, wrapped, unbound_opens))
-        state = decode(open_state(fan.cipher, id, generation, sealed))
+        fan = subject_of(keyring, whose)
+        state = decode(open_state(fan.cipher, fan.id, generation, sealed))
     except (SealBroken, Misconfigured):
-        return (id, *(None,) * (1 + len(Filters._fields)))
-    return (id, creator_hash(creator_id), *filters_of(state))
+        return (row["subject"], *(None,) * (1 + len(Filters._fields)))
+    return (fan.id, creator_hash(fan.creator_id), *filters_of(state))
