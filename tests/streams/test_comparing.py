@@ -33,6 +33,9 @@ class Step:
     async def as_known(self) -> bool:
         return True
 
+    async def claim(self, partitions: Sequence[int]) -> None:
+        """Nothing that moves."""
+
     async def apply(self, batches: Sequence[Batch]) -> None:
         self.done.put_nowait(batches[0].until)
 
@@ -82,3 +85,27 @@ async def test_what_is_compared_beside_the_work_is_checked_before_what_comes_nex
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
+
+
+async def test_what_a_claim_wants_checked_is_not_lost_to_a_comparison_that_was_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "COMPARE_SECONDS", 0.0)
+    step = Step()
+    app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=Log(), rebalancing=False)
+    asked: Any = step
+    loop = BatchLoop(app, asked, Settings(), 1000, ready)
+    comparing = asyncio.create_task(loop.compare())
+    try:
+        while not step.found._getters:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        await loop.claim([PARTITION])
+        await step.found.put(set())
+        await step.found.put(set())
+        while not step.found.empty():
+            await asyncio.sleep(0)
+        assert loop._suspects == {PARTITION}
+    finally:
+        comparing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await comparing
