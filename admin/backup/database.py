@@ -180,10 +180,21 @@ async def _running(
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await _emptied(process)
         told = await telling
     if code:
         raise ServiceFailed(f"{Path(program).name} failed: {_reason(told)}")
+
+
+async def _emptied(process: Process) -> None:
+    """Wait for one that was killed.
+
+    asyncio says that it ended when its pipes are at their end, and it stops reading a pipe that
+    nobody takes from.
+    """
+    while process.stdout is not None and await _in_time(process.stdout.read(PIECE_BYTES)):
+        pass
+    await _in_time(process.wait())
 
 
 def _piped(stream: Stream | None) -> Stream:

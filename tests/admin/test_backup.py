@@ -1,10 +1,12 @@
 """Backup and restore: nothing that was accepted is missing, nobody who was erased comes back."""
 
 import asyncio
+import errno
 import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +16,7 @@ from pydantic import SecretStr
 
 from admin import topics
 from admin.backup import Manifest, back_up, checked, put_back, read_manifest
-from admin.backup.database import Programs, reached
+from admin.backup.database import Programs, Snapshot, dump, reached
 from admin.backup.logs import TOPICS, packed, runs, unpacked
 from admin.backup.manifest import FILE_NAME, proven, written
 from admin.journal import Raw
@@ -29,6 +31,7 @@ from tests.pipeline import Flow, Pipeline, eraser_of, fresh_pipeline, message, m
 PROGRAMS = Programs(*(postgres.program(name, embedded=True) for name in ("pg_dump", "pg_restore")))
 RELEASE = "9.9.9"
 ERASED = ("creator", "erased")
+SECONDS_MAX = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +288,20 @@ async def test_a_full_disk_is_one_sentence(pipeline: Pipeline, tmp_path: Path) -
     with pytest.raises(Misconfigured, match="no room"):
         await back_up(pipeline.settings, tmp_path / "new", PROGRAMS, RELEASE, no_room)
     assert not full.exists()
+
+
+async def test_a_copy_that_can_not_be_written_ends_while_more_of_it_waits(tmp_path: Path) -> None:
+    program = tmp_path / "writes_on"  # what it leaves behind fills the pipe after it was killed
+    program.write_text("#!/bin/sh\nhead -c 2000000 /dev/zero & wait\n")
+    program.chmod(0o755)
+    of = Snapshot("", datetime.now(UTC), {}, {}, 0, "", 0)
+
+    def full(_piece: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with asyncio.timeout(SECONDS_MAX):
+        with pytest.raises(OSError, match="No space"):
+            await dump(str(program), "postgresql://me@db/fan", of, full)
 
 
 def test_a_password_is_never_an_argument() -> None:
