@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from ops.services import EmbeddedServices
 from privacy.seal import open_entry, seal_entry
 from privacy.subjects import Subjects
 from schemas.journal import decode_record, encode_record
-from schemas.topics import INTERACTIONS, JOURNAL
+from schemas.topics import INTENTS, INTERACTIONS, JOURNAL
 from tests import services as helpers
 from tests.pipeline import Event, Pipeline, fresh_pipeline, mixed
 
@@ -183,6 +184,51 @@ async def test_interactions_that_were_made_again_between_two_looks(pipeline: Pip
     await settle(pipeline)
     assert await breaks(pipeline, INTERACTIONS.name) > 0
     assert worker.alive
+
+
+@pytest.mark.parametrize("between", ["looks", "workers"])
+async def test_intents_that_were_made_again(pipeline: Pipeline, between: str) -> None:
+    """None is lost, and none is taken for the one that had its place."""
+    worker = pipeline.start_worker()
+    await send_intents(pipeline, range(40))
+    await workflows(pipeline, 40)
+    if between == "workers":
+        worker.stop()
+    else:
+        worker.signal(signal.SIGSTOP)
+    await recreate_topic(pipeline.settings, INTENTS.name)
+    await send_intents(pipeline, range(40, 100))
+    if between == "workers":
+        worker = pipeline.start_worker()
+    else:
+        worker.signal(signal.SIGCONT)
+    await workflows(pipeline, 100)
+    assert await breaks(pipeline, INTENTS.name) > 0
+    assert worker.alive
+
+
+async def send_intents(pipeline: Pipeline, numbers: range) -> None:
+    """Without ids of their own: each is known by its record's place."""
+    async with pipeline.producer() as producer:
+        for number in numbers:
+            intent = {
+                "type": "content_planning",
+                "userId": "user_1",
+                "creatorId": "creator",
+                "data": {"goal": f"plan {number}"},
+            }
+            await producer.send_and_wait(INTENTS.name, json.dumps(intent).encode(), key=b"creator")
+
+
+async def workflows(pipeline: Pipeline, wanted: int) -> None:
+    async def count() -> int:
+        (row,) = await pipeline.fetch("SELECT count(*) FROM workflow")
+        return int(row["count"])
+
+    async def there() -> bool:
+        return await count() == wanted
+
+    await pipeline.wait_for(there, HEALED_SECONDS_MAX, count)
 
 
 async def test_a_journal_with_the_same_events_sealed_again(pipeline: Pipeline) -> None:
