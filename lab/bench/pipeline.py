@@ -7,14 +7,17 @@ included):
   first one sent to the last one committed. CPU per event is split by part, so it says what bounds;
 - **visible**: events flow at `rate` a second; beside them, several times a second, one is POSTed
   to the API and its fan's context asked for with `minPosition`. Latency is from the start of the
-  POST to the context that contains it.
+  POST to the context that contains it;
+- **called**: the same, with messages that ask for a person. Latency is from the start of the POST
+  to the update on `memory-updates` that carries the signal.
 """
 
 import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +28,15 @@ from admin.emit import emit, event_key
 from admin.reading import read_values
 from api.tokens import issue_token
 from infra.clock import now_ms
+from infra.kafka import reading
 from infra.settings import Settings
 from lab.bench.cpu import CpuMeter
 from lab.load import Mix, events
 from ops.system import System, running_system
 from schemas.errors import ServiceFailed
 from schemas.times import render_time
+from schemas.topics import MEMORY_UPDATES
+from schemas.updates import decode_update
 from stores.opened import open_stores
 from stores.store import Store
 
@@ -59,6 +65,7 @@ async def measure(
                 "workers": workers,
                 "throughput": await _throughput(system, store, lines),
                 "visible": await _visible(system, rate, seconds),
+                "called": await _called(system, rate, seconds),
             }
 
 
@@ -104,21 +111,65 @@ async def _throughput(system: System, store: Store, lines: list[bytes]) -> dict[
 
 
 async def _visible(system: System, rate: float, seconds: float) -> dict[str, Any]:
-    flow = [
-        event.value for event in events(3, int(rate * seconds), FANS, Mix(0, 0, 0)) if event.value
-    ]
+    async with _flowing(system, rate, seconds, seed=3) as session:
+        return {"rate": rate} | await _latencies(seconds, lambda number: _probe(session, number))
+
+
+async def _called(system: System, rate: float, seconds: float) -> dict[str, Any]:
+    there: dict[str, asyncio.Future[float]] = {}
+    async with (
+        reading(system.settings, MEMORY_UPDATES.name) as updates,
+        _flowing(system, rate, seconds, seed=4) as session,
+    ):
+
+        async def listen() -> None:
+            async for record in updates:
+                update = decode_update(record.value)
+                if update.signals and update.fan_id in there:
+                    seen = there.pop(update.fan_id)
+                    seen.set_result(time.perf_counter())
+
+        async def call(number: int) -> float:
+            fan = f"call-{number}"
+            seen: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+            there[fan] = seen
+            started = time.perf_counter()
+            await _post(session, fan, "I can't go on living like this")
+            async with asyncio.timeout(STANDSTILL_SECONDS_MAX):
+                return (await seen - started) * 1000
+
+        listening = asyncio.create_task(listen())
+        try:
+            return {"rate": rate} | await _latencies(seconds, call)
+        finally:
+            listening.cancel()
+
+
+@asynccontextmanager
+async def _flowing(
+    system: System, rate: float, seconds: float, *, seed: int
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the API, beside so many events a second."""
+    many = events(seed, int(rate * seconds), FANS, Mix(0, 0, 0))
+    flow = [event.value for event in many if event.value]
     flowing = asyncio.create_task(emit(system.settings, flow, rate=rate))
     headers = {"Authorization": f"Bearer {issue_token(system.settings, CREATOR, 'bench', 3600)}"}
     async with aiohttp.ClientSession(system.endpoints.api_url, headers=headers) as session:
-        await _probe(session, 0)
-        probes = []
-        for number in range(1, int(seconds * PROBES_PER_SECOND)):
-            probes.append(asyncio.create_task(_probe(session, number)))
-            await asyncio.sleep(1 / PROBES_PER_SECOND)
-        latencies = sorted(await asyncio.gather(*probes))
+        yield session
     await flowing
+
+
+async def _latencies(
+    seconds: float, probe: Callable[[int], Awaitable[float]]
+) -> dict[str, int | float]:
+    """Of many probes at equal distances, after one that opens the connections."""
+    await probe(0)
+    probes = []
+    for number in range(1, int(seconds * PROBES_PER_SECOND)):
+        probes.append(asyncio.ensure_future(probe(number)))
+        await asyncio.sleep(1 / PROBES_PER_SECOND)
+    latencies = sorted(await asyncio.gather(*probes))
     return {
-        "rate": rate,
         "probes": len(latencies),
         "p50Ms": round(latencies[len(latencies) // 2], 2),
         "p99Ms": round(latencies[int(len(latencies) * 0.99)], 2),
@@ -128,19 +179,9 @@ async def _visible(system: System, rate: float, seconds: float) -> dict[str, Any
 
 async def _probe(session: aiohttp.ClientSession, number: int) -> float:
     """Milliseconds from offering an event to seeing it."""
-    fan = f"probe-{number % 50}"
-    event = {
-        "creatorId": CREATOR,
-        "fanId": fan,
-        "type": "message",
-        "content": f"are you there? {number}",
-        "timestamp": render_time(now_ms()),
-    }
+    fan, said = f"probe-{number % 50}", f"are you there? {number}"
     started = time.perf_counter()
-    async with session.post("/api/of-memory/interaction", json=event) as reply:
-        if reply.status != 200:
-            raise ServiceFailed(f"POST was answered with {reply.status}.")
-        position = (await reply.json())["position"]
+    position = await _post(session, fan, said)
     query = {"creatorId": CREATOR, "fanId": fan, "minPosition": position}
     async with session.get("/api/of-memory/context", params=query) as reply:
         body = await reply.json()
@@ -148,6 +189,22 @@ async def _probe(session: aiohttp.ClientSession, number: int) -> float:
         if reply.status != 200:
             raise ServiceFailed(f"GET was answered with {reply.status}.")
     seen = [message["content"] for message in body["data"]["recentMessages"]]
-    if event["content"] not in seen:
+    if said not in seen:
         raise ServiceFailed("A context with minPosition lacks the event.")
     return elapsed
+
+
+async def _post(session: aiohttp.ClientSession, fan: str, said: str) -> str:
+    """The position of a message that was accepted."""
+    event = {
+        "creatorId": CREATOR,
+        "fanId": fan,
+        "type": "message",
+        "content": said,
+        "timestamp": render_time(now_ms()),
+    }
+    async with session.post("/api/of-memory/interaction", json=event) as reply:
+        if reply.status != 200:
+            raise ServiceFailed(f"POST was answered with {reply.status}.")
+        position: str = (await reply.json())["position"]
+        return position
