@@ -4,20 +4,24 @@ Labels are bounded: routes are the templates of our own table, types are those o
 partitions are the topics'. A registry belongs to one app, so that two in a process do not clash.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
     Counter,
     Gauge,
-    Histogram,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from api.lag import PipelineState
 from infra.breaker import STATES, Breaker
-from infra.metrics import new_registry, render
+from infra.metrics import Spread, new_registry, render
 from schemas.errors import FanMemoryError
 from stores.reader import FanMemory
 
@@ -34,29 +38,15 @@ class ApiMetrics:
 
     def __init__(self) -> None:
         self.registry = new_registry()
-        self._requests = Counter(
-            "memory_api_requests",
-            "Answers, by route, method and status",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
+        self._durations: dict[tuple[str, str], Spread] = {}
+        self._answers: dict[tuple[str, str, int], int] = {}
+        self.registry.register(_Answers(self._answers, self._durations))
         self._errors = Counter(
             "memory_api_errors",
             "Responses with an error, by route, type and status",
             ("route", "type", "status"),
             registry=self.registry,
         )
-        self._duration = Histogram(
-            "memory_api_duration_seconds",
-            "From the request's head to the response's end",
-            ("route", "method"),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-
-        self._durations: dict[tuple[str, str], Histogram] = {}
-        self._answers: dict[tuple[str, str, int], Counter] = {}
-        """By their labels: to look one up in the library takes longer than to count in it."""
         self._webhooks = Counter(
             "memory_webhook_events",
             "What became of what platforms delivered, by platform and outcome",
@@ -95,16 +85,13 @@ class ApiMetrics:
         `seconds` it took as long as its client wanted."""
         if method not in METHODS:
             method = "other"
-        known = self._durations.get((route, method))
-        if known is None:
-            known = self._durations[route, method] = self._duration.labels(route, method)
+        spread = self._durations.get((route, method))
+        if spread is None:
+            spread = self._durations[route, method] = Spread(BUCKETS)
         if seconds is not None:
-            known.observe(seconds)
-        counted = self._answers.get((route, method, status))
-        if counted is None:
-            counted = self._requests.labels(route, method, str(status))
-            self._answers[route, method, status] = counted
-        counted.inc()
+            spread.add(seconds)
+        answer = route, method, status
+        self._answers[answer] = self._answers.get(answer, 0) + 1
 
     def error(self, route: str, error: FanMemoryError) -> None:
         self._errors.labels(route, error.type or type(error).__name__, str(error.status)).inc()
@@ -121,6 +108,36 @@ class ApiMetrics:
     def render(self) -> bytes:
         """In Prometheus' text format."""
         return render(self.registry)
+
+
+class _Answers(Collector):
+    """How many answers there were, and how long they took."""
+
+    def __init__(
+        self,
+        answers: Mapping[tuple[str, str, int], int],
+        durations: Mapping[tuple[str, str], Spread],
+    ) -> None:
+        self._answers = answers
+        self._durations = durations
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "memory_api_requests",
+            "Answers, by route, method and status",
+            labels=["route", "method", "status"],
+        )
+        for (route, method, status), count in self._answers.items():
+            requests.add_metric([route, method, str(status)], count)
+        duration = HistogramMetricFamily(
+            "memory_api_duration_seconds",
+            "From the request's head to the response's end",
+            labels=["route", "method"],
+        )
+        for labels, spread in self._durations.items():
+            spread.show(duration, labels)
+        yield requests
+        yield duration
 
 
 class _Readers(Collector):
