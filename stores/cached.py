@@ -1,8 +1,7 @@
 """What the cache holds of one fan, sealed and opened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,9 +17,10 @@ from stores.snapshot import Fragment, SealedSnapshot, open_snapshot
 _STATE: Final = b"cached state"
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A fan's memory, opened, its messages rendered: ready for `views.context`."""
+class Remembered(msgspec.Struct, frozen=True, gc=False):
+    """A fan's memory, opened, its messages rendered: ready for `views.context`.
+
+    Structs here: frozen dataclasses take 5 times as long."""
 
     subject: bytes
     partition: int
@@ -36,8 +36,7 @@ class Remembered:
         return f"{JOURNAL.name}-{self.partition}:{self.version - 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(msgspec.Struct, frozen=True, gc=False):
     """A fan's entry: one consistent version, state and messages sealed."""
 
     subject: bytes
@@ -62,7 +61,7 @@ class Cached:
         )
 
 
-class Who(NamedTuple):
+class Who(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whose entry it is, as the entry says it."""
 
     subject: bytes
@@ -88,7 +87,7 @@ def seal_state(
 
 
 def who_stored(stored: SealedSnapshot) -> bytes:
-    return _encode_who((stored.subject, stored.kek, stored.wrapped_key, stored.partition))
+    return _encode_who(Who(stored.subject, stored.kek, stored.wrapped_key, stored.partition))
 
 
 def who_of(encoded: bytes) -> Who:

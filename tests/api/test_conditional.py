@@ -1,10 +1,10 @@
 """Version, ETag and If-None-Match: what has not changed is not sent again."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from api import conditional
