@@ -230,7 +230,7 @@ class FanMemory:
     def score_of(
         self, creator_id: str, fan_id: str, found: Remembered, ranking: Ranking | None = None
     ) -> EngagementScore:
-        state = states.decode(found.state)
+        state = states.decode_scored(found.state)
         percentile = (
             msgspec.UNSET if ranking is None else ranking.percentile(rank_of(state.engagement))
         )

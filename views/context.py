@@ -32,7 +32,7 @@ from views import (
     personality,
     preferences,
 )
-from views.state import Fan, FanState
+from views.state import Fan, FanState, Scored
 
 
 class Beside(NamedTuple):
@@ -125,7 +125,7 @@ def minimal_context(creator_id: str, fan_id: str, now: int) -> MemoryContext:
 def render_score(
     creator_id: str,
     fan_id: str,
-    state: FanState,
+    state: FanState | Scored,
     now: int,
     version: str | msgspec.UnsetType = msgspec.UNSET,
     percentile: float | msgspec.UnsetType = msgspec.UNSET,

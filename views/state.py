@@ -139,7 +139,16 @@ VIEW_VERSION: Final = " ".join(
 )
 """Stored with each generation; a stored version other than this one needs a rebuild."""
 
+
+class Scored(msgspec.Struct, gc=False):
+    """What of `FanState` a score is made of: a third of the time to decode."""
+
+    known_since: int
+    engagement: Engagement
+
+
 _decode = msgspec.json.Decoder(FanState).decode
+_decode_scored = msgspec.json.Decoder(Scored).decode
 
 _NOBODY: Final = b'{"position":-1,'
 
@@ -203,10 +212,22 @@ def decode(data: bytes) -> FanState:
     try:
         return _decode(data)
     except msgspec.DecodeError:
-        raise Misconfigured(
-            "A stored state does not have the form of this view version.",
-            hint="Run `fanmemory rebuild`.",
-        ) from None
+        raise _of_another_version() from None
+
+
+def decode_scored(data: bytes) -> Scored:
+    """Of the same data; raises like `decode`."""
+    try:
+        return _decode_scored(data)
+    except msgspec.DecodeError:
+        raise _of_another_version() from None
+
+
+def _of_another_version() -> Misconfigured:
+    return Misconfigured(
+        "A stored state does not have the form of this view version.",
+        hint="Run `fanmemory rebuild`.",
+    )
 
 
 _ALL: Final = tuple(sorted(view.DOCUMENT for view in VIEWS.values()))

@@ -217,6 +217,16 @@ def test_the_version_names_every_view() -> None:
 @settings(max_examples=20)
 @given(st.binary())
 def test_what_is_no_state_is_refused_with_the_way_out(data: bytes) -> None:
-    with raises(Misconfigured) as refused:
-        states.decode(b"[" + data)
-    assert "rebuild" in refused.value.advice
+    for decode in (states.decode, states.decode_scored):
+        with raises(Misconfigured) as refused:
+            decode(b"[" + data)
+        assert "rebuild" in refused.value.advice
+
+
+@given(histories())
+def test_what_a_score_is_made_of_is_the_same_in_the_whole_state(
+    entries: list[JournalEntry],
+) -> None:
+    state = remember(*entries)
+    scored = states.decode_scored(states.encode(state))
+    assert (scored.known_since, scored.engagement) == (state.known_since, state.engagement)
