@@ -34,13 +34,11 @@ def to_datetime(ms: int) -> datetime:
 
 def render_time(ms: int) -> str:
     """`2024-11-12T10:30:00.000Z`."""
-    # A context has about 30 times: by tables 0.2 us each, by `isoformat` 0.7, `strftime` 3.4.
+    # A context has about 30 times: by tables 0.25 us each, by `isoformat` 0.7, `strftime` 3.4.
     minutes = ms // MINUTE_MS
-    day = minutes // _DAY_MINUTES
-    left = ms - minutes * MINUTE_MS
-    second = left // SECOND_MS
-    minute = _MINUTES[minutes - day * _DAY_MINUTES]
-    return f"{_date(day)}{minute}{_SECONDS[second]}{_MILLISECONDS[left - second * SECOND_MS]}"
+    left = ms % MINUTE_MS
+    date, minute = _date(minutes // _DAY_MINUTES), _MINUTES[minutes % _DAY_MINUTES]
+    return f"{date}{minute}{_SECONDS[left // SECOND_MS]}{_MILLISECONDS[left % SECOND_MS]}"
 
 
 _DAY_MINUTES = DAY_MS // MINUTE_MS

@@ -191,7 +191,7 @@ def punctuation(state: State) -> Punctuation:
 def response_speed(state: responses.State) -> ResponseSpeed:
     if state.count < RESPONSES_MIN:
         return "moderate"
-    first, median, third = (responses.quantile_bin(state, quarters) for quarters in (1, 2, 3))
+    first, median, third = responses.quartile_bins(state)
     if _MIDDLES[third] > QUARTILE_RATIO_MAX * _MIDDLES[first]:
         return "variable"
     middle = _MIDDLES[median]  # thresholds are edges of bins, so any inner point decides

@@ -18,7 +18,8 @@ begins at 0 and the last ends, inclusive, at 24 hours. The edges lie at most a f
 speed classes are exact.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -77,12 +78,8 @@ def mean_seconds(state: State) -> float | None:
     return state.total_ms / state.count / SECOND_MS if state.count else None
 
 
-def quantile_bin(state: State, quarters: int) -> int:
-    """The bin of the nearest-rank quantile `quarters`/4; needs at least one response."""
-    rank = -(-state.count * quarters // 4)
-    seen = 0
-    for number, count in enumerate(state.histogram):
-        seen += count
-        if seen >= rank:
-            return number
-    raise ValueError("a histogram holds as many responses as its count says")
+def quartile_bins(state: State) -> tuple[int, int, int]:
+    """The bins of the three quartiles, by nearest rank; needs at least one response."""
+    seen = list(accumulate(state.histogram))
+    first, median, third = (bisect_left(seen, -(-state.count * part // 4)) for part in (1, 2, 3))
+    return first, median, third
