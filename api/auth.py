@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 from unicodedata import normalize
 
@@ -47,6 +48,7 @@ TOKEN_LENGTH_MAX: Final = 12_288
 """Of an agency's, too: it names its creators."""
 CREATORS_MAX: Final = 1_000
 CLAIM_LENGTH_MAX: Final = 255
+CREATORS_KEPT: Final = 10_000
 
 Scope = Literal["memory:read", "memory:write", "memory:erase"]
 """What an endpoint asks a token for; in a token's `scope`, among others that are not ours."""
@@ -77,7 +79,7 @@ class Principal(NamedTuple):
         """All that the token is of, in NFC: beyond them the stores show nothing (`stores.wall`)."""
         if self.creator_ids or self.creator_id is None:
             return self.creator_ids
-        return frozenset({normalize("NFC", self.creator_id)})
+        return _alone(self.creator_id)
 
     def about(self, creator_id: str | None) -> "Principal":
         """The same, for a request that names this creator, if it is one of an agency's."""
@@ -90,14 +92,18 @@ class Principal(NamedTuple):
 
     def speaks_for(self, creator_id: str) -> bool:
         """Whether it is this creator's."""
-        if self.creator_ids:
-            return creator_id in self.creator_ids
-        return self.creator_id is not None and normalize("NFC", self.creator_id) == creator_id
+        return creator_id in self.creators
 
     def require_scope(self, scope: Scope) -> None:
         """Raise `ScopeMissing` unless the token may do this."""
         if self.scopes is not None and scope not in self.scopes:
             raise ScopeMissing(scope)
+
+
+@lru_cache(CREATORS_KEPT)
+def _alone(creator_id: str) -> frozenset[str]:
+    """The creators of a token of one, in NFC: asked for several times at each request."""
+    return frozenset({normalize("NFC", creator_id)})
 
 
 def key_id(key: OctKey) -> str:
@@ -137,6 +143,7 @@ class Authenticator:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         """Raises `Misconfigured` for a secret that is too short, if there is no JWKS."""
         self._verified: dict[str, Principal] = {}
+        """By the `Authorization` header that they came in."""
         url = settings.jwt_jwks_url
         self.issuer = IssuerKeys(url, self._verified.clear) if url else None
         self._secrets = {} if url else _secrets(settings)
@@ -186,19 +193,20 @@ class Authenticator:
 
         Raises `UnknownKey` for a token of a key that may be there by now.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_LENGTH_MAX:
-            raise Unauthenticated
-        known = self._verified.get(token)
+        authorization = authorization or ""
+        known = self._verified.get(authorization)
         if known is not None:
             if self._clock() < known.expires:
                 return known
-            del self._verified[token]
+            del self._verified[authorization]
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_LENGTH_MAX:
+            raise Unauthenticated
         principal = self._verify(token)
         while len(self._verified) >= self._limit:
             del self._verified[next(iter(self._verified))]
-        self._verified[token] = principal
+        self._verified[authorization] = principal
         return principal
 
     def _keys_of(self, token: str) -> tuple[str, Sequence[Key]]:

@@ -118,19 +118,11 @@ class Dispatch:
         """A largest body, a place among the requests in flight, a deadline."""
         if scope["method"] not in ("GET", "HEAD"):
             receive = _bounded(scope, receive, endpoint.body_bytes_max or self._body_bytes_max)
-        if endpoint.quiet or endpoint.streams:
-            await self._in_time(endpoint, scope, receive, send)
-            return
-        if self._places.served.full:
-            raise Overloaded
-        await self._in_time(endpoint, scope, receive, send)
-
-    async def _in_time(
-        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
-    ) -> None:
         if endpoint.streams:
             await self._answer(endpoint, scope, receive, send)
             return
+        if self._places.served.full and not endpoint.quiet:
+            raise Overloaded
         limit = self._deadlines[endpoint.deadline_s].limit()
         try:
             with limit:
@@ -142,28 +134,22 @@ class Dispatch:
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         who = PUBLIC if endpoint.access is Access.PUBLIC else await self._let_in(endpoint, scope)
-        if endpoint.quiet or endpoint.streams:
-            await self._pay(scope)
-            await self._handle(endpoint, scope, receive, send)
-            return
-        self._places.served.enter(who)
+        placed = not (endpoint.quiet or endpoint.streams)
+        if placed:
+            self._places.served.enter(who)
         try:
-            await self._pay(scope)
-            if not self._order.at_once():
-                await self._order.turn(who)
-            scope["places"], scope["place"] = self._places, who
-            await self._handle(endpoint, scope, receive, send)
+            principal = scope.get("principal")
+            if principal is not None:
+                await scope["components"].limits.pay(principal)
+            if placed:
+                if not self._order.at_once():
+                    await self._order.turn(who)
+                scope["places"], scope["place"] = self._places, who
+            response = await endpoint.handler(Request(scope, receive))
+            await _send(response, scope, receive, send)
         finally:
-            self._places.served.leave(who)
-
-    async def _pay(self, scope: Scope) -> None:
-        principal = scope.get("principal")
-        if principal is not None:
-            await scope["components"].limits.pay(principal)
-
-    async def _handle(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await endpoint.handler(Request(scope, receive))
-        await _send(response, scope, receive, send)
+            if placed:
+                self._places.served.leave(who)
 
     async def _let_in(self, endpoint: Endpoint, scope: Scope) -> str:
         """Whose request it is; 401 without a valid token, 403 without a creator or the scope."""

@@ -1,7 +1,7 @@
 """GET /api/of-memory/context, /engagement-score and /explain."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from api.components import components_of
 from api.conditional import answer, not_kept
 from api.envelopes import data
 from api.parameters import (
+    Query,
     moment,
     own_writes,
     position,
@@ -25,11 +26,12 @@ from infra.clock import now_ms
 from schemas.errors import DatabaseUnavailable, FanNotFound
 from schemas.positions import Position
 from schemas.relationship import Relationship
+from stores.cached import Remembered
+from stores.remarks import Remarks
 from views.explain import context_as_of, explain, value_of
 
 RANKING_SECONDS_MAX: Final = 0.25
 """How long a score waits for its percentile where nothing is known of the creator's fans yet."""
-_SERVED: Final = nullcontext()
 
 
 async def get_context(request: Request) -> Response:
@@ -41,10 +43,7 @@ async def get_context(request: Request) -> Response:
         memory, remarks = components.memory, remarks_of(request.scope)
         can_do_without = at_least is None and not strict(query)
         try:
-            async with _waiting(request, who, at_least):
-                found = await memory.recall(
-                    creator_id, fan_id, at_least, own_writes=own_writes(query), remarks=remarks
-                )
+            found = await _recalled(request, who, at_least, query, remarks)
         except DatabaseUnavailable:
             minimal = memory.minimal(creator_id, fan_id, strict=not can_do_without)
             if minimal is None:
@@ -74,16 +73,8 @@ async def get_score(request: Request) -> Response:
     components, query = components_of(request), query_of(request)
     creator_id, fan_id = who = relationship_of(request, query)
     at_least = position(query, "minPosition")
-    memory = components.memory
-    async with _waiting(request, who, at_least):
-        found = await memory.recall(
-            creator_id,
-            fan_id,
-            at_least,
-            messages=False,
-            own_writes=own_writes(query),
-            remarks=remarks_of(request.scope),
-        )
+    memory, remarks = components.memory, remarks_of(request.scope)
+    found = await _recalled(request, who, at_least, query, remarks, messages=False)
     request.scope["subject"] = found.subject
     ranking = await components.percentiles.ranking(creator_id, RANKING_SECONDS_MAX)
     return answer(
@@ -109,16 +100,27 @@ async def get_explanation(request: Request) -> Response:
     return data(request.scope, explanation)
 
 
-def _waiting(
-    request: Request, who: Relationship, at_least: Position | None
-) -> AbstractAsyncContextManager[None]:
-    """Inside, whoever waits for a position is counted apart from those who are served."""
-    return _SERVED if at_least is None else _waits(request, who, at_least)
+async def _recalled(
+    request: Request,
+    who: Relationship,
+    at_least: Position | None,
+    query: Query,
+    remarks: Remarks,
+    *,
+    messages: bool = True,
+) -> Remembered:
+    """A fan's memory, at least as new as `minPosition`."""
+    recall, own = components_of(request).memory.recall, own_writes(query)
+    if at_least is None:
+        return await recall(*who, messages=messages, own_writes=own, remarks=remarks)
+    async with _waiting(request, who, at_least):
+        return await recall(*who, at_least, messages=messages, remarks=remarks)
 
 
 @asynccontextmanager
-async def _waits(request: Request, who: Relationship, at_least: Position) -> AsyncIterator[None]:
-    """`minPosition` must be the place of an event of this fan, as far as can be told."""
+async def _waiting(request: Request, who: Relationship, at_least: Position) -> AsyncIterator[None]:
+    """Inside, whoever waits for a position is counted apart from those who are served; it must be
+    the place of an event of this fan, as far as can be told."""
     with waiting(request.scope):
         await components_of(request).origins.check(at_least, who, "minPosition")
         yield
