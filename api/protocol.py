@@ -279,23 +279,26 @@ class Answer:
     one write. All else, and whatever comes in parts, is uvicorn's own.
     """
 
-    __slots__ = ("_cycle", "_start")
+    __slots__ = ("_cycle", "_length", "_start")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._start: Message | None = None
+        self._length = b""
+        """As the head says it."""
 
     async def __call__(self, message: Message) -> None:
         cycle, start = self._cycle, self._start
         if start is None:
-            if message["type"] == "http.response.start" and _length_said(message):
-                self._start = message
-            else:
+            length = _length_said(message)
+            if length is None:
                 await cycle.send(message)  # type: ignore[arg-type]
+            else:
+                self._start, self._length = message, length
             return
         self._start = None
         headers, body = start["headers"], message.get("body", b"")
-        whole = not message.get("more_body") and _length_said(start) == b"%d" % len(body)
+        whole = not message.get("more_body") and self._length == b"%d" % len(body)
         if not whole or not self._is_plain():
             await cycle.send(start)  # type: ignore[arg-type]
             await cycle.send(message)  # type: ignore[arg-type]
@@ -324,8 +327,11 @@ class Answer:
         )
 
 
-def _length_said(start: Message) -> bytes | None:
-    for name, value in start["headers"]:
+def _length_said(message: Message) -> bytes | None:
+    """What the head of an answer says of its body's length, if the message is one."""
+    if message["type"] != "http.response.start":
+        return None
+    for name, value in message["headers"]:
         if name == b"content-length":
             length: bytes = value
             return length

@@ -123,8 +123,8 @@ class Breaker:
 
     async def call(self, operation: Operation[T]) -> T:
         """Run it if the circuit allows; raises `pybreaker.CircuitBreakerError` if it does not."""
-        state = self.state
-        if state != "CLOSED":
+        if not self.closed:
+            state = self.state
             due = self._clock() - self._opened_at >= self._reset_seconds
             if self._probing or (state == "OPEN" and not due):
                 raise pybreaker.CircuitBreakerError(f"The circuit of the {self.name} is open.")

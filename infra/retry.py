@@ -68,10 +68,10 @@ async def retried(
     at once, and the last one after `attempts_max` attempts; without that limit it never gives up.
     A limit of time is the caller's `asyncio.timeout`, which ends attempts and pauses alike.
     """
-    helps = _predicate(on)
     try:
         return await operation()
     except Exception as error:
+        helps = _predicate(on)
         if not helps(error):
             raise
         failed = [error]

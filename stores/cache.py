@@ -58,6 +58,7 @@ _SOURCE: Final = (Path(__file__).parent / "lua" / "cache.lua").read_text(encodin
 _RELEASE: Final = blake2b(_SOURCE.encode(), digest_size=4).hexdigest()
 """In the functions' names: another release's do not replace ours while both run."""
 _LIBRARY: Final = _SOURCE.replace("RELEASE", _RELEASE)
+_FUNCTION: Final = f"fanmemory_{_RELEASE}_"
 _CALL_FANS_MAX: Final = 256
 """Fans in one call: it keeps Redis busy for about 2 ms at the most."""
 _NUMBER_BYTES: Final = 8
@@ -403,41 +404,50 @@ class Cache:
         return blake2b(named, key=self._secret, digest_size=16).digest()
 
     async def _function(self, name: str, *arguments: Any) -> Any:
-        (reply,) = await self._functions(name, [arguments])
-        return reply
-
-    async def _functions(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
-        function = f"fanmemory_{_RELEASE}_{name}"
-        commands = [("FCALL", function, 0, self.prefix, *arguments) for arguments in calls]
+        command = ("FCALL", _FUNCTION + name, 0, self.prefix, *arguments)
         try:
             # Not loaded before it is missed: a full Redis would refuse that.
+            return await self._call(*command)
+        except _Unloaded:
+            await self._load()
+            return await self._call(*command)
+
+    async def _functions(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        commands = [("FCALL", _FUNCTION + name, 0, self.prefix, *arguments) for arguments in calls]
+        try:
             return await self._calls(commands)
         except _Unloaded:
-            await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
+            await self._load()
             return await self._calls(commands)
 
+    async def _load(self) -> None:
+        await self._call("FUNCTION", "LOAD", "REPLACE", _LIBRARY)
+
     async def _call(self, *command: Any) -> Any:
-        (reply,) = await self._calls([command])
-        return reply
+        try:
+            return await self._redis.call(*command)
+        except ErrorReply as error:
+            raise _refused(error) from None
 
     async def _calls(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         try:
-            if len(commands) == 1:
-                return [await self._redis.call(*commands[0])]
             return await self._redis.calls(commands)
         except ErrorReply as error:
-            text = str(error)
-            if "Function not found" in text:
-                raise _Unloaded from None
-            # Only the code: the rest of a reply may quote what was sent.
-            code = text.partition(" ")[0]
-            if code == "OOM":
-                raise CacheFull from None
-            raise CacheUnavailable(f"Redis answered {code}.") from None
+            raise _refused(error) from None
 
 
 class _Unloaded(Exception):
     """Redis was restarted empty, or its functions were flushed."""
+
+
+def _refused(error: Exception) -> Exception:
+    """What an error that Redis answered with means."""
+    text = str(error)
+    if "Function not found" in text:
+        return _Unloaded()
+    # Only the code: the rest of a reply may quote what was sent.
+    code = text.partition(" ")[0]
+    return CacheFull() if code == "OOM" else CacheUnavailable(f"Redis answered {code}.")
 
 
 def new_number() -> bytes:
