@@ -121,6 +121,7 @@ class _Sweep:
                     self._done.begun.append(status.erasure)
                 self._done.fans += 1
                 self._progress(1)
+            await self._eraser.deleted()
             after = fans[-1]
 
     async def forget(self, creator_id: str, before: int) -> None:

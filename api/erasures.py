@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.components import components_of
 from api.envelopes import data, success
-from api.own_requests import asked, going_on, own, time_if_any, time_of
+from api.own_requests import asked, going_on, own, time_if_any
 from api.parameters import query_of, relationship_of
 from schemas.answers import Erasure
 from schemas.errors import ErasureNotFound
@@ -60,7 +60,7 @@ def described(found: Status) -> Erasure:
     """An erasure as it is told."""
     return Erasure(
         id_text(found.erasure),
-        time_of(found.requested_at),
+        time_if_any(found.erased_at),
         time_if_any(found.ordered_at),
         time_if_any(found.completed_at),
         bool(found.subjects),

@@ -23,6 +23,7 @@ POINTS: Final = (
     "outbox.after_send",
 )
 ERASING: Final = (
+    "erase.after_request",
     "erase.after_delete",
     "erase.before_record",
     "erase.after_record",

@@ -44,17 +44,17 @@ class Done(Body, frozen=True, gc=False):
     timestamp: Time
 
 
-Waiting = Literal["order", "ingest", "cache", "ledger"]
-"""What an erasure can wait for: its order to be given, ingest to come to it, the cache to confirm
-that it has forgotten, the ledger to have it."""
+Waiting = Literal["deletion", "order", "ingest", "cache", "ledger"]
+"""What an erasure can wait for: what is held to be deleted, its order to be given, ingest to come
+to it, the cache to confirm that it has forgotten, the ledger to have it."""
 
 
 class Erasure(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """How far an erasure has got."""
 
     erasure_id: str
-    erased: Time
-    """When everything that was held then was deleted, and its key."""
+    erased: Time | None
+    """When everything that was held then was deleted, and its key; null: not yet."""
     ordered: Time | None
     """When the order to erase what was on its way was given; null: not yet."""
     completed: Time | None

@@ -1,7 +1,9 @@
 """Erasing outside Postgres: the ledger, the order, and the cache; each until it is confirmed.
 
-What `stores.erasure` has committed is carried on here, in rounds; what a crash after each step
-costs is in brackets:
+An erasure is written down (`stores.erasure`) before anything else is done, so whoever asks can be
+told where to ask again, however long the rest takes. In transactions of so many rows what is held
+is deleted, short histories first: `Eraser` does it. What was deleted is carried on, in rounds; what
+a crash after each step costs is in brackets:
 
 1. The ledger (topic `erasures`) gets each erased subject: a restored database would not know it.
    [it is written again: the ledger is read as a set]
@@ -12,15 +14,15 @@ costs is in brackets:
 
 Steps 1 and 2 need Kafka, 3 needs Redis: neither waits for the other. The process that was asked
 does all of this at once, for its own (`Eraser.erase`), for all that were asked for meanwhile in one
-round; what it can't do, or dies of, some worker finds within a second, and tries each second until
-it is done. And each worker makes the cache
-forget what it has not confirmed before it vouches for the cache (`drop_left`).
+round; what it can't do, or dies of, some worker finds within a second (what it has not deleted,
+within `UNERASED_SECONDS` and one more), and tries each second until it is done. And each worker
+makes the cache forget what it has not confirmed before it vouches for the cache (`drop_left`).
 """
 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.clock import now_ms
@@ -57,6 +59,10 @@ ROUND_MAX: Final = 500
 ROUND_SECONDS: Final = 0.05
 """From one round of whoever was asked to the next, at least: one alone does not wait, and 50 a
 second cost little more than 20 would."""
+UNERASED_MAX: Final = 1_000
+"""Erasures that whoever was asked deletes for; what is beyond is the workers'."""
+UNERASED_SECONDS: Final = 3.0
+"""If nothing was deleted for an erasure by then, the workers do it, too."""
 ERASED_MAX: Final = 50
 """Fans whose rows one transaction deletes: it holds the positions of their partitions."""
 ERASED_ROWS_MAX: Final = 20_000
@@ -124,20 +130,22 @@ class Requests(ABC):
         self._looking: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        tasks = [task for task in (self._going_on, self._looking) if task is not None]
+        await self._end(self._going_on, self._looking)
+        await self._producer.stop()
+
+    async def _end(self, *doing: asyncio.Task[None] | None) -> None:
+        tasks = [task for task in doing if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._producer.stop()
 
     # Whoever was asked.
 
-    async def _carry_on(self, id: bytes, seconds: float) -> Status:
-        """Do at once what can be done for a request, and say how far it has got."""
-        self._asked.add(id)
+    def _carry_on(self, ids: Iterable[bytes]) -> None:
+        """Do at once what can be done for requests."""
+        self._asked.update(ids)
         if self._going_on is None or self._going_on.done():
             self._going_on = asyncio.create_task(self._go_on())
-        return await self._until_complete(id, seconds)
 
     async def status(self, id: bytes) -> Status | None:
         """How far one has got; None for one that was never asked for. Raises
@@ -150,6 +158,7 @@ class Requests(ABC):
         return {row["erasure"]: Status(**row) for row in rows}
 
     async def _until_complete(self, id: bytes, seconds: float) -> Status:
+        """How far one has got when it is complete, or after so many seconds."""
         awaited = self._awaited.setdefault(id, _Awaited())
         awaited.until = max(awaited.until, asyncio.get_running_loop().time() + seconds)
         if self._looking is None or self._looking.done():
@@ -365,28 +374,91 @@ class Eraser(Requests):
 
     def __init__(self, settings: Settings, pool: Pool, cache: Cache, keyring: Keyring) -> None:
         super().__init__(settings, pool, cache, keyring)
-        self._together = Together(self._erase, ERASED_MAX, ROUND_SECONDS)
+        self._together = Together(self._begin, ROUND_MAX, ROUND_SECONDS)
+        self._unerased: dict[bytes, Relationship] = {}
+        self._deleting: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         await self._together.close()
+        await self._end(self._deleting)
         await super().close()
 
     async def erase(self, who: Relationship, seconds: float) -> Status:
         """Erase what is held of a relationship; how far that has got when it is complete, or after
         so many seconds. Raises `DatabaseUnavailable`: then it may have begun, or not."""
-        return await self._carry_on(await self._together.ask(who), seconds)
+        until = asyncio.get_running_loop().time() + seconds
+        id = await self._together.ask(who)
+        return await self._until_complete(id, until - asyncio.get_running_loop().time())
 
-    async def _erase(self, wanted: Sequence[Relationship]) -> list[bytes]:
-        async with database_errors():
-            sizes = await history.sizes(self._pool, wanted, ERASED_ROWS_MAX)
-        ids: list[bytes] = []
-        for part in bounded([(who, sizes.get(who, 0)) for who in wanted], ERASED_ROWS_MAX):
-            ids += await erasure.erase_several(
-                self._pool, self.names, self._settings.journal_partitions, part
-            )
-        fail_point("erase.after_delete")
+    async def deleted(self) -> None:
+        """Wait until what was asked of this process is deleted, or left to the workers."""
+        if self._deleting is not None:
+            await asyncio.shield(self._deleting)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(super().run())
+            both.create_task(self._delete_left())
+
+    async def _begin(self, wanted: Sequence[Relationship]) -> list[bytes]:
+        ids = await erasure.begin(self._pool, self.names, wanted)
+        fail_point("erase.after_request")
+        room = max(0, UNERASED_MAX - len(self._unerased))
+        self._unerased.update(list(zip(ids, wanted, strict=True))[:room])
+        if self._unerased and (self._deleting is None or self._deleting.done()):
+            self._deleting = asyncio.create_task(self._delete_asked())
         return ids
+
+    async def _delete_asked(self) -> None:
+        """Delete for all that were asked for: who has a short history does not wait for who has a
+        long one."""
+        sizes: dict[bytes, int] = {}
+        while self._unerased:
+            now = [id for id in self._unerased if id not in sizes]
+            try:
+                sizes |= await self._sized({id: self._unerased[id] for id in now})
+                now = _part(sorted(sizes, key=sizes.__getitem__), sizes)
+                self._carry_on(await self._delete({id: self._unerased[id] for id in now}))
+            except DatabaseUnavailable as error:
+                log.warning("erasures wait for %s", type(error).__name__)
+            for id in now:
+                del self._unerased[id]
+                sizes.pop(id, None)
+
+    async def _delete_left(self) -> None:
+        """Delete for whom nobody else does, until cancelled."""
+        while True:
+            deleted: list[bytes] = []
+            try:
+                asked = await erasure.unerased(self._pool, self.names, UNERASED_SECONDS, ERASED_MAX)
+                if asked:
+                    now = _part(list(asked), await self._sized(asked))
+                    deleted = await self._delete({id: asked[id] for id in now})
+            except DatabaseUnavailable as error:
+                log.debug("erasures wait for %s", type(error).__name__)
+            self._carry_on(deleted)
+            if not deleted:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _sized(self, asked: Mapping[bytes, Relationship]) -> dict[bytes, int]:
+        """How many rows of history there are for each, as far as it matters."""
+        if not asked:
+            return {}
+        async with database_errors():
+            sizes = await history.sizes(self._pool, list(asked.values()), ERASED_ROWS_MAX)
+        return {id: sizes.get(who, 0) for id, who in asked.items()}
+
+    async def _delete(self, asked: Mapping[bytes, Relationship]) -> list[bytes]:
+        partitions = self._settings.journal_partitions
+        deleted = await erasure.delete(self._pool, self.names, partitions, asked)
+        fail_point("erase.after_delete")
+        return deleted
 
     def _meant(self, row: Any, sealed: str) -> tuple[Order, Sequence[tuple[bytes, bytes | None]]]:
         order = Erase(row["creator_id"], sealed, id_text(row["erasure"]))
         return order, [(subject, None) for subject in row["unnoted"]]
+
+
+def _part(ids: Sequence[bytes], sizes: Mapping[bytes, int]) -> list[bytes]:
+    """The first of these, as many as one transaction deletes for."""
+    return next(bounded([(id, sizes[id]) for id in ids[:ERASED_MAX]], ERASED_ROWS_MAX))

@@ -1,11 +1,14 @@
-"""Erasures: deleting what is held of a relationship, in two steps, and how far each has got.
+"""Erasures: deleting what is held of a relationship, in three steps, and how far each has got.
 
-1. At once, one transaction (`erase`), in this order; what a crash costs is in brackets:
-   a. the fence of the subject's journal partition, in every generation: a batch that was opened
+1. The request is written down (`begin`). [a crash costs nothing from here on: a worker deletes]
+2. At once, one transaction (`delete`), in this order; what a crash costs is in brackets:
+   a. the row of the request, so that nobody else does it at the same time, and ingest does not come
+      to the order meanwhile;
+   b. the fence of the subject's journal partition, in every generation: a batch that was opened
       before waits for us, or we for it, and then changes nothing; [all of it is rolled back]
-   b. what of the fan was refused; the subject with its key, its states, history, quarantine; what
+   c. what of the fan was refused; the subject with its key, its states, history, quarantine; what
       this took, by random id.
-2. In order, when ingest comes to the order among the events (`take`): whatever subject the
+3. In order, when ingest comes to the order among the events (`take`): whatever subject the
    relationship has by then, made of events that were on their way, in the transaction that moves
    ingest's position. An order counts once, so a copy of one changes nothing.
 
@@ -17,6 +20,7 @@ What `interactions` still holds of before the order may be read once more, when 
 its tail: `erased_before` says what of it is not to be written again.
 """
 
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +35,7 @@ from infra.sql import load_queries
 from privacy.keys import Keyring
 from privacy.subjects import journal_partition
 from schemas.answers import Waiting
-from schemas.errors import DatabaseUnavailable
+from schemas.errors import DatabaseUnavailable, SealBroken
 from schemas.positions import Position
 from schemas.relationship import Relationship
 from schemas.topics import JOURNAL
@@ -39,10 +43,14 @@ from stores import generations, history, outbox, quarantine, refused, states
 from stores.refused import Marks
 from stores.workflows import erasing as workflows
 
+log = logging.getLogger(__name__)
+
 _FOLDER: Final = Path(__file__).parent / "sql"
 REQUESTS: Final = _FOLDER / "requests.sql"
-"""Queries of both kinds of requests: `requests` is the kind's table."""
-ERASURE_SQL: Final = load_queries(_FOLDER / "erasure.sql", REQUESTS, requests="erasure")
+"""Queries of both kinds of requests: `requests` is the kind's table, `deleted` a column of it."""
+ERASURE_SQL: Final = load_queries(
+    _FOLDER / "erasure.sql", REQUESTS, requests="erasure", deleted="erased_at"
+)
 SUBJECTS_MAX: Final = 100
 """Looks of one transaction for new subjects of a fan: somebody makes them faster than we erase."""
 
@@ -79,7 +87,9 @@ class Status:
     erasure: bytes
     creator_id: str
     requested_at: datetime
-    """Also when everything that was held then was erased: the same transaction."""
+    deleted_at: datetime | None
+    """Since when nothing has to be deleted any more before the order is given. Of a forgetting
+    nothing ever has to be: from the beginning."""
     ordered_at: datetime | None
     taken_at: datetime | None
     """When ingest was past the order."""
@@ -93,11 +103,19 @@ class Status:
     events: int
 
     @property
+    def erased_at(self) -> datetime | None:
+        """When everything that was held was deleted. Ingest does it where the order is there
+        first."""
+        return self.deleted_at or self.taken_at
+
+    @property
     def waits_for(self) -> list[Waiting]:
         """What it is not completed for."""
         if self.completed_at is not None:
             return []
         waits: list[Waiting] = []
+        if self.erased_at is None:
+            waits.append("deletion")
         if self.ordered_at is None:
             waits.append("order")
         elif self.taken_at is None:
@@ -123,27 +141,63 @@ class Taken(NamedTuple):
 async def erase(pool: Pool, names: Names, partitions: int, who: Relationship) -> bytes:
     """Erase what is held of a relationship now; returns the erasure's id, under which it goes on.
 
-    `partitions` are the journal's. Raises `DatabaseUnavailable`: then nothing was erased, or all.
+    `partitions` are the journal's. Raises `DatabaseUnavailable`: then it may have begun, or not.
     """
-    (id,) = await erase_several(pool, names, partitions, [who])
+    (id,) = await begin(pool, names, [who])
+    await delete(pool, names, partitions, {id: who})
     return id
 
 
-async def erase_several(
-    pool: Pool, names: Names, partitions: int, wanted: Sequence[Relationship]
-) -> list[bytes]:
-    """The same of several in one transaction; one that is named twice is held for the first."""
+async def begin(pool: Pool, names: Names, wanted: Sequence[Relationship]) -> list[bytes]:
+    """Write down that these are to be erased; the id of each. Whatever happens from here on, they
+    are. Raises `DatabaseUnavailable`: then it has begun for all of them, or for none."""
     ids = [uuid.uuid4().bytes for _ in wanted]
     rows = [
         (id, who[0], names.hashed(who), *names.seal(id, who[1]))
         for id, who in zip(ids, wanted, strict=True)
     ]
-    async with database_errors(), pool.acquire() as connection, connection.transaction():
-        await connection.execute(ERASURE_SQL.begin, *map(list, zip(*rows, strict=True)))
-        await _erase_relationships(
-            connection, names, partitions, _firsts(zip(wanted, ids, strict=True))
-        )
+    async with database_errors():
+        await pool.execute(ERASURE_SQL.begin, *map(list, zip(*rows, strict=True)))
     return ids
+
+
+async def delete(
+    pool: Pool, names: Names, partitions: int, asked: Mapping[bytes, Relationship]
+) -> list[bytes]:
+    """Delete what is held of several, in one transaction; who is named twice is held for the first.
+
+    `asked`: erasure -> whom. Returns those that nobody else has done or is doing. Raises
+    `DatabaseUnavailable`: then nothing was deleted, or all.
+    """
+    async with database_errors(), pool.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(ERASURE_SQL.hold_unerased, list(asked))
+        held = {row["erasure"] for row in rows}
+        ours = [id for id in asked if id in held]
+        if ours:
+            wanted = _firsts((asked[id], id) for id in ours)
+            await _erase_relationships(connection, names, partitions, wanted)
+            await connection.execute(ERASURE_SQL.erased, ours)
+    return ours
+
+
+async def unerased(
+    pool: Pool, names: Names, seconds: float, most: int
+) -> dict[bytes, Relationship]:
+    """Erasures for which nothing was deleted in so many seconds, and whom they name.
+
+    Raises `DatabaseUnavailable`.
+    """
+    async with database_errors():
+        rows = await pool.fetch(ERASURE_SQL.unerased, seconds, most)
+    found = {}
+    for row in rows:
+        try:
+            fan_id = names.open(row["erasure"], row["kek"], row["sealed"])
+        except SealBroken as broken:
+            log.error("an erasure can't begin: %s", broken)  # noqa: TRY400 # no trace needed
+            continue
+        found[row["erasure"]] = (row["creator_id"], fan_id)
+    return found
 
 
 async def take(

@@ -63,7 +63,10 @@ from views import engagement
 from views.state import moved as moved_views
 
 FORGETTING_SQL: Final = load_queries(
-    Path(__file__).parent / "sql" / "forgetting.sql", REQUESTS, requests="forgetting"
+    Path(__file__).parent / "sql" / "forgetting.sql",
+    REQUESTS,
+    requests="forgetting",
+    deleted="requested_at",
 )
 
 Append = Callable[[int, Sequence[tuple[bytes, bytes]]], Awaitable[list[int]]]
@@ -326,7 +329,8 @@ class Forgetter(Requests):
         order = Forget(*who, str(uuid.uuid4()), tuple(event_ids), before)
         async with database_errors():
             await self._pool.execute(FORGETTING_SQL.begin, *_request(self.names, order))
-        return await self._carry_on(_id(order), seconds)
+        self._carry_on([_id(order)])
+        return await self._until_complete(_id(order), seconds)
 
     async def knows(self, who: Relationship, event_ids: Iterable[str]) -> set[str]:
         """Those of these messages and notes that a fan's history has, or had before they were

@@ -297,7 +297,10 @@ CREATE TABLE erasure (
     dropped      integer NOT NULL DEFAULT 0,
     completed_at timestamptz,
     -- Under which name, a keyed hash, the cache had the fan: for the look of a receipt.
-    cached       bytea
+    cached       bytea,
+    -- When all that was held was deleted, after the request was written down; null: not yet, or as part of
+    -- ingest's coming to the order (`taken_at`). A former release deletes in the transaction that makes the row.
+    erased_at    timestamptz DEFAULT now()
 );
 CREATE INDEX erasure_pending ON erasure (requested_at) WHERE completed_at IS NULL;
 CREATE INDEX erasure_relationship ON erasure (relationship);

@@ -17,6 +17,7 @@ from stores.erasure import Status
 from stores.opened import open_stores
 
 WAITS = {
+    "deletion": "Postgres, to delete what is held",
     "order": "Kafka, to order what is on its way to be erased",
     "ingest": "ingest, to come to that order",
     "cache": "Redis, to confirm that it has forgotten",
@@ -32,7 +33,7 @@ WAITS = {
 def erase(creator: str, fan: str, wait: float, data: Path, as_json: bool) -> None:
     """Erase everything that is held of a fan with a creator, for good.
 
-    What is held now is gone at once, and nothing opens a copy of it any more. Exit code 1 when
+    What is held now is deleted first, and nothing opens a copy of it any more. Exit code 1 when
     something has not confirmed yet: the workers go on with it by themselves, each second.
     """
     who = (check_id("creator", creator), check_id("fan", fan))
@@ -50,11 +51,16 @@ def erase(creator: str, fan: str, wait: float, data: Path, as_json: bool) -> Non
             }
         )
     else:
-        held = f"erased {found.events:,} events" if found.subjects else "nothing was held"
-        click.echo(f"{held}; erasure {id_text(found.erasure)}")
+        click.echo(f"{_told(found)}; erasure {id_text(found.erasure)}")
         for one in found.waits_for:
             click.echo(f"waits for {WAITS[one]}")
     sys.exit(not done)
+
+
+def _told(found: Status) -> str:
+    if found.subjects:
+        return f"erased {found.events:,} events"
+    return "nothing was held" if found.erased_at is not None else "nothing is deleted yet"
 
 
 async def _erase(settings: Settings, who: Relationship, seconds: float) -> Status:
@@ -62,6 +68,10 @@ async def _erase(settings: Settings, who: Relationship, seconds: float) -> Statu
     async with open_stores(settings, connections_max=3) as stores:
         eraser = Eraser(settings, stores.pool, stores.cache, stores.keyring)
         try:
-            return await eraser.erase(who, seconds)
+            found = await eraser.erase(who, seconds)
+            if found.erased_at is None:
+                await eraser.deleted()
+                found = await eraser.status(found.erasure) or found
+            return found
         finally:
             await eraser.close()

@@ -1,9 +1,28 @@
 -- Erasures: deleting what is held of a relationship, and how far each request has got.
 
--- Requests.
+-- Requests, before anything is deleted.
 -- name: begin
-INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bytea[]);
+INSERT INTO erasure (erasure, creator_id, relationship, kek, sealed, erased_at)
+SELECT *, NULL::timestamptz FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bytea[]);
+
+-- Those of these for which nothing was deleted yet, held against ingest's coming to their orders, which deletes,
+-- too: behind that the fan may be a new one. Not those that somebody else deletes for just now.
+-- name: hold_unerased
+SELECT erasure FROM erasure
+WHERE erasure = ANY ($1::uuid[]) AND erased_at IS NULL AND taken_at IS NULL
+ORDER BY erasure FOR UPDATE SKIP LOCKED;
+
+-- What was held for these is deleted. Whatever the cache has confirmed before does not count.
+-- name: erased
+UPDATE erasure SET erased_at = clock_timestamp(), drops = drops + 1 WHERE erasure = ANY ($1::uuid[]);
+
+-- For which nothing was deleted in so many seconds, by whoever was asked; not those that somebody deletes for
+-- just now. What is of a later time than now is of before the clock was set back.
+-- name: unerased
+SELECT erasure, creator_id, kek, sealed FROM erasure
+WHERE completed_at IS NULL AND erased_at IS NULL AND taken_at IS NULL
+    AND requested_at NOT BETWEEN now() - make_interval(secs => $1) AND now() + interval '1 minute'
+ORDER BY requested_at LIMIT $2 FOR UPDATE SKIP LOCKED;
 
 -- Ingest has come to these orders, each of which counts once. One that this database does not know, since it
 -- was restored, counts too. Those that count, and whether they had taken anybody before.
@@ -68,7 +87,7 @@ SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.ordered_at IS NULL AS unorder
     ) AS unnoted
 FROM erasure AS e WHERE e.erasure = ANY ($1::uuid[]) AND e.completed_at IS NULL;
 
--- What is left to do for all: whoever was asked has had a second for it. An order that ingest has
+-- What is left to do for all behind deleting: whoever did that has had a second for it. An order that ingest has
 -- read past without taking it, or that nobody has met for long, is given again. What is of a later time
 -- than now is of before the clock was set back.
 -- name: unfinished
@@ -85,13 +104,15 @@ SELECT e.erasure, e.creator_id, e.kek, e.sealed, e.taken_at IS NULL AND (
 FROM erasure AS e
 WHERE e.completed_at IS NULL
     AND (e.taken_at IS NOT NULL
-        OR e.requested_at NOT BETWEEN now() - interval '1 second' AND now() + interval '1 minute')
+        OR e.erased_at NOT BETWEEN now() - interval '1 second' AND now() + interval '1 minute')
 ORDER BY e.requested_at LIMIT $1;
 
--- What the cache has not confirmed.
+-- What the cache has not confirmed. Before all is deleted it would be filled again.
 -- name: undropped
 SELECT erasure, creator_id, kek, sealed, false AS unordered, drops, dropped, '{}'::uuid[] AS unnoted
-FROM erasure WHERE completed_at IS NULL AND dropped < drops ORDER BY requested_at LIMIT $1;
+FROM erasure
+WHERE completed_at IS NULL AND dropped < drops AND coalesce(erased_at, taken_at) IS NOT NULL
+ORDER BY requested_at LIMIT $1;
 
 -- The newest order of each of these that ingest has come to, by partition.
 -- name: taken_of

@@ -2,7 +2,8 @@
 
 -- One that is completed.
 -- name: completed
-SELECT 'erase' AS kind, creator_id, requested_at, requested_at AS erased_at, completed_at, cached
+SELECT 'erase' AS kind, creator_id, requested_at, coalesce(erased_at, taken_at) AS erased_at,
+    completed_at, cached
 FROM erasure
 WHERE erasure = $1 AND completed_at IS NOT NULL
 UNION ALL

@@ -1,5 +1,5 @@
 -- Requests, of either kind: erasures (`erasure.sql`) and forgettings (`forgetting.sql`), whose table is
--- {requests}.
+-- {requests}; {deleted} is since when nothing has to be deleted before the order is given.
 
 -- The cache has to forget once more.
 -- name: drop_again
@@ -45,7 +45,7 @@ WHERE erasure IS NULL OR completed_at IS NOT NULL;
 
 -- How far these have got.
 -- name: status
-SELECT r.erasure, r.creator_id, r.requested_at, r.ordered_at, r.taken_at, r.completed_at,
+SELECT r.erasure, r.creator_id, r.requested_at, r.{deleted} AS deleted_at, r.ordered_at, r.taken_at, r.completed_at,
     r.dropped >= r.drops AS dropped, count(s.subject) AS subjects,
     coalesce(bool_and(s.noted), true) AS noted, coalesce(sum(s.events), 0)::bigint AS events
 FROM {requests} AS r LEFT JOIN erased_subject AS s USING (erasure)

@@ -344,7 +344,7 @@ class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="cam
     """How far an erasure has got."""
 
     erasure_id: str
-    erased: datetime
+    erased: datetime | None
     ordered: datetime | None
     completed: datetime | None
     held: bool
