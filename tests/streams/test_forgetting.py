@@ -356,6 +356,31 @@ async def test_over_http(running: Pipeline, fan: str, monkeypatch: pytest.Monkey
     assert (await verify(running.settings, processes=1)).differences == ()
 
 
+async def test_who_asks_is_told_where_to_ask_again_however_long_moving_takes(
+    running: Pipeline, fan: str
+) -> None:
+    await running.publish(*of(fan, [said(1), said(2)]))
+    await running.without_lag()
+    async with running_api(running.settings) as api:
+        query = {"fanId": fan, "creatorId": CREATOR}
+        headers = {"Authorization": f"Bearer {api.token(CREATOR)}"}
+        path = "/api/of-memory/messages/e1"
+        async with running.locked("quarantine"):  # ingest comes to it behind all the rest
+            answer = await api.ask("DELETE", path, params=query, headers=headers)
+            assert answer.status == 202, answer.body
+            assert answer.body["data"]["completed"] is None
+            path = answer.headers["location"]
+            status = (await api.ask("GET", path, headers=headers)).body["data"]
+            assert set(status["waitsFor"]) & {"order", "ingest"}
+
+        async def done() -> bool:
+            status = (await api.ask("GET", path, headers=headers)).body["data"]
+            return status["completed"] is not None
+
+        await running.wait_for(done)
+    assert await remembered(running, fan) == ["e2"]
+
+
 async def test_an_order_that_is_forged_altered_or_repeated_changes_nothing(
     running: Pipeline, fan: str
 ) -> None:
