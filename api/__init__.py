@@ -13,7 +13,7 @@ envelopes     success and error bodies
 memory        GET context, engagement-score, explain
 places        how many requests are served at once, of all and of one creator
 order         whose request begins next
-limits        how many a minute
+limits        how many a minute; `refusals` has who asks for more wait for that
 remarks       headers about what an answer lacks
 changes       GET changes: what happened since, and what the views' fields were
 what_if       POST what-if: the context after events that have not happened

@@ -34,6 +34,7 @@ from api.metrics import UNMATCHED, ApiMetrics
 from api.order import Order
 from api.parameters import read_query
 from api.places import PUBLIC, Places
+from api.refusals import Refusals
 from api.routes import Methods, Routes
 from infra import logs
 from infra.deadlines import Deadlines
@@ -78,6 +79,7 @@ class Dispatch:
         self._body_bytes_max = settings.body_bytes_max
         self._places = Places(settings.requests_in_flight_max)
         self._order = Order()
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; raises nothing but what the server itself has raised in sending."""
@@ -103,6 +105,8 @@ class Dispatch:
             if error.status >= 500 and not error.retryable:
                 log.exception("request failed")
             if not scope["status"]:
+                if isinstance(error, RateLimited):
+                    began += await self._refusals.wait()
                 response = failure(scope, error)
                 if isinstance(error, RateLimited):
                     response.raw_headers += scope["components"].limits.headers(error)
