@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from admin import topics
 from infra.kafka import admin, client_options
 from infra.settings import Settings
 from ops.services import NAMES, EmbeddedServices, Endpoints, discover, kafka, postgres
+from ops.services.endpoints import KAFKA_USER
 from ops.services.jars import KAFKA_VERSION, Jar, damaged, install, jars, kafka_home
 from ops.services.ports import free_port, is_free
 from ops.services.process import launcher
@@ -227,8 +230,34 @@ def test_without_the_password_a_client_on_this_machine_reads_nothing_of_kafka(
     ports = json.loads((own_services.data / "ports.json").read_text())
     known = (own_services.data / "kafka" / "password").read_text()
     assert kafka.lists_itself(ports["kafka"], known)
+    assert tells_its_quorum(ports[port], known)
     for password in ("", "x", known[:-1], known + "x"):
         assert not kafka.lists_itself(ports[port], password)
+        assert not tells_its_quorum(ports[port], password)
+
+
+def tells_its_quorum(port: int, password: str) -> bool:
+    """Whether a client is told of the log of all metadata, which brokers and controllers tell;
+    without `password`, not SASL."""
+    topic = b"__cluster_metadata"
+    login = f"\0{KAFKA_USER}\0{password}".encode()
+    sasl = [
+        (17, 1, struct.pack(">h5s", 5, b"PLAIN")),
+        (36, 0, struct.pack(">i", len(login)) + login),
+    ]
+    # DescribeQuorum, version 0: no tags, one topic of one partition.
+    named = bytes([2, len(topic) + 1]) + topic + bytes([2, 0, 0, 0, 0, 0, 0, 0])
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), 5.0) as connection:
+        for api, version, body in (*(sasl if password else ()), (55, 0, b"\0" + named)):
+            asked = struct.pack(">hhih", api, version, 1, -1) + body
+            try:
+                connection.sendall(struct.pack(">i", len(asked)) + asked)
+                answer = connection.recv(4096)
+            except ConnectionError:
+                return False
+    # Behind size, correlation and tags: an error, 0 for none.
+    return answer[9:11] == b"\0\0"
 
 
 async def test_a_client_without_the_password_is_told_so(own_services: EmbeddedServices) -> None:
