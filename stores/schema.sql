@@ -716,16 +716,27 @@ CREATE TABLE g1.fan_state (
     -- The version that these are of; a worker writes them again where it is another.
     indexed_version  bigint,
     -- Of the state, too: ms, 0 where no message waits for an answer.
-    waiting_since    bigint
+    waiting_since    bigint,
+    -- Whether the fan stands in the indexes of the orders; null: among those of a creator who are
+    -- looked at one by one, whose columns no index has, so that an update stays in its page.
+    ordered          boolean,
+    by_rank          double precision GENERATED ALWAYS AS (CASE WHEN ordered THEN rank END) STORED,
+    by_revenue       bigint GENERATED ALWAYS AS (CASE WHEN ordered THEN revenue END) STORED,
+    by_last_interaction bigint
+        GENERATED ALWAYS AS (CASE WHEN ordered THEN last_interaction END) STORED,
+    by_waiting       bigint GENERATED ALWAYS AS
+        (CASE WHEN ordered AND waiting_since > 0 THEN -waiting_since END) STORED,
+    unindexed        boolean GENERATED ALWAYS AS
+        (CASE WHEN indexed_version IS DISTINCT FROM version THEN true END) STORED
 ) WITH (fillfactor = 70);
-CREATE INDEX fan_state_rank ON g1.fan_state (creator_hash, rank, subject)
-    WHERE creator_hash IS NOT NULL;
-CREATE INDEX fan_state_revenue ON g1.fan_state (creator_hash, revenue, subject)
-    WHERE creator_hash IS NOT NULL;
+CREATE INDEX fan_state_rank ON g1.fan_state (creator_hash, by_rank, subject)
+    WHERE by_rank IS NOT NULL;
+CREATE INDEX fan_state_revenue ON g1.fan_state (creator_hash, by_revenue, subject)
+    WHERE by_revenue IS NOT NULL;
 CREATE INDEX fan_state_last_interaction
-    ON g1.fan_state (creator_hash, last_interaction, subject)
-    WHERE creator_hash IS NOT NULL;
-CREATE INDEX fan_state_waiting ON g1.fan_state (creator_hash, (-waiting_since), subject)
-    WHERE waiting_since > 0;
-CREATE INDEX fan_state_unindexed ON g1.fan_state (subject)
-    WHERE indexed_version IS DISTINCT FROM version;
+    ON g1.fan_state (creator_hash, by_last_interaction, subject)
+    WHERE by_last_interaction IS NOT NULL;
+CREATE INDEX fan_state_waiting ON g1.fan_state (creator_hash, by_waiting, subject)
+    WHERE by_waiting IS NOT NULL;
+CREATE INDEX fan_state_unordered ON g1.fan_state (creator_hash) WHERE ordered IS NULL;
+CREATE INDEX fan_state_unindexed ON g1.fan_state (subject) WHERE unindexed;

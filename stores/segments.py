@@ -54,14 +54,13 @@ LAST: Final = b"\xff" * 16
 """A subject behind which every other one stands."""
 
 _SQL: Final = Path(__file__).parent / "sql" / "segments.sql"
-_EVERYBODY: Final = "creator_hash IS NOT NULL"
 _KEYS: Final[dict[Sort, tuple[str, str, str]]] = {
-    "score": ("rank", "double precision", _EVERYBODY),
-    "revenue": ("revenue", "bigint", _EVERYBODY),
-    "lastInteraction": ("last_interaction", "bigint", _EVERYBODY),
-    "waitingSince": ("(-waiting_since)", "bigint", "waiting_since > 0"),
+    "score": ("rank", "by_rank", "double precision"),
+    "revenue": ("revenue", "by_revenue", "bigint"),
+    "lastInteraction": ("last_interaction", "by_last_interaction", "bigint"),
+    "waitingSince": ("nullif(-waiting_since, 0)", "by_waiting", "bigint"),
 }
-"""What it is ordered by -> column, its type, and who is in its index."""
+"""What it is ordered by -> the column, its copy in the index, their type."""
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +91,8 @@ class _Found(NamedTuple):
 
 @cache
 def _queries(generation: int, sort: Sort) -> Queries:
-    key, type, among = _KEYS[sort]
-    return load_queries(_SQL, generation=schema_name(generation), key=key, type=type, among=among)
+    key, by, type = _KEYS[sort]
+    return load_queries(_SQL, generation=schema_name(generation), key=key, by=by, type=type)
 
 
 def _page(sort: Sort, generation: int) -> str:

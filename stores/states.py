@@ -4,6 +4,12 @@ Each is sealed (`stores.sealing`). Beside it stand, in clear, the columns that f
 (`views.segments`), written by the same statement. Where code wrote a state that knew of none, they
 are of another version, or of none, until `index_some` writes them.
 
+An index of a column that each event changes would cost each event an entry in every index of the
+table. So most fans stand in none: those of a creator who has few are found by the creator, and
+looked at one by one. Of a creator who has many, `order_some` marks them `ordered`, and the indexes
+have copies of their columns, which Postgres generates, whoever writes. A fan who is `ordered`
+remains so.
+
 A column is added here, in `states.sql`, in `stores.generations`' tables, and nowhere else.
 """
 
@@ -28,6 +34,8 @@ _SQL: Final = Path(__file__).parent / "sql" / "states.sql"
 ALTERED: Final = b"altered"
 """In place of a document that does not open: no state decodes from it, so what is folded onto it is
 quarantined."""
+HASH_MIN: Final = -(1 << 63)
+HASH_MAX: Final = (1 << 63) - 1
 TOGETHER: Final = 500
 """States of one statement: 32 MB at the most, most often one."""
 
@@ -170,3 +178,29 @@ def _columns(row: Record, generation: int, keyring: Keyring) -> tuple[Any, ...]:
     except (SealBroken, Misconfigured):
         return (row["subject"], *(None,) * (1 + len(Filters._fields)))
     return (fan.id, creator_hash(fan.creator_id), *filters_of(state))
+
+
+class Unordered(NamedTuple):
+    """Creators some of whose fans stand in no index."""
+
+    crowded: list[int]
+    """Hashes of those who have too many of them."""
+    end: int | None
+    """The hash to go on from; None: these were the last."""
+
+
+async def unordered(
+    connection: Connection, generation: int, start: int, creators: int, most: int
+) -> Unordered:
+    """The next so many creators, from this hash on; `most` fans are not too many."""
+    rows = await connection.fetch(_queries(generation).unordered, start, creators, most)
+    last = rows[-1]["creator_hash"] if len(rows) == creators else HASH_MAX
+    crowded = [row["creator_hash"] for row in rows if row["crowded"]]
+    return Unordered(crowded, None if last == HASH_MAX else last + 1)
+
+
+async def order_some(connection: Connection, generation: int, creator: int, limit: int) -> int:
+    """Put up to so many fans of a creator, by hash, into the indexes; how many.
+
+    Like `index_some` it waits for nobody, and leaves out whom somebody is writing."""
+    return int(await connection.fetchval(_queries(generation).order, creator, limit))

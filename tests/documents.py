@@ -1,7 +1,7 @@
 """States of tests, opened and sealed again as only who has the keyring can."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ from schemas.random_ids import id_text
 from schemas.relationship import Relationship
 from stores.generations import schema_name
 from stores.sealing import open_state, seal_state
+from stores.states import StateRow
 
 
 class Kept(NamedTuple):
@@ -64,3 +65,8 @@ def with_revenue(document: bytes, revenue: int) -> bytes:
     state = msgspec.json.decode(document)
     state["engagement"]["revenue"] = revenue
     return msgspec.json.encode(state)
+
+
+_COLUMNS: Final = ", ".join((*StateRow._fields, "indexed_version"))
+COPY_STATES: Final = f"INSERT INTO g2.fan_state ({_COLUMNS}) SELECT {_COLUMNS} FROM g1.fan_state"
+"""All states of the first generation into the second."""

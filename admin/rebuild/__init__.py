@@ -35,6 +35,7 @@ from infra.postgres import connecting, database_errors, url_of
 from infra.settings import Settings
 from privacy.keys import Keyring
 from stores import generations, states
+from stores.indexing import order_all
 from views.state import VIEW_VERSION
 
 __all__ = ["Diff", "Rebuilt", "ViewChange", "diff", "drop_former", "rebuild"]
@@ -183,4 +184,5 @@ async def _build(
         await on_processes(build_partition, tasks, processes=processes, progress=progress)
     async with database_errors():
         await states.forget_erased(build.connection, build.generation)
+        await order_all(build.connection, build.generation)
     return sum(one.next for one in done.values())

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from api.tokens import issue_token
 from infra.clock import now_ms
+from infra.postgres import connecting, url_of
 from infra.settings import Settings
 from lab.bench.http import closed_loop, connect, get_request, open_loop
 from lab.bench.seed import seed
@@ -20,6 +21,8 @@ from ops.system import running_services
 from schemas.journal import JournalEntry
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, MINUTE_MS
+from stores.generations import FIRST_GENERATION
+from stores.indexing import order_all
 
 CREATOR: Final = "bench"
 CONNECTIONS: Final = 16
@@ -35,6 +38,8 @@ async def measure(fans: int, rate: float, seconds: float) -> dict[str, Any]:
         async with running_services(Settings(), Path(folder)) as (settings, *_):
             now = now_ms()
             await seed(settings, {(CREATOR, f"fan-{n}"): _messages(n, now) for n in range(fans)})
+            async with connecting(url_of(settings, "writer")) as database:
+                await order_all(database, FIRST_GENERATION)  # as workers do beside it
             async with api_process(settings, Path(folder)) as (port, pid):
                 token = issue_token(settings, CREATOR, "bench", 3600)
                 path = f"/api/of-memory/fans?creatorId={CREATOR}&{FILTERS}&sort="

@@ -4,4 +4,11 @@
 -- order: 8 ms for 100,000 fans. Without fans who never did anything; null if there is nobody.
 -- name: ranks
 SELECT percentile_disc($2::double precision[]) WITHIN GROUP (ORDER BY rank) AS ranks
-FROM {generation}.fan_state WHERE creator_hash = $1 AND rank > '-infinity';
+FROM (
+    (SELECT by_rank AS rank FROM {generation}.fan_state
+    WHERE creator_hash = $1 AND by_rank IS NOT NULL AND by_rank > '-infinity' ORDER BY by_rank)
+    UNION ALL
+    (SELECT rank FROM {generation}.fan_state
+    WHERE creator_hash = $1 AND ordered IS NULL AND rank > '-infinity' ORDER BY rank)
+    ORDER BY rank
+) AS all_of_them;

@@ -1,19 +1,17 @@
 -- Finding fans by the columns beside their states. {generation} is the schema of one generation;
--- {key} is what a page is ordered by, {type} its type, {among} what the rows of
--- its index have in common.
+-- {key} is what a page is ordered by, {by} its copy in the index, {type} its type.
 
 -- Whether the columns of any state are still to be written; as a role that sees all rows. By the small
 -- index, and not by the whole table, which would be thought the quicker way to what is not there.
 -- name: unindexed
 SELECT EXISTS (
     SELECT FROM (
-        SELECT FROM {generation}.fan_state WHERE indexed_version IS DISTINCT FROM version
-        ORDER BY subject LIMIT 1
+        SELECT FROM {generation}.fan_state WHERE unindexed ORDER BY subject LIMIT 1
     ) AS first
 );
 
 -- The next fans of a creator in the order of the key, largest first, whose columns are within bounds:
--- at most $7 of the $6 rows looked at. The last row that was looked at comes along although it may not
+-- at most $7 of the $6 rows looked at. The rows of the index and those that stand in none are read apart. The last row that was looked at comes along although it may not
 -- fit: the next page begins behind it. One row without a subject if there is none.
 -- name: page
 SELECT now.readable, now.unbound_opens, found.place, found.key, found.subject,
@@ -25,14 +23,23 @@ FROM (
 ) AS now
 LEFT JOIN (
     SELECT * FROM (
-        SELECT subject, {key} AS key, rank BETWEEN $8 AND $9 AND revenue BETWEEN $10 AND $11
+        SELECT subject, key, rank BETWEEN $8 AND $9 AND revenue BETWEEN $10 AND $11
                 AND last_interaction BETWEEN $12 AND $13 AND traits & $14::bigint = $14
                 AND waiting_since BETWEEN $15 AND $16 AS fits,
-            row_number() OVER (ORDER BY {key} DESC, subject DESC) AS place
-        FROM {generation}.fan_state
-        WHERE creator_hash = $17 AND {among} AND {key} >= $4::{type}
-            AND ({key}, subject) < ($2::{type}, $3::uuid)
-        ORDER BY {key} DESC, subject DESC LIMIT $6
+            row_number() OVER (ORDER BY key DESC, subject DESC) AS place
+        FROM (
+            (SELECT subject, {by} AS key, rank, revenue, last_interaction, traits, waiting_since
+            FROM {generation}.fan_state
+            WHERE creator_hash = $17 AND {by} IS NOT NULL AND {by} >= $4::{type}
+                AND ({by}, subject) < ($2::{type}, $3::uuid)
+            ORDER BY {by} DESC, subject DESC LIMIT $6)
+            UNION ALL
+            (SELECT subject, {key}, rank, revenue, last_interaction, traits, waiting_since
+            FROM {generation}.fan_state
+            WHERE creator_hash = $17 AND ordered IS NULL AND {key} >= $4::{type}
+                AND ({key}, subject) < ($2::{type}, $3::uuid))
+        ) AS all_of_them
+        ORDER BY key DESC, subject DESC LIMIT $6
     ) AS looked_at
     WHERE fits OR place = $6
     LIMIT $7

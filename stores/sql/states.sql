@@ -43,7 +43,7 @@ WHERE subject = ANY ($1::uuid[]);
 SELECT f.subject, s.creator_id, s.fan_id, s.kek, s.wrapped_key,
     (SELECT state <> 'bound' FROM key_binding) AS unbound_opens, f.state
 FROM {generation}.fan_state AS f JOIN subject AS s USING (subject)
-WHERE f.indexed_version IS DISTINCT FROM f.version
+WHERE f.unindexed
 ORDER BY f.subject LIMIT $1 FOR UPDATE OF f SKIP LOCKED;
 
 -- The filter columns of states that are locked.
@@ -55,3 +55,37 @@ FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::bigint[], $5::
     $6::bigint[], $7::bigint[])
     AS x (subject, creator_hash, rank, revenue, last_interaction, traits, waiting_since)
 WHERE f.subject = x.subject;
+
+-- The next $2 creators, from $1 on, some of whose fans stand in no index; whether those are more than $3.
+-- name: unordered
+WITH RECURSIVE creator AS (
+    (SELECT creator_hash, 1 AS place FROM {generation}.fan_state
+    WHERE ordered IS NULL AND creator_hash >= $1 ORDER BY creator_hash LIMIT 1)
+    UNION ALL
+    SELECT next.creator_hash, place + 1
+    FROM creator CROSS JOIN LATERAL (
+        SELECT f.creator_hash FROM {generation}.fan_state AS f
+        WHERE f.ordered IS NULL AND f.creator_hash > creator.creator_hash
+        ORDER BY f.creator_hash LIMIT 1
+    ) AS next
+    WHERE place < $2
+)
+SELECT creator_hash, (
+        SELECT count(*) > $3 FROM (
+            SELECT FROM {generation}.fan_state AS f
+            WHERE f.ordered IS NULL AND f.creator_hash = creator.creator_hash LIMIT $3 + 1
+        ) AS counted
+    ) AS crowded
+FROM creator ORDER BY place;
+
+-- Put some of a creator's fans into the indexes, whom nobody else is writing.
+-- name: order
+WITH ordered AS (
+    UPDATE {generation}.fan_state AS f SET ordered = true
+    FROM (
+        SELECT subject FROM {generation}.fan_state
+        WHERE creator_hash = $1 AND ordered IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED
+    ) AS picked
+    WHERE f.subject = picked.subject RETURNING 1
+)
+SELECT count(*) FROM ordered;

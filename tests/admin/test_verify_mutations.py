@@ -41,6 +41,13 @@ TABLES = (
 )
 
 
+WRITTEN = """
+SELECT string_agg(format('%I', attname), ', ') FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
+"""The columns that are not generated."""
+
+
 @asynccontextmanager
 async def kept(pipeline: Pipeline) -> AsyncIterator[None]:
     """Put every table and the whole cache back afterwards, whatever is done to them."""
@@ -53,7 +60,10 @@ async def kept(pipeline: Pipeline) -> AsyncIterator[None]:
         yield
         for number, table in enumerate(TABLES):
             await connection.execute(f"DELETE FROM {table}")
-            await connection.execute(f"INSERT INTO {table} SELECT * FROM kept_{number}")
+            written = await connection.fetchval(WRITTEN, table)
+            await connection.execute(
+                f"INSERT INTO {table} ({written}) SELECT {written} FROM kept_{number}"
+            )
         await client.flushall()
         for key, dump in dumps.items():
             await client.restore(key, 0, dump)

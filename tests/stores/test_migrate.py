@@ -167,7 +167,7 @@ SELECT subject, version, convert_from(state, 'UTF8')::jsonb AS state FROM g1.fan
 
 async def test_generations_of_the_former_release_get_the_columns_of_ours(postgres_url: str) -> None:
     documented = await catalog(postgres_url)
-    added = sorted([*module.MIGRATIONS.glob("0025_*.sql"), *module.MIGRATIONS.glob("0038_*.sql")])
+    added = [next(module.MIGRATIONS.glob(f"{n}_*.sql")) for n in ("0025", "0038", "0042")]
     await execute(
         postgres_url,
         "DROP SCHEMA g1 CASCADE",

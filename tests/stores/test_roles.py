@@ -22,6 +22,7 @@ from stores import generations, wall
 from stores.migrate import migrate
 from stores.roles import CREATE, powers
 from tests import services as helpers
+from tests.documents import COPY_STATES
 from tests.releases import unpacked
 
 FORMER = "750f641"
@@ -89,7 +90,7 @@ async def test_roles_may_work_on_a_new_generation_and_on_a_new_table(
     await owner.execute("CREATE TABLE later (a int)")
     await owner.close()
     writer, reader = [await connect(url_of(store_settings, role)) for role in ("writer", "reader")]
-    await writer.execute("INSERT INTO g2.fan_state SELECT * FROM g1.fan_state")
+    await writer.execute(COPY_STATES)
     await writer.execute("INSERT INTO later VALUES (1)")
     assert await reader.fetch("SELECT * FROM g2.fan_state") == []
     with pytest.raises(InsufficientPrivilegeError):

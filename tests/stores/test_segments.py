@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from infra.postgres import connecting, url_of
+from infra.postgres import connect, connecting, url_of
 from infra.settings import Settings
 from lab.bench.seed import seed
 from ops.services import Endpoints
@@ -21,14 +21,14 @@ from schemas.journal import JournalEntry
 from schemas.segments import SORTS, FanSummary, Segment, Sort
 from schemas.text_features import TextFeatures
 from schemas.times import DAY_MS, HOUR_MS
-from stores import generations, states
-from stores.indexing import ROWS, index_fans
+from stores import generations, indexing, states
+from stores.indexing import ROWS, index_fans, order_all, order_fans
 from stores.opened import Stores, open_stores
 from stores.sealing import seal_state
 from stores.segments import Place, Segments
 from stores.states import StateRow
 from tests import services as helpers
-from tests.documents import opened_states, put_state
+from tests.documents import COPY_STATES, opened_states, put_state
 from tests.views.conditions import belongs, segments, waits
 from tests.views.interactions import CONTENT_TYPES, NOON, TOPICS, like, message, purchase, tip
 from views import engagement
@@ -38,6 +38,8 @@ from views.state import FanState, decode, encode, fold
 CREATOR, OTHER = "creator", "other creator"
 FANS = 140
 MOMENT = NOON + 120 * DAY_MS
+ORDER_SOME = "UPDATE g1.fan_state SET ordered = true WHERE subject < repeat('8', 32)::uuid"
+"""About half of the fans stand in the indexes, and half in none: a page is made of both."""
 
 
 def history(number: int) -> list[JournalEntry]:
@@ -124,6 +126,7 @@ async def known(
         theirs = {(OTHER, f"fan-{number}"): history(number + 1) for number in range(20)}
         await seed(settings, histories | theirs)
         async with open_stores(settings) as stores:
+            await stores.pool.execute(ORDER_SOME)
             yield Known(stores, settings)
 
 
@@ -132,6 +135,7 @@ async def own(store_settings: Settings) -> AsyncIterator[Known]:
     """A database for tests that write."""
     await seed(store_settings, {(CREATOR, f"fan-{one}"): history(one) for one in range(60)})
     async with open_stores(store_settings) as stores:
+        await stores.pool.execute(ORDER_SOME)
         yield Known(stores, store_settings)
 
 
@@ -252,6 +256,68 @@ async def test_the_columns_are_written_with_the_state_whoever_writes_it(own: Kno
         assert stored == again._replace(state=stored.state)
 
 
+HOT = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'fan_state'"
+
+
+async def test_an_event_of_a_fan_who_stands_in_no_index_changes_none(own: Known) -> None:
+    pool = own.stores.pool
+    await pool.execute("UPDATE g1.fan_state SET ordered = NULL")
+    owner = await connect(url_of(own.settings, "owner"))
+    await owner.execute("VACUUM FULL g1.fan_state")  # with room in each page
+    await owner.close()
+    found = await opened_states(pool, own.stores.keyring)
+    one = found[CREATOR, "fan-1"]
+    state = fold(decode(one.document), purchase(MOMENT, 5_000), one.version)
+    row = StateRow.of(one.fan, 1, one.version + 1, state, encode(state))
+    async with pool.acquire() as connection, connection.transaction():
+        (before,) = await connection.fetch(HOT)
+        await states.write(connection, 1, [row])
+        (after,) = await connection.fetch(HOT)
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1]
+
+
+async def order_of(known: Known, sort: Sort) -> list[str]:
+    return [fan.fan_id async for page in known.pages(Segment(), sort, 7) for fan in page]
+
+
+async def test_only_the_fans_of_a_creator_who_has_many_are_put_into_the_indexes(
+    own: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = own.stores.pool
+    await seed(own.settings, {(OTHER, f"fan-{one}"): history(one) for one in range(30)})
+    await pool.execute("UPDATE g1.fan_state SET ordered = NULL")
+    before = [await order_of(own, sort) for sort in SORTS]
+    monkeypatch.setattr(indexing, "UNORDERED_MAX", 30)
+    monkeypatch.setattr(indexing, "ROWS", 25)
+    monkeypatch.setattr(indexing, "CREATORS", 1)
+    start, starts = states.HASH_MIN, []
+    for _ in range(3):
+        start = await order_fans(pool, start)
+        starts.append(start)
+    assert starts.count(states.HASH_MIN) == 1, "one creator each time, then from the beginning"
+    rows = await pool.fetch("SELECT creator_hash, ordered FROM g1.fan_state")
+    ordered = [row["creator_hash"] for row in rows if row["ordered"]]
+    assert ordered == [states.creator_hash(CREATOR)] * 60
+    assert [await order_of(own, sort) for sort in SORTS] == before
+
+
+async def test_a_rebuild_puts_those_into_the_indexes_before_anybody_reads_it(
+    own: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "UNORDERED_MAX", 10)
+    async with own.stores.pool.acquire() as connection:
+        await order_all(connection, 1)
+    left = await own.stores.pool.fetchval("SELECT count(*) FROM g1.fan_state WHERE ordered IS NULL")
+    assert left == 0
+
+
+async def test_the_indexes_have_what_a_former_release_wrote_of_a_fan_in_them(own: Known) -> None:
+    await own.stores.pool.execute("UPDATE g1.fan_state SET ordered = true")
+    before = await order_of(own, "score")
+    await own.stores.pool.execute("UPDATE g1.fan_state SET rank = -rank WHERE rank > '-infinity'")
+    assert await order_of(own, "score") == before[::-1]
+
+
 FORMER_WRITE = """
 INSERT INTO g1.fan_state AS f (subject, version, state)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
@@ -313,7 +379,7 @@ async def test_pages_go_on_in_the_next_generation(own: Known) -> None:
     first = await own.segments.page(CREATOR, Segment(), "score", MOMENT, 20)
     async with connecting(url_of(own.settings, "owner")) as connection, connection.transaction():
         await generations.create(connection, 2, "building")
-        await connection.execute("INSERT INTO g2.fan_state SELECT * FROM g1.fan_state")
+        await connection.execute(COPY_STATES)
         for one in (await opened_states(connection, own.stores.keyring)).values():
             await put_state(connection, one, one.document, generation=2)
         await generations.switch(connection, 1, 2)

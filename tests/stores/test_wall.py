@@ -24,6 +24,7 @@ from stores import generations, wall
 from stores.migrate import migrate
 from stores.queries import memory_queries
 from stores.store import Store
+from tests.documents import COPY_STATES
 from views.facts import TELLING_MAX
 from views.messages import INDIRECT_MAX, MESSAGES_MAX
 from views.notes import NOTES_MAX
@@ -152,7 +153,7 @@ async def test_a_new_generation_is_walled_when_it_is_made(settings: Settings, re
     owner = await connect(url_of(settings, "owner"))
     async with owner.transaction():
         await generations.create(owner, 2, "building")
-    await owner.execute("INSERT INTO g2.fan_state SELECT * FROM g1.fan_state")
+    await owner.execute(COPY_STATES)
     await owner.close()
     count = "SELECT count(*) AS n FROM g2.fan_state"
     assert await reader.fetchval(count) == 0
@@ -257,7 +258,7 @@ async def test_behind_the_wall_every_statement_goes_by_an_index(
     await owner.execute("ANALYZE")
     await owner.close()
     rank = load_queries(
-        SQL / "segments.sql", generation="g1", key="rank", type="float8", among="true"
+        SQL / "segments.sql", generation="g1", key="rank", by="by_rank", type="float8"
     )
     beside = [load_queries(SQL / f"{name}.sql") for name in ("export", "messages")]
     places = memory_queries(1), rank, *beside
