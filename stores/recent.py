@@ -12,6 +12,7 @@ that of the notes, or nothing; that of the facts, or nothing.
 """
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Final, NamedTuple, Self, cast
 
 import msgspec
@@ -32,6 +33,7 @@ A reader takes a block of another form for a miss."""
 
 _TOPIC: Final = b"recent messages"
 _LENGTH_BYTES: Final = 4
+_lengths: Final = Struct("<III").unpack_from
 _HEAD_BYTES: Final = 3 * _LENGTH_BYTES
 _encode_index = msgspec.msgpack.Encoder().encode
 _decode_index = msgspec.msgpack.Decoder(list[tuple[int, int, int, messages.Rank]]).decode
@@ -120,21 +122,23 @@ class Recent:
         found = []
         at = 1
         for time, offset, length, rank in _decode_index(index):
-            found.append(Shown(time, offset, array[at : at + length], rank))
+            found.append(Shown(time, offset, bytes(array[at : at + length]), rank))
             at += length + 1
         return found
 
     def adding(self, more: Sequence[Shown]) -> "Recent":
         """With these messages in their places."""
         _, _, written, told = self._parts()
-        return Recent.of([*self.shown(), *more], written, told)
+        return Recent.of([*self.shown(), *more], bytes(written), bytes(told))
 
-    def _parts(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """Index, messages, notes, facts."""
-        plain, first = self._plain, _HEAD_BYTES
-        second = first + int.from_bytes(plain[:_LENGTH_BYTES], "little")
-        third = second + int.from_bytes(plain[_LENGTH_BYTES : 2 * _LENGTH_BYTES], "little")
-        last = third + int.from_bytes(plain[2 * _LENGTH_BYTES : _HEAD_BYTES], "little")
+    def _parts(self) -> tuple[memoryview, memoryview, memoryview, memoryview]:
+        """Index, messages, notes, facts: no copies, which a read of a hundred fans would hold."""
+        plain = memoryview(self._plain)
+        lengths = _lengths(plain)
+        first = _HEAD_BYTES
+        second = first + lengths[0]
+        third = second + lengths[1]
+        last = third + lengths[2]
         return plain[first:second], plain[second:third], plain[third:last], plain[last:]
 
 
