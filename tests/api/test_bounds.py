@@ -20,7 +20,7 @@ CPU_SECONDS_MAX = 1.5
 """Of one request, the test's own part included: the processor's time, whatever else is running."""
 TURN_SECONDS_MAX = 0.5
 """Of what stands between two looks of the loop at its connections: 50 ms, and room for a machine on
-which all is five times as slow."""
+which all is ten times as slow."""
 WITH_BODY = [one for one in ENDPOINTS if one.request is not None]
 WITH_QUERY = [
     one
