@@ -621,9 +621,15 @@ async def restored(running: Pipeline, fan: str, saved: dict[str, list[str]]) -> 
                 " (SELECT subject FROM subject WHERE fan_id = $1)",
                 fan,
             )
+            columns = await connection.fetchval(
+                "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute"
+                " WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
+                " AND attgenerated = ''",
+                table,
+            )
             for row in saved[table]:
                 await connection.execute(
-                    f"INSERT INTO {table} SELECT * FROM"
+                    f"INSERT INTO {table} ({columns}) SELECT {columns} FROM"
                     f" json_populate_record(NULL::{table}, $1::json)",
                     row,
                 )
