@@ -1,15 +1,16 @@
 """Read the dead letters: what ingest refused, why, and the sealed copy opened again.
 
-The reader belongs to no group and commits nothing. After a crash ingest may write a letter twice;
-the source position, its key, tells, and only one of them is given.
+The reader belongs to no group and commits nothing. After a crash ingest may write a letter twice:
+of one place and of one content, and only one of them is given. Where `interactions` was made again,
+another record has stood in the same place.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from infra.kafka import ERRORS, TopicPartition, reading
+from infra.kafka import ERRORS, KNOWN_END_WAIT_MS, TopicPartition, reading
 from infra.settings import Settings
 from schemas.dead_letters import DeadLetter, decode_dead_letter
 from schemas.errors import BrokerUnavailable
@@ -56,7 +57,7 @@ async def pages(settings: Settings, size: int) -> AsyncGenerator[list[DeadLetter
 
     Raises `BrokerUnavailable`, also when a page takes longer than `READ_SECONDS_MAX`.
     """
-    async with reading(settings, DEAD_LETTERS.name) as consumer:
+    async with _connected(settings) as consumer:
         for place in sorted(consumer.assignment()):
             async with _bounded():
                 until = (await consumer.end_offsets([place]))[place]
@@ -78,28 +79,32 @@ async def _page(
                 for record in records:
                     if record.offset < until:
                         letter = decode_dead_letter(record.value)
-                        letters[letter.source] = letter
+                        letters[letter.source, letter.digest] = letter
                 return list(letters.values())
     return None
 
 
 async def _read(consumer: Any, starts: Mapping[TopicPartition, int]) -> list[DeadLetter]:
-    letters: dict[str, DeadLetter] = {}
+    letters: dict[tuple[str, str | None], DeadLetter] = {}
     for place, until in (await consumer.end_offsets(list(starts))).items():
         consumer.seek(place, starts[place])
         while await consumer.position(place) < until:
             fetched = await consumer.getmany(place, timeout_ms=200)
             for record in fetched.get(place, ()):
                 letter = decode_dead_letter(record.value)
-                letters[letter.source] = letter
+                letters[letter.source, letter.digest] = letter
     return sorted(letters.values(), key=lambda letter: (letter.refused_at, letter.source))
 
 
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[Any]:
     """A reader of all partitions; raises `BrokerUnavailable`, also when reading takes too long."""
-    async with reading(settings, DEAD_LETTERS.name) as consumer, _bounded():
+    async with _connected(settings) as consumer, _bounded():
         yield consumer
+
+
+def _connected(settings: Settings) -> AbstractAsyncContextManager[Any]:
+    return reading(settings, DEAD_LETTERS.name, fetch_max_wait_ms=KNOWN_END_WAIT_MS)
 
 
 @asynccontextmanager

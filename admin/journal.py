@@ -9,7 +9,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from infra.kafka import KafkaError, OffsetOutOfRangeError, TopicPartition, admin, named, reading
+from infra.kafka import (
+    KNOWN_END_WAIT_MS,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicPartition,
+    admin,
+    named,
+    reading,
+)
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, DataLost, Misconfigured
 from schemas.topics import JOURNAL
@@ -186,7 +194,7 @@ async def open_journal(settings: Settings, topic: str = JOURNAL.name) -> AsyncIt
         auto_offset_reset="none",
         fetch_max_bytes=4 * FETCH_BYTES,
         max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=KNOWN_END_WAIT_MS,
     ) as consumer:
         yield Journal(settings, consumer, topic)
 

@@ -109,6 +109,9 @@ STOP_SECONDS_MAX: Final = 2.0
 LINK_SECONDS_MAX: Final = 3.0
 ADMIN_MS_MAX: Final = 15_000
 DIAGNOSIS_MS_MAX: Final = 3_000
+KNOWN_END_WAIT_MS: Final = 10
+"""The `fetch_max_wait_ms` of who reads to ends that it knows. The brokers answer one fetch at a
+time: that of partitions without more to give holds up the next, by half a second if not told."""
 
 logging.getLogger("aiokafka.conn").addFilter(
     # At every connection, of what the settings say: PLAIN without TLS, as on a loopback port.

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from infra.kafka import TopicPartition, broker_errors, reading
+from infra.kafka import KNOWN_END_WAIT_MS, TopicPartition, broker_errors, reading
 from infra.settings import Settings
 from schemas.errors import BrokerUnavailable, SealBroken
 from schemas.journal import decode_record
@@ -130,6 +130,6 @@ async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
         settings,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=KNOWN_END_WAIT_MS,
     ) as consumer:
         yield LogReader(consumer)

@@ -9,7 +9,12 @@ from infra.settings import Settings
 
 async def read_topic(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """Every record that is there now, each partition in order."""
-    async with kafka.reading(settings, topic, auto_offset_reset="earliest") as consumer:
+    async with kafka.reading(
+        settings,
+        topic,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=kafka.KNOWN_END_WAIT_MS,
+    ) as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         left = {place for place, end in ends.items() if end > 0}
         while left:

@@ -88,18 +88,25 @@ async def test_a_terminal_is_shown_no_control_characters(demonstrated: Running) 
     assert '\\x1b[31m{"red": 1}\\x07' in shown
 
 
-async def test_a_letter_that_ingest_wrote_twice_is_told_once(
+async def test_a_letter_that_ingest_wrote_twice_is_told_once_and_another_of_its_place_too(
     settings: Settings, tmp_path: Path
 ) -> None:
     pipeline = Pipeline(settings, tmp_path)
-    kek, sealed = pipeline.keyring.seal(b"value", b"interactions-0:7")
-    letter = DeadLetter("interactions-0:7", "$", "no", "2024-05-01T10:00:00.000Z", kek, sealed)
-    record = (b"interactions-0:7", encode_dead_letter(letter))
-    await pipeline.publish_records([record, record], DEAD_LETTERS.name)
+    source = "interactions-0:7"
+    records = []
+    # A log that was made again has had another record in this place.
+    for second, value in enumerate((b"value", b"value", b"other")):
+        kek, sealed = pipeline.keyring.seal(value, source.encode())
+        time = f"2024-05-01T10:00:0{second // 2}.000Z"
+        letter = DeadLetter(source, "$", "no", time, kek, sealed, len(value), value.hex())
+        records.append((source.encode(), encode_dead_letter(letter)))
+    await pipeline.publish_records(records, DEAD_LETTERS.name)
     found, total = await read_newest(settings, 10)
-    assert ([one.source for one in found], total) == (["interactions-0:7"], 2)
-    assert LetterKeys(pipeline.keyring, {}).open(found[0]) == b"value"
-    assert await read_newest(settings, 1) == (found, 2)
+    assert ([one.source for one in found], total) == ([source, source], 3)
+    opened = [LetterKeys(pipeline.keyring, {}).open(one) for one in found]
+    assert opened == [b"value", b"other"]
+    assert await read_newest(settings, 1) == (found[1:], 3)
+    assert [[len(page) async for page in pages(settings, 10)]] == [[2]]
 
 
 async def test_what_is_acceptable_now_is_published_again_and_counts_once(
