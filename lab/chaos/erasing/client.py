@@ -49,9 +49,15 @@ class Client:
         status, body = await self._until("DELETE", "clear", who, {200, 202})
         return str(body["erasureId"] if status == 200 else body["data"]["erasureId"])
 
-    async def erase_once(self, who: Relationship) -> int:
-        """The status of one request, whatever it is."""
-        return (await self._ask("DELETE", "clear", who))[0]
+    async def erase_once(self, who: Relationship, seconds: float) -> int:
+        """The status of one request, whatever it is; 0 when nobody answers for so many seconds, as
+        where the API was killed just now."""
+        deadline = time.monotonic() + seconds
+        while not (status := (await self._ask("DELETE", "clear", who))[0]):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(REPEAT_SECONDS)
+        return status
 
     async def forget(self, who: Relationship, event_id: str) -> None:
         """Return when a message is forgotten. Raises `DeadlineExceeded`."""

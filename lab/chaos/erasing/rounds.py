@@ -36,6 +36,8 @@ LANES: Final = 4
 POLL_SECONDS: Final = 0.05
 CREATORS: Final = 5
 CRASH_SECONDS_MAX: Final = 45.0
+ANSWER_SECONDS_MAX: Final = 20.0
+"""An API that was killed answers again long before."""
 DOWN_SECONDS_MAX: Final = 2.0
 RECOVERED_SECONDS_MAX: Final = 10.0
 """From the recovery of a service until all that was accepted before is complete."""
@@ -196,7 +198,7 @@ class Rounds:
         """Killed while erasures are under way; what was accepted ends by itself."""
         await asyncio.to_thread(self._services.kill, name)
         if name == "postgres":
-            status = await self._client.erase_once(("erasing-0", "nobody"))
+            status = await self._client.erase_once(("erasing-0", "nobody"), ANSWER_SECONDS_MAX)
             self.done["clear refused without postgres"] += status in (503, 504)
         await asyncio.sleep(self._rng.uniform(0.0, DOWN_SECONDS_MAX))
         await asyncio.to_thread(self._services.start_one, name)
