@@ -60,14 +60,19 @@ class Log(Consumer):
         """For lag tools."""
 
 
+def loop_of(step: Step, monkeypatch: pytest.MonkeyPatch) -> BatchLoop:
+    """A loop over this step that compares all the time."""
+    monkeypatch.setattr(batching, "COMPARE_SECONDS", 0.0)
+    app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=Log(), rebalancing=False)
+    asked: Any = step
+    return BatchLoop(app, asked, Settings(), 1000, ready)
+
+
 async def test_what_is_compared_beside_the_work_is_checked_before_what_comes_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batching, "COMPARE_SECONDS", 0.0)
     step = Step()
-    app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=Log(), rebalancing=False)
-    asked: Any = step
-    loop = BatchLoop(app, asked, Settings(), 1000, ready)
+    loop = loop_of(step, monkeypatch)
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(loop.compare())]
     try:
         async with asyncio.timeout(30):
@@ -90,11 +95,8 @@ async def test_what_is_compared_beside_the_work_is_checked_before_what_comes_nex
 async def test_what_a_claim_wants_checked_is_not_lost_to_a_comparison_that_was_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batching, "COMPARE_SECONDS", 0.0)
     step = Step()
-    app = SimpleNamespace(consumer_generation_id=ASSIGNMENT, consumer=Log(), rebalancing=False)
-    asked: Any = step
-    loop = BatchLoop(app, asked, Settings(), 1000, ready)
+    loop = loop_of(step, monkeypatch)
     comparing = asyncio.create_task(loop.compare())
     try:
         while not step.found._getters:  # type: ignore[attr-defined]
