@@ -22,7 +22,7 @@ from privacy.subjects import Subjects
 from schemas.errors import DatabaseUnavailable, DataLost, Misconfigured, OtherViews
 from schemas.random_ids import id_text
 from schemas.topics import DEAD_LETTERS, JOURNAL, MEMORY_UPDATES
-from stores import generations
+from stores import generations, indexing
 from stores.erasing import Eraser
 from stores.forgetting import Forgetter
 from stores.letters import Letters
@@ -127,6 +127,15 @@ async def test_a_rebuild_tells_nobody_but_the_cache(quiet: Pipeline) -> None:
         # The next reader can fill it from the new generation at once.
         assert await fill(cache, store, "creator", "fan1")
         assert (await truth(quiet, store, "creator", "fan1")).generation == 2
+
+
+async def test_a_rebuild_puts_the_fans_of_who_has_many_into_the_indexes(
+    quiet: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "UNORDERED_MAX", 0)
+    done = await rebuild(quiet.settings, processes=1)
+    (row,) = await quiet.fetch("SELECT count(*) FROM g2.fan_state WHERE ordered")
+    assert row["count"] == done.fans == FANS
 
 
 async def test_an_interrupted_rebuild_goes_on_where_it_stopped(quiet: Pipeline) -> None:

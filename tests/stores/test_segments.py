@@ -301,7 +301,7 @@ async def test_only_the_fans_of_a_creator_who_has_many_are_put_into_the_indexes(
     assert [await order_of(own, sort) for sort in SORTS] == before
 
 
-async def test_a_rebuild_puts_those_into_the_indexes_before_anybody_reads_it(
+async def test_all_of_a_generation_that_nobody_reads_yet_come_into_the_indexes_at_once(
     own: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexing, "UNORDERED_MAX", 10)
